@@ -1,0 +1,1 @@
+"""What runs in the pod, and on this machine: one job file's pipeline."""

@@ -1,0 +1,68 @@
+"""The outside of a pod: exit codes, environment names and ports. Constants only.
+
+The chart, the submitter and the trainer all read them here, so that the three cannot disagree.
+"""
+
+from enum import IntEnum
+from typing import Final
+
+
+class ExitCode(IntEnum):
+    """How a run ended, as the pod's exit code. The chart's failure policy is made of these."""
+
+    DONE = 0
+    """Published, or nothing to do."""
+    FAILED = 1
+    """A fault of ocrfleet itself, or of a library under it: the traceback is in the log."""
+    USAGE = 2
+    """The command line is wrong."""
+    SPEC = 40
+    """The job file or the configuration is wrong. A retry cannot help."""
+    DATASET = 41
+    """The dataset is wrong: empty, unreadable, or not covered by the dictionary."""
+    ACCESS = 42
+    """Access was refused by the object store or the cluster."""
+    GATE = 43
+    """The model did not pass its gate, or its export does not read as the trained model does."""
+    DIVERGED = 44
+    """The loss became NaN or infinite after the allowed rollbacks."""
+    STALLED = 45
+    """No progress: three attempts without a new checkpoint, or stalled twice."""
+    SUPERSEDED = 46
+    """A newer object of the same run has taken over."""
+    SUSPENDED = 47
+    """The schedule is suspended after repeated failures."""
+    TRANSIENT = 75
+    """A peer or the rendezvous was lost, or a transient failure outlasted its retries. Worth a retry."""
+    STOPPED = 143
+    """Told to stop; the checkpoint is flushed. Running the same job file again goes on from it."""
+
+
+API_VERSION: Final = "ocrfleet.io/v1"
+"""The one version of the job file that this code reads."""
+
+METRICS_PORT: Final = 9400
+"""Port of the Prometheus endpoint in a pod."""
+
+STAGES: Final = ("fetch", "prepare", "train", "evaluate", "export", "verify", "publish")
+"""The stages of a run, in their order."""
+
+GANG_STAGES: Final = ("train", "evaluate")
+"""Stages that need every node at once; the others never wait for a peer."""
+
+# Names of the environment that a node process reads; `ocrfleet run` and the chart both set them.
+ENV_RUN_ID: Final = "OCRFLEET_RUN_ID"
+ENV_WORKDIR: Final = "OCRFLEET_WORKDIR"
+ENV_NODE_RANK: Final = "OCRFLEET_NODE_RANK"
+ENV_NODES: Final = "OCRFLEET_NODES"
+ENV_DEVICES: Final = "OCRFLEET_DEVICES_PER_NODE"
+ENV_DEVICE: Final = "OCRFLEET_DEVICE"
+ENV_HOSTS: Final = "OCRFLEET_HOSTS"
+"""Comma-separated host names of all nodes in rank order; node 0 is the master."""
+ENV_PORT: Final = "OCRFLEET_PORT"
+"""First of `nodes × devicesPerNode + 1` free TCP ports; the first is the rendezvous."""
+ENV_METRICS_PORT: Final = "OCRFLEET_METRICS_PORT"
+ENV_EVENTS_FD: Final = "OCRFLEET_EVENTS_FD"
+"""File descriptor on which a worker tells its supervisor what happens, one JSON object a line."""
+ENV_PADDLEOCR_HOME: Final = "PADDLEOCR_HOME"
+"""A checkout of PaddleOCR to train with, in place of the packaged tree."""

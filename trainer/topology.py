@@ -1,0 +1,82 @@
+"""Where a process stands in the gang: ranks, nodes, devices and who leads."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from trainer import contract
+from trainer.errors import SpecError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Topology:
+    """The shape of a run, as one of its nodes sees it."""
+
+    node_rank: int = 0
+    """This node's place, 0 to `nodes` - 1."""
+
+    nodes: int = 1
+    """How many nodes train together."""
+
+    devices_per_node: int = 1
+    """Worker processes on each node; one a device."""
+
+    device: str = "cpu"
+    """`cpu` or `gpu`."""
+
+    hosts: tuple[str, ...] = ("127.0.0.1",)
+    """Host name of each node, in rank order."""
+
+    port: int = 29400
+    """The rendezvous; the workers listen on the ports after it."""
+
+    @property
+    def world_size(self) -> int:
+        """Number of workers over all nodes."""
+        return self.nodes * self.devices_per_node
+
+    @property
+    def leader(self) -> bool:
+        """Whether this node does the stages that need one node only."""
+        return self.node_rank == 0
+
+    def rank(self, local_rank: int) -> int:
+        """Give the global rank of a worker of this node."""
+        return self.node_rank * self.devices_per_node + local_rank
+
+    @property
+    def master(self) -> str:
+        """`host:port` where Paddle's store of the gang listens."""
+        return f"{self.hosts[0]}:{self.port}"
+
+    @property
+    def endpoints(self) -> list[str]:
+        """`host:port` of every worker in rank order; ports differ even when nodes share a host."""
+        return [
+            f"{self.hosts[rank // self.devices_per_node]}:{self.port + 1 + rank}" for rank in range(self.world_size)
+        ]
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> "Topology":
+        """Read the contract's environment names.
+
+        Raises:
+            SpecError: a number is not one, or the hosts are not as many as the nodes.
+        """
+        try:
+            nodes = int(environ.get(contract.ENV_NODES, "1"))
+            topology = cls(
+                node_rank=int(environ.get(contract.ENV_NODE_RANK, "0")),
+                nodes=nodes,
+                devices_per_node=int(environ.get(contract.ENV_DEVICES, "1")),
+                device=environ.get(contract.ENV_DEVICE, "cpu"),
+                hosts=tuple(environ.get(contract.ENV_HOSTS, ",".join(["127.0.0.1"] * nodes)).split(",")),
+                port=int(environ.get(contract.ENV_PORT, "29400")),
+            )
+        except ValueError as error:
+            raise SpecError(f"An OCRFLEET_* variable of the node is not a number: {error}.") from error
+        if len(topology.hosts) != nodes:
+            raise SpecError(
+                f"{contract.ENV_HOSTS} names {len(topology.hosts)} hosts, but {contract.ENV_NODES} is {nodes}."
+            )
+        return topology

@@ -1,0 +1,138 @@
+"""Every path of a run on a node. No other module joins a path of the run."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class WorkDir:
+    """The folder of one node of one run."""
+
+    root: Path
+
+    @property
+    def run_file(self) -> Path:
+        """The job's name and `run` half, as the node got it."""
+        return self.root / "run.yaml"
+
+    @property
+    def data(self) -> Path:
+        """What fetch pulled: `train/`, `eval/`, `dictionary.txt`, `pretrained.pdparams`."""
+        return self.root / "data"
+
+    @property
+    def train_data(self) -> Path:
+        """The dataset of `run.data.train`, as it lies in the bucket."""
+        return self.data / "train"
+
+    @property
+    def eval_data(self) -> Path:
+        """The dataset of `run.data.eval`."""
+        return self.data / "eval"
+
+    @property
+    def pretrained(self) -> Path:
+        """The weights of `run.init.pretrained`."""
+        return self.data / "pretrained.pdparams"
+
+    @property
+    def given_dictionary(self) -> Path:
+        """The file of `run.data.dictionary` when that is a URI."""
+        return self.data / "dictionary.txt"
+
+    @property
+    def prepared(self) -> Path:
+        """What prepare made: `dataset.json`, `<split>.jsonl`, `dictionary.txt`, `crops/`."""
+        return self.root / "prepared"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Training states, one folder a step."""
+        return self.root / "checkpoints"
+
+    def checkpoint(self, step: int) -> Path:
+        """The folder of one training state."""
+        return self.checkpoints / f"{step:08d}"
+
+    @property
+    def trained(self) -> Path:
+        """What train made: `model.pdparams` (the best), `training.json` (history, facts)."""
+        return self.root / "trained"
+
+    @property
+    def best_weights(self) -> Path:
+        """The best model's weights."""
+        return self.trained / "model.pdparams"
+
+    @property
+    def training_facts(self) -> Path:
+        """History of losses and evaluations, best step, samples, seconds."""
+        return self.trained / "training.json"
+
+    @property
+    def evaluation(self) -> Path:
+        """What evaluate made: `evaluation.json`, `predictions.jsonl` of the test split."""
+        return self.root / "evaluation"
+
+    @property
+    def evaluation_facts(self) -> Path:
+        """Metrics of the trained model on the test split."""
+        return self.evaluation / "evaluation.json"
+
+    @property
+    def predictions(self) -> Path:
+        """What the trained model read on the test split, one sample a line."""
+        return self.evaluation / "predictions.jsonl"
+
+    @property
+    def inference(self) -> Path:
+        """The exported model: `inference.json`, `.pdiparams`, `.yml`."""
+        return self.root / "inference"
+
+    @property
+    def verification(self) -> Path:
+        """What verify found: `verification.json`."""
+        return self.root / "verification"
+
+    @property
+    def verification_facts(self) -> Path:
+        """Differences between the trained and the exported model."""
+        return self.verification / "verification.json"
+
+    @property
+    def report(self) -> Path:
+        """`report.html`, `report.md` and pictures."""
+        return self.root / "report"
+
+    @property
+    def record(self) -> Path:
+        """All that is needed to repeat the run."""
+        return self.root / "record.json"
+
+    @property
+    def configuration(self) -> Path:
+        """The resolved PaddleOCR configuration."""
+        return self.root / "configuration.yml"
+
+    @property
+    def metrics_snapshot(self) -> Path:
+        """The last values of the metrics endpoint, since a job ends before its last scrape."""
+        return self.root / "metrics.prom"
+
+    def receipt(self, stage: str) -> Path:
+        """The note that a stage is done."""
+        return self.root / "receipts" / f"{stage}.json"
+
+    @property
+    def logs(self) -> Path:
+        """Logs of all attempts."""
+        return self.root / "logs"
+
+    @property
+    def node_log(self) -> Path:
+        """What the node said, over all attempts."""
+        return self.logs / "node.log"
+
+    def worker_log(self, *, attempt: int, stage: str, rank: int) -> Path:
+        """What one worker said in one attempt at one stage."""
+        return self.logs / f"attempt-{attempt}" / f"{stage}-rank-{rank}.log"
