@@ -1,0 +1,1 @@
+"""Things to try: a demonstration with generated pages, and job files for a real export."""

@@ -1,0 +1,1 @@
+"""The demonstration: generated pages, two job files and the driver of `make demo`."""
