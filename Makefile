@@ -2,8 +2,10 @@
 SHELL = bash
 .DEFAULT_GOAL = help
 
-# numpy 1.26 and paddle 3.2 have wheels for these.
-PYTHON ?= $(shell for p in python3.11 python3.12 python3; do command -v $$p && break; done)
+# numpy 1.26 and paddle 3.2 have wheels for these two.
+SUITABLE = import sys, venv, ensurepip; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))
+PYTHON ?= $(shell for p in python3.11 python3.12 python3 python; do \
+	$$p -c '$(SUITABLE)' 2>/dev/null && echo $$p && break; done)
 VENV = .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.complete
@@ -19,9 +21,34 @@ setup: $(STAMP) ## Make .venv with everything that demo and test need, pinned
 
 # The list is complete, so that nothing is resolved and two machines get the same packages.
 $(STAMP): requirements/lock.txt requirements/overlay.txt pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	echo "Installing the pinned packages (about 2 GB, a minute or two) ..."
-	$(BIN)/pip install --quiet --no-deps -r requirements/lock.txt
-	$(BIN)/pip install --quiet --no-deps -r requirements/overlay.txt
-	$(BIN)/pip install --quiet --no-deps --editable .
-	touch $@
+	@"$(PYTHON)" -c '$(SUITABLE)' 2>/dev/null || { echo "Python 3.11 or 3.12 with its venv module is needed" \
+		"(numpy 1.26 and paddle 3.2 have no wheels for others). Install one, or name it: make setup PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	@echo "Installing the pinned packages (about 2 GB, a minute or two) ..."
+	$(BIN)/python -m pip install --quiet --no-deps -r requirements/lock.txt
+	$(BIN)/python -m pip install --quiet --no-deps -r requirements/overlay.txt
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	@touch $@
+
+.PHONY: demo
+demo: setup ## Train a detector and a recogniser on generated pages, then read new pages with them
+	$(BIN)/python -m examples.demo
+
+##@ Work on the code
+
+.PHONY: test
+test: setup ## Run every test that needs no cluster (up to 15 minutes on 2 cores)
+	$(BIN)/python -m pytest
+
+.PHONY: lint
+lint: setup ## Check style, types and the layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: verify
+verify: setup ## Regenerate the reference pages; fail when they differ from what is committed
+	$(BIN)/python -m docs.generate
+	@test -z "$$(git status --porcelain docs/reference)" || { git --no-pager diff -- docs/reference; \
+		echo "docs/reference differs from what is committed. It is up to date now: look at it and commit it." >&2; exit 1; }
