@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
@@ -304,6 +304,11 @@ def parse_yaml(text: str, *, source: str) -> Any:
         raise SpecError(f"{place} is not YAML: {what}.") from error
 
 
+def to_yaml(value: object) -> str:
+    """Write JSON data as YAML that `parse_yaml` reads back the same."""
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+
+
 def read_run(path: Path) -> tuple[str, RunSpec]:
     """Read a node's `run.yaml`: the job's name and its `run` half.
 
@@ -329,12 +334,29 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
-# PyYAML wants a dot in a float, so that `learning_rate: 1e-4` is a string to it, but a number to Helm.
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$"),
-    list("-+0123456789."),
+# Numbers as YAML 1.2 and Helm have them. To PyYAML (YAML 1.1) `1e-4` is a string, for want of a dot, `6:2:2` a
+# number to the base 60, and 2026-11-01 a date.
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, regexp) for tag, regexp in resolvers if tag.rsplit(":")[-1] not in ("int", "float", "timestamp")]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_INT: Final = re.compile(r"^[-+]?(?:0b[01_]+|0x[0-9a-fA-F_]+|0[0-7_]*|[1-9][0-9_]*)$")
+_FLOAT: Final = re.compile(
+    r"^(?:[-+]?(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?|[-+]?[0-9]+[eE][-+]?[0-9]+"
+    r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
 )
+_Loader.add_implicit_resolver("tag:yaml.org,2002:int", _INT, list("-+0123456789"))
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
+
+
+class _Dumper(yaml.SafeDumper):
+    """SafeDumper that quotes what the loader would take for a number."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
 
 
 def _fields(cls: object) -> dict[str, FieldInfo]:
@@ -349,7 +371,9 @@ def _sentence(cls: object, where: str, error: dict[str, Any]) -> str:
     owner: object = cls
     for part in steps[:-1]:
         field = next((f for n, f in _fields(owner).items() if camel(n) == part), None)
-        owner = field.annotation if field else None
+        annotation = field.annotation if field else None
+        # `Schedule | None` has the fields of Schedule.
+        owner = next((choice for choice in get_args(annotation) if _fields(choice)), annotation)
     match error["type"]:
         case "unexpected_keyword_argument":
             return f"{place} is not a field.{nearest(str(steps[-1]), [camel(n) for n in _fields(owner)])}"
@@ -359,6 +383,8 @@ def _sentence(cls: object, where: str, error: dict[str, Any]) -> str:
             return f"{error['ctx']['error']}."
         case "dataclass_type" | "dataclass_exact_type":
             return f"{place} is {error['input']!r}: a mapping is wanted."
+        case "tuple_type":
+            return f"{place} is {error['input']!r}: a list is wanted."
     pattern = error.get("ctx", {}).get("pattern")
     message = _IN_WORDS.get(pattern) or str(error["msg"])
     message = message[:1].lower() + message[1:]

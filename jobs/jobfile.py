@@ -1,0 +1,119 @@
+"""The job file: YAML ⇄ `TrainingJob`.
+
+`load` is the one border where YAML becomes dataclasses; `--set` is applied before it, so an override is
+checked as the file is. Everything that is wrong is reported at once.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Literal, get_args
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from jobs.overrides import apply
+from jobs.placement import Notify, Placement, Schedule
+from trainer import contract
+from trainer.errors import SpecError
+from trainer.runspec import STRICT, Name, RunSpec, from_dict, parse_yaml, to_dict, to_yaml
+
+MAX_BYTES: Final = 1_000_000
+"""The largest job file. A run's whole configuration has some 10 kB; etcd takes no object above 1.5 MB."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class TrainingJob:
+    """One job file: what to train, and where."""
+
+    api_version: Literal["ocrfleet.io/v1"]
+    """The version of this format. A trainer refuses one that it does not know."""
+
+    name: Name
+    """The job's name, in lower case, at most 37 characters; runs, metrics and objects begin with it."""
+
+    run: RunSpec
+    """What to train. Two files with the same `run` train the same model."""
+
+    placement: Placement = Field(default_factory=Placement)
+    """Where the run goes and how big it is."""
+
+    notify: Notify = Field(default_factory=Notify)
+    """Who is told when the run ends."""
+
+    schedule: Schedule | None = None
+    """Train again and again. Unset: once."""
+
+
+def load(source: Path | str, *, sets: Sequence[str] = ()) -> TrainingJob:
+    """Read a job file.
+
+    Args:
+        source: a path, or the text itself.
+        sets: `--set` options, such as `run.train.epochs=3`, applied in their order.
+
+    Raises:
+        SpecError: one sentence a line for each thing that is wrong, with its place.
+    """
+    name = str(source) if isinstance(source, Path) else "job file"
+    raw = parse_yaml(_read(source) if isinstance(source, Path) else source, source=name)
+    if not isinstance(raw, dict):
+        raise SpecError(f"{name} is not a job file: it begins with `apiVersion: {contract.API_VERSION}`.")
+    for text in sets:
+        apply(raw, text)
+    _check_version(raw, name)
+    return from_dict(TrainingJob, _without_nulls(TrainingJob, raw), where="")
+
+
+def dump(job: TrainingJob) -> str:
+    """Write a job as YAML with every default; `load` gives the same job back."""
+    return to_yaml(as_dict(job))
+
+
+def as_dict(job: TrainingJob) -> dict[str, Any]:
+    """Spell a job as in the job file, with every default, without what is unset."""
+    result: dict[str, Any] = _without_nulls(TrainingJob, to_dict(job))
+    return result
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise SpecError(f"{path} is larger than {MAX_BYTES:,} bytes: that is not a job file.")
+        return content.decode("utf-8")
+    except FileNotFoundError as error:
+        raise SpecError(f"{path} is not there. `ocrfleet init NAME --recipe R -f {path}` writes a new one.") from error
+    except UnicodeDecodeError as error:
+        raise SpecError(f"{path} is not UTF-8 text: byte {error.start} cannot be read. Save it as UTF-8.") from error
+    except OSError as error:
+        raise SpecError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def _check_version(raw: Mapping[str, Any], name: str) -> None:
+    version = raw.get("apiVersion")
+    if version != contract.API_VERSION:
+        what = "is missing" if version is None else f"is {version!r}, which this ocrfleet does not know"
+        raise SpecError(f"{name}: apiVersion {what}; it reads {contract.API_VERSION!r}.")
+
+
+def _without_nulls(cls: Any, raw: Any) -> Any:
+    """Drop keys without a value, so that `eval:` means what leaving it out means, as in Helm.
+
+    Only fields are dropped: a null inside `config` or `overrides` is PaddleOCR's own word, and an unknown
+    key must still be refused.
+    """
+    fields = getattr(cls, "__pydantic_fields__", None)
+    if fields is None or not isinstance(raw, dict):
+        return raw
+    classes = {field.alias: _class_of(field.annotation) for field in fields.values()}
+    return {
+        key: _without_nulls(classes.get(key), value)
+        for key, value in raw.items()
+        if value is not None or key not in classes
+    }
+
+
+def _class_of(annotation: Any) -> Any:
+    """Give the class of the job file in an annotation such as `Schedule | None`."""
+    return next((c for c in (annotation, *get_args(annotation)) if hasattr(c, "__pydantic_fields__")), None)

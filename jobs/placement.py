@@ -1,0 +1,202 @@
+"""The `placement`, `notify` and `schedule` parts of the job file: where a run goes, how big, and when.
+
+The chart reads all of it. `ocrfleet run` reads `nodes`, `devicesPerNode`, `device` and `deadlines`, and
+hands the rest on unread. Written as `trainer/runspec.py` is: each field says what, unit, and why this default.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic.dataclasses import dataclass
+from pydantic_core import PydanticCustomError
+
+from trainer.runspec import STRICT, Duration
+
+Engine = Literal["job", "jobset", "trainjob", "volcano", "paddlejob", "auto"]
+Device = Literal["gpu", "cpu"]
+
+
+def _in_words(words: str) -> Callable[[Any, ValidatorFunctionWrapHandler], Any]:
+    """Say what to write, where pydantic would show the regular expression; the schema keeps that."""
+
+    def check(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return handler(value)
+        except ValidationError as error:
+            raise PydanticCustomError("spelling", "{words}", {"words": words}) from error
+
+    return check
+
+
+_QUANTITY: Final = r"^[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|Ti|k|M|G|T)?$"
+_CRON: Final = r"^(@(yearly|annually|monthly|weekly|daily|midnight|hourly)|\S+( +\S+){4})$"
+_DNS: Final = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
+
+Quantity = Annotated[
+    str, Field(pattern=_QUANTITY), WrapValidator(_in_words("write a size as Kubernetes does, such as 512Mi or 50Gi"))
+]
+Cron = Annotated[
+    str,
+    Field(pattern=_CRON),
+    WrapValidator(_in_words('write five fields, minute hour day month weekday, such as "0 3 * * 0"')),
+]
+ObjectName = Annotated[
+    str,
+    Field(pattern=_DNS, max_length=253),
+    WrapValidator(_in_words("the name of a Kubernetes object has lower-case letters, digits, '-' and '.'")),
+]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Cache:
+    """Where a node keeps the dataset: one of three places. None named: an `emptyDir` of 50Gi."""
+
+    empty_dir: Quantity | None = None
+    """A folder on the node's own disk, at most so large. Gone with the pod."""
+
+    ephemeral: Quantity | None = None
+    """A volume of that size, made for the pod and gone with it; for nodes with small disks."""
+
+    storage_class: ObjectName | None = None
+    """Storage class of `ephemeral`. Unset: the cluster's default."""
+
+    existing_claim: ObjectName | None = None
+    """A PersistentVolumeClaim that is there already; ReadWriteMany when there are several nodes."""
+
+    def __post_init__(self) -> None:
+        """Refuse two places at once."""
+        places = {"emptyDir": self.empty_dir, "ephemeral": self.ephemeral, "existingClaim": self.existing_claim}
+        given = [name for name, value in places.items() if value is not None]
+        if len(given) > 1:
+            raise ValueError(f"placement.storage.cache has {' and '.join(given)}: choose one")
+        if self.storage_class and not self.ephemeral:
+            raise ValueError("placement.storage.cache.storageClass is for `ephemeral`, which is not set")
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Storage:
+    """Disk and shared memory of a pod."""
+
+    cache: Cache = Field(default_factory=Cache)
+    """Where the dataset is kept."""
+
+    scratch: Quantity = "20Gi"
+    """Disk for checkpoints, the export and logs. 20Gi holds the three newest states of the largest recipe."""
+
+    shared_memory: Quantity = "8Gi"
+    """Size of /dev/shm, through which readers hand samples to a worker. The runtime's own 64Mi is too little."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Deadlines:
+    """How long a run waits before it says what is wrong."""
+
+    rendezvous: Duration = "30m"
+    """For all nodes to be there at once. 30 minutes: an autoscaler may have to start machines."""
+
+    stall: Duration = "15m"
+    """Without a step, an image or a byte of progress. 15 minutes is more than the slowest evaluation is silent."""
+
+    run: Duration = "24h"
+    """For the whole run, the time in a queue apart. A forgotten run costs a day at most."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Debug:
+    """For looking into a run that fails."""
+
+    hold_on_failure: Duration = "0m"
+    """How long a failed pod stays for `ocrfleet shell`. 0m: not at all, since it holds its devices."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Placement:
+    """Where a run goes and how big it is."""
+
+    engine: Engine = "job"
+    """The Kubernetes kind that runs the pods. `job` needs nothing installed; `auto` asks the cluster at submit."""
+
+    nodes: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Pods, or node processes under `ocrfleet run`, that train together."""
+
+    devices_per_node: Annotated[int, Field(ge=1, le=64)] = 1
+    """Devices of each node; one worker process a device."""
+
+    device: Device | None = None
+    """`gpu` or `cpu`. Unset: gpu on a cluster; under `ocrfleet run` what this machine has, and it says which."""
+
+    image: str | None = None
+    """The trainer image. Unset: the chart's own, of the same version. Not used by `ocrfleet run`."""
+
+    image_pull_secrets: tuple[ObjectName, ...] = ()
+    """Secrets of the registry that the image comes from."""
+
+    resources: Mapping[str, Any] = Field(default_factory=dict)
+    """`requests` and `limits` of a pod, as Kubernetes has them; the devices are added. Empty: the chart's."""
+
+    node_selector: Mapping[str, str] = Field(default_factory=dict)
+    """Labels that a node must have."""
+
+    tolerations: tuple[Mapping[str, Any], ...] = ()
+    """Taints that the pods tolerate, as Kubernetes has them."""
+
+    queue: ObjectName | None = None
+    """A Kueue LocalQueue, or a Volcano queue with engine `volcano`. Unset: no queue."""
+
+    priority: ObjectName | None = None
+    """A PriorityClass, or with a queue of Kueue its WorkloadPriorityClass. Unset: the cluster's default."""
+
+    retries: Annotated[int, Field(ge=0, le=100)] = 3
+    """Attempts of the whole gang after the first, counted in the bucket. 3 outlasts a bad night of preemptions."""
+
+    retry: Annotated[int, Field(ge=0)] = 0
+    """Raise it by one to start the same run again, from its checkpoint, after a final failure was mended."""
+
+    storage: Storage = Field(default_factory=Storage)
+    """Disk and shared memory of a pod."""
+
+    service_account: ObjectName | None = None
+    """A ServiceAccount with workload identity for the buckets. Unset: the chart makes one without rights."""
+
+    credentials_secret: ObjectName | None = None
+    """A Secret mounted as an AWS credentials file. Keys never stand in this file."""
+
+    deadlines: Deadlines = Field(default_factory=Deadlines)
+    """How long a run waits before it says what is wrong."""
+
+    debug: Debug = Field(default_factory=Debug)
+    """For looking into a run that fails."""
+
+    def __post_init__(self) -> None:
+        """Refuse two ways in at once."""
+        if self.service_account and self.credentials_secret:
+            raise ValueError(
+                "placement has serviceAccount and credentialsSecret: the secret would hide the account's identity; "
+                "choose one"
+            )
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Notify:
+    """Who is told when a run ends."""
+
+    webhook_secret: ObjectName | None = None
+    """A Secret with the key `url`: one POST there when a run ends. Unset: nobody is told."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Schedule:
+    """Training again and again, by a CronJob."""
+
+    cron: Cron
+    """When, in cron's five fields."""
+
+    time_zone: str = "Etc/UTC"
+    """The zone that `cron` is read in, by its IANA name."""
+
+    skip_if_unchanged: bool = True
+    """End at once when the dataset is the one that the last published model was trained on."""
+
+    suspend_after_failures: Annotated[int, Field(ge=1)] = 3
+    """Failed runs in a row after which the schedule is suspended. 3 tells a fault from bad luck."""
