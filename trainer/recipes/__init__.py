@@ -1,0 +1,165 @@
+"""Recipes: a job's `run` half becomes a full PaddleOCR configuration.
+
+`resolve` lays, in this order: a built-in overlay or the inline `run.config`; the fields of `run.train`; what the
+prepared dataset says (dictionary, longest label); `run.overrides`. What is said later wins. Paddle-free.
+"""
+
+import copy
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from trainer.datasets import Prepared
+from trainer.errors import SpecError
+from trainer.recipes import inline, overrides
+from trainer.recipes.overlays import Overlay, names, overlay
+from trainer.runspec import RunSpec
+
+__all__ = ["Recipe", "load", "names", "resolve"]
+
+AUTO: Final = "auto"
+"""Stands where the prepared dataset decides."""
+
+_RATES: Final = ("learning_rate", "max_lr", "values", "end_lr", "min_lr", "start_lr")
+"""Keys of `Optimizer.lr` that are learning rates."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A PaddleOCR configuration, and what a run must know beside it."""
+
+    name: str
+    """The built-in recipe, or `run.config`."""
+
+    task: str
+    """`det` or `rec`."""
+
+    summary: str
+    """One line on what it is."""
+
+    config: dict[str, Any]
+    """The full configuration: Global, Architecture, Loss, Optimizer, PostProcess, Metric, Train, Eval."""
+
+    model_name: str
+    """What paddlex calls the exported model: `Global.model_name` of its inference.yml."""
+
+    tolerance: float
+    """Largest difference allowed between outputs of the trained and of the exported model."""
+
+    notes: tuple[str, ...] = ()
+    """What a user should be told: a scaled learning rate, keys that are not read."""
+
+
+def load(name: str) -> Recipe:
+    """Give a built-in recipe as it stands, with `auto` where the dataset decides.
+
+    Raises:
+        SpecError: there is no recipe of this name.
+    """
+    return _recipe(overlay(name), dict(overlay(name).config), ())
+
+
+def resolve(run: RunSpec, prepared: Prepared | None = None, *, world_size: int = 1) -> Recipe:
+    """Make the full configuration of a run.
+
+    Args:
+        run: the job file's half that says what to train.
+        prepared: the dataset; without it `auto` stays where the dataset decides.
+        world_size: number of devices, for `run.train.scaleLearningRate`.
+
+    Raises:
+        SpecError: an unknown recipe or override, a value of another kind, a recipe of the other task.
+    """
+    base, notes = _base(run)
+    source = "run.config" if run.recipe is None else f"recipe {base.name}"
+    config = copy.deepcopy(dict(base.config))
+    _set_train_fields(config, run)
+    config = overrides.apply(config, run.overrides, source=source)
+    if not isinstance(config["Global"].get("epoch_num"), int):
+        raise SpecError(f"Global.epoch_num of {source} is missing: set it, or run.train.epochs.")
+    notes += _scale_learning_rate(config, run, tuned_batch=base.tuned_batch, world_size=world_size)
+    if base.task == "rec":
+        _fill_from_dataset(config, prepared)
+    return _recipe(base, config, tuple(notes))
+
+
+def _base(run: RunSpec) -> tuple[Overlay, list[str]]:
+    base, notes = inline.read(run.config) if run.config is not None else (overlay(str(run.recipe)), [])
+    if base.task != run.task:
+        where = "run.config" if run.recipe is None else f"run.recipe {base.name!r}"
+        raise SpecError(f"{where} is for task {base.task!r}, but run.task is {run.task!r}: one of the two is wrong.")
+    return base, notes
+
+
+def _recipe(base: Overlay, config: dict[str, Any], notes: tuple[str, ...]) -> Recipe:
+    return Recipe(
+        name=base.name,
+        task=base.task,
+        summary=base.summary,
+        config=config,
+        model_name=base.model_name,
+        tolerance=base.tolerance,
+        notes=notes,
+    )
+
+
+def _set_train_fields(config: dict[str, Any], run: RunSpec) -> None:
+    if run.train.epochs is not None:
+        config["Global"]["epoch_num"] = run.train.epochs
+    if run.train.batch_size_per_device is not None:
+        config["Train"]["loader"]["batch_size_per_card"] = run.train.batch_size_per_device
+    if run.train.readers is not None:
+        config["Train"]["loader"]["num_workers"] = run.train.readers
+
+
+def _scale_learning_rate(config: dict[str, Any], run: RunSpec, *, tuned_batch: int, world_size: int) -> list[str]:
+    """Let the learning rates follow the global batch, but for those that the user has set."""
+    per_device = config["Train"]["loader"]["batch_size_per_card"]
+    ratio = per_device * world_size / tuned_batch
+    factor = {"linear": ratio, "sqrt": math.sqrt(ratio), "none": 1.0}[run.train.scale_learning_rate]
+    given = dict(overrides.flatten(run.overrides))
+    rates = config["Optimizer"]["lr"]
+    scaled = [key for key in _RATES if key in rates and not {"Optimizer.lr", f"Optimizer.lr.{key}"} & given.keys()]
+    if factor == 1.0 or not scaled:
+        return []
+    for key in scaled:
+        old = rates[key]
+        rates[key] = [rate * factor for rate in old] if isinstance(old, list) else old * factor
+    return [
+        f"The learning rate is {factor:g} times the recipe's ({run.train.scale_learning_rate}): {world_size} devices "
+        f"x {per_device} samples against a batch of {tuned_batch} that it was tuned for."
+    ]
+
+
+def _fill_from_dataset(config: dict[str, Any], prepared: Prepared | None) -> None:
+    """Put the dictionary and the longest label wherever `auto` stands."""
+    section = config["Global"]
+    if prepared is not None:
+        section["character_dict_path"] = str(prepared.dictionary)
+        if section["max_text_length"] == AUTO:
+            section["max_text_length"] = prepared.max_text_length + _room(config)
+    if section["max_text_length"] != AUTO:
+        _replace_auto(config, section["max_text_length"])
+
+
+def _room(config: Mapping[str, Any]) -> int:
+    """Give the places that a label needs beside its characters.
+
+    PaddleOCR's SAR and NRTR encoders frame a label with a begin and an end mark, and drop, without a word, each sample
+    whose framed label is longer than `max_text_length`. MultiLabelEncode always makes such a label.
+    """
+    operators = {name for operator in config["Train"]["dataset"]["transforms"] for name in operator}
+    return 2 if operators & {"MultiLabelEncode", "SARLabelEncode", "NRTRLabelEncode"} else 0
+
+
+def _replace_auto(node: object, length: int) -> None:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key == "max_text_length" and value == AUTO:
+                node[key] = length
+            else:
+                _replace_auto(value, length)
+    elif isinstance(node, list):
+        for item in node:
+            _replace_auto(item, length)

@@ -1,0 +1,75 @@
+"""A whole PaddleOCR configuration in `run.config`, in place of a recipe: check it and make it ours."""
+
+import copy
+from collections.abc import Mapping
+from typing import Any, Final
+
+from trainer.errors import SpecError
+from trainer.recipes.known import OWNED
+from trainer.recipes.overlays import Overlay
+
+SECTIONS: Final = ("Global", "Architecture", "Loss", "Optimizer", "PostProcess", "Metric", "Train", "Eval")
+"""What every configuration has."""
+
+_NEEDED: Final = (
+    "Architecture.model_type",
+    "Optimizer.lr",
+    "Train.dataset.transforms",
+    "Train.loader.batch_size_per_card",
+    "Eval.dataset.transforms",
+    "Eval.loader.batch_size_per_card",
+)
+
+_MODEL_NAMES: Final = {"det": "PP-OCRv3_mobile_det", "rec": "PP-OCRv3_mobile_rec"}
+
+
+def read(config: Mapping[str, Any]) -> tuple[Overlay, list[str]]:
+    """Take an inline configuration as a recipe.
+
+    Args:
+        config: what stands in `run.config`; left as it is.
+
+    Returns:
+        The recipe, and notes on keys that are not read because the job file has fields for them.
+
+    Raises:
+        SpecError: sections or keys that a run needs are missing; names them.
+    """
+    missing = [name for name in SECTIONS if not isinstance(config.get(name), Mapping)]
+    missing += [name for name in _NEEDED if name.split(".")[0] not in missing and _get(config, name) is None]
+    if missing:
+        raise SpecError(f"run.config has no {', '.join(missing)}: a whole PaddleOCR configuration is wanted.")
+    result: dict[str, Any] = copy.deepcopy(dict(config))
+    notes = [f"run.config's {name} is not read. {OWNED[name]}" for name in OWNED if _dropped(result, name)]
+    task = result["Architecture"]["model_type"]
+    # Newer configurations carry the name that paddlex knows the model by.
+    label = result["Global"].get("model_name") or result["Global"].get("pdx_model_name") or _MODEL_NAMES.get(task, task)
+    if task == "rec":
+        result["Global"].update(character_dict_path="auto", use_space_char=True)
+        result["Global"].setdefault("max_text_length", "auto")
+    return (
+        Overlay(
+            name="run.config",
+            task=task,
+            summary="the configuration in the job file",
+            model_name=label,
+            tolerance=1e-3,
+            tuned_batch=int(result["Train"]["loader"]["batch_size_per_card"]),
+            config=result,
+        ),
+        notes,
+    )
+
+
+def _get(config: Mapping[str, Any], name: str) -> Any:
+    node: Any = config
+    for step in name.split("."):
+        node = node.get(step) if isinstance(node, Mapping) else None
+    return node
+
+
+def _dropped(config: dict[str, Any], name: str) -> bool:
+    """Take a key out; say whether it held something that a user may miss."""
+    *path, last = name.split(".")
+    section = _get(config, ".".join(path))
+    return bool(section.pop(last, None)) if isinstance(section, dict) else False

@@ -1,0 +1,134 @@
+"""Keys of PaddleOCR's configuration that a recipe need not name: those that may be set, and those that are ours.
+
+The one list of both. A key that a recipe does name is known from the recipe itself.
+"""
+
+from collections.abc import Mapping
+from typing import Final, Literal
+
+Kind = Literal["number", "whole", "flag", "text", "list", "mapping", "null"]
+
+_LR: Final[Mapping[str, Kind]] = {
+    # The arguments of all of PaddleOCR's schedules; which one reads what is the schedule's own affair.
+    "name": "text",
+    "learning_rate": "number",
+    "warmup_epoch": "number",
+    "end_lr": "number",
+    "power": "number",
+    "step_size": "number",
+    "gamma": "number",
+    "decay_epochs": "list",
+    "values": "list",
+    "cycle": "number",
+    "max_lr": "number",
+    "anneal_strategy": "text",
+    "three_phase": "flag",
+    "warmup_steps": "whole",
+    "start_lr": "number",
+    "min_lr": "number",
+    "factor": "number",
+}
+
+_REC_AUG: Final = ("tia_prob", "crop_prob", "reverse_prob", "noise_prob", "jitter_prob", "blur_prob", "hsv_aug_prob")
+
+_OPERATORS: Final[Mapping[str, Mapping[str, Kind]]] = {
+    "RecAug": dict.fromkeys(_REC_AUG, "number"),
+    "RecResizeImg": {"padding": "flag", "eval_mode": "flag"},
+    "RecConAug": {"prob": "number", "ext_data_num": "whole", "max_text_length": "whole"},
+    "DetResizeForTest": {
+        "image_shape": "list",
+        "keep_ratio": "flag",
+        "limit_side_len": "whole",
+        "limit_type": "text",
+        "resize_long": "whole",
+    },
+    "EastRandomCropData": {"min_crop_side_ratio": "number"},
+    "IaaAugment": {"augmenter_args": "list"},
+}
+
+_LOADER: Final[Mapping[str, Kind]] = {
+    "shuffle": "flag",
+    "drop_last": "flag",
+    "batch_size_per_card": "whole",
+    "num_workers": "whole",
+    "use_shared_memory": "flag",
+}
+
+OPTIONAL: Final[Mapping[str, Kind]] = {
+    "Global.epoch_num": "whole",
+    "Global.max_text_length": "whole",
+    "Global.cal_metric_during_train": "flag",
+    "Global.use_amp": "flag",
+    "Global.amp_level": "text",
+    "Global.amp_dtype": "text",
+    "Global.amp_custom_black_list": "list",
+    "Global.amp_custom_white_list": "list",
+    "Global.scale_loss": "number",
+    "Global.use_dynamic_loss_scaling": "flag",
+    "Global.use_sync_bn": "flag",
+    "Global.find_unused_parameters": "flag",
+    "Optimizer.clip_norm": "number",
+    "Optimizer.clip_norm_global": "number",
+    "Optimizer.weight_decay": "number",
+    "Optimizer.beta1": "number",
+    "Optimizer.beta2": "number",
+    "Optimizer.epsilon": "number",
+    "Optimizer.momentum": "number",
+    "Optimizer.no_weight_decay_name": "text",
+    "Optimizer.one_dim_param_no_weight_decay": "flag",
+    "Optimizer.regularizer.name": "text",
+    "Optimizer.regularizer.factor": "number",
+    **{f"Optimizer.lr.{name}": kind for name, kind in _LR.items()},
+    "PostProcess.use_dilation": "flag",
+    "PostProcess.score_mode": "text",
+    "PostProcess.box_type": "text",
+    "Metric.ignore_space": "flag",
+    "Metric.is_filter": "flag",
+    "Loss.weight_1": "number",
+    "Loss.weight_2": "number",
+    "Loss.use_focal_loss": "flag",
+    "Train.dataset.ext_op_transform_idx": "whole",
+    **{f"{part}.loader.{name}": kind for part in ("Train", "Eval") for name, kind in _LOADER.items()},
+    **{
+        f"{part}.dataset.transforms.{operator}.{name}": kind
+        for part in ("Train", "Eval")
+        for operator, arguments in _OPERATORS.items()
+        for name, kind in arguments.items()
+    },
+}
+"""Keys that PaddleOCR reads though a recipe leaves them out; also the kinds of keys whose values do not show theirs."""
+
+LEAST: Final[Mapping[str, int]] = {
+    "Global.epoch_num": 1,
+    "Global.max_text_length": 1,
+    "Train.loader.batch_size_per_card": 1,
+    "Eval.loader.batch_size_per_card": 1,
+    "Train.loader.num_workers": 0,
+    "Eval.loader.num_workers": 0,
+}
+"""The least value of a whole number that counts something."""
+
+_DATA: Final = "Name the dataset in run.data."
+
+OWNED: Final[Mapping[str, str]] = {
+    "Global.save_model_dir": "Published files go to run.output.",
+    "Global.save_inference_dir": "Published files go to run.output.",
+    "Global.save_res_path": "Published files go to run.output.",
+    "Global.checkpoints": "A run goes on from its own checkpoints; see run.checkpoint.",
+    "Global.save_epoch_step": "Set run.checkpoint.every.",
+    "Global.eval_batch_step": "Set run.train.evaluateEvery.",
+    "Global.eval_batch_epoch": "Set run.train.evaluateEvery.",
+    "Global.seed": "Set run.train.seed.",
+    "Global.pretrained_model": "Set run.init.pretrained.",
+    "Global.distributed": "It follows from placement.nodes and placement.devicesPerNode.",
+    "Global.use_gpu": "Set placement.device.",
+    "Global.character_dict_path": "Set run.data.dictionary.",
+    "Global.use_space_char": "It is always true: readers of the exported model take the space as the last character.",
+    "Train.dataset.data_dir": _DATA,
+    "Train.dataset.label_file_list": _DATA,
+    "Train.dataset.ratio_list": _DATA,
+    "Eval.dataset.data_dir": _DATA,
+    "Eval.dataset.label_file_list": _DATA,
+    "Eval.dataset.ratio_list": _DATA,
+}
+"""Keys that the trainer sets by itself, and where the job file says the same."""

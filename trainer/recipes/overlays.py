@@ -1,0 +1,80 @@
+"""The built-in recipes: YAML overlays beside this file, each on top of the one it extends."""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from trainer.errors import SpecError
+from trainer.runspec import nearest, parse_yaml
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overlay:
+    """A built-in recipe before a run is known: `auto` stands where the dataset decides."""
+
+    name: str
+    """As in `run.recipe`."""
+
+    task: str
+    """`det` or `rec`."""
+
+    summary: str
+    """One line for `ocrfleet recipes`."""
+
+    model_name: str
+    """What paddlex calls a model that is read in this way."""
+
+    tolerance: float
+    """Largest difference allowed between outputs of the trained and of the exported model."""
+
+    tuned_batch: int
+    """The global batch that the learning rate was tuned for."""
+
+    config: Mapping[str, Any]
+    """PaddleOCR's configuration."""
+
+
+def names() -> list[str]:
+    """Give the names of all built-in recipes, sorted."""
+    files = (entry.name for entry in resources.files(__package__).iterdir())
+    return sorted(name[:-5] for name in files if name.endswith(".yaml") and not name.startswith("_"))
+
+
+def overlay(name: str) -> Overlay:
+    """Read a built-in recipe with all that it extends.
+
+    Raises:
+        SpecError: there is no recipe of this name; the nearest name is given.
+    """
+    if name not in names():
+        raise SpecError(f"run.recipe {name!r} is not a recipe.{nearest(name, names())}")
+    raw = copy.deepcopy(_merged(name))
+    return Overlay(
+        name=name,
+        task=raw["task"],
+        summary=raw["summary"],
+        model_name=raw["modelName"],
+        tolerance=raw["tolerance"],
+        tuned_batch=raw["tunedBatch"],
+        config=raw["config"],
+    )
+
+
+def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay one mapping over another: mappings merge, everything else (lists too) is replaced."""
+    result = dict(below)
+    for key, value in above.items():
+        old = result.get(key)
+        result[key] = merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return result
+
+
+@cache
+def _merged(name: str) -> dict[str, Any]:
+    text = resources.files(__package__).joinpath(f"{name}.yaml").read_text("utf-8")
+    raw: dict[str, Any] = parse_yaml(text, source=f"{name}.yaml")
+    below = raw.pop("extends", None)
+    return merge(_merged(below), raw) if below else raw
