@@ -1,0 +1,166 @@
+"""How a model is read: the few values of a PaddleOCR configuration that decide it, checked and typed.
+
+The same values pre-process in evaluation, go into inference.yml, and are passed to paddleocr in verify.
+Paddle-free.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trainer.errors import SpecError
+from trainer.runspec import parse_yaml
+
+Config = Mapping[str, Any]
+"""A PaddleOCR configuration."""
+
+_RESIZE = "Eval.dataset.transforms.DetResizeForTest"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetSettings:
+    """How a detector reads a page. The defaults are PaddleOCR's own for keys that are left out."""
+
+    img_mode: str = "BGR"
+    """Order of the colours that the network wants: BGR or RGB."""
+    limit_side_len: int = 736
+    """Pixels to which a side is brought."""
+    limit_type: str = "min"
+    """Which side: `min` at least, `max` at most, `resize_long` the longer one exactly."""
+    image_shape: tuple[int, int] | None = None
+    """A fixed height and width in place of a limit."""
+    keep_ratio: bool = False
+    """With `image_shape`: only the height is fixed."""
+    scale: float = 1 / 255
+    """Factor from levels to 0…1."""
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    """Subtracted from each channel."""
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    """Divides each channel."""
+    thresh: float = 0.3
+    """A pixel of the map above this is text."""
+    box_thresh: float = 0.7
+    """A box whose mean is below this is dropped."""
+    unclip_ratio: float = 2.0
+    """How far a box grows beyond the shrunk text."""
+    max_candidates: int = 1000
+    """The most contours looked at in a page."""
+    use_dilation: bool = False
+    """Whether the mask is dilated first."""
+    score_mode: str = "fast"
+    """`fast` scores the rectangle, `slow` the contour."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecSettings:
+    """How a recogniser reads a line."""
+
+    img_mode: str = "BGR"
+    """Order of the colours that the network wants."""
+    image_shape: tuple[int, int, int]
+    """Channels, height, and the least width; a longer line keeps its shape."""
+    use_space_char: bool = False
+    """Whether the space is the last class."""
+
+
+def det_settings(config: Config) -> DetSettings:
+    """Take a detector's settings out of a configuration.
+
+    Raises:
+        SpecError: the configuration reads in a way that users of the export could not.
+    """
+    resize = dict(_transform(config, "DetResizeForTest"))
+    normalize = _transform(config, "NormalizeImage")
+    post = config["PostProcess"]
+    if "resize_long" in resize:
+        raise SpecError(
+            f"{_RESIZE}.resize_long is {resize['resize_long']!r}: paddleocr 3.x cannot read a model in this way. "
+            "Use `limit_side_len` with `limit_type: resize_long` instead."
+        )
+    _one_of(f"{_RESIZE}.limit_type", resize.get("limit_type", "min"), ("min", "max", "resize_long"))
+    _one_of("PostProcess.name", post.get("name"), ("DBPostProcess",))
+    _one_of("PostProcess.box_type", post.get("box_type", "quad"), ("quad",))
+    given = {
+        "img_mode": _img_mode(config),
+        "limit_side_len": resize.get("limit_side_len"),
+        "limit_type": resize.get("limit_type"),
+        "image_shape": tuple(resize["image_shape"]) if resize.get("image_shape") else None,
+        "keep_ratio": resize.get("keep_ratio") is True,
+        "scale": _number(normalize.get("scale")),
+        "mean": _floats(normalize.get("mean")),
+        "std": _floats(normalize.get("std")),
+        **{
+            key: post.get(key)
+            for key in ("thresh", "box_thresh", "unclip_ratio", "max_candidates", "use_dilation", "score_mode")
+        },
+    }
+    return DetSettings(**{key: value for key, value in given.items() if value is not None})
+
+
+def rec_settings(config: Config) -> RecSettings:
+    """Take a recogniser's settings out of a configuration.
+
+    Raises:
+        SpecError: the configuration reads in a way that users of the export could not.
+    """
+    shape = tuple(_transform(config, "RecResizeImg").get("image_shape", ()))
+    if len(shape) != 3 or shape[0] != 3:
+        raise SpecError(
+            f"Eval.dataset.transforms.RecResizeImg.image_shape is {list(shape)!r}: write three numbers, "
+            "3 (channels), the height and the least width, such as [3, 48, 320]."
+        )
+    _one_of("PostProcess.name", config["PostProcess"].get("name"), ("CTCLabelDecode",))
+    return RecSettings(
+        img_mode=_img_mode(config),
+        image_shape=(int(shape[0]), int(shape[1]), int(shape[2])),
+        use_space_char=bool(config["Global"].get("use_space_char", False)),
+    )
+
+
+def parse(path: Path) -> dict[str, Any]:
+    """Read a file of YAML whose parts `PreProcess` and `PostProcess` say how an export is read.
+
+    Raises:
+        SpecError: it is not YAML or lacks a part.
+    """
+    raw = parse_yaml(path.read_text("utf-8"), source=str(path))
+    if not isinstance(raw, dict) or not {"PreProcess", "PostProcess"} <= raw.keys():
+        raise SpecError(f"'{path}' lacks PreProcess or PostProcess: it is not the inference.yml of an OCR model.")
+    return raw
+
+
+def _transform(config: Config, name: str) -> Mapping[str, Any]:
+    transforms = config["Eval"]["dataset"]["transforms"]
+    for transform in transforms:
+        if name in transform:
+            return transform[name] or {}
+    raise SpecError(f"Eval.dataset.transforms has no {name}: ocrfleet reads as paddleocr 3.x does, which needs it.")
+
+
+def _img_mode(config: Config) -> str:
+    mode = str(_transform(config, "DecodeImage").get("img_mode", "RGB"))
+    _one_of("Eval.dataset.transforms.DecodeImage.img_mode", mode, ("BGR", "RGB"))
+    return mode
+
+
+def _one_of(place: str, value: object, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise SpecError(f"{place} is {value!r}: ocrfleet reads models with {' or '.join(allowed)}.")
+
+
+def _number(value: object) -> float | None:
+    """Read a number, or a quotient such as `1./255.`, which PaddleOCR's files have as a string."""
+    if value is None:
+        return None
+    above, _, below = str(value).partition("/")
+    try:
+        return float(above) / float(below or 1)
+    except (ValueError, ZeroDivisionError) as error:
+        raise SpecError(
+            f"Eval.dataset.transforms.NormalizeImage.scale is {value!r}: write a number or a quotient."
+        ) from error
+
+
+def _floats(values: Any) -> tuple[float, ...] | None:
+    return None if values is None else tuple(float(value) for value in values)
