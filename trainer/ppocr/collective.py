@@ -1,0 +1,75 @@
+"""What the workers of a gang say to one another, on one rank too.
+
+gloo ends a process that waits for another for more than 30 s, whatever paddle's own time-out is, so
+every collective that may be reached at different times is preceded by a wait on the gang's store.
+"""
+
+import itertools
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import paddle
+import paddle.distributed as dist
+
+_meetings = itertools.count()
+
+
+def join() -> tuple[int, int]:
+    """Join the gang that the environment describes; give rank and world size."""
+    if dist.get_world_size() > 1:
+        dist.init_parallel_env()
+    return dist.get_rank(), dist.get_world_size()
+
+
+def meet() -> None:
+    """Wait until every rank is here, however long the slowest takes."""
+    world = dist.get_world_size()
+    if world == 1:
+        return
+    # All ranks count their meetings alike, so a meeting's number is a name for it.
+    name = f"ocrfleet/meeting/{next(_meetings)}"
+    store = paddle.base.core.create_or_get_global_tcp_store()
+    store.set(f"{name}/{dist.get_rank()}", "here")
+    for rank in range(world):
+        store.wait(f"{name}/{rank}")
+
+
+def gather(value: Any) -> list[Any]:
+    """Give every rank's value, in rank order, on every rank. Values are pickled."""
+    if dist.get_world_size() == 1:
+        return [value]
+    meet()
+    values: list[Any] = []
+    dist.all_gather_object(values, value)
+    return values
+
+
+def agree(flags: list[bool]) -> list[bool]:
+    """Give each flag as true when it is true on any rank: one small all-reduce."""
+    if dist.get_world_size() == 1:
+        return flags
+    tensor = paddle.to_tensor(np.array(flags, dtype="int32"))
+    dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
+    return [bool(flag) for flag in tensor.numpy()]
+
+
+def mean(value: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Give the mean over the ranks, computed in float64 so that it is the same on each."""
+    world = dist.get_world_size()
+    if world == 1:
+        return value
+    tensor = paddle.to_tensor(value.astype("float64"))
+    dist.all_reduce(tensor)
+    total: npt.NDArray[Any] = tensor.numpy() / world
+    return total.astype(value.dtype)
+
+
+def share(value: Any) -> Any:
+    """Give rank 0's value on every rank."""
+    if dist.get_world_size() == 1:
+        return value
+    meet()
+    box = [value]
+    dist.broadcast_object_list(box, src=0)
+    return box[0]

@@ -1,0 +1,83 @@
+"""What a worker works on, read from the run's folder and the environment once."""
+
+import os
+import signal
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import yaml
+
+from trainer import runspec
+from trainer.datasets import Prepared
+from trainer.events import Events
+from trainer.runspec import RunSpec
+from trainer.workdir import WorkDir
+
+
+@dataclass
+class Job:
+    """One worker's view of the run."""
+
+    run: RunSpec
+    """What to train."""
+
+    config: dict[str, Any]
+    """The full PaddleOCR configuration."""
+
+    prepared: Prepared
+    """The dataset."""
+
+    work: WorkDir
+    """The run's folder on this node."""
+
+    events: Events
+    """The way to the supervisor."""
+
+    rank: int
+    """0 to `world` - 1."""
+
+    world: int
+    """Number of workers."""
+
+    device: str
+    """`cpu` or `gpu`."""
+
+    _signals: list[int] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, folder: Path, *, device: str, rank: int, world: int, events: Events) -> "Job":
+        """Read the run's folder."""
+        work = WorkDir(folder)
+        _, run = runspec.read_run(work.run_file)
+        config = yaml.safe_load(work.configuration.read_text("utf-8"))
+        prepared = Prepared.load(work.prepared)
+        return cls(
+            run=run, config=config, prepared=prepared, work=work, events=events, rank=rank, world=world, device=device
+        )
+
+    def split(self, wanted: str) -> str:
+        """Give `eval` or `test`, or the other where the wanted one has no sample."""
+        other = {"eval": "test", "test": "eval"}[wanted]
+        return wanted if self.prepared.counts[wanted] else other
+
+    @property
+    def readers(self) -> int:
+        """Processes that read samples for this worker."""
+        wanted = self.run.train.readers
+        if wanted is not None:
+            return wanted
+        return 0 if self.device == "cpu" else min(8, max(1, (os.cpu_count() or 1) // self.world))
+
+    def listen(self) -> None:
+        """Take SIGTERM as a wish to stop after the step under way."""
+
+        def note(number: int, _: FrameType | None) -> None:
+            self._signals.append(number)
+
+        signal.signal(signal.SIGTERM, note)
+
+    def stopping(self) -> bool:
+        """Whether this worker has been told to stop."""
+        return bool(self._signals)

@@ -1,0 +1,142 @@
+"""The training state on disk: saved whole, loaded whole, and never changed by saving.
+
+A folder holds `model.pdparams`, `optimizer.pdopt`, `ranks.pdstate` (each rank's buffers and random
+states), `best.pdparams` once there is a best, and `checkpoint.json`, written last.
+"""
+
+import hashlib
+import os
+import pickle
+import shutil
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import paddle
+
+from trainer import checkpoints
+from trainer.ppocr import collective
+
+Tensors = dict[str, Any]
+
+
+@dataclass
+class Progress:
+    """Where training stands; all of it is in a checkpoint."""
+
+    step: int = 0
+    """Optimizer steps done."""
+
+    epoch: int = 1
+    """The epoch under way, from 1."""
+
+    step_in_epoch: int = 0
+    """Steps done in it."""
+
+    samples: int = 0
+    """Samples trained on, over all ranks."""
+
+    seconds: float = 0.0
+    """Time spent training, over all attempts."""
+
+    best: dict[str, Any] | None = None
+    """`{"step", "epoch", "metrics"}` of the best evaluation."""
+
+    losses: list[dict[str, Any]] = field(default_factory=list)
+    """History of the loss."""
+
+    evaluations: list[dict[str, Any]] = field(default_factory=list)
+    """History of the evaluations."""
+
+    refused: int = 0
+    """Samples that had to be replaced while training."""
+
+
+def buffers(model: paddle.nn.Layer) -> Tensors:
+    """Give the tensors that are not trained: BatchNorm's statistics, which differ between ranks."""
+    return {name: value.numpy() for name, value in model.state_dict().items() if value.stop_gradient}
+
+
+def weights(model: paddle.nn.Layer) -> Tensors:
+    """Give all weights of this rank, as a copy."""
+    return {name: value.numpy() for name, value in model.state_dict().items()}
+
+
+def agreed(model: paddle.nn.Layer) -> Tensors:
+    """Give all weights with BatchNorm's statistics averaged over the ranks, as a copy."""
+    state = weights(model)
+    for name in sorted(buffers(model)):
+        if np.issubdtype(state[name].dtype, np.floating):
+            state[name] = collective.mean(state[name])
+    return state
+
+
+def parameters_digest(model: paddle.nn.Layer) -> str:
+    """Give a sha256 over the trained parameters: equal on all ranks, or the gradients were not shared."""
+    total = hashlib.sha256()
+    for _, value in sorted(model.state_dict().items(), key=lambda item: item[0]):
+        if not value.stop_gradient:
+            total.update(value.numpy().tobytes())
+    return total.hexdigest()
+
+
+def write_weights(state: Tensors, path: Path) -> None:
+    """Write weights so that the file is there whole or not at all."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    paddle.save({name: paddle.to_tensor(value) for name, value in state.items()}, str(temporary))
+    os.replace(temporary, path)
+
+
+def save(
+    folder: Path, model: paddle.nn.Layer, *, optimizer: Any, progress: Progress, best: Path, scaler: Any = None
+) -> None:
+    """Save the state of all ranks into `folder`; every rank calls, rank 0 writes."""
+    ranks = collective.gather({"buffers": buffers(model), "random": paddle.get_rng_state()})
+    if paddle.distributed.get_rank() == 0:
+        temporary = folder.with_name(f".{folder.name}.tmp")
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        paddle.save(model.state_dict(), str(temporary / "model.pdparams"))
+        paddle.save(optimizer.state_dict(), str(temporary / "optimizer.pdopt"))
+        extra = {"ranks": ranks, "scaler": scaler.state_dict() if scaler else None}
+        (temporary / "ranks.pickle").write_bytes(pickle.dumps(extra))
+        if best.exists():
+            shutil.copy2(best, temporary / "best.pdparams")
+        checkpoints.seal(temporary, facts=asdict(progress))
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(temporary, folder)
+    collective.meet()
+
+
+def load(folder: Path | None, model: paddle.nn.Layer, *, optimizer: Any, best: Path, scaler: Any = None) -> Progress:
+    """Load a state on every rank; only rank 0 needs the folder, None there means a fresh start.
+
+    On another number of ranks than it was saved on, every rank takes rank 0's statistics and draws anew.
+    """
+    rank = paddle.distributed.get_rank()
+    found: dict[str, Any] | None = None
+    if rank == 0 and folder is not None:
+        facts = checkpoints.verified(folder)
+        found = {
+            "facts": facts,
+            "model": paddle.load(str(folder / "model.pdparams"), return_numpy=True),
+            "optimizer": paddle.load(str(folder / "optimizer.pdopt"), return_numpy=True),
+            **pickle.loads((folder / "ranks.pickle").read_bytes()),
+        }
+        if (folder / "best.pdparams").exists():
+            best.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(folder / "best.pdparams", best)
+    found = collective.share(found)
+    if found is None:
+        return Progress()
+    same = len(found["ranks"]) == paddle.distributed.get_world_size()
+    own = found["ranks"][rank if same else 0]
+    model.set_state_dict({**found["model"], **own["buffers"]})
+    optimizer.set_state_dict(found["optimizer"])
+    if scaler and found["scaler"]:
+        scaler.load_state_dict(found["scaler"])
+    if same:
+        paddle.set_rng_state(own["random"])
+    return Progress(**found["facts"])

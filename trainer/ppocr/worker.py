@@ -1,0 +1,106 @@
+"""A worker process: one device, one stage. `python -m trainer.ppocr.worker STAGE --workdir DIR`.
+
+Started by `trainer/supervisor.py` with Paddle's environment contract. What it has to say goes to the
+supervisor as events; its exit code is the contract's.
+"""
+
+import argparse
+import ctypes
+import faulthandler
+import json
+import logging
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from trainer import contract
+from trainer.errors import OcrfleetError
+from trainer.events import Events
+from trainer.ppocr.job import Job
+
+
+def train(job: Job) -> dict[str, Any]:
+    """Train to the last epoch, from the newest checkpoint of the run's folder."""
+    from trainer.ppocr.loop import Training
+
+    return Training(job).run()
+
+
+def evaluate(job: Job) -> dict[str, Any]:
+    """Read the test split with the best weights, on all ranks."""
+    from trainer.ppocr import build, collective, evaluate, state
+
+    began = time.perf_counter()
+    model = build.build_model(job.config)
+    if job.rank == 0:
+        build.load_weights(model, job.work.best_weights)
+    # Only the leader's node has the weights for certain.
+    model.set_state_dict(collective.share(state.weights(model)))
+    split = job.split("test")
+    metrics, rows = evaluate.evaluate(job, model, split=split)
+    facts = {"split": split, "samples": len(rows), "metrics": metrics, "seconds": time.perf_counter() - began}
+    if job.rank == 0:
+        job.work.evaluation.mkdir(exist_ok=True)
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        job.work.predictions.write_text(lines, "utf-8")
+        job.work.evaluation_facts.write_text(json.dumps(facts, indent=1), "utf-8")
+    return facts
+
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+STAGES: dict[str, Callable[[Job], dict[str, Any]]] = {"train": train, "evaluate": evaluate}
+
+
+def _die_with_parent() -> None:
+    """Have the kernel end this process when its supervisor is gone, so that no worker is orphaned."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def main() -> int:
+    """Do one stage; give the exit code."""
+    parser = argparse.ArgumentParser(prog="trainer.ppocr.worker")
+    parser.add_argument("stage", choices=sorted(STAGES))
+    parser.add_argument("--workdir", type=Path, required=True)
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # `kill -USR1` of a worker that seems to hang writes every thread's stack into its log.
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
+    _die_with_parent()
+    device = os.environ[contract.ENV_DEVICE]
+    events = Events.from_environment(int(os.environ["PADDLE_TRAINER_ID"]))
+    try:
+        import paddle
+
+        from trainer.ppocr import collective, tree
+
+        paddle.set_device(device)
+        tree.on_path()
+        rank, world = collective.join()
+        job = Job.read(arguments.workdir, device=device, rank=rank, world=world, events=events)
+        job.listen()
+        events.send("ready")
+        events.send("done", facts=STAGES[arguments.stage](job))
+    except OcrfleetError as error:
+        logging.error("%s", error)
+        events.send("error", code=int(error.exit_code), message=str(error))
+        return int(error.exit_code)
+    # The process ends here whatever it was, and the supervisor must hear why.
+    except Exception as error:  # noqa: BLE001
+        traceback.print_exc()
+        events.send("error", code=int(contract.ExitCode.FAILED), message=f"{type(error).__name__}: {error}")
+        return int(contract.ExitCode.FAILED)
+    return int(contract.ExitCode.DONE)
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # gloo's and paddle's threads may abort a process that ends in the ordinary way while a peer lives on.
+    os._exit(code)
