@@ -47,7 +47,7 @@ def steps(path: str) -> list[str | int]:
 
 def _value(path: str, text: str) -> Any:
     # A list in braces is Helm's own spelling; in YAML it would be a mapping.
-    if re.fullmatch(r"\{[^:]*\}", text):
+    if re.fullmatch(r"\{[^:]+\}", text):
         text = f"[{text[1:-1]}]"
     return parse_yaml(text, source=f"--set {path}")
 

@@ -105,6 +105,11 @@ class WorkDir:
         return self.root / "report"
 
     @property
+    def report_page(self) -> Path:
+        """The report to open in a browser."""
+        return self.report / "report.html"
+
+    @property
     def record(self) -> Path:
         """All that is needed to repeat the run."""
         return self.root / "record.json"
@@ -133,6 +138,27 @@ class WorkDir:
         """What the node said, over all attempts."""
         return self.logs / "node.log"
 
+    @property
+    def node_output(self) -> Path:
+        """Under `ocrfleet run`: standard output and error of a node other than the leader."""
+        return self.logs / "node.out"
+
     def worker_log(self, *, attempt: int, stage: str, rank: int) -> Path:
         """What one worker said in one attempt at one stage."""
         return self.logs / f"attempt-{attempt}" / f"{stage}-rank-{rank}.log"
+
+
+@dataclass(frozen=True)
+class LocalRunDir:
+    """The folder of a run of `ocrfleet run`: all its nodes are on this machine."""
+
+    root: Path
+
+    @property
+    def lock(self) -> Path:
+        """Locked as long as any node lives; holds their process numbers."""
+        return self.root / "lock"
+
+    def node(self, rank: int) -> WorkDir:
+        """The folder of one node."""
+        return WorkDir(self.root / f"node-{rank}")

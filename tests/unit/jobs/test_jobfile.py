@@ -1,0 +1,192 @@
+"""What a job file may say, and what is said about one that is wrong."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jobs import jobfile
+from trainer.errors import SpecError
+from trainer.runspec import from_dict, parse_yaml, to_yaml
+
+MINIMAL = """
+apiVersion: ocrfleet.io/v1
+name: receipts
+run:
+  task: det
+  recipe: det-db-mobile
+  data: {train: "file:///data/receipts"}
+  output: s3://models/receipts
+"""
+
+WHOLE = """
+apiVersion: ocrfleet.io/v1
+name: receipts-rec
+run:
+  task: rec
+  recipe: rec-pp-ocrv3
+  overrides: {Global.epoch_num: 20, Optimizer.lr.learning_rate: 1e-4}
+  data: {train: s3://ocr-data/receipts/, eval: , split: 6:2:2, dictionary: auto, digest: }
+  train: {epochs: 20, batchSizePerDevice: 64, scaleLearningRate: linear, evaluateEvery: 1ep}
+  checkpoint: {every: 5m, keep: 3}
+  gate: {metric: acc, minimum: 0.90, notWorseThan: production, tolerance: 0.002}
+  output: s3://ocr-models/receipts-rec/
+  publish: {formats: [paddle], weights: false, promote: candidate}
+placement:
+  engine: jobset
+  nodes: 2
+  devicesPerNode: 4
+  device: gpu
+  image: registry.example/ocrfleet:0.1
+  resources: {requests: {cpu: 4, memory: 16Gi}}
+  queue: team-ocr
+  priority: high
+  retries: 3
+  retry: 1
+  storage: {cache: {emptyDir: 50Gi}, scratch: 20Gi, sharedMemory: 8Gi}
+  serviceAccount: trainer
+  deadlines: {rendezvous: 30m, stall: 15m, run: 24h}
+  debug: {holdOnFailure: 10m}
+notify: {webhookSecret: hook}
+schedule: {cron: "0 3 * * 0", timeZone: Asia/Shanghai, skipIfUnchanged: true, suspendAfterFailures: 3}
+"""
+
+
+def test_the_whole_file_of_the_interface_is_accepted() -> None:
+    job = jobfile.load(WHOLE)
+    assert job.run.overrides["Optimizer.lr.learning_rate"] == 1e-4
+    assert job.run.data.split == "6:2:2", "YAML 1.1 reads 6:2:2 as a number to the base 60"
+    assert (job.placement.nodes, job.placement.devices_per_node) == (2, 4)
+    assert job.schedule is not None
+    assert job.schedule.time_zone == "Asia/Shanghai"
+
+
+def test_a_key_without_a_value_is_as_if_left_out() -> None:
+    assert jobfile.load(MINIMAL + "placement:\nschedule:\n") == jobfile.load(MINIMAL)
+
+
+def test_a_null_inside_a_paddleocr_configuration_is_kept() -> None:
+    job = jobfile.load(MINIMAL, sets=["run.overrides={Global.pretrained_model: null}"])
+    assert job.run.overrides == {"Global.pretrained_model": None}
+    assert jobfile.load(jobfile.dump(job)) == job
+
+
+@pytest.mark.parametrize("text", [MINIMAL, WHOLE])
+def test_what_is_dumped_loads_the_same(text: str) -> None:
+    job = jobfile.load(text)
+    assert jobfile.load(jobfile.dump(job)) == job
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+VALUES = st.recursive(SCALARS, lambda v: st.lists(v, max_size=3) | st.dictionaries(st.text(), v, max_size=3))
+
+
+@settings(deadline=None)
+@given(VALUES)
+def test_any_json_value_survives_yaml(value: Any) -> None:
+    """Also '1e-4', '6:2:2', '2026-11-01', 'no' and '~', as texts."""
+    assert parse_yaml(to_yaml(value), source="x") == value
+
+
+@pytest.mark.parametrize("text", ["1e-4", "6:2:2", "2026-11-01", "no", "~", "0x1F", "1_000", ".5", "=", "<<", ""])
+def test_a_text_that_looks_like_something_else_stays_a_text(text: str) -> None:
+    assert parse_yaml(to_yaml({"a": text}), source="x") == {"a": text}
+
+
+DURATIONS = st.builds(lambda n, u: f"{n}{u}", st.integers(0, 999), st.sampled_from("smh"))
+
+
+@settings(deadline=None)
+@given(
+    overrides=st.dictionaries(st.text(), VALUES, max_size=3),
+    nodes=st.integers(1, 1000),
+    retries=st.integers(0, 100),
+    tolerance=st.floats(0, 1),
+    stall=DURATIONS,
+    engine=st.sampled_from(["job", "jobset", "trainjob", "volcano", "paddlejob", "auto"]),
+)
+def test_every_job_survives_a_round_trip(
+    overrides: dict[str, Any], nodes: int, retries: int, tolerance: float, stall: str, engine: str
+) -> None:
+    raw = parse_yaml(MINIMAL, source="x")
+    raw["run"] |= {"overrides": overrides, "gate": {"tolerance": tolerance}}
+    raw["placement"] = {"nodes": nodes, "retries": retries, "engine": engine, "deadlines": {"stall": stall}}
+    job = from_dict(jobfile.TrainingJob, raw, where="")
+    assert jobfile.load(jobfile.dump(job)) == job
+
+
+@pytest.mark.parametrize(
+    ("sets", "sentence"),
+    [
+        (["run.trian=2"], "run.trian is not a field. Did you mean 'train'?"),
+        (["placement.deviecs=2"], "placement.deviecs is not a field. Did you mean 'device'?"),
+        (["schedule.cronn=2"], "schedule.cronn is not a field. Did you mean 'cron'?"),
+        (["schedule={}"], "schedule.cron is missing."),
+        (["plcement={}"], "plcement is not a field. Did you mean 'placement'?"),
+        (["run.task=ocr"], "run.task is 'ocr': input should be 'det' or 'rec'."),
+        (["placement.engine=jobs"], "'paddlejob' or 'auto'."),
+        (["placement.nodes=0"], "placement.nodes is 0"),
+        (["placement.storage.scratch=20GB"], "write a size as Kubernetes does"),
+        (["placement.deadlines.stall=15"], "placement.deadlines.stall is 15"),
+        (["placement.storage.cache={emptyDir: 1Gi, existingClaim: x}"], "emptyDir and existingClaim: choose one"),
+        (["placement.serviceAccount=a", "placement.credentialsSecret=b"], "choose one"),
+        (["placement.tolerations=1"], "a list is wanted"),
+        (["notify=1"], "notify is 1: a mapping is wanted."),
+        (["schedule.cron=0 3 *"], "write five fields"),
+        (["name=Receipts"], "name is 'Receipts'"),
+        ([f"name={'a' * 38}"], "at most 37 characters"),
+        (["name=null"], "name is missing."),
+        (["apiVersion=ocrfleet.io/v2"], "apiVersion is 'ocrfleet.io/v2', which this ocrfleet does not know"),
+        (["apiVersion=null"], "apiVersion is missing"),
+    ],
+    ids=lambda value: value[0][:40] if isinstance(value, list) else "",
+)
+def test_what_is_wrong_is_named_with_its_place(sets: list[str], sentence: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        jobfile.load(MINIMAL, sets=sets)
+    assert sentence in str(caught.value)
+
+
+def test_everything_that_is_wrong_is_reported_at_once() -> None:
+    with pytest.raises(SpecError) as caught:
+        jobfile.load(MINIMAL, sets=["run.trian=1", "placement.nodes=0", "name=A", "schedule.cron=x"])
+    assert len(str(caught.value).splitlines()) == 4
+
+
+def test_an_unknown_field_without_a_value_is_refused_too() -> None:
+    with pytest.raises(SpecError, match=r"placement\.queu is not a field"):
+        jobfile.load(MINIMAL + "placement: {queu: }\n")
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"a: [1", "is not YAML"),
+        (b"- a\n", "is not a job file: it begins with"),
+        (b"", "is not a job file"),
+        (b"name: a\nname: b\n", ":2:1 is not YAML: the key 'name' stands here twice"),
+        (b"name: \xff\n", "is not UTF-8 text: byte 6"),
+        (b"#" * 1_000_001, "larger than 1,000,000 bytes"),
+        (b"a: 1\n---\nb: 2\n", "is not YAML"),
+    ],
+    ids=["broken", "list", "empty", "twice", "bytes", "large", "two documents"],
+)
+def test_a_file_that_is_no_job_file_is_refused(tmp_path: Path, content: bytes, sentence: str) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_bytes(content)
+    with pytest.raises(SpecError) as caught:
+        jobfile.load(path)
+    assert str(path) in str(caught.value)
+    assert sentence in str(caught.value)
+
+
+def test_a_file_that_is_not_there_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="ocrfleet init"):
+        jobfile.load(tmp_path / "none.yaml")
+
+
+def test_a_folder_is_not_a_job_file(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="cannot be read: Is a directory"):
+        jobfile.load(tmp_path)
