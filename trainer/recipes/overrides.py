@@ -202,8 +202,11 @@ def _nearest(config: Mapping[str, Any], name: str) -> str:
     if close:
         return f" Did you mean {close[0]!r}?"
     parent = ".".join(right)
-    hint = " To set another, override its component as a whole, with its `name`." if parent else ""
-    return f" Known {f'in {parent}' if parent else 'there'}: {', '.join(_below(places, parent))}.{hint}"
+    here = [f"{parent}.{child}".lstrip(".") for child in _below(places, parent)]
+    settable = ", ".join(place.rpartition(".")[2] for place in here if place not in OWNED)
+    component = f" To set another key, override {parent} as a whole, with its `name`."
+    hint = component if f"{parent}.name" in places else ""
+    return f" Known {f'in {parent}' if parent else 'there'}: {settable}.{hint}"
 
 
 def _below(places: set[str], parent: str) -> list[str]:

@@ -1,0 +1,198 @@
+"""The Prometheus endpoint of a node. The only module that imports prometheus_client.
+
+A node has one endpoint for all of its workers: they tell the supervisor what happens, and the supervisor tells
+`Metrics`. Ranks go in step, so step, epoch and learning rate are the same on all; the loss and the time of a step
+are those of the node's lowest rank; samples, reader waits and device memory are summed over the node's ranks. Sum over
+`node` in a query for the whole run.
+"""
+
+import re
+import time
+from collections.abc import Mapping
+from typing import Any, Final, Literal, TypeVar
+
+import prometheus_client
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from trainer import contract
+from trainer.errors import SpecError
+
+_IDENTITY: Final = ("run", "node", "task")
+_STEP_BUCKETS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+_METRIC_NAMES: Final = ("norm_edit_dis", "precision", "recall", "hmean", "acc", "fps")
+_WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
+
+M = TypeVar("M", Counter, Gauge, Histogram)
+
+
+class Metrics:
+    """The numbers of one node of a run."""
+
+    def __init__(self, *, run: str, node: int, task: str) -> None:
+        """Make the series; nothing listens before `serve`.
+
+        Args:
+            run: the run id.
+            node: the node's rank.
+            task: `det` or `rec`.
+        """
+        # The moment a series was made says nothing about a run, and doubles the page.
+        prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
+        self._registry = CollectorRegistry()
+        self._identity = {"run": run, "node": str(node), "task": task}
+        self._lowest_rank: int | None = None
+        self._memory: dict[int, float] = {}
+        self._server: Any = None
+        self._thread: Any = None
+        self._make_gauges()
+        self._make_counters()
+        self._checkpointed = time.time()
+        self._of(self._checkpoint_age).set_function(lambda: time.time() - self._checkpointed)
+        self.phase(None)
+
+    def _make_gauges(self) -> None:
+        self._phase = self._gauge("phase", "1 for the stage that the node is in, 0 for the others", "stage")
+        self._attempt = self._gauge("attempt", "Number of the gang's attempt, from 1")
+        self._step = self._gauge("step", "Optimizer steps done since the run began")
+        self._epoch = self._gauge("epoch", "Epoch that the run is in, from 1")
+        self._loss = self._gauge("loss", "Loss of the last step, of the node's lowest rank", "part")
+        self._eval = self._gauge("eval_metric", "Last evaluation during training", "metric", "network")
+        self._rate = self._gauge("learning_rate", "Learning rate of the last step")
+        self._checkpoint_age = self._gauge(
+            "checkpoint_age_seconds", "Time since the last checkpoint, or since the node began when there is none"
+        )
+        self._push_seconds = self._gauge("checkpoint_push_seconds", "Time that the last push of a checkpoint took")
+        self._progress = self._gauge("last_progress_timestamp_seconds", "When the node last got on, in Unix time")
+        self._device_memory = self._gauge("device_memory_bytes", "Device memory in use, summed over the node's ranks")
+
+    def _make_counters(self) -> None:
+        self._samples = self._counter("samples", "Training samples seen, summed over the node's ranks")
+        self._reader_wait = self._counter(
+            "reader_wait_seconds", "Time that training waited for samples, summed over the node's ranks"
+        )
+        self._transfer = self._counter("transfer_bytes", "Bytes from (pull) and to (push) the bucket", "direction")
+        self._restarts = self._counter("restarts", "Times that the workers were started again", "reason")
+        self._step_seconds = Histogram(
+            "ocrfleet_step_seconds",
+            "Time of a training step, of the node's lowest rank",
+            _IDENTITY,
+            buckets=_STEP_BUCKETS,
+            registry=self._registry,
+        )
+
+    def serve(self, port: int, *, host: str = "127.0.0.1") -> int:
+        """Listen for scrapes, on a thread of its own, until `close`.
+
+        Args:
+            port: TCP port; 0 takes a free one.
+            host: address to listen on: loopback only, unless it is, say, `0.0.0.0`, as in a pod.
+
+        Returns:
+            The port.
+
+        Raises:
+            SpecError: the port is taken, or may not be taken.
+        """
+        try:
+            self._server, self._thread = prometheus_client.start_http_server(port, host, self._registry)
+        except OSError as error:
+            raise SpecError(
+                f"The metrics port {port} cannot be listened on ({error.strerror}). Give another with "
+                "--metrics-port, or 0 for any free one."
+            ) from error
+        return int(self._server.server_port)
+
+    def close(self) -> None:
+        """Stop listening; the values stay, for `snapshot`."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._thread.join(timeout=5)
+            self._server = self._thread = None
+
+    def snapshot(self) -> bytes:
+        """Give all values as a scrape would, since a job ends before its last scrape."""
+        return generate_latest(self._registry)
+
+    def phase(self, stage: str | None) -> None:
+        """Note the stage that begins; None between stages and after the last."""
+        for name in contract.STAGES:
+            self._of(self._phase, stage=name).set(int(name == stage))
+        self._got_on()
+
+    def attempt(self, number: int) -> None:
+        """Note the number of the gang's attempt."""
+        self._of(self._attempt).set(number)
+
+    def restart(self, reason: str) -> None:
+        """Count a restart of the workers, by a reason in one word, such as `peer-lost`."""
+        self._of(self._restarts, reason=_word(reason)).inc()
+
+    def transfer(self, direction: Literal["pull", "push"], count: int) -> None:
+        """Count bytes that have come from the bucket (`pull`) or gone there (`push`)."""
+        self._of(self._transfer, direction=direction).inc(count)
+        self._got_on()
+
+    def checkpoint_pushed(self, seconds: float) -> None:
+        """Note how long the push of a checkpoint took."""
+        self._of(self._push_seconds).set(seconds)
+        self._got_on()
+
+    def observe(self, event: Mapping[str, Any]) -> None:
+        """Take in what a worker tells; kinds of events that have no series are passed over."""
+        match event.get("event"):
+            case "step":
+                self._observe_step(event)
+            case "eval":
+                for name, value in event["metrics"].items():
+                    metric, network = _metric_and_network(name)
+                    self._of(self._eval, metric=metric, network=network).set(value)
+            case "checkpoint":
+                self._checkpointed = time.time()
+            case "progress":
+                pass
+            case _:
+                return
+        self._got_on()
+
+    def _observe_step(self, event: Mapping[str, Any]) -> None:
+        rank = int(event["rank"])
+        self._of(self._samples).inc(event["samples"])
+        self._of(self._reader_wait).inc(max(0.0, event["reader_seconds"]))
+        if "device_memory_bytes" in event:
+            self._memory[rank] = event["device_memory_bytes"]
+            self._of(self._device_memory).set(sum(self._memory.values()))
+        if self._lowest_rank is None or rank < self._lowest_rank:
+            self._lowest_rank = rank
+        if rank == self._lowest_rank:
+            self._of(self._step).set(event["step"])
+            self._of(self._epoch).set(event["epoch"])
+            self._of(self._rate).set(event["lr"])
+            self._of(self._step_seconds).observe(event["seconds"])
+            for part, value in event["loss"].items():
+                self._of(self._loss, part=_word(part)).set(value)
+
+    def _got_on(self) -> None:
+        self._of(self._progress).set_to_current_time()
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"ocrfleet_{name}", text, (*_IDENTITY, *labels), registry=self._registry)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"ocrfleet_{name}", text, (*_IDENTITY, *labels), registry=self._registry)
+
+    def _of(self, metric: M, /, **labels: str) -> M:
+        return metric.labels(**self._identity, **labels)
+
+
+def _word(text: str) -> str:
+    """Let only a short word become a label: no sentence, no path, and so no secret."""
+    return text if _WORD.fullmatch(text) else "other"
+
+
+def _metric_and_network(name: str) -> tuple[str, str]:
+    """Take `Teacher_acc` apart as PaddleOCR's distillation metrics spell it; a plain name is the main network's."""
+    for metric in _METRIC_NAMES:
+        if name.endswith(f"_{metric}"):
+            return metric, _word(name.removesuffix(f"_{metric}"))
+    return _word(name), "main"
