@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from trainer.errors import NotFoundError, TransientError
+from trainer.errors import TransientError
 
 if TYPE_CHECKING:  # a worker seals and checks folders, and needs no bucket
     from trainer.storage import Store
@@ -123,22 +123,11 @@ class Remote:
 
     def claim_attempt(self) -> int:
         """Claim the next attempt's number by creating its note, which only one process can."""
-        taken = [0]
-        for info in self.store.list("attempts/"):
-            number = info.key.rpartition("/")[2]
-            if number.isdigit():
-                taken.append(int(number))
-        attempt = max(taken) + 1
+        attempt = self.latest_attempt() + 1 if self.store.list("attempts/") else 1
         self.store.put(f"attempts/{attempt}", b"{}", if_absent=True)
         return attempt
 
     def latest_attempt(self) -> int:
-        """Give the highest claimed attempt.
-
-        Raises:
-            NotFoundError: no attempt has been claimed.
-        """
+        """Give the highest claimed attempt; 1 where none is claimed yet."""
         numbers = [info.key.rpartition("/")[2] for info in self.store.list("attempts/")]
-        if not numbers:
-            raise NotFoundError("No attempt of this run has been claimed yet.")
-        return max(int(number) for number in numbers if number.isdigit())
+        return max((int(number) for number in numbers if number.isdigit()), default=1)

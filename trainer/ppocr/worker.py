@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer import contract
-from trainer.errors import OcrfleetError
+from trainer.errors import DatasetError, OcrfleetError, TransientError
 from trainer.events import Events
 from trainer.ppocr.job import Job
 
@@ -57,6 +57,25 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 STAGES: dict[str, Callable[[Job], dict[str, Any]]] = {"train": train, "evaluate": evaluate}
 
 
+def _same_work(stage: str, job: Job) -> None:
+    """Make sure that every rank is at the same stage with the same data, before anything is computed.
+
+    Raises:
+        TransientError: a node is at another stage; its next attempt will know better.
+        DatasetError: the nodes have pulled different data.
+    """
+    from trainer.ppocr import collective
+
+    seen = collective.gather((stage, job.prepared.digest))
+    if len({where for where, _ in seen}) > 1:
+        raise TransientError(f"The workers met at different stages, {sorted({s for s, _ in seen})}. Run it again.")
+    if len({data for _, data in seen}) > 1:
+        raise DatasetError(
+            "The nodes have pulled different data: the dataset was changed meanwhile. "
+            "Pin it with run.data.digest, or remove the work folders and run again."
+        )
+
+
 def _die_with_parent() -> None:
     """Have the kernel end this process when its supervisor is gone, so that no worker is orphaned."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -84,6 +103,7 @@ def main() -> int:
         rank, world = collective.join()
         job = Job.read(arguments.workdir, device=device, rank=rank, world=world, events=events)
         job.listen()
+        _same_work(arguments.stage, job)
         events.send("ready")
         events.send("done", facts=STAGES[arguments.stage](job))
     except OcrfleetError as error:

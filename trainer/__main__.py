@@ -1,0 +1,86 @@
+"""A node of a run: `python -m trainer --workdir DIR`, with the environment of `trainer/contract.py`."""
+
+import argparse
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+
+from trainer import contract
+from trainer.errors import OcrfleetError, StoppedError
+from trainer.metrics import Metrics
+from trainer.pipeline import Assignment, Pipeline
+from trainer.progress import Progress
+from trainer.topology import Topology
+
+log = logging.getLogger("trainer")
+
+
+def main() -> int:
+    """Do this node's part of the run; give the exit code of the contract."""
+    parser = argparse.ArgumentParser(prog="python -m trainer", description=__doc__)
+    parser.add_argument(
+        "--workdir",
+        type=Path,
+        default=os.environ.get(contract.ENV_WORKDIR),
+        help="the run's folder, with run.yaml in it",
+    )
+    arguments = parser.parse_args()
+    progress = Progress(sys.stderr)
+    try:
+        topology = Topology.from_environment()
+        given = Assignment.read(arguments.workdir, run_id=os.environ[contract.ENV_RUN_ID], topology=topology)
+        _log_to(given.work.node_log)
+        return _run(given, progress)
+    except OcrfleetError as error:
+        log.error("%s", error, exc_info=error.__cause__)
+        progress.line(f"error: {error}")
+        return int(error.exit_code)
+    finally:
+        progress.close()
+
+
+def _run(given: Assignment, progress: Progress) -> int:
+    metrics = Metrics(run=given.run_id, node=given.topology.node_rank, task=given.run.task)
+    port = os.environ.get(contract.ENV_METRICS_PORT)
+    if port:
+        progress.line(f"Metrics are at http://127.0.0.1:{metrics.serve(int(port))}/metrics.")
+    pipeline = Pipeline(given, progress=progress, metrics=metrics)
+    _obey_signals(pipeline)
+    try:
+        pipeline.run()
+    finally:
+        given.work.metrics_snapshot.write_bytes(metrics.snapshot())
+        pipeline.mirror.push_logs(say=progress.line)
+        metrics.close()
+    return int(contract.ExitCode.DONE)
+
+
+def _obey_signals(pipeline: Pipeline) -> None:
+    """Stop in order on SIGTERM and SIGINT: workers on one step, other stages where they are.
+
+    Stages outside the workers write every file whole or not at all, so they may be left at any point.
+    """
+
+    def stop(number: int, _: FrameType | None) -> None:
+        if not pipeline.supervisor.stop():
+            raise StoppedError(f"Stopped by {signal.Signals(number).name}. Run it again to go on.")
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+
+
+def _log_to(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    logging.basicConfig(
+        level=logging.INFO, filename=path, format="%(asctime)s %(levelname)s %(name)s: %(message)s", encoding="utf-8"
+    )
+    # Clients of the object store log request headers at lower levels.
+    for name in ("boto3", "botocore", "urllib3"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,157 @@
+"""Keeps the bucket's copy of a run: receipts with their outputs, checkpoints beside training, logs.
+
+For the stages that a whole gang does, the bucket's receipt is the truth: a node that has lost its disk,
+or was never the leader, learns from it what is done before it asks for a peer.
+"""
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from trainer.checkpoints import Remote
+from trainer.errors import AccessError, NotFoundError, OcrfleetError, TransientError
+from trainer.metrics import Metrics
+from trainer.receipts import Receipt, measure
+from trainer.storage import Store
+from trainer.workdir import WorkDir
+
+log = logging.getLogger(__name__)
+
+POLL: Final = 1.0
+"""Seconds between two looks for another node's receipt: a bucket tells nobody of a new object."""
+
+
+class Mirror:
+    """The bucket's side of one node's attempt at a run."""
+
+    def __init__(self, store: Store, *, work: WorkDir, keep: int, metrics: Metrics) -> None:
+        """Mirror into `store`, which is at `<output>/checkpoints/<run>`."""
+        self.store = store
+        self.work = work
+        self.remote = Remote(store=store)
+        self.attempt = 0
+        self._keep = keep
+        self._metrics = metrics
+        self._waiting: queue.SimpleQueue[Path | None] = queue.SimpleQueue()
+        self._failed: OcrfleetError | None = None
+        self._thread: threading.Thread | None = None
+
+    def push_receipt(self, receipt: Receipt) -> None:
+        """Push a stage's outputs, then its receipt."""
+        prefix = f"stages/{receipt.stage}"
+        files = {f"{prefix}/{name}": self.work.root / name for name in receipt.outputs}
+        self.store.push(files)
+        self._metrics.transfer("push", sum(path.stat().st_size for path in files.values()))
+        self.store.put(f"receipts/{receipt.stage}.json", receipt.to_json().encode())
+
+    def receipt(self, stage: str) -> Receipt | None:
+        """Read a stage's receipt from the bucket, if there is one."""
+        try:
+            return Receipt.from_json(self.store.get(f"receipts/{stage}.json"))
+        except NotFoundError:
+            return None
+
+    def wait_for(self, stage: str, *, fingerprint: str, seconds: float) -> Receipt:
+        """Wait until the bucket has a stage's receipt, and give it.
+
+        Raises:
+            TransientError: it has not come in time.
+        """
+        until, pause = time.monotonic() + seconds, threading.Event()
+        while True:
+            found = self.receipt(stage)
+            if found is not None and found.fingerprint == fingerprint:
+                return found
+            if time.monotonic() > until:
+                raise TransientError(
+                    f"The leader has not finished {stage} within {seconds:.0f} s. Its own log says why; run it again."
+                )
+            pause.wait(POLL)
+
+    def restore(self, receipt: Receipt) -> None:
+        """Bring a stage's outputs to this node, but for those that are here already and right.
+
+        Raises:
+            TransientError: what came is not what the receipt names.
+        """
+        here = measure(self.work, list(receipt.outputs))
+        for name, wanted in receipt.outputs.items():
+            if here.get(name) == wanted:
+                continue
+            path = self.work.root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = path.with_name(f".{path.name}.tmp")
+            temporary.write_bytes(self.store.get(f"stages/{receipt.stage}/{name}"))
+            temporary.replace(path)
+            self._metrics.transfer("pull", path.stat().st_size)
+        if measure(self.work, list(receipt.outputs)) != receipt.outputs:
+            raise TransientError(f"What the bucket has of stage {receipt.stage} is not what its receipt names.")
+
+    def begin_pushing(self) -> None:
+        """Start pushing checkpoints beside training."""
+        self._failed = None
+        self._thread = threading.Thread(target=self._push_all, name="checkpoints", daemon=True)
+        self._thread.start()
+
+    def push_checkpoint(self, folder: Path) -> None:
+        """Have a checkpoint pushed; returns at once."""
+        self._waiting.put(folder)
+
+    def finish_pushing(self) -> None:
+        """Wait until the last checkpoint is in the bucket.
+
+        Raises:
+            OcrfleetError: it could not be pushed; the local one is still there.
+        """
+        self._waiting.put(None)
+        if self._thread is not None:
+            self._thread.join()
+        if self._failed is not None:
+            raise self._failed
+
+    def _push_all(self) -> None:
+        while (folder := self._newest()) is not None:
+            began = time.monotonic()
+            try:
+                count = self.remote.push(folder, attempt=self.attempt)
+                self.remote.prune(keep=self._keep)
+            except FileNotFoundError:
+                log.info("%s was replaced by a newer checkpoint before it was pushed.", folder.name)
+            except OcrfleetError as error:
+                # Training goes on: a later push may succeed, and only the last one decides.
+                log.warning("The checkpoint %s is not in the bucket: %s", folder.name, error)
+                self._failed = error
+            else:
+                self._failed = None
+                self._metrics.transfer("push", count)
+                self._metrics.checkpoint_pushed(time.monotonic() - began)
+
+    def _newest(self) -> Path | None:
+        """Give the newest waiting checkpoint, leaving out those overtaken; None at the end."""
+        folder = self._waiting.get()
+        while folder is not None and not self._waiting.empty():
+            following = self._waiting.get()
+            if following is None:
+                self._waiting.put(None)
+                break
+            folder = following
+        return folder
+
+    def tidy(self, *, keep_checkpoints: int) -> None:
+        """After publishing: leave the last checkpoint, and no outputs that are published now."""
+        self.remote.prune(keep=keep_checkpoints)
+
+    def push_logs(self, *, say: Callable[[str], None]) -> None:
+        """Push this node's logs of the attempt; a bucket out of reach is said, not raised."""
+        files = {
+            f"logs/{self.attempt}/{path.relative_to(self.work.logs).as_posix()}": path
+            for path in self.work.logs.rglob("*.log")
+        }
+        try:
+            self.store.push(files)
+        except (AccessError, NotFoundError, TransientError) as error:
+            say(f"The logs are kept in {self.work.logs} only: {error}")

@@ -1,0 +1,302 @@
+"""The road of a run on one node: stage after stage, each skipped when its receipt still holds."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from trainer import contract, recipes, registry, runspec
+from trainer.datasets import Prepared
+from trainer.events import Event
+from trainer.metrics import Metrics
+from trainer.mirror import Mirror
+from trainer.progress import Progress
+from trainer.receipts import Receipt, files_of, measure
+from trainer.runspec import RunSpec
+from trainer.storage import open_store
+from trainer.supervisor import Deadlines, Supervisor
+from trainer.topology import Topology
+from trainer.workdir import WorkDir
+
+log = logging.getLogger(__name__)
+
+MIRRORED: Final = ("train", "evaluate", "export", "verify")
+"""Stages whose outputs cannot be made again for nothing: they and their receipts go to the bucket."""
+
+_AFTER_THE_GANG: Final = tuple(
+    s for s in contract.STAGES[contract.STAGES.index("train") :] if s not in contract.GANG_STAGES
+)
+"""Stages that the leader does while the others are gone."""
+
+HANDOVER: Final = 600.0
+"""Seconds the other nodes wait for the leader's receipt of a stage that they have done together."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assignment:
+    """What this node was given to do."""
+
+    name: str
+    """The job file's name."""
+
+    run: RunSpec
+    """What to train."""
+
+    run_id: str
+    """`<name>-<h8>`."""
+
+    work: WorkDir
+    """The run's folder on this node."""
+
+    topology: Topology
+    """The gang, as this node sees it."""
+
+    deadlines: Deadlines
+    """How long a stage may be silent."""
+
+    @classmethod
+    def read(cls, folder: Path, *, run_id: str, topology: Topology) -> "Assignment":
+        """Read the folder's run.yaml.
+
+        Raises:
+            SpecError: it is wrong; the message says where.
+        """
+        work = WorkDir(folder)
+        name, run = runspec.read_run(work.run_file)
+        placement = runspec.parse_yaml(work.run_file.read_text("utf-8"), source="run.yaml").get("placement") or {}
+        given = placement.get("deadlines") or {}
+        known = {key: float(runspec.seconds(given[key])) for key in ("rendezvous", "stall") if given.get(key)}
+        return cls(name=name, run=run, run_id=run_id, work=work, topology=topology, deadlines=Deadlines(**known))
+
+
+class Pipeline:
+    """One attempt of one node at a run."""
+
+    def __init__(self, given: Assignment, *, progress: Progress, metrics: Metrics) -> None:
+        self.given = given
+        self.work = given.work
+        self.progress = progress
+        self.metrics = metrics
+        self.output = open_store(given.run.output)
+        self.mirror = Mirror(
+            open_store(f"{given.run.output.rstrip('/')}/checkpoints/{given.run_id}"),
+            work=given.work,
+            keep=given.run.checkpoint.keep,
+            metrics=metrics,
+        )
+        self.supervisor = Supervisor(given.topology, deadlines=given.deadlines, on_event=self._hear)
+        self.receipts: dict[str, Receipt] = {}
+
+    @property
+    def leader(self) -> bool:
+        """Whether this node does the stages that need one node only."""
+        return self.given.topology.leader
+
+    def run(self) -> None:
+        """Do every stage that is not done.
+
+        Raises:
+            OcrfleetError: of the class that says whether running it again can help.
+        """
+        # Before anything is pulled: a wrong name in the job file must not cost a download.
+        recipe = recipes.resolve(self.given.run, world_size=self.given.topology.world_size)
+        for note in recipe.notes:
+            self.progress.line(note)
+        if self._published():
+            return
+        self._claim()
+        identity = self.given.run_id
+        for stage in contract.STAGES:
+            if stage in _AFTER_THE_GANG and not self.leader:
+                return
+            receipt = self._stage(stage, fingerprint=runspec.digest({"stage": stage, "after": identity}))
+            identity = receipt.identity
+        self.metrics.phase(None)
+        self.mirror.tidy(keep_checkpoints=1)
+
+    def _published(self) -> bool:
+        """Whether the model is published already; then only its channel may be left to set."""
+        if not registry.exists(self.output, self.given.run_id):
+            return False
+        self.progress.line(f"{self.given.run_id} is published already: nothing to do.")
+        if self.leader and self.given.run.publish.promote:
+            registry.promote_once(self.output, self.given.run_id, channel=self.given.run.publish.promote)
+        return True
+
+    def _claim(self) -> None:
+        """Claim an attempt (the leader), or learn its number."""
+        remote = self.mirror.remote
+        # To the other nodes the number only names log files.
+        self.mirror.attempt = remote.claim_attempt() if self.leader else remote.latest_attempt()
+        self.metrics.attempt(self.mirror.attempt)
+        log.info("%s, attempt %d, node %d.", self.given.run_id, self.mirror.attempt, self.given.topology.node_rank)
+
+    def _stage(self, stage: str, *, fingerprint: str) -> Receipt:
+        """Do one stage unless its receipt holds; give its receipt."""
+        self.metrics.phase(stage)
+        receipt = self._done_before(stage, fingerprint)
+        if receipt is not None:
+            self.receipts[stage] = receipt
+            self.progress.skipped(stage, "done before")
+            return receipt
+        self.progress.stage(stage)
+        began = time.monotonic()
+        facts = _STAGES[stage](self)
+        if stage in contract.GANG_STAGES and not self.leader:
+            # The leader has the outputs, so what they are called is in its receipt.
+            receipt = self.mirror.wait_for(stage, fingerprint=fingerprint, seconds=HANDOVER)
+            return self._note(receipt)
+        receipt = Receipt(
+            stage=stage,
+            fingerprint=fingerprint,
+            outputs=measure(self.work, _outputs(self.work, stage)),
+            facts=facts,
+            seconds=round(time.monotonic() - began, 3),
+        )
+        if self.leader and stage in MIRRORED:
+            # The bucket's first, then ours: so ours says that the bucket has it.
+            self.mirror.push_receipt(receipt)
+        receipt.write(self.work)
+        return self._note(receipt)
+
+    def _note(self, receipt: Receipt) -> Receipt:
+        self.receipts[receipt.stage] = receipt
+        self.progress.done(receipt.stage, receipt.seconds, _line(receipt.facts))
+        return receipt
+
+    def _done_before(self, stage: str, fingerprint: str) -> Receipt | None:
+        local = Receipt.read(self.work, stage)
+        if local is not None and local.holds(self.work, fingerprint=fingerprint):
+            return local
+        if stage not in MIRRORED:
+            return None
+        remote = self.mirror.receipt(stage)
+        if remote is None or remote.fingerprint != fingerprint:
+            return None
+        if self.leader:
+            self.mirror.restore(remote)
+            remote.write(self.work)
+        return remote
+
+    def worker(self, stage: str, *, alone: bool = False) -> dict[str, Any]:
+        """Do a stage in worker processes."""
+        return self.supervisor.run(
+            stage,
+            workdir=self.work.root,
+            log=lambda rank: self.work.worker_log(attempt=self.mirror.attempt, stage=stage, rank=rank),
+            alone=alone,
+        )
+
+    def _hear(self, event: Event) -> None:
+        self.metrics.observe(event)
+        self.progress.show(event)
+        if event["event"] == "checkpoint":
+            self.mirror.push_checkpoint(Path(event["path"]))
+
+    def pull(self, what: str) -> Callable[[int, int], None]:
+        """Give a callback that shows and counts the bytes of a transfer."""
+        seen = 0
+
+        def tell(done: int, total: int) -> None:
+            nonlocal seen
+            self.metrics.transfer("pull", done - seen)
+            seen = done
+            self.progress.transfer(what, done, total)
+
+        return tell
+
+
+def _fetch(pipeline: Pipeline) -> dict[str, Any]:
+    from trainer.stages.fetch import fetch
+
+    return dict(fetch(pipeline.given.run, pipeline.work, pipeline.pull("fetch")))
+
+
+def _prepare(pipeline: Pipeline) -> dict[str, Any]:
+    from trainer.stages.prepare import prepare
+
+    def tell(done: int, total: int) -> None:
+        pipeline.progress.show({"event": "progress", "what": "prepare", "done": done, "total": total, "unit": "images"})
+
+    return dict(prepare(pipeline.given.run, pipeline.work, tell))
+
+
+def _train(pipeline: Pipeline) -> dict[str, Any]:
+    given, work = pipeline.given, pipeline.work
+    recipe = recipes.resolve(given.run, Prepared.load(work.prepared), world_size=given.topology.world_size)
+    temporary = work.configuration.with_suffix(".tmp")
+    temporary.write_text(yaml.safe_dump(recipe.config, sort_keys=False, allow_unicode=True), "utf-8")
+    temporary.replace(work.configuration)
+    work.trained.mkdir(exist_ok=True)
+    if not pipeline.leader:
+        return pipeline.worker("train")
+    # A node that has lost its disk goes on from the bucket.
+    from trainer import checkpoints
+
+    local = checkpoints.local(work.checkpoints)
+    newest = int(local[-1].name) if local else -1
+    pulled = pipeline.mirror.remote.pull_newest(work.checkpoints, newer_than=newest)
+    if pulled is not None:
+        pipeline.progress.line(f"Going on from the bucket's checkpoint of step {int(pulled.name)}.")
+    pipeline.mirror.begin_pushing()
+    try:
+        return pipeline.worker("train")
+    finally:
+        pipeline.mirror.finish_pushing()
+
+
+def _evaluate(pipeline: Pipeline) -> dict[str, Any]:
+    return pipeline.worker("evaluate")
+
+
+def _export(pipeline: Pipeline) -> dict[str, Any]:
+    return pipeline.worker("export", alone=True)
+
+
+def _verify(pipeline: Pipeline) -> dict[str, Any]:
+    return pipeline.worker("verify", alone=True)
+
+
+def _publish(pipeline: Pipeline) -> dict[str, Any]:
+    from trainer.stages.publish import publish
+
+    return dict(publish(pipeline))
+
+
+_STAGES: Final[Mapping[str, Callable[[Pipeline], dict[str, Any]]]] = {
+    "fetch": _fetch,
+    "prepare": _prepare,
+    "train": _train,
+    "evaluate": _evaluate,
+    "export": _export,
+    "verify": _verify,
+    "publish": _publish,
+}
+
+
+def _outputs(work: WorkDir, stage: str) -> list[str]:
+    """Name what a stage makes, relative to the run's folder."""
+    folder = {
+        "fetch": work.data,
+        "prepare": work.prepared,
+        "train": work.trained,
+        "evaluate": work.evaluation,
+        "export": work.inference,
+        "verify": work.verification,
+    }.get(stage)
+    if folder is None:
+        return []
+    # A dataset is measured as a whole, not file by file.
+    return [folder.name] if stage in ("fetch", "prepare") else files_of(work, folder)
+
+
+def _line(facts: Mapping[str, Any]) -> str:
+    """Say a stage's facts in a line: the plain ones."""
+    plain = {key: value for key, value in facts.items() if isinstance(value, str | int | float)}
+    return ", ".join(
+        f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in plain.items()
+    )
