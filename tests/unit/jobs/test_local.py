@@ -1,0 +1,287 @@
+"""`ocrfleet run` with real processes: a stub program stands for the trainer."""
+
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from jobs import jobfile, local
+from jobs.nodes import Ended, Patience
+from trainer.errors import ConflictError
+from trainer.runspec import read_run
+from trainer.topology import Topology
+
+JOB = """
+apiVersion: ocrfleet.io/v1
+name: receipts
+run:
+  task: det
+  recipe: det-db-mobile
+  data: {train: "file:///data/receipts"}
+  output: s3://models/receipts
+placement: {nodes: 2, devicesPerNode: 3, device: cpu}
+"""
+
+# Writes what it was given, then does what its rank's line of the plan says.
+STUB = """
+import json, os, signal, sys, time
+from pathlib import Path
+work = Path(sys.argv[sys.argv.index("--workdir") + 1])
+(work / "seen.json").write_text(json.dumps(dict(os.environ)))
+print("stdout of", work.name)
+deed = sys.argv[1].split(",")[int(os.environ["OCRFLEET_NODE_RANK"])]
+if deed == "stop":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+if deed == "deaf":
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if deed in ("stop", "deaf"):
+    (work / "ready").touch()
+    time.sleep(30)
+if deed == "killed":
+    os.kill(os.getpid(), signal.SIGKILL)
+if deed != "0":
+    print(f"error: node says {deed}.", file=sys.stderr)
+sys.exit(int(deed))
+"""
+
+SOON = Patience(peers=0.2, stop=0.5, again=5)
+
+
+@pytest.fixture
+def planned(tmp_path: Path) -> Callable[[str], local.LocalRun]:
+    program = tmp_path / "stub.py"
+    program.write_text(STUB)
+
+    def plan(deeds: str) -> local.LocalRun:
+        command = [sys.executable, "-I", str(program), deeds]
+        job = jobfile.load(JOB, sets=[f"placement.nodes={len(deeds.split(','))}"])
+        return local.plan(job, workdir=tmp_path / "work", command=command)
+
+    return plan
+
+
+@pytest.fixture
+def at_work(planned: Callable[[str], local.LocalRun]) -> Iterator[local.LocalRun]:
+    """A run whose one node waits to be told to stop."""
+    run = planned("stop")
+    thread = threading.Thread(target=local.run_local, args=(run,), kwargs={"say": lambda _: None})
+    thread.start()
+    wait_for(run.folder.node(0).root / "ready")
+    yield run
+    os.kill(int(run.folder.lock.read_text()), signal.SIGTERM)
+    thread.join(10)
+
+
+def wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 10
+    while not path.exists():
+        assert time.monotonic() < deadline, f"{path} did not come"
+        time.sleep(0.01)
+
+
+def seen(run: local.LocalRun, rank: int) -> dict[str, str]:
+    environment: dict[str, str] = json.loads((run.folder.node(rank).root / "seen.json").read_text())
+    return environment
+
+
+def test_each_node_finds_the_contract_in_its_environment(planned: Callable[[str], local.LocalRun]) -> None:
+    run = planned("0,0")
+    assert local.run_local(run, say=lambda _: None) == 0
+    first, second = (Topology.from_environment(seen(run, rank)) for rank in (0, 1))
+    assert (first.node_rank, second.node_rank) == (0, 1)
+    assert (first.nodes, first.devices_per_node, first.device) == (2, 3, "cpu")
+    assert first.endpoints == second.endpoints
+    assert seen(run, 1)["OCRFLEET_RUN_ID"] == run.run_id
+    assert seen(run, 1)["OCRFLEET_WORKDIR"] == str(run.folder.node(1).root)
+    assert "OCRFLEET_METRICS_PORT" not in seen(run, 0)
+
+
+def test_each_node_finds_its_run_file(planned: Callable[[str], local.LocalRun]) -> None:
+    run = planned("0,0")
+    local.run_local(run, say=lambda _: None)
+    for rank in (0, 1):
+        assert read_run(run.folder.node(rank).run_file) == ("receipts", jobfile.load(JOB).run)
+
+
+def test_the_environment_is_passed_on_and_nothing_of_it_is_written(
+    planned: Callable[[str], local.LocalRun], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI")
+    run = planned("0,0")
+    said: list[str] = []
+    local.run_local(run, say=said.append)
+    assert seen(run, 1)["AWS_SECRET_ACCESS_KEY"] == "wJalrXUtnFEMI"
+    written = [p for p in run.folder.root.rglob("*") if p.is_file() and p.name != "seen.json"]
+    assert not [p for p in written if "wJalrXUtnFEMI" in p.read_text()]
+    assert "wJalrXUtnFEMI" not in "".join(said)
+
+
+def test_on_success_the_user_learns_where_the_model_and_the_report_are(
+    planned: Callable[[str], local.LocalRun],
+) -> None:
+    run = planned("0,0")
+    said: list[str] = []
+    local.run_local(run, say=said.append)
+    assert said == [
+        f"Model:  s3://models/receipts#{run.run_id}",
+        f"Report: {run.folder.node(0).report_page}",
+    ]
+
+
+def test_nodes_write_to_standard_error_or_to_their_own_file(
+    planned: Callable[[str], local.LocalRun], capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = planned("0,0")
+    local.run_local(run)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "stdout of node-0" in err
+    assert "stdout of node-1" not in err
+    assert run.folder.node(1).node_output.read_text() == "stdout of node-1\n"
+
+
+@pytest.mark.parametrize(
+    ("deeds", "code", "sentence"),
+    [
+        ("41,41", 41, "Node"),
+        ("0,1", 0, "Model:"),
+        ("44,stop", 44, "Node 0 ended with 44"),
+        ("stop,41", 41, "error: node says 41."),
+        ("75,44", 44, "Node 1 ended with 44"),
+        ("stop,killed", 75, "Node 1 was killed by SIGKILL"),
+        ("killed", 75, "Run the same command again"),
+        ("deaf,40", 40, "node 0 did not stop within 0 s and is killed."),
+        ("0,stop", 0, "node 1 is told to stop"),
+    ],
+)
+def test_the_run_ends_as_the_node_that_failed_first_and_says_why(
+    planned: Callable[[str], local.LocalRun], deeds: str, code: int, sentence: str
+) -> None:
+    said: list[str] = []
+    assert local.run_local(planned(deeds), say=said.append, patience=SOON) == code
+    assert sentence in "\n".join(said)
+
+
+def interrupted(run: local.LocalRun, *signals: signal.Signals) -> tuple[int, str]:
+    """Run in the main thread and send it signals when its nodes are ready."""
+    said: list[str] = []
+
+    def send() -> None:
+        for node in run.nodes:
+            wait_for(run.folder.node(node.rank).root / "ready")
+        for number in signals:
+            os.kill(os.getpid(), number)
+            time.sleep(0.1)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    code = local.run_local(run, say=said.append, patience=Patience(peers=5, stop=1, again=5))
+    thread.join()
+    return code, "\n".join(said)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_stops_every_node_once_and_the_run_ends_with_143(
+    planned: Callable[[str], local.LocalRun], number: signal.Signals
+) -> None:
+    code, said = interrupted(planned("stop,stop"), number)
+    assert code == 143
+    assert said.count("Stopping after a checkpoint") == 1
+    assert "Run the same command again to go on" in said
+
+
+def test_a_second_ctrl_c_kills(planned: Callable[[str], local.LocalRun]) -> None:
+    start = time.monotonic()
+    code, said = interrupted(planned("deaf,deaf"), signal.SIGINT, signal.SIGINT)
+    assert code == 143
+    assert "Killed." in said
+    assert time.monotonic() - start < 3
+
+
+def test_a_second_sigterm_does_not_kill(planned: Callable[[str], local.LocalRun]) -> None:
+    _, said = interrupted(planned("deaf"), signal.SIGTERM, signal.SIGTERM)
+    assert "Killed." not in said
+    assert "node 0 did not stop within 1 s and is killed." in said
+
+
+def test_the_handlers_of_before_are_back_afterwards(planned: Callable[[str], local.LocalRun]) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    local.run_local(planned("0"), say=lambda _: None)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_the_same_run_twice_at_once_is_refused(at_work: local.LocalRun) -> None:
+    with pytest.raises(ConflictError, match=r"is at work in .* already") as caught:
+        local.run_local(at_work)
+    assert f"kill {at_work.folder.lock.read_text()}" in str(caught.value)
+
+
+def test_the_lock_lasts_as_long_as_a_node_lives_whose_parent_was_killed(
+    planned: Callable[[str], local.LocalRun],
+) -> None:
+    run = planned("stop")
+    script = "import pickle, sys; from jobs import local; local.run_local(pickle.loads(bytes.fromhex(sys.argv[1])))"
+    parent = subprocess.Popen([sys.executable, "-c", script, pickle.dumps(run).hex()])
+    wait_for(run.folder.node(0).root / "ready")
+    node = int(run.folder.lock.read_text())
+    parent.kill()
+    parent.wait(10)
+    try:
+        with pytest.raises(ConflictError, match=f"kill {node}"):
+            local.run_local(run)
+    finally:
+        os.kill(node, signal.SIGKILL)
+
+
+def test_the_run_id_is_the_files_and_the_shapes() -> None:
+    job = jobfile.load(JOB)
+    as_filed = local.plan(job).run_id
+    assert local.plan(job).run_id == as_filed
+    assert local.plan(job, nodes=3, devices_per_node=2).run_id == as_filed, "the same global batch"
+    assert local.plan(job, nodes=1).run_id != as_filed
+    assert local.plan(jobfile.load(JOB, sets=["run.train.seed=1"])).run_id != as_filed
+
+
+def test_every_node_has_a_metrics_port_of_its_own() -> None:
+    run = local.plan(jobfile.load(JOB), metrics_port=9400)
+    assert [node.environment["OCRFLEET_METRICS_PORT"] for node in run.nodes] == ["9400", "9401"]
+
+
+def test_the_folder_is_absolute_so_that_nodes_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = local.plan(jobfile.load(JOB))
+    assert run.folder.root == tmp_path / ".ocrfleet" / run.run_id
+
+
+@pytest.mark.parametrize(
+    ("codes", "stopped", "verdict"),
+    [
+        ({1: 0, 0: 0}, False, 0),
+        ({0: 0, 1: 75}, False, 0),
+        ({1: 75, 0: 41}, False, 41),
+        ({1: 75, 0: 143}, False, 75),
+        ({1: 143, 0: 143}, True, 143),
+        ({1: 75, 0: -9}, True, 143),
+        ({1: 143, 0: 44}, True, 44),
+        ({1: -9, 0: 143}, False, 75),
+        ({0: 1}, False, 1),
+    ],
+)
+def test_the_verdict_is_the_failure_that_says_why(codes: dict[int, int], stopped: bool, verdict: int) -> None:
+    assert Ended(codes=codes, stopped=stopped).verdict == verdict
+
+
+def test_without_a_gpu_a_laptop_is_a_cpu() -> None:
+    assert local.this_machine() in ("cpu", "gpu")
+    assert (
+        local.plan(jobfile.load(JOB, sets=["placement.device=null"])).nodes[0].environment["OCRFLEET_DEVICE"]
+        == local.this_machine()
+    )
