@@ -83,7 +83,17 @@ def _fault(config: dict[str, Any], name: str, value: object, *, source: str) -> 
     canonical = _canonical(config, name.split("."))
     if canonical is None:
         return f"{name!r} is not a key of {source}.{_nearest(config, name)}"
-    return _value_fault(canonical, _get(config, name.split(".")), value)
+    old = _get(config, name.split("."))
+    return _value_fault(canonical, {} if old is None and _holds_arguments(config, name) else old, value)
+
+
+def _holds_arguments(config: Mapping[str, Any], name: str) -> bool:
+    """Tell whether a place is an operator of a list like `transforms`, as in `transforms.ToCHWImage`."""
+    *path, last = name.split(".")
+    if path and path[-1].isdecimal():
+        path.pop()
+    beside = _get(config, path)
+    return isinstance(beside, list) and any(_operator(item) == last for item in beside)
 
 
 def _names_set(name: str, value: object) -> Iterator[str]:

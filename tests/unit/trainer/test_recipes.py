@@ -1,0 +1,251 @@
+"""Recipes: what is in them, and what a run and a dataset add."""
+
+import copy
+import importlib.util
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trainer import recipes
+from trainer.datasets import Prepared
+from trainer.errors import SpecError
+from trainer.recipes import inline
+from trainer.runspec import RunSpec, from_dict
+
+
+def run(recipe: str = "rec-crnn-mobile", **fields: Any) -> RunSpec:
+    task = fields.pop("task", recipe[:3])
+    chosen = {"recipe": recipe} if "config" not in fields else {}
+    raw = {"task": task, "data": {"train": "s3://a/b"}, "output": "s3://ocr-models/x/"}
+    return from_dict(RunSpec, raw | chosen | fields, where="run")
+
+
+@pytest.fixture
+def prepared(tmp_path: Path) -> Prepared:
+    (tmp_path / "dictionary.txt").write_text("".join(f"{digit}\n" for digit in range(10)), "utf-8")
+    return Prepared(root=tmp_path, task="rec", digest="", counts={}, max_text_length=6, refused=())
+
+
+def inline_config(name: str = "rec-crnn-mobile") -> dict[str, Any]:
+    return copy.deepcopy(recipes.load(name).config)
+
+
+def test_the_recipes_are_those_of_the_manual() -> None:
+    assert recipes.names() == [
+        "det-db-mobile",
+        "det-db-res18",
+        "det-pp-ocrv3-student",
+        "rec-crnn-mobile",
+        "rec-pp-ocrv3",
+    ]
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_every_recipe_is_a_whole_configuration_of_its_task(name: str) -> None:
+    recipe = recipes.load(name)
+    assert set(inline.SECTIONS) == recipe.config.keys()
+    assert recipe.task == recipe.config["Architecture"]["model_type"] == name[:3]
+    assert recipe.summary
+    assert recipe.model_name.startswith("PP-OCRv3_")
+
+
+def test_an_overlay_keeps_what_it_does_not_say() -> None:
+    student = recipes.load("det-pp-ocrv3-student").config
+    assert student["Architecture"]["Neck"] == {"name": "RSEFPN", "out_channels": 96, "shortcut": True}
+    assert student["Architecture"]["Head"] == {"name": "DBHead", "k": 50}
+    assert student["Optimizer"]["regularizer"] == {"name": "L2", "factor": 5e-5}
+
+
+def test_what_one_caller_does_to_a_recipe_no_other_sees() -> None:
+    recipes.load("det-db-mobile").config["Architecture"].clear()
+    assert recipes.load("det-db-mobile").config["Architecture"]
+
+
+def test_an_unknown_recipe_is_an_error_with_the_nearest_name() -> None:
+    with pytest.raises(SpecError, match=r"run.recipe 'rec-crnn-mobil' .*Did you mean 'rec-crnn-mobile'"):
+        recipes.resolve(run("rec-crnn-mobil"))
+
+
+def test_a_base_of_recipes_is_no_recipe() -> None:
+    with pytest.raises(SpecError, match="'_rec-ctc' is not a recipe"):
+        recipes.load("_rec-ctc")
+
+
+def test_a_recipe_of_the_other_task_is_refused() -> None:
+    with pytest.raises(SpecError, match=r"'det-db-mobile' is for task 'det', but run.task is 'rec'"):
+        recipes.resolve(run("det-db-mobile", task="rec"))
+
+
+def test_the_dataset_gives_dictionary_and_longest_label(prepared: Prepared) -> None:
+    found = recipes.resolve(run(), prepared).config["Global"]
+    assert found["character_dict_path"] == str(prepared.dictionary)
+    assert found["max_text_length"] == 6
+    assert found["use_space_char"] is True
+
+
+def test_a_framed_label_has_room_for_its_two_marks_everywhere(prepared: Prepared) -> None:
+    """SAR's encoder drops a sample silently when label, begin and end are longer than max_text_length."""
+    config = recipes.resolve(run("rec-pp-ocrv3"), prepared).config
+    assert config["Global"]["max_text_length"] == 8
+    assert config["Architecture"]["Head"]["head_list"][1]["SARHead"]["max_text_length"] == 8
+    assert config["Train"]["dataset"]["transforms"][1]["RecConAug"]["max_text_length"] == 8
+    assert "auto" not in json.dumps(config)
+
+
+def test_a_length_set_by_hand_is_the_length_everywhere(prepared: Prepared) -> None:
+    config = recipes.resolve(run("rec-pp-ocrv3", overrides={"Global.max_text_length": 25}), prepared).config
+    assert config["Global"]["max_text_length"] == 25
+    assert config["Architecture"]["Head"]["head_list"][1]["SARHead"]["max_text_length"] == 25
+
+
+def test_without_a_dataset_auto_stays() -> None:
+    assert recipes.resolve(run()).config["Global"]["max_text_length"] == "auto"
+
+
+def test_fields_of_train_are_taken_and_overrides_win() -> None:
+    fields = {"epochs": 3, "batchSizePerDevice": 7, "readers": 2}
+    config = recipes.resolve(run(train=fields)).config
+    assert config["Global"]["epoch_num"] == 3
+    assert config["Train"]["loader"] == {
+        "shuffle": True,
+        "drop_last": True,
+        "batch_size_per_card": 7,
+        "num_workers": 2,
+    }
+    assert recipes.resolve(run(train=fields, overrides={"Global.epoch_num": 9})).config["Global"]["epoch_num"] == 9
+
+
+@pytest.mark.parametrize(("rule", "factor"), [("linear", 4.0), ("sqrt", 2.0), ("none", 1.0)])
+def test_the_learning_rate_follows_the_global_batch_when_asked(rule: Any, factor: float) -> None:
+    """rec-crnn-mobile is tuned for 16; two devices of 32 are four times that."""
+    spec = run(train={"batchSizePerDevice": 32, "scaleLearningRate": rule})
+    recipe = recipes.resolve(spec, world_size=2)
+    assert recipe.config["Optimizer"]["lr"]["learning_rate"] == pytest.approx(0.001 * factor)
+    assert [note for note in recipe.notes if f"{factor:g} times" in note] == list(recipe.notes)
+    assert bool(recipe.notes) == (factor != 1.0)
+
+
+def test_a_learning_rate_set_by_hand_is_not_scaled() -> None:
+    spec = run(
+        train={"batchSizePerDevice": 32, "scaleLearningRate": "linear"},
+        overrides={"Optimizer.lr.learning_rate": 0.5},
+    )
+    assert recipes.resolve(spec).config["Optimizer"]["lr"]["learning_rate"] == 0.5
+
+
+def test_rates_of_a_stepped_schedule_are_scaled_one_by_one() -> None:
+    config = inline_config()
+    config["Optimizer"]["lr"] = {"name": "Piecewise", "decay_epochs": [700], "values": [0.001, 0.0001]}
+    spec = run(task="rec", config=config, train={"scaleLearningRate": "linear"})
+    assert recipes.resolve(spec, world_size=2).config["Optimizer"]["lr"]["values"] == [0.002, 0.0002]
+
+
+def test_an_inline_configuration_is_taken_whole_and_left_alone(prepared: Prepared) -> None:
+    config = inline_config()
+    del config["Global"]["max_text_length"]
+    before = copy.deepcopy(config)
+    recipe = recipes.resolve(run(task="rec", config=config), prepared)
+    assert recipe.name == "run.config"
+    assert recipe.config["Global"]["max_text_length"] == 6
+    assert recipe.config["Architecture"] == before["Architecture"]
+    assert config == before
+
+
+def test_an_inline_configuration_says_which_of_its_keys_are_not_read(prepared: Prepared) -> None:
+    config = inline_config()
+    config["Global"] |= {"pretrained_model": "./best", "character_dict_path": "ppocr/keys.txt", "model_name": "X_rec"}
+    config["Train"]["dataset"]["data_dir"] = "./train_data"
+    recipe = recipes.resolve(run(task="rec", config=config), prepared)
+    assert "run.config's Global.pretrained_model is not read. Set run.init.pretrained." in recipe.notes
+    assert "run.config's Train.dataset.data_dir is not read. Name the dataset in run.data." in recipe.notes
+    assert recipe.config["Global"]["character_dict_path"] == str(prepared.dictionary)
+    assert "data_dir" not in recipe.config["Train"]["dataset"]
+    assert recipe.model_name == "X_rec"
+
+
+def test_missing_sections_of_an_inline_configuration_are_named() -> None:
+    config = inline_config()
+    del config["Metric"], config["Loss"], config["Train"]["loader"]
+    with pytest.raises(SpecError, match=r"run.config has no Loss, Metric, Train.loader.batch_size_per_card:"):
+        recipes.resolve(run(task="rec", config=config))
+
+
+def test_an_inline_configuration_without_epochs_says_where_to_set_them() -> None:
+    config = inline_config()
+    del config["Global"]["epoch_num"]
+    with pytest.raises(SpecError, match=r"Global.epoch_num of run.config is missing: set it, or run.train.epochs"):
+        recipes.resolve(run(task="rec", config=config))
+    assert recipes.resolve(run(task="rec", config=config, train={"epochs": 2})).config["Global"]["epoch_num"] == 2
+
+
+@pytest.fixture(scope="module")
+def paddleocr_tree() -> None:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    spec = importlib.util.find_spec("unstructured_paddleocr")
+    assert spec is not None
+    assert spec.origin is not None
+    sys.path.insert(0, os.path.dirname(spec.origin))
+
+
+@pytest.mark.paddle
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.usefixtures("paddleocr_tree")
+@pytest.mark.parametrize("name", recipes.names())
+def test_every_recipe_reads_a_sample_and_takes_a_training_step(name: str, prepared: Prepared) -> None:
+    """With PaddleOCR's own transforms, model, loss, optimizer and post-processing."""
+    import numpy as np
+    import paddle
+    from ppocr.data.imaug import create_operators, transform
+    from ppocr.losses import build_loss
+    from ppocr.metrics import build_metric
+    from ppocr.modeling.architectures import build_model
+    from ppocr.optimizer import build_optimizer
+    from ppocr.postprocess import build_post_process
+
+    small = {"Train.dataset.transforms.EastRandomCropData.size": [160, 160]} if name.startswith("det") else {}
+    config = recipes.resolve(run(name, overrides=small), prepared).config
+    decode = build_post_process(config["PostProcess"], config["Global"])
+    set_classes(config, len(getattr(decode, "character", [])))
+    model, loss = build_model(config["Architecture"]), build_loss(config["Loss"])
+    optimizer, _ = build_optimizer(config["Optimizer"], epochs=2, step_each_epoch=2, model=model)
+    build_metric(config["Metric"])
+
+    def read(part: str) -> list[Any]:
+        steps = create_operators(config[part]["dataset"]["transforms"], config["Global"])
+        sample = transform(picture(name[:3]) | {"ext_data": []}, steps)
+        assert sample is not None, "the encoder dropped the longest label"
+        return [np.asarray(value) for value in sample]
+
+    batch = [paddle.to_tensor(np.stack(pair)) for pair in zip(read("Train"), read("Train"), strict=True)]
+    model.train()
+    total = loss(model(batch[0], data=batch[1:]), batch)["loss"]
+    total.backward()
+    optimizer.step()
+    assert np.isfinite(float(total))
+    read("Eval")
+
+
+def picture(task: str) -> dict[str, Any]:
+    """A line of six digits, encoded and labelled as a dataset gives it."""
+    import cv2
+    import numpy as np
+
+    image = np.full((64, 256, 3), 255, np.uint8)
+    cv2.putText(image, "123456", (20, 45), cv2.FONT_HERSHEY_SIMPLEX, 1, (0, 0, 0), 2)
+    points = [[20, 10], [140, 10], [140, 55], [20, 55]]
+    boxes = [{"transcription": "123456", "points": points, "difficult": False}]
+    label = json.dumps(boxes) if task == "det" else "123456"
+    return {"image": cv2.imencode(".png", image)[1].tobytes(), "label": label}
+
+
+def set_classes(config: dict[str, Any], classes: int) -> None:
+    head = config["Architecture"]["Head"]
+    if head["name"] == "MultiHead":
+        head["out_channels_list"] = {"CTCLabelDecode": classes, "SARLabelDecode": classes + 2}
+        config["Loss"]["loss_config_list"][1]["SARLoss"] = {"ignore_index": classes + 1}
+    elif classes:
+        head["out_channels"] = classes
