@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from trainer import images
 from trainer.errors import DatasetError, NotFoundError
 from trainer.ppocr import settings, tree
 from trainer.ppocr.settings import Config, DetSettings, RecSettings
@@ -38,16 +39,14 @@ def read_image(path: Path) -> Image:
     """Decode an image file as paddleocr 3.x does: in colour, turned as its EXIF orientation says.
 
     Raises:
-        DatasetError: the file is missing or is no image that OpenCV reads.
+        DatasetError: the file is missing, cut short, or no image that OpenCV reads.
     """
     try:
-        raw = np.frombuffer(path.read_bytes(), np.uint8)
+        return images.decode(path.read_bytes())
     except OSError as error:
         raise DatasetError(f"'{path}' cannot be read: {error.strerror}.") from error
-    image = cv2.imdecode(raw, cv2.IMREAD_COLOR) if raw.size else None
-    if image is None:
-        raise DatasetError(f"'{path}' is no image that can be decoded; replace the file or leave it out.")
-    return np.asarray(image, np.uint8)
+    except images.ImageError as error:
+        raise DatasetError(f"'{path}': {error}; replace the file or leave it out.") from error
 
 
 class DetReader:
@@ -135,25 +134,25 @@ class RecReader:
         tensor[0, :, :, :width] = ((resized - 0.5) / 0.5).transpose(2, 0, 1)
         return tensor
 
-    def read(self, images: Sequence[Image]) -> list[tuple[str, float]]:
+    def read(self, lines: Sequence[Image]) -> list[tuple[str, float]]:
         """Read lines, many at once.
 
         Only lines that pad to the same width share a batch: padding to the widest of a batch, as
         paddleocr does with batches, changes what is read.
 
         Returns:
-            The text and the mean probability of its characters for each image, in their order.
+            The text and the mean probability of its characters for each line, in their order.
         """
         groups: dict[int, list[int]] = defaultdict(list)
-        for place, image in enumerate(images):
-            groups[rec_size(self.settings, image.shape[0], image.shape[1])[2]].append(place)
+        for place, line in enumerate(lines):
+            groups[rec_size(self.settings, line.shape[0], line.shape[1])[2]].append(place)
         results: dict[int, tuple[str, float]] = {}
         for places in groups.values():
             for start in range(0, len(places), BATCH):
                 part = places[start : start + BATCH]
-                outputs = self.forward(np.concatenate([self.tensor(images[place]) for place in part]))
+                outputs = self.forward(np.concatenate([self.tensor(lines[place]) for place in part]))
                 results.update(zip(part, self._decode(outputs), strict=True))
-        return [(str(text), float(score)) for text, score in (results[place] for place in range(len(images)))]
+        return [(str(text), float(score)) for text, score in (results[place] for place in range(len(lines)))]
 
 
 def det_size(how: DetSettings, height: int, width: int) -> tuple[int, int]:
@@ -252,13 +251,22 @@ def exported_config(inference_dir: Path) -> dict[str, Any]:
     """
     raw = settings.parse(_present(inference_dir / "inference.yml"))
     post = dict(raw["PostProcess"])
+    transforms = [dict(transform) for transform in raw["PreProcess"]["transform_ops"]]
+    for transform in transforms:
+        resize = transform.get("DetResizeForTest")
+        # A file that PaddleOCR's own exporter wrote; this is what paddleocr 3.x makes of it.
+        if "DetResizeForTest" in transform and not {"limit_side_len", "image_shape"} & set(resize or {}):
+            transform["DetResizeForTest"] = {
+                "limit_side_len": (resize or {}).get("resize_long", 960),
+                "limit_type": "max",
+            }
     return {
         "Global": {
             "model_name": raw.get("Global", {}).get("model_name"),
             "use_space_char": True,
             "character_dict": [str(character) for character in post.pop("character_dict", [])],
         },
-        "Eval": {"dataset": {"transforms": raw["PreProcess"]["transform_ops"]}},
+        "Eval": {"dataset": {"transforms": transforms}},
         "PostProcess": post,
     }
 

@@ -1,0 +1,122 @@
+"""Writes a trained model as its users load it: inference.json, inference.pdiparams, inference.yml.
+
+PaddleOCR's exporter fixes a recogniser's height by the algorithm's name, names encoders that paddleocr 3.x
+refuses, and leaves a lone inference.yml behind when it fails; so the three files are written here.
+"""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from trainer.errors import SpecError
+from trainer.ppocr import build, infer, settings
+from trainer.ppocr.settings import Config
+
+FILES: Final = ("inference.json", "inference.pdiparams", "inference.yml")
+"""An exported model: all three or nothing."""
+
+
+def export(config: dict[str, Any], weights: Path, out: Path, model_name: str) -> None:
+    """Export trained weights.
+
+    Args:
+        config: the full PaddleOCR configuration of the run.
+        weights: a `.pdparams` file of that network.
+        out: the folder to make; one that is there is replaced when the new one is whole.
+        model_name: what paddleocr 3.x will be told that this is, such as `PP-OCRv3_mobile_det`.
+
+    Raises:
+        SpecError: the weights are of another network, or users could not read such a model.
+    """
+    model = build.build_model(config)
+    build.load_weights(model, weights)
+    export_layer(model, config, out, model_name=model_name)
+
+
+def export_layer(model: Any, config: Config, out: Path, *, model_name: str) -> None:
+    """Export a network as it is; it is of no use for training afterwards."""
+    import paddle
+
+    description = describe(config, model_name)
+    model.eval()
+    for layer in model.sublayers():
+        # PPLCNetV3 trains with branches that are one convolution when read.
+        if hasattr(layer, "rep") and not getattr(layer, "is_repped", True):
+            layer.rep()
+    shape = [None, 3, None, None]
+    if config["Architecture"]["model_type"] == "rec":
+        shape[2] = settings.rec_settings(config).image_shape[1]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".export-") as folder:
+        made = Path(folder) / "inference"
+        made.mkdir()
+        paddle.jit.save(
+            paddle.jit.to_static(
+                model, input_spec=[paddle.static.InputSpec(shape=shape, dtype="float32", name="x")], full_graph=True
+            ),
+            str(made / "inference"),
+        )
+        (made / FILES[2]).write_text(yaml.safe_dump(description, allow_unicode=True, sort_keys=False), "utf-8")
+        _check(made, description)
+        if out.exists():
+            shutil.rmtree(out)
+        os.replace(made, out)
+
+
+def describe(config: Config, model_name: str) -> dict[str, Any]:
+    """Give the content of inference.yml: how users read the model, every value written out.
+
+    Raises:
+        SpecError: users could not read such a model.
+    """
+    rec = config["Architecture"]["model_type"] == "rec"
+    transforms, post = _describe_rec(config) if rec else _describe_det(config)
+    return {"Global": {"model_name": model_name}, "PreProcess": {"transform_ops": transforms}, "PostProcess": post}
+
+
+def _describe_det(config: Config) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    how = settings.det_settings(config)
+    resize: dict[str, Any] = {"limit_side_len": how.limit_side_len, "limit_type": how.limit_type}
+    if how.image_shape is not None:
+        resize = {"image_shape": list(how.image_shape), "keep_ratio": how.keep_ratio}
+    transforms: list[dict[str, Any]] = [
+        {"DecodeImage": {"img_mode": how.img_mode, "channel_first": False}},
+        {"DetLabelEncode": None},
+        {"DetResizeForTest": resize},
+        {"NormalizeImage": {"scale": how.scale, "mean": list(how.mean), "std": list(how.std), "order": "hwc"}},
+        {"ToCHWImage": None},
+        {"KeepKeys": {"keep_keys": ["image", "shape", "polys", "ignore_tags"]}},
+    ]
+    keys = ("thresh", "box_thresh", "max_candidates", "unclip_ratio", "use_dilation", "score_mode")
+    return transforms, {"name": "DBPostProcess", **{key: getattr(how, key) for key in keys}}
+
+
+def _describe_rec(config: Config) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    how = settings.rec_settings(config)
+    if not how.use_space_char:
+        raise SpecError(
+            "Global.use_space_char is false: paddleocr 3.x reads every model with the space as the last class, so "
+            "this one could not be read. Set it to true and train again."
+        )
+    transforms: list[dict[str, Any]] = [
+        {"DecodeImage": {"img_mode": how.img_mode, "channel_first": False}},
+        # The one name of an encoder that paddleocr 3.x lets pass.
+        {"MultiLabelEncode": {"gtc_encode": "NRTRLabelEncode"}},
+        {"RecResizeImg": {"image_shape": list(how.image_shape)}},
+        {"KeepKeys": {"keep_keys": ["image", "label_ctc", "label_gtc", "length", "valid_ratio"]}},
+    ]
+    characters = infer.read_characters(Path(config["Global"]["character_dict_path"]))
+    return transforms, {"name": "CTCLabelDecode", "character_dict": characters}
+
+
+def _check(folder: Path, description: dict[str, Any]) -> None:
+    """Refuse an export that is not whole: paddle may leave a file out without an error."""
+    missing = [name for name in FILES if not (folder / name).is_file() or not (folder / name).stat().st_size]
+    if missing:
+        raise SpecError(f"The export lacks {', '.join(missing)}: this network cannot be written as an inference model.")
+    if yaml.safe_load((folder / FILES[2]).read_text("utf-8")) != description:
+        raise SpecError("inference.yml does not read back as written: the dictionary has a character that YAML alters.")

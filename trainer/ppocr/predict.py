@@ -1,0 +1,259 @@
+"""Reads images with exported models: `python -m trainer.ppocr.predict --det DIR --rec DIR --out DIR IMAGE…`.
+
+For each image three files: `<name>.txt`, `<name>.json` and `<name>.png`. With a pair, the lines of a page
+in reading order; with a detector alone, boxes; with a recogniser alone, each image is one line.
+"""
+
+import argparse
+import contextlib
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from trainer import drawing, images
+from trainer.contract import ExitCode
+from trainer.drawing import Line
+from trainer.errors import DatasetError, OcrfleetError, SpecError
+from trainer.ppocr import infer
+
+SUFFIXES: Final = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+"""What is taken out of a folder; a file named outright may have any."""
+
+
+@dataclass(frozen=True)
+class Models:
+    """A detector, a recogniser, or both."""
+
+    det: infer.DetReader | None
+    rec: infer.RecReader | None
+
+    @classmethod
+    def load(cls, det: Path | None, rec: Path | None, *, device: str) -> "Models":
+        """Load exported models.
+
+        Raises:
+            SpecError: none is given, one is of the other kind, or ocrfleet cannot read it.
+            NotFoundError: a folder lacks a file of the model.
+        """
+        if det is None and rec is None:
+            raise SpecError("No model is given: name a detector with --det, a recogniser with --rec, or both.")
+        detector = recogniser = None
+        if det is not None:
+            config = _config(det, "--det", "DBPostProcess")
+            detector = infer.DetReader(config, infer.predictor_forward(det, device))
+        if rec is not None:
+            config = _config(rec, "--rec", "CTCLabelDecode")
+            characters = config["Global"]["character_dict"]
+            recogniser = infer.RecReader(config, characters, infer.predictor_forward(rec, device))
+        return cls(detector, recogniser)
+
+    def read(self, image: infer.Image) -> list[Line]:
+        """Read a page, or, without a detector, a single line."""
+        height, width = image.shape[:2]
+        if self.det is None:
+            whole = ((0.0, 0.0), (float(width), 0.0), (float(width), float(height)), (0.0, float(height)))
+            lines, crops = [Line(box=whole)], [image]
+        else:
+            lines, crops = _find(self.det, image)
+        if self.rec is None:
+            return lines
+        return [
+            replace(line, text=text, confidence=confidence)
+            for line, (text, confidence) in zip(lines, self.rec.read(crops), strict=True)
+        ]
+
+
+def _find(det: infer.DetReader, image: infer.Image) -> tuple[list[Line], list[infer.Image]]:
+    """Find the lines of a page, in reading order, and cut them out."""
+    boxes, scores = det.read(image)
+    lines, crops = [], []
+    for place in (place for row in rows_of(boxes) for place in row):
+        # What has no pixels to read is no line.
+        with contextlib.suppress(images.ImageError):
+            crops.append(images.crop(image, boxes[place]))
+            lines.append(Line(box=_corners(boxes[place]), score=scores[place]))
+    return lines, crops
+
+
+def rows_of(boxes: npt.NDArray[Any]) -> list[list[int]]:
+    """Put boxes in reading order: rows from top to bottom, each from left to right.
+
+    Two boxes are of one row when the middle of one is within half the height of the other.
+    """
+    if not len(boxes):
+        return []
+    middles = boxes.mean(axis=1)
+    heights = np.linalg.norm(boxes[:, 3] - boxes[:, 0], axis=1)
+    rows: list[list[int]] = []
+    for place in np.argsort(middles[:, 1], kind="stable").tolist():
+        last = rows[-1][-1] if rows else None
+        if last is not None and abs(middles[place, 1] - middles[last, 1]) < min(heights[place], heights[last]) / 2:
+            rows[-1].append(place)
+        else:
+            rows.append([place])
+    return [sorted(row, key=lambda place: float(middles[place, 0])) for row in rows]
+
+
+def text_of(lines: Sequence[Line]) -> str:
+    """Give what `<name>.txt` holds: a row of the page a line, or the corners of each box without a recogniser."""
+    if any(line.text is not None for line in lines):
+        rows = rows_of(np.array([line.box for line in lines]))
+        return "".join(" ".join(lines[place].text or "" for place in row) + "\n" for row in rows)
+    return "".join(",".join(f"{value:g}" for point in line.box for value in point) + "\n" for line in lines)
+
+
+def find_images(given: Sequence[Path]) -> list[Path]:
+    """List the images: files as named, folders by their images in the order of names.
+
+    Raises:
+        DatasetError: a folder has no image.
+    """
+    found: list[Path] = []
+    for path in given:
+        if not path.is_dir():
+            found.append(path)
+            continue
+        inside = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+        if not inside:
+            raise DatasetError(f"'{path}' has no image: the suffixes {', '.join(sorted(SUFFIXES))} are looked for.")
+        found.extend(inside)
+    return found
+
+
+def names_for(paths: Sequence[Path]) -> list[str]:
+    """Name each image's results: by its stem, by its whole name where stems meet, numbered where names meet."""
+    stems = Counter(path.stem for path in paths)
+    names = [path.stem if stems[path.stem] == 1 else path.name for path in paths]
+    seen: Counter[str] = Counter()
+    for place, name in enumerate(names):
+        seen[name] += 1
+        if seen[name] > 1:
+            names[place] = f"{name}-{seen[name]}"
+    return names
+
+
+def predict(
+    models: Models,
+    paths: Sequence[Path],
+    out: Path,
+    *,
+    font: Path | None = None,
+    tell: Callable[[str], None] = lambda said: None,
+) -> dict[str, Any]:
+    """Read images and write their results.
+
+    Args:
+        models: what to read with.
+        paths: image files.
+        out: the folder for the results; made when it is not there.
+        font: for the pictures.
+        tell: told of each image when it is done, or why it could not be read.
+
+    Returns:
+        The summary: `images` (name, lines, confidence, files), `unreadable` (image, reason), `seconds`.
+    """
+    began = time.perf_counter()
+    out.mkdir(parents=True, exist_ok=True)
+    done: list[dict[str, Any]] = []
+    unreadable: list[dict[str, str]] = []
+    for number, (path, name) in enumerate(zip(paths, names_for(paths), strict=True), start=1):
+        try:
+            image = infer.read_image(path)
+        except DatasetError as error:
+            unreadable.append({"image": str(path), "reason": str(error)})
+            tell(f"[{number}/{len(paths)}] {error}")
+            continue
+        lines = models.read(image)
+        files = _write(out, name, image, lines, page=models.det is not None, font=font)
+        sure = [line.confidence if line.text is not None else line.score for line in lines]
+        mean = float(np.mean([value or 0.0 for value in sure])) if sure else None
+        done.append(
+            {"image": str(path), "lines": len(lines), "confidence": mean, "text": text_of(lines), "files": files}
+        )
+        tell(f"[{number}/{len(paths)}] {path.name}: {len(lines)} lines")
+    return {"images": done, "unreadable": unreadable, "seconds": time.perf_counter() - began}
+
+
+def _write(
+    out: Path, name: str, image: infer.Image, lines: Sequence[Line], *, page: bool, font: Path | None
+) -> dict[str, str]:
+    picture = drawing.page(image, lines, font=font) if page else drawing.line(image, lines[0], font=font)
+    height, width = image.shape[:2]
+    facts = {"width": width, "height": height, "lines": [asdict(line) for line in lines]}
+    files = {kind: out / f"{name}.{kind}" for kind in ("txt", "json", "png")}
+    files["txt"].write_text(text_of(lines), "utf-8")
+    files["json"].write_text(json.dumps(facts, ensure_ascii=False, indent=1), "utf-8")
+    picture.save(files["png"])
+    return {kind: str(file) for kind, file in files.items()}
+
+
+def _config(folder: Path, option: str, wanted: str) -> dict[str, Any]:
+    config = infer.exported_config(folder)
+    found = config["PostProcess"].get("name")
+    if found != wanted:
+        raise SpecError(f"{option} '{folder}' is decoded by {found!r}: a model for {option} is decoded by {wanted}.")
+    return config
+
+
+def _corners(box: npt.NDArray[Any]) -> tuple[tuple[float, float], ...]:
+    return tuple((float(x), float(y)) for x, y in box)
+
+
+def summary(facts: dict[str, Any]) -> str:
+    """Give the summary in words: a line an image, then the totals."""
+    lines = []
+    for item in facts["images"]:
+        sure = "" if item["confidence"] is None else f", confidence {item['confidence']:.3f}"
+        lines.append(f"{item['files']['png']}: {item['lines']} lines{sure}")
+    total = sum(item["lines"] for item in facts["images"])
+    lines.append(f"{len(facts['images'])} images, {total} lines, {facts['seconds']:.1f} s")
+    if facts["unreadable"]:
+        lines.append(f"{len(facts['unreadable'])} could not be read: {facts['unreadable'][0]['reason']}")
+    return "\n".join(lines)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="trainer.ppocr.predict", description="Read images with exported models.")
+    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="an image, or a folder of images")
+    parser.add_argument("--det", type=Path, metavar="DIR", help="inference folder of a detector")
+    parser.add_argument("--rec", type=Path, metavar="DIR", help="inference folder of a recogniser")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the results go")
+    parser.add_argument("--font", type=Path, metavar="FILE", help="a font for scripts that Pillow's own lacks")
+    parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
+    parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="form of the summary")
+    arguments = parser.parse_args()
+    if arguments.det is None and arguments.rec is None:
+        parser.error("name a detector with --det, a recogniser with --rec, or both")
+    return arguments
+
+
+def main() -> int:
+    """Read images, print the summary; give the exit code: 41 when no image could be read."""
+    arguments = _arguments()
+
+    def tell(said: str) -> None:
+        sys.stderr.write(f"{said}\n")
+        sys.stderr.flush()
+
+    try:
+        paths = find_images(arguments.images)
+        models = Models.load(arguments.det, arguments.rec, device=arguments.device)
+        facts = predict(models, paths, arguments.out, font=arguments.font, tell=tell)
+    except OcrfleetError as error:
+        tell(str(error))
+        return int(error.exit_code)
+    said = json.dumps(facts, ensure_ascii=False, indent=1) if arguments.output == "json" else summary(facts)
+    sys.stdout.write(f"{said}\n")
+    return int(ExitCode.DONE if facts["images"] else ExitCode.DATASET)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

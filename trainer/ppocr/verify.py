@@ -1,0 +1,228 @@
+"""Proves that an exported model reads as the trained one does, through paddle and through paddleocr 3.x.
+
+What fails here is never published. oneDNN is off in all comparisons: its sums differ in the fifth digit,
+enough to move a box that stands at a threshold, and that is not the export's fault.
+"""
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from trainer.datasets import Sample
+from trainer.errors import GateError
+from trainer.ppocr import build, infer, partner, scores
+from trainer.ppocr.scores import Row
+from trainer.ppocr.users import Users
+
+MOST: Final[Mapping[str, int]] = {"det": 100, "rec": 500}
+"""Samples that are looked at, evenly chosen; three forward passes each, so a few minutes on one core."""
+TEXTS: Final = 0.001
+"""Share of the lines that may read differently."""
+METRIC: Final = 0.001
+"""How far the metric through paddleocr may be from the trained model's."""
+PIXELS: Final = 1
+"""How far a corner may be: paddleocr rounds in double precision, PaddleOCR in single."""
+
+Progress = Callable[[int, int], None]
+"""Called with the samples done and their number; each counts twice, since it is read twice."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Check:
+    """What the parts of a verification share."""
+
+    config: Mapping[str, Any]
+    task: str
+    samples: Sequence[Sample]
+    rows: Sequence[Row]
+    """What the trained model read: one for each sample."""
+    inference_dir: Path
+    device: str
+    progress: Progress
+
+
+def verify(
+    config: dict[str, Any],
+    weights: Path,
+    inference_dir: Path,
+    samples: Sequence[Sample],
+    *,
+    tolerance: float,
+    trained_rows: Sequence[Row],
+    trained_metrics: Mapping[str, float],
+    out: Path,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Compare the exported with the trained model, and write what was found.
+
+    Args:
+        config: the full PaddleOCR configuration of the run.
+        weights: the trained weights.
+        inference_dir: the exported model.
+        samples: the split that was evaluated.
+        tolerance: the largest difference allowed between two values of the outputs.
+        trained_rows: what the trained model read, a row for each sample (predictions.jsonl).
+        trained_metrics: its metrics (evaluation.json).
+        out: the file to write, `verification.json`.
+        device: `cpu` or `gpu`.
+        progress: told how far it is.
+
+    Raises:
+        GateError: the export differs; says in which image, in what, and by how much.
+    """
+    if len(samples) != len(trained_rows) or not samples:
+        raise GateError(
+            f"{len(trained_rows)} predictions stand against {len(samples)} samples: "
+            "the evaluation is not of this split. Run the evaluate stage again."
+        )
+    rec = config["Architecture"]["model_type"] == "rec"
+    _compare_metrics(scores.score_rows(trained_rows, config), trained_metrics, allowed=1e-6, who="predictions.jsonl")
+    chosen = evenly(len(samples), MOST["rec" if rec else "det"])
+    check = _Check(
+        config=config,
+        task="rec" if rec else "det",
+        samples=[samples[place] for place in chosen],
+        rows=[trained_rows[place] for place in chosen],
+        inference_dir=inference_dir,
+        device=device,
+        progress=progress or (lambda done, total: None),
+    )
+    facts: dict[str, Any] = {"outputs": {**_compare_outputs(check, weights, tolerance), "tolerance": tolerance}}
+    with _scratch() as scratch:
+        facts["paddleocr"] = _compare_reading(check)
+        facts["pair"] = _load_pair(check, scratch)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    new = out.with_suffix(".new")
+    new.write_text(json.dumps(facts, indent=1), "utf-8")
+    os.replace(new, out)
+    return facts
+
+
+def evenly(count: int, most: int) -> list[int]:
+    """Choose at most `most` of `count` places, evenly: the same ones each time."""
+    if count <= most:
+        return list(range(count))
+    return [place * count // most for place in range(most)]
+
+
+def _compare_outputs(check: _Check, weights: Path, tolerance: float) -> dict[str, Any]:
+    """Compare every value that the trained and the exported network give for each sample."""
+    model = build.build_model(dict(check.config))
+    build.load_weights(model, weights)
+    trained = infer.layer_forward(model)
+    exported = infer.predictor_forward(check.inference_dir, check.device)
+    reader = _reader(check, trained)
+    largest = 0.0
+    for done, (sample, row) in enumerate(zip(check.samples, check.rows, strict=True), start=1):
+        tensor = reader.tensor(infer.read_image(sample.image))
+        ours, theirs = trained(tensor), exported(tensor)
+        if ours.shape != theirs.shape:
+            raise GateError(f"{row['image']}: the exported model gives {theirs.shape}, the trained one {ours.shape}.")
+        difference = float(np.abs(ours - theirs).max())
+        if not difference <= tolerance:  # also where it is NaN
+            raise GateError(
+                f"{row['image']}: an output of the exported model is {difference:.3g} off the trained model's; "
+                f"the recipe allows {tolerance:.3g}. Nothing is published."
+            )
+        largest = max(largest, difference)
+        check.progress(done, 2 * len(check.samples))
+    return {"max_difference": largest, "samples": len(check.samples)}
+
+
+def _reader(check: _Check, forward: infer.Forward) -> infer.DetReader | infer.RecReader:
+    if check.task == "det":
+        return infer.DetReader(check.config, forward)
+    return infer.RecReader(
+        check.config, infer.read_characters(Path(check.config["Global"]["character_dict_path"])), forward
+    )
+
+
+def _compare_reading(check: _Check) -> dict[str, Any]:
+    """Read each sample with paddleocr as a user would, and compare what is read."""
+    with _as_gate("reading with paddleocr"):
+        users = Users(check.inference_dir, check.config, device=check.device)
+    rows: list[Row] = []
+    different = []
+    for sample, trained in zip(check.samples, check.rows, strict=True):
+        with _as_gate(f"{trained['image']}: reading it with paddleocr"):
+            read = users.read(sample.image)
+        said = boxes_differ(trained["boxes"], read["boxes"]) if check.task == "det" else _texts_differ(trained, read)
+        if said:
+            different.append(f"{trained['image']}: {said}")
+        rows.append({**read, "label": trained["label"]})
+        check.progress(len(check.samples) + len(rows), 2 * len(check.samples))
+    if len(different) > (TEXTS * len(rows) if check.task == "rec" else 0):
+        raise GateError(
+            f"{different[0]} ({len(different)} of {len(rows)} samples differ between the trained model and its export "
+            "as paddleocr reads it). Nothing is published."
+        )
+    ours, theirs = scores.score_rows(check.rows, check.config), scores.score_rows(rows, check.config)
+    _compare_metrics(theirs, ours, allowed=METRIC, who="the export through paddleocr")
+    equal = "texts_equal" if check.task == "rec" else "boxes_equal"
+    return {
+        "version": users.version,
+        "samples": len(rows),
+        equal: len(rows) - len(different),
+        "metric": theirs,
+        "metric_trained": ours,
+    }
+
+
+def boxes_differ(ours: Sequence[Any], theirs: Sequence[Any]) -> str:
+    """Say in what two readings of a page differ; nothing when every corner is within a pixel."""
+    if len(ours) != len(theirs):
+        return f"{len(theirs)} boxes, where the trained model finds {len(ours)}"
+    if not ours:
+        return ""
+    far = np.abs(np.asarray(ours, np.int64) - np.asarray(theirs, np.int64)).max(axis=(1, 2))
+    if far.max() <= PIXELS:
+        return ""
+    return f"box {int(far.argmax())} is {int(far.max())} pixels off the trained model's"
+
+
+def _texts_differ(ours: Row, theirs: Row) -> str:
+    return (
+        "" if ours["text"] == theirs["text"] else f"'{theirs['text']}', where the trained model reads '{ours['text']}'"
+    )
+
+
+def _compare_metrics(found: Mapping[str, float], wanted: Mapping[str, float], *, allowed: float, who: str) -> None:
+    for name, value in wanted.items():
+        if name in found and not abs(found[name] - value) <= allowed:
+            raise GateError(
+                f"{name} of {who} is {found[name]:.4f}, of the trained model {value:.4f}; "
+                f"at most {allowed:g} of difference is allowed. Nothing is published."
+            )
+
+
+def _load_pair(check: _Check, scratch: Path) -> str:
+    """Load the model as one of a pair, as applications do, with a stand-in of random weights for the other."""
+    other = partner.make("rec" if check.task == "det" else "det", scratch)
+    det, rec = (check.inference_dir, other) if check.task == "det" else (other, check.inference_dir)
+    with _as_gate("loading the model with PaddleOCR(…)"):
+        Users.read_with_pair(det, rec, check.samples[0].image, device=check.device)
+    return "loaded"
+
+
+@contextlib.contextmanager
+def _as_gate(what: str) -> Iterator[None]:
+    """Whatever a user's library raises means that users cannot read the model."""
+    try:
+        yield
+    # paddlex raises bare Exception, AssertionError and KeyError alike.
+    except Exception as error:
+        raise GateError(f"{what} ended with {type(error).__name__}: {error}. Nothing is published.") from error
+
+
+@contextlib.contextmanager
+def _scratch() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="ocrfleet-verify-") as folder:
+        yield Path(folder)
