@@ -1,0 +1,77 @@
+"""Objects in and out of `s3://` and `file://` locations. The only room that knows a storage client.
+
+    store = open_store("s3://ocr-data/receipts/")
+    store.pull(None, Path("data/train"))
+
+Keys are relative to the location that was opened. Both kinds of store behave alike: a file is there
+whole or not at all, a conditional write succeeds for one writer only, and what is there already and
+right is not moved again. Errors are those of `trainer.errors`, and never hold a credential.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from trainer.errors import SpecError
+from trainer.storage.base import ObjectInfo, Progress, Store, Transfer
+
+__all__ = ["ObjectInfo", "Progress", "Store", "Transfer", "join_uri", "open_store"]
+
+PATIENCE: Final = 20.0
+"""Seconds without any progress before an endpoint counts as down: longer than a restart of a small server,
+shorter than a user waits for a wrong address."""
+
+
+def open_store(uri: str, *, environ: Mapping[str, str] | None = None, patience: float = PATIENCE) -> Store:
+    """Open the location of a dataset, of a run's output, or of anything below.
+
+    Nothing is asked of the store yet: a wrong bucket shows at the first use.
+
+    Args:
+        uri: `s3://bucket/prefix/` or `file:///folder/`.
+        environ: the AWS_* variables are read from it; unset: the process's own.
+        patience: seconds without progress before a transient fault is given up.
+
+    Raises:
+        SpecError: the location is of no known kind.
+        AccessError: no credentials can be found for S3.
+    """
+    parts = urlsplit(uri)
+    match parts.scheme:
+        case "file" if parts.netloc in ("", "localhost") and parts.path.startswith("/"):
+            from trainer.storage.files import FileStore
+
+            return FileStore(Path(unquote(parts.path)))
+        case "s3" if parts.netloc:
+            from trainer.storage.s3 import open_s3
+
+            # Not parts.path: a key may have '?' and '#' in it.
+            bucket, _, prefix = uri[len("s3://") :].partition("/")
+            return open_s3(
+                bucket=bucket,
+                prefix=prefix.strip("/"),
+                environ=os.environ if environ is None else environ,
+                patience=patience,
+            )
+    raise SpecError(f"The location {_shown(uri)!r} cannot be opened: it begins with s3://BUCKET/ or file:///FOLDER.")
+
+
+def join_uri(uri: str, *names: str) -> str:
+    """Give the location of something below another: `join_uri("s3://b/x/", "runs", "r1")`."""
+    return "/".join([uri.rstrip("/"), *(name.strip("/") for name in names)])
+
+
+def split_uri(uri: str) -> tuple[str, str]:
+    """Divide the URI of one object into the location of its folder and its key there."""
+    folder, _, name = uri.rpartition("/")
+    if not name or folder.endswith(":/") or folder in ("s3:", "file:"):
+        raise SpecError(f"The location {_shown(uri)!r} names no file: its last part must be a file's name.")
+    return f"{folder}/", unquote(name) if uri.startswith("file:") else name
+
+
+def _shown(uri: str) -> str:
+    # https://user:password@host is no location of ours, but somebody will try one.
+    return re.sub(r"//[^/@]*@", "//***@", uri)

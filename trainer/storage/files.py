@@ -1,0 +1,214 @@
+"""A folder as a store: written by temporary file and rename, conditions kept by link and lock."""
+
+import errno
+import fcntl
+import os
+import secrets
+import shutil
+import stat
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from trainer.errors import AccessError, ConflictError, NotFoundError, OcrfleetError
+from trainer.storage.base import HIDDEN, Listing, Meter, ObjectInfo, Progress, Store, Transfer
+from trainer.storage.keys import below
+from trainer.storage.landing import Landing, copy_hashed
+
+# File systems without hard links answer with one of these.
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EXDEV, errno.EMLINK, errno.ENOSYS}
+
+
+class FileStore(Store):
+    """Objects as files under a folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.uri = f"file://{root}".rstrip("/") + "/"
+
+    def list(self, prefix: str = "") -> Listing:
+        """List the files under a folder; see `Store.list`."""
+        top = below(self.root, prefix.strip("/")) if prefix.strip("/") else self.root
+        with _faults(top):
+            found = [self._info(path) for path in _files(top)]
+        return sorted(found, key=lambda info: info.key)
+
+    def read(self, key: str) -> tuple[bytes, str]:
+        """Give a file's content and etag; see `Store.read`."""
+        path = below(self.root, key)
+        with _faults(path), path.open("rb") as stream:
+            return stream.read(), _etag(os.fstat(stream.fileno()))
+
+    def stat(self, keys: Iterable[str]) -> Listing:
+        """Give size and etag of files; see `Store.stat`."""
+        infos = []
+        for path in [below(self.root, key) for key in keys]:
+            with _faults(path):
+                if not path.is_file():
+                    raise FileNotFoundError(path)
+                infos.append(self._info(path))
+        return infos
+
+    def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
+        """Write a file whole; see `Store.put`."""
+        target = below(self.root, key)
+        with _faults(target), _scratch(target) as temporary:
+            temporary.write_bytes(data)
+            # Two writes within one tick of the kernel's clock must differ in their etags.
+            now = time.time_ns()
+            os.utime(temporary, ns=(now, now))
+            etag = _etag(temporary.stat())
+            if if_absent:
+                if not _create(temporary, target):
+                    raise ConflictError(f"{target} is there already; it was not written again.")
+                return _etag(target.stat())
+            with self._lock():
+                if if_match is not None and self._etag_now(target) != if_match:
+                    raise ConflictError(f"{target} has been changed by another writer since it was read.")
+                os.replace(temporary, target)
+            return etag
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Remove files, and the folders that this leaves empty; see `Store.delete`."""
+        for path in [below(self.root, key) for key in keys]:
+            with _faults(path):
+                path.unlink(missing_ok=True)
+            for parent in path.parents:
+                if parent == self.root or not _remove_empty(parent):
+                    break
+
+    def push(self, files: Mapping[str, Path], progress: Progress | None = None) -> Transfer:
+        """Copy files in; see `Store.push`."""
+        started = time.monotonic()
+        targets = {below(self.root, key): source for key, source in files.items()}
+        sizes = {target: source.stat().st_size for target, source in targets.items()}
+        meter = Meter(progress, total=sum(sizes.values()))
+        for target, source in targets.items():
+            with _faults(target), _scratch(target) as temporary:
+                shutil.copyfile(source, temporary)
+                os.replace(temporary, target)
+            meter.add(sizes[target])
+        return Transfer(
+            digests={},
+            files=len(files),
+            bytes=meter.total,
+            moved_files=len(files),
+            moved_bytes=meter.moved,
+            seconds=time.monotonic() - started,
+        )
+
+    def _fetch(self, infos: Listing, *, landing: Landing, meter: Meter, link: Collection[str]) -> None:
+        for info in infos:
+            source = below(self.root, info.key)
+            temporary = landing.partial(info.key, etag=info.etag)
+            with _faults(source):
+                temporary.unlink(missing_ok=True)
+                digest = _bring(source, temporary, link=source.suffix.lower() in link)
+            landing.land(info.key, temporary, etag=info.etag, sha256=digest)
+            meter.add(info.size)
+
+    def _info(self, path: Path) -> ObjectInfo:
+        found = path.stat()
+        return ObjectInfo(key=path.relative_to(self.root).as_posix(), size=found.st_size, etag=_etag(found))
+
+    @staticmethod
+    def _etag_now(path: Path) -> str | None:
+        return _etag(path.stat()) if path.exists() else None
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        """Keep other writers of single files in this location out; a killed holder lets go."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root / f"{HIDDEN}lock").open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # held for one comparison and one rename
+            yield
+
+
+def _etag(found: os.stat_result) -> str:
+    return f"{found.st_mtime_ns:x}-{found.st_size:x}-{found.st_ino:x}"
+
+
+def _files(top: Path) -> Iterator[Path]:
+    seen = set()
+    # Links to folders are followed, as users lay out large datasets so; each folder once, in case of a loop.
+    for folder, folders, names in os.walk(top, followlinks=True, onerror=_stumble):
+        here = os.stat(folder)
+        if (here.st_dev, here.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((here.st_dev, here.st_ino))
+        for name in names:
+            path = Path(folder, name)
+            if not name.startswith(HIDDEN) and stat.S_ISREG(path.stat().st_mode):
+                yield path
+
+
+def _stumble(error: OSError) -> None:
+    """Pass over a folder that is not there, as an empty prefix; not over one that may not be read."""
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise error
+
+
+def _bring(source: Path, temporary: Path, *, link: bool) -> str:
+    """Link or copy a file, and give its sha256."""
+    linked = link and _link(source, temporary)
+    with source.open("rb") as stream, Path(os.devnull if linked else temporary).open("wb") as target:
+        return copy_hashed(stream, target)
+
+
+def _link(source: Path, target: Path) -> bool:
+    try:
+        # A hard link, not a symbolic one: the path stays inside the folder, and outlives the source.
+        os.link(source.resolve(), target)
+    except OSError as error:
+        if error.errno in _NO_LINKS:
+            return False
+        raise
+    return True
+
+
+def _create(temporary: Path, target: Path) -> bool:
+    """Let a file appear whole where none is; False when there is one."""
+    try:
+        if _link(temporary, target):
+            return True
+        with target.open("xb") as stream:  # O_EXCL; a reader may see half of it, if only for a moment
+            stream.write(temporary.read_bytes())
+    except FileExistsError:
+        return False
+    return True
+
+
+@contextmanager
+def _scratch(target: Path) -> Iterator[Path]:
+    """Give a path beside a file for its next content; removed at the end when it was not renamed."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f"{HIDDEN}{secrets.token_hex(8)}")
+    try:
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _remove_empty(folder: Path) -> bool:
+    try:
+        folder.rmdir()
+    except OSError:
+        return False
+    return True
+
+
+@contextmanager
+def _faults(path: Path) -> Iterator[None]:
+    """Say in our words what the file system refused."""
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        raise NotFoundError(f"There is no file {error.filename or path}. Check the location.") from error
+    except PermissionError as error:
+        raise AccessError(
+            f"Access to {error.filename or path} was refused: {error.strerror}. Check its owner and mode."
+        ) from error
+    except OSError as error:
+        raise OcrfleetError(f"{error.filename or path}: {error.strerror}.") from error

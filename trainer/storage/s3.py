@@ -1,0 +1,189 @@
+"""Buckets behind an S3 endpoint: obstore moves the bytes, boto3 only finds credentials."""
+
+import asyncio
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import obstore
+from obstore.store import S3Store as Client
+
+from trainer.errors import AccessError, NotFoundError
+from trainer.storage import transfers
+from trainer.storage.base import HIDDEN, Listing, Meter, ObjectInfo, Progress, Store, Transfer
+from trainer.storage.faults import CAUGHT, Place
+from trainer.storage.keys import check_key
+from trainer.storage.landing import Landing
+
+_CREDENTIALS_LAST: Final = timedelta(minutes=5)
+"""boto3 renews credentials 10 minutes before they expire at the latest, so asking it this often never uses old ones."""
+
+
+def open_s3(*, bucket: str, prefix: str, environ: Mapping[str, str], patience: float) -> "S3Store":
+    """Make a store for a bucket from the AWS tools' variables; see `open_store`."""
+    # Path-style requests are obstore's habit; they need no wildcard host names.
+    endpoint = environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL")
+    region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
+    config: Any = {"endpoint": endpoint} if endpoint else {}
+    provider = None
+    place = Place(bucket=bucket, prefix=prefix, endpoint=_shown(endpoint) if endpoint else "AWS")
+    if environ.get("AWS_ACCESS_KEY_ID") and environ.get("AWS_SECRET_ACCESS_KEY"):
+        config["access_key_id"] = environ["AWS_ACCESS_KEY_ID"]
+        config["secret_access_key"] = environ["AWS_SECRET_ACCESS_KEY"]
+        if environ.get("AWS_SESSION_TOKEN"):
+            config["session_token"] = environ["AWS_SESSION_TOKEN"]
+    else:
+        provider = _credentials(place)
+        region = region or provider.config.get("region")
+    config["region"] = region or "us-east-1"
+    client = Client(
+        bucket,
+        prefix=prefix or None,
+        config=config,
+        credential_provider=provider,
+        client_options={
+            "allow_http": (endpoint or "").startswith("http://"),
+            "connect_timeout": timedelta(seconds=min(5, patience)),
+            "read_timeout": timedelta(seconds=patience),
+            "timeout": timedelta(hours=6),  # of a whole body: a slow line is no fault while bytes come
+        },
+        retry_config={
+            "max_retries": 100,  # time decides
+            "retry_timeout": timedelta(seconds=patience),
+            "backoff": {
+                "init_backoff": timedelta(milliseconds=200),
+                "max_backoff": timedelta(seconds=3),
+                "base": 2,
+            },
+        },
+    )
+    return S3Store(client, place=place, patience=patience)
+
+
+def _credentials(place: Place) -> Any:
+    """Ask boto3 for the profile, role or workload identity; imported late, since it takes 0.2 s."""
+    from boto3.session import Session
+    from botocore.exceptions import BotoCoreError
+    from obstore.auth.boto3 import Boto3CredentialProvider
+
+    try:
+        session = Session()
+        if session.get_credentials() is None:
+            raise AccessError(
+                f"There are no credentials for {place.uri()}. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+                "or AWS_PROFILE, or give the pod's service account a role."
+            )
+        return Boto3CredentialProvider(session, ttl=_CREDENTIALS_LAST)
+    except BotoCoreError as error:
+        raise place.refused(type(error).__name__) from error
+
+
+def _shown(endpoint: str) -> str:
+    """Spell an endpoint for messages: without a password, should somebody have put one in."""
+    parts = urlsplit(endpoint)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+class S3Store(Store):
+    """Objects under a prefix of a bucket."""
+
+    def __init__(self, client: Client, *, place: Place, patience: float) -> None:
+        self.uri = place.uri() + "/"
+        self._client = client
+        self._place = place
+        self._patience = patience
+
+    def list(self, prefix: str = "") -> Listing:
+        """List the objects under a folder; see `Store.list`."""
+        folder = prefix.strip("/")
+        with self._faults(folder):
+            pages = obstore.list(self._client, check_key(folder) if folder else None, chunk_size=1000)
+            # An empty object `x/` marks a folder in some tools; here its name is `x`.
+            found = [_info(meta) for page in pages for meta in page if meta["path"]]
+        parents = {info.key.rpartition("/")[0] for info in found}
+        listed = (info for info in found if not _hidden(info.key) and (info.size or info.key not in parents | {folder}))
+        return sorted(listed, key=lambda info: info.key)
+
+    def read(self, key: str) -> tuple[bytes, str]:
+        """Give an object's content and etag; see `Store.read`."""
+        with self._faults(check_key(key)):
+            result = obstore.get(self._client, key)
+            return bytes(result.bytes()), result.meta["e_tag"] or ""
+
+    def stat(self, keys: Iterable[str]) -> Listing:
+        """Give size and etag of objects; see `Store.stat`."""
+        names = [check_key(key) for key in keys]
+        infos: dict[str, ObjectInfo] = {}
+
+        async def look(key: str) -> None:
+            try:
+                infos[key] = _info(await obstore.head_async(self._client, key))
+            except CAUGHT as error:
+                raise self._place.translate(error, key) from error
+
+        with self._bucket_named():
+            asyncio.run(transfers.all_of(names, look))
+        return [infos[key] for key in names]
+
+    def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
+        """Write an object whole; see `Store.put`."""
+        with self._faults(check_key(key)):
+            mode: Any = "create" if if_absent else {"e_tag": if_match} if if_match is not None else "overwrite"
+            result = obstore.put(self._client, key, data, mode=mode, use_multipart=False)
+            return result["e_tag"] or ""
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Remove objects; see `Store.delete`."""
+        names = [check_key(key) for key in keys]
+        if names:
+            with self._faults():
+                obstore.delete(self._client, names)
+
+    def push(self, files: Mapping[str, Path], progress: Progress | None = None) -> Transfer:
+        """Send files; see `Store.push`."""
+        started = time.monotonic()
+        sizes = {check_key(key): path.stat().st_size for key, path in files.items()}
+        meter = Meter(progress, total=sum(sizes.values()))
+        push = transfers.Push(self._client, place=self._place, meter=meter)
+        asyncio.run(transfers.all_of(files, lambda key: push.send(key, files[key], size=sizes[key])))
+        return Transfer(
+            digests={},
+            files=len(files),
+            bytes=meter.total,
+            moved_files=push.moved,
+            moved_bytes=meter.moved,
+            seconds=time.monotonic() - started,
+        )
+
+    def _fetch(self, infos: Listing, *, landing: Landing, meter: Meter, link: Collection[str]) -> None:
+        pull = transfers.Pull(self._client, place=self._place, landing=landing, meter=meter, patience=self._patience)
+        asyncio.run(transfers.all_of(infos, pull.bring))
+
+    @contextmanager
+    def _faults(self, key: str = "") -> Iterator[None]:
+        try:
+            yield
+        except CAUGHT as error:
+            raise self._place.translate(error, key) from error
+
+    @contextmanager
+    def _bucket_named(self) -> Iterator[None]:
+        """Tell a missing bucket from a missing object, which the answer to HEAD does not."""
+        try:
+            yield
+        except NotFoundError:
+            with self._faults():
+                next(iter(obstore.list(self._client, chunk_size=1)), None)
+            raise
+
+
+def _hidden(key: str) -> bool:
+    return key.rpartition("/")[2].startswith(HIDDEN)
+
+
+def _info(meta: Any) -> ObjectInfo:
+    return ObjectInfo(key=meta["path"], size=meta["size"], etag=meta["e_tag"] or "")
