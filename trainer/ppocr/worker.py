@@ -52,9 +52,45 @@ def evaluate(job: Job) -> dict[str, Any]:
     return facts
 
 
+def export(job: Job) -> dict[str, Any]:
+    """Write the best weights as an inference model."""
+    from trainer import recipes
+    from trainer.ppocr import export
+
+    name = recipes.resolve(job.run, job.prepared).model_name
+    export.export(job.config, job.work.best_weights, job.work.inference, name)
+    return {"model_name": name, "bytes": sum(path.stat().st_size for path in job.work.inference.iterdir())}
+
+
+def verify(job: Job) -> dict[str, Any]:
+    """Prove that the inference model reads as the trained one does."""
+    from trainer import recipes
+    from trainer.ppocr import verify
+
+    evaluation = json.loads(job.work.evaluation_facts.read_text("utf-8"))
+    job.work.verification.mkdir(exist_ok=True)
+    return verify.verify(
+        job.config,
+        job.work.best_weights,
+        job.work.inference,
+        job.prepared.samples(evaluation["split"]),
+        tolerance=recipes.resolve(job.run, job.prepared).tolerance,
+        trained_rows=[json.loads(line) for line in job.work.predictions.read_text("utf-8").splitlines()],
+        trained_metrics=evaluation["metrics"],
+        out=job.work.verification_facts,
+        device=job.device,
+        progress=lambda done, total: job.events.send("progress", what="verify", done=done, total=total, unit="images"),
+    )
+
+
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
-STAGES: dict[str, Callable[[Job], dict[str, Any]]] = {"train": train, "evaluate": evaluate}
+STAGES: dict[str, Callable[[Job], dict[str, Any]]] = {
+    "train": train,
+    "evaluate": evaluate,
+    "export": export,
+    "verify": verify,
+}
 
 
 def _same_work(stage: str, job: Job) -> None:
