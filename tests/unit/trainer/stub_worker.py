@@ -1,0 +1,38 @@
+"""Stands in for a paddle worker: the same pipe and signals, and a stage that does what its name says."""
+
+import os
+import signal
+import sys
+import threading
+
+from trainer.events import Events
+
+rank = int(os.environ["PADDLE_TRAINER_ID"])
+events = Events.from_environment(rank)
+stage = sys.argv[1]
+told_to_stop = threading.Event()
+signal.signal(signal.SIGTERM, lambda *_: told_to_stop.set())
+
+if stage == "never-meet":
+    signal.pause()
+events.send("ready")
+match stage:
+    case "succeed":
+        events.send("done", facts={"rank": rank, "environment": dict(os.environ)})
+    case "refuse-data" if rank == 0:
+        events.send("error", code=41, message="The data is wrong.")
+        sys.exit(41)
+    case "be-killed" if rank == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    case "crash":
+        print("a secret of the library", flush=True)
+        sys.exit(9)
+    case "stop-in-order":
+        events.send("step", step=1)
+        told_to_stop.wait(30)
+        events.send("error", code=143, message="Stopped after step 1; the state is saved.")
+        sys.exit(143)
+    case _:
+        # A peer in a collective that will never end, deaf to SIGTERM.
+        while True:
+            signal.pause()

@@ -1,0 +1,103 @@
+"""The supervisor, with real processes in place of paddle's."""
+
+import os
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from trainer import supervisor
+from trainer.errors import DatasetError, OcrfleetError, StalledError, StoppedError, TransientError
+from trainer.supervisor import Deadlines, Supervisor
+from trainer.topology import Topology
+
+STUB = (sys.executable, str(Path(__file__).with_name("stub_worker.py")))
+
+
+@pytest.fixture(autouse=True)
+def short_grace(monkeypatch):
+    monkeypatch.setattr(supervisor, "GRACE", 0.3)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+
+
+def run(stage, tmp_path, *, devices=2, deadlines=None, on_event=lambda event: None, alone=False):
+    made = Supervisor(
+        Topology(devices_per_node=devices), deadlines=deadlines or Deadlines(), on_event=on_event, program=STUB
+    )
+    return made.run(stage, workdir=tmp_path, log=lambda rank: tmp_path / f"{stage}-{rank}.log", alone=alone)
+
+
+def test_a_stage_gives_the_facts_of_the_first_worker(tmp_path):
+    assert run("succeed", tmp_path)["rank"] == 0
+
+
+def test_a_stage_of_the_leader_alone_has_one_worker(tmp_path):
+    environment = run("succeed", tmp_path, alone=True)["environment"]
+    assert environment["PADDLE_TRAINERS_NUM"] == "1"
+
+
+def test_a_worker_gets_paddles_contract_and_no_secret(tmp_path, monkeypatch):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary")
+    monkeypatch.setenv("WEBHOOK_TOKEN", "canary")
+    environment = run("succeed", tmp_path)["environment"]
+    assert environment["PADDLE_TRAINER_ENDPOINTS"] == "127.0.0.1:29401,127.0.0.1:29402"
+    assert environment["PADDLE_MASTER"] == "127.0.0.1:29400"
+    assert "canary" not in environment.values()
+
+
+def test_the_sentence_of_the_worker_that_failed_is_the_error(tmp_path):
+    """Its peer hangs in a collective for ever, and is ended."""
+    with pytest.raises(DatasetError, match=r"^The data is wrong\.$"):
+        run("refuse-data", tmp_path)
+
+
+def test_a_killed_worker_is_worth_a_retry_and_named(tmp_path):
+    with pytest.raises(TransientError, match=r"Worker 1 was ended by SIGKILL.*be-killed-1\.log"):
+        run("be-killed", tmp_path)
+
+
+def test_a_worker_that_says_nothing_is_named_with_its_log(tmp_path):
+    with pytest.raises(OcrfleetError, match=r"ended with code 9. Log: .*crash-"):
+        run("crash", tmp_path)
+    assert "a secret of the library" in (tmp_path / "crash-0.log").read_text()
+
+
+def test_a_wish_to_stop_reaches_every_worker(tmp_path):
+    stepped = threading.Event()
+    made = Supervisor(
+        Topology(devices_per_node=2),
+        deadlines=Deadlines(),
+        on_event=lambda event: stepped.set() or (made.stop() if event["event"] == "step" else None),
+        program=STUB,
+    )
+    with pytest.raises(StoppedError, match="the state is saved"):
+        made.run("stop-in-order", workdir=tmp_path, log=lambda rank: tmp_path / f"{rank}.log")
+    assert not made.stop(), "after the stage there is nobody to stop"
+
+
+def test_workers_deaf_to_the_wish_are_killed_after_a_deadline(tmp_path):
+    made = Supervisor(
+        Topology(),
+        deadlines=Deadlines(stop=0.2),
+        on_event=lambda event: made.stop() if event["event"] == "ready" else None,
+        program=STUB,
+    )
+    with pytest.raises(StoppedError, match="before the state could be saved"):
+        made.run("hang", workdir=tmp_path, log=lambda rank: tmp_path / f"{rank}.log")
+
+
+def test_workers_that_never_meet_end_at_the_rendezvous_deadline(tmp_path):
+    with pytest.raises(TransientError, match=r"not met within .* \(placement\.deadlines\.rendezvous\)"):
+        run("never-meet", tmp_path, deadlines=Deadlines(rendezvous=0.5))
+
+
+def test_a_silent_worker_is_a_stall(tmp_path):
+    with pytest.raises(StalledError, match="said nothing for"):
+        run("hang", tmp_path, deadlines=Deadlines(stall=0.5))
+
+
+def test_every_event_is_passed_on(tmp_path):
+    seen = []
+    run("succeed", tmp_path, on_event=lambda event: seen.append((event["rank"], event["event"])))
+    assert sorted(seen) == [(0, "done"), (0, "ready"), (1, "done"), (1, "ready")]
