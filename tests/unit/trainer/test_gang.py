@@ -1,0 +1,73 @@
+"""The shape of a gang, and what its workers are told."""
+
+import pytest
+
+from trainer import contract, gang
+from trainer.errors import SpecError
+from trainer.topology import Topology
+
+TWO_NODES = Topology(node_rank=1, nodes=2, devices_per_node=2, hosts=("node-0", "node-1"), port=29400)
+
+
+def test_ranks_go_by_node_then_device():
+    assert [TWO_NODES.rank(0), TWO_NODES.rank(1)] == [2, 3]
+    assert TWO_NODES.world_size == 4
+    assert not TWO_NODES.leader
+
+
+def test_the_first_node_is_the_master():
+    assert TWO_NODES.master == "node-0:29400"
+
+
+def test_workers_on_one_host_have_ports_of_their_own():
+    same = Topology(nodes=2, devices_per_node=2, hosts=("127.0.0.1", "127.0.0.1"), port=1000)
+    assert len(set(same.endpoints)) == 4
+    assert same.master not in same.endpoints
+
+
+def test_a_worker_knows_its_place():
+    environment = gang.worker_environment(TWO_NODES, 1, environ={"PATH": "/bin"})
+    assert environment["PADDLE_TRAINER_ID"] == "3"
+    assert environment["PADDLE_TRAINERS_NUM"] == "4"
+    assert environment["PADDLE_CURRENT_ENDPOINT"] == TWO_NODES.endpoints[3]
+    assert environment["PADDLE_DISTRI_BACKEND"] == "gloo"
+    assert environment["PATH"] == "/bin"
+
+
+def test_a_gpu_worker_has_a_device_of_its_own():
+    environment = gang.worker_environment(Topology(devices_per_node=2, device="gpu"), 1, environ={})
+    assert environment["FLAGS_selected_gpus"] == "1"
+    assert "PADDLE_DISTRI_BACKEND" not in environment
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "GITHUB_TOKEN", "DB_PASSWORD", "my_api_key", "KUBECONFIG"],
+)
+def test_no_secret_is_handed_to_a_worker(name):
+    assert name not in gang.without_secrets({name: "canary", "LANG": "C"})
+
+
+def test_the_users_own_thread_count_is_kept():
+    assert gang.worker_environment(Topology(), 0, environ={"OMP_NUM_THREADS": "7"})["OMP_NUM_THREADS"] == "7"
+
+
+def test_the_topology_is_read_from_the_contracts_names():
+    environ = {
+        contract.ENV_NODE_RANK: "1",
+        contract.ENV_NODES: "2",
+        contract.ENV_DEVICES: "2",
+        contract.ENV_HOSTS: "node-0,node-1",
+        contract.ENV_PORT: "29400",
+    }
+    assert Topology.from_environment(environ) == TWO_NODES
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [{contract.ENV_NODES: "two"}, {contract.ENV_NODES: "2", contract.ENV_HOSTS: "only-one"}],
+    ids=["not a number", "too few hosts"],
+)
+def test_a_wrong_environment_is_refused_by_name(environ):
+    with pytest.raises(SpecError, match="OCRFLEET_"):
+        Topology.from_environment(environ)

@@ -1,0 +1,111 @@
+"""The `run` half of the job file: what is accepted, what is refused and how that is said."""
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trainer import runspec
+from trainer.errors import SpecError
+from trainer.runspec import RunSpec, from_dict, parse_yaml, run_id, to_dict
+
+LEAST = {
+    "task": "rec",
+    "recipe": "rec-crnn-mobile",
+    "data": {"train": "s3://data/receipts/"},
+    "output": "s3://models/r/",
+}
+
+
+def with_field(path, value):
+    raw = parse_yaml(runspec.canonical(LEAST), source="test")
+    *parents, last = path.split(".")
+    place = raw
+    for parent in parents:
+        place = place.setdefault(parent, {})
+    place[last] = value
+    return raw
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "sentence"),
+    [
+        ("recip", "x", r"^run\.recip is not a field\. Did you mean 'recipe'\?$"),
+        ("train.epoch", 3, r"^run\.train\.epoch is not a field\. Did you mean 'epochs'\?$"),
+        ("task", "cls", r"^run\.task is 'cls': input should be 'det' or 'rec'\.$"),
+        ("data.train", "gs://x/y", r"^run\.data\.train is 'gs://x/y': a location begins with s3:// or file:///\.$"),
+        ("data.split", "6:2", r"run\.data\.split is '6:2': write three whole numbers"),
+        ("data.split", "0:0:0", r"one share must be above 0"),
+        ("train.epochs", 0, r"^run\.train\.epochs is 0: "),
+        ("train", 3, r"^run\.train is 3: a mapping is wanted\.$"),
+        ("checkpoint.every", "often", r"run\.checkpoint\.every is 'often': write epochs, steps or a time"),
+        ("checkpoint.keep", 1, r"^run\.checkpoint\.keep is 1: "),
+        ("gate.metric", "hmean", r"^run\.gate\.metric is 'hmean': a rec run has acc, norm_edit_dis\.$"),
+        ("config", {"Global": {}}, r"one of `recipe` and `config`"),
+        ("init.pretrained", "s3://a/b.pdparams", r"^run\.init\.sha256 is missing: "),
+        ("init.sha256", "abc", r"64 hex digits"),
+        ("publish.promote", "Production", r"run\.publish\.promote is 'Production': a name has lower-case"),
+    ],
+)
+def test_a_wrong_field_is_refused_by_its_name(path, value, sentence):
+    with pytest.raises(SpecError, match=sentence):
+        from_dict(RunSpec, with_field(path, value), where="run")
+
+
+def test_every_fault_of_a_file_is_told_at_once():
+    raw = {**LEAST, "task": "x", "recip": "y"}
+    with pytest.raises(SpecError) as caught:
+        from_dict(RunSpec, raw, where="run")
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_a_missing_field_is_named():
+    with pytest.raises(SpecError, match=r"^run\.output is missing\.$"):
+        from_dict(RunSpec, {k: v for k, v in LEAST.items() if k != "output"}, where="run")
+
+
+def test_a_run_written_out_with_its_defaults_is_the_same_run():
+    run = from_dict(RunSpec, LEAST, where="run")
+    assert from_dict(RunSpec, to_dict(run), where="run") == run
+
+
+def test_a_run_id_names_the_work_and_not_how_it_was_written():
+    least = from_dict(RunSpec, LEAST, where="run")
+    spelled = from_dict(RunSpec, {**LEAST, "train": {"seed": 42}}, where="run")
+    other = from_dict(RunSpec, {**LEAST, "train": {"seed": 43}}, where="run")
+
+    def name(run, devices=2):
+        return run_id("receipts", run=run, image="", device="cpu", devices=devices)
+
+    assert name(least) == name(spelled)
+    assert name(least) != name(other)
+    assert name(least) != name(least, devices=4)
+    assert name(least).startswith("receipts-")
+
+
+@pytest.mark.parametrize("text", ["1e-4", "1E-4", "+1e4", "1.5e-3", ".5e1"])
+def test_a_number_with_an_exponent_is_a_number(text):
+    """PyYAML alone reads 1e-4 as a string; Helm and PaddleOCR's users mean a number."""
+    assert parse_yaml(f"rate: {text}", source="job.yaml") == {"rate": float(text)}
+
+
+def test_a_key_that_stands_twice_is_refused_with_its_line():
+    with pytest.raises(SpecError, match=r"job\.yaml:2:1 is not YAML: the key 'a' stands here twice"):
+        parse_yaml("a: 1\na: 2\n", source="job.yaml")
+
+
+def test_text_that_is_not_yaml_is_refused_with_its_line():
+    with pytest.raises(SpecError, match=r"^job\.yaml:1:"):
+        parse_yaml("a: [", source="job.yaml")
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_yaml_or_a_spec_error(text):
+    with contextlib.suppress(SpecError):
+        parse_yaml(text, source="job.yaml")
+
+
+@pytest.mark.parametrize(("text", "expected"), [("30s", 30), ("5m", 300), ("24h", 86400)])
+def test_durations_are_read_as_seconds(text, expected):
+    assert expected == runspec.seconds(text)
