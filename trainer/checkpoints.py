@@ -101,16 +101,12 @@ class Remote:
         attempt, step = steps[-1]
         if step <= newer_than:
             return None
-        folder, temporary = into / f"{step:08d}", into / f".{step:08d}.tmp"
-        shutil.rmtree(temporary, ignore_errors=True)
-        prefix = f"{attempt}/{step:08d}/"
-        for info in self.store.list(prefix):
-            target = temporary / info.key.removeprefix(prefix)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(self.store.get(info.key))
-        verified(temporary)
+        folder, landing, prefix = into / f"{step:08d}", into / ".pulled", f"{attempt}/{step:08d}"
+        self.store.pull([info.key for info in self.store.list(f"{prefix}/")], landing)
+        verified(landing / prefix)
         shutil.rmtree(folder, ignore_errors=True)
-        os.replace(temporary, folder)
+        os.replace(landing / prefix, folder)
+        shutil.rmtree(landing)
         return folder
 
     def prune(self, *, keep: int) -> None:

@@ -6,6 +6,7 @@ or was never the leader, learns from it what is done before it asks for a peer.
 
 import logging
 import queue
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -44,8 +45,7 @@ class Mirror:
         """Push a stage's outputs, then its receipt."""
         prefix = f"stages/{receipt.stage}"
         files = {f"{prefix}/{name}": self.work.root / name for name in receipt.outputs}
-        self.store.push(files)
-        self._metrics.transfer("push", sum(path.stat().st_size for path in files.values()))
+        self._metrics.transfer("push", self.store.push(files).moved_bytes)
         self.store.put(f"receipts/{receipt.stage}.json", receipt.to_json().encode())
 
     def receipt(self, stage: str) -> Receipt | None:
@@ -79,15 +79,14 @@ class Mirror:
             TransientError: what came is not what the receipt names.
         """
         here = measure(self.work, list(receipt.outputs))
-        for name, wanted in receipt.outputs.items():
-            if here.get(name) == wanted:
-                continue
-            path = self.work.root / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_name(f".{path.name}.tmp")
-            temporary.write_bytes(self.store.get(f"stages/{receipt.stage}/{name}"))
-            temporary.replace(path)
-            self._metrics.transfer("pull", path.stat().st_size)
+        missing = {f"stages/{receipt.stage}/{n}": n for n, o in receipt.outputs.items() if here.get(n) != o}
+        if missing:
+            pulled = self.store.pull(missing, self.work.restored)
+            self._metrics.transfer("pull", pulled.moved_bytes)
+            for key, name in missing.items():
+                (self.work.root / name).parent.mkdir(parents=True, exist_ok=True)
+                (self.work.restored / key).replace(self.work.root / name)
+            shutil.rmtree(self.work.restored)
         if measure(self.work, list(receipt.outputs)) != receipt.outputs:
             raise TransientError(f"What the bucket has of stage {receipt.stage} is not what its receipt names.")
 

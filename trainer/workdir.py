@@ -124,6 +124,11 @@ class WorkDir:
         """The last values of the metrics endpoint, since a job ends before its last scrape."""
         return self.root / "metrics.prom"
 
+    @property
+    def restored(self) -> Path:
+        """Where outputs of a stage land that come back from the bucket, before they take their places."""
+        return self.root / ".restored"
+
     def receipt(self, stage: str) -> Path:
         """The note that a stage is done."""
         return self.root / "receipts" / f"{stage}.json"

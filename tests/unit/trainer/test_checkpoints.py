@@ -1,0 +1,89 @@
+"""Checkpoints as folders and objects, on a store in a folder."""
+
+import pytest
+
+from trainer import checkpoints
+from trainer.checkpoints import SEAL, Remote
+from trainer.errors import TransientError
+from trainer.storage import open_store
+
+
+def make(folder, step, content=b"weights"):
+    made = folder / f"{step:08d}"
+    made.mkdir(parents=True)
+    (made / "model.pdparams").write_bytes(content)
+    checkpoints.seal(made, facts={"step": step})
+    return made
+
+
+@pytest.fixture
+def remote(tmp_path):
+    return Remote(store=open_store((tmp_path / "bucket").as_uri()))
+
+
+def test_a_sealed_folder_gives_its_facts_back(tmp_path):
+    assert checkpoints.verified(make(tmp_path, 7)) == {"step": 7}
+
+
+@pytest.mark.parametrize("hurt", ["change", "remove"])
+def test_a_damaged_checkpoint_is_not_read(tmp_path, hurt):
+    weights = make(tmp_path, 7) / "model.pdparams"
+    weights.write_bytes(b"weighty") if hurt == "change" else weights.unlink()
+    with pytest.raises(TransientError, match=r"damaged at 'model\.pdparams'"):
+        checkpoints.verified(weights.parent)
+
+
+def test_a_folder_without_its_seal_does_not_exist(tmp_path):
+    (make(tmp_path, 7) / SEAL).unlink()
+    assert checkpoints.local(tmp_path) == []
+
+
+def test_checkpoints_are_in_the_order_of_their_steps(tmp_path):
+    made = [make(tmp_path, step) for step in (100, 20, 3)]
+    assert checkpoints.local(tmp_path) == list(reversed(made))
+
+
+def test_the_newest_are_kept_and_what_a_killed_save_left_goes(tmp_path):
+    for step in (1, 2, 3):
+        make(tmp_path, step)
+    (tmp_path / ".00000004.tmp").mkdir()
+    checkpoints.prune(tmp_path, keep=2)
+    assert [p.name for p in sorted(tmp_path.iterdir())] == ["00000002", "00000003"]
+
+
+def test_a_pushed_checkpoint_comes_back_the_same(tmp_path, remote):
+    remote.push(make(tmp_path / "here", 7, b"seven"), attempt=1)
+    pulled = remote.pull_newest(tmp_path / "there", newer_than=-1)
+    assert pulled is not None
+    assert checkpoints.verified(pulled) == {"step": 7}
+    assert (pulled / "model.pdparams").read_bytes() == b"seven"
+
+
+def test_the_latest_attempt_decides_not_the_highest_step(tmp_path, remote):
+    """An attempt that was given up may have gone further; what it wrote is not read."""
+    remote.push(make(tmp_path / "first", 9), attempt=1)
+    remote.push(make(tmp_path / "second", 5), attempt=2)
+    assert remote.pull_newest(tmp_path / "there", newer_than=-1).name == "00000005"
+
+
+def test_a_checkpoint_that_is_here_already_is_not_pulled(tmp_path, remote):
+    remote.push(make(tmp_path / "here", 7), attempt=1)
+    assert remote.pull_newest(tmp_path / "here", newer_than=7) is None
+
+
+def test_a_checkpoint_whose_seal_is_not_pushed_yet_is_not_pulled(tmp_path, remote):
+    folder = make(tmp_path / "here", 7)
+    remote.store.push({"1/00000007/model.pdparams": folder / "model.pdparams"})
+    assert remote.pull_newest(tmp_path / "there", newer_than=-1) is None
+
+
+def test_the_bucket_keeps_the_newest_too(tmp_path, remote):
+    for step in (1, 2, 3):
+        remote.push(make(tmp_path / "here", step), attempt=1)
+    remote.prune(keep=2)
+    assert remote.steps() == [(1, 2), (1, 3)]
+    assert not remote.store.list("1/00000001/")
+
+
+def test_attempts_are_numbered_in_the_bucket(remote):
+    assert [remote.claim_attempt(), remote.claim_attempt(), remote.latest_attempt()] == [1, 2, 2]
