@@ -75,7 +75,7 @@ def page(image: npt.NDArray[np.uint8], lines: Sequence[Line], *, font: Path | No
     right = Image.new("RGB", size, PAPER)
     draw = ImageDraw.Draw(right)
     for spot in placed:
-        _draw_text(draw, spot, font)
+        _draw_text(draw, spot, width=size[0], font=font)
     picture.paste(right, (size[0] + 1, 0))
     return picture
 
@@ -97,6 +97,13 @@ def line(image: npt.NDArray[np.uint8], read: Line, *, font: Path | None = None) 
     at = 12 + letters.getlength(text) + 12
     draw.text((at, base), confidence, fill=_colour(read.confidence), font=small, anchor="ls")
     return picture
+
+
+def lacking(text: str, font: Path | None = None) -> str:
+    """Give the characters of a text that a font has no glyph for; a picture shows an empty frame for them."""
+    letters = _font(font, 16)
+    empty = bytes(letters.getmask("\U0010fffd"))  # for private use: no font has it
+    return "".join(sorted(c for c in set(text) if not c.isspace() and bytes(letters.getmask(c)) == empty))
 
 
 @dataclass(frozen=True)
@@ -145,7 +152,7 @@ def _draw_boxes(picture: Image.Image, placed: Sequence[_Placed], font: Path | No
     picture.paste(veil, (0, 0), veil)
 
 
-def _draw_text(draw: ImageDraw.ImageDraw, spot: _Placed, font: Path | None) -> None:
+def _draw_text(draw: ImageDraw.ImageDraw, spot: _Placed, *, width: int, font: Path | None) -> None:
     """Write a line's text as large as its box allows, and how sure it is behind it."""
     left, top, right, bottom = spot.frame
     draw.line([*spot.corners, spot.corners[0]], fill=tuple((c + 510) // 3 for c in spot.colour), width=1)
@@ -154,12 +161,18 @@ def _draw_text(draw: ImageDraw.ImageDraw, spot: _Placed, font: Path | None) -> N
     room, height = right - left - 2 * SIDES, max(9.0, min(spot.height, bottom - top))
     if height > 2.2 * room and len(text) > 1:  # upright text: keep it legible, let it run over
         room, height = height, room
-    small = _font(font, max(9, min(16, int(height * 0.5))))
-    behind = small.getlength(label) + 2 * SIDES
-    letters = _fitting(text, room=max(room - behind, room * 0.5), height=height, font=font)
+    small = _font(font, max(10, min(16, int(height * 0.5))))
+    behind = small.getlength(label) + 3 * SIDES
+    outside = behind > room * 0.3  # a short line needs all of its box for the text
+    letters = _fitting(text, room=room if outside else room - behind, height=height, font=font)
     middle = (top + bottom) / 2
     draw.text((left + SIDES, middle), text, fill=INK, font=letters, anchor="lm")
-    at = max(right - SIDES - small.getlength(label), left + letters.getlength(text) + 2 * SIDES)
+    if outside:
+        at = max(right, left + letters.getlength(text)) + 2 * SIDES
+        if at + behind > width:
+            at = left - behind
+    else:
+        at = right - behind + SIDES
     draw.text((at, middle), label, fill=spot.colour, font=small, anchor="lm")
 
 

@@ -179,6 +179,9 @@ def predict(
             {"image": str(path), "lines": len(lines), "confidence": mean, "text": text_of(lines), "files": files}
         )
         tell(f"[{number}/{len(paths)}] {path.name}: {len(lines)} lines")
+    lacking = drawing.lacking("".join(item["text"] for item in done), font)
+    if lacking:
+        tell(f"The pictures' font lacks {lacking[:20]!r}: name a font that has them with --font. The text is whole.")
     return {"images": done, "unreadable": unreadable, "seconds": time.perf_counter() - began}
 
 

@@ -1,0 +1,247 @@
+"""Export and verify with real paddle and real paddleocr 3.x, on networks whose weights are random but settled."""
+
+import copy
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+from trainer.datasets import Sample
+from trainer.errors import GateError, SpecError
+
+pytestmark = [
+    pytest.mark.paddle,
+    pytest.mark.timeout(120),
+    # The imports of paddle and paddlex themselves warn.
+    pytest.mark.filterwarnings("ignore"),
+]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What stands on disk after the evaluate and export stages."""
+
+    config: dict[str, Any]
+    weights: Path
+    inference: Path
+    samples: list[Sample]
+    rows: list[dict[str, Any]]
+    metrics: dict[str, float]
+
+
+def settled(config: dict[str, Any], samples: list[Sample], *, last: str, gain: float) -> Any:
+    """Build a network whose BatchNorm has seen the samples, and whose last layer tells them apart."""
+    import paddle
+
+    from trainer.ppocr import build, infer
+
+    paddle.seed(7)
+    model = build.build_model(config)
+    reader: Any = infer.DetReader if config["Architecture"]["model_type"] == "det" else infer.RecReader
+    reader = reader(config, *([] if reader is infer.DetReader else [list("0123456789")]), None)
+    tensors = [paddle.to_tensor(reader.tensor(infer.read_image(sample.image))) for sample in samples[:5]]
+    model.train()
+    with paddle.no_grad():
+        for _ in range(6):
+            for tensor in tensors:
+                model(tensor)
+        weight = dict(model.named_parameters())[last]
+        weight.set_value(weight * gain)
+    return model
+
+
+def finish(config: dict[str, Any], model: Any, samples: list[Sample], root: Path) -> Run:
+    """Save, evaluate and export, as the stages before verify do."""
+    import paddle
+
+    from trainer.ppocr import export, infer, scores
+
+    weights, inference = root / "model.pdparams", root / "inference"
+    paddle.save(model.state_dict(), str(weights))
+    det = config["Architecture"]["model_type"] == "det"
+    forward = infer.layer_forward(model)
+    reader = infer.DetReader(config, forward) if det else infer.RecReader(config, list("0123456789"), forward)
+    rows = json.loads(json.dumps(scores.read_samples(reader, samples, root=root)))
+    export.export(config, weights, inference, f"PP-OCRv3_mobile_{'det' if det else 'rec'}")
+    return Run(config, weights, inference, samples, rows, scores.score_rows(rows, config))
+
+
+def picture(path: Path, *, width: int, height: int, text: str) -> None:
+    image = np.full((height, width, 3), 240, np.uint8)
+    for place, part in enumerate(text.split("|")):
+        cv2.putText(image, part, (8, 28 + 40 * place), cv2.FONT_HERSHEY_SIMPLEX, 0.9, (30, 20, 10), 2)
+    cv2.imwrite(str(path), image)
+
+
+@pytest.fixture(scope="module")
+def det(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A detector that finds something everywhere: thresholds at the middle of what it puts out."""
+    from trainer.ppocr import infer, partner
+
+    root = tmp_path_factory.mktemp("det")
+    config = copy.deepcopy(partner.DET)
+    samples = []
+    for number in range(5):
+        path = root / f"page-{number}.png"
+        picture(path, width=300 + 70 * number, height=260, text="total 12.50|thank you|8899")
+        label = [{"transcription": "total", "points": [[8, 5], [180, 5], [180, 35], [8, 35]]}]
+        samples.append(
+            Sample(image=path, label=json.dumps(label), source=f"Label.txt:{number + 1}", width=300, height=260)
+        )
+    model = settled(config, samples, last="head.binarize.conv3.weight", gain=4.0)
+    page = infer.DetReader(config, infer.layer_forward(model))
+    middle = float(np.median(page.forward(page.tensor(infer.read_image(samples[0].image)))))
+    config["PostProcess"].update(thresh=middle, box_thresh=middle)
+    return finish(config, model, samples, root)
+
+
+@pytest.fixture(scope="module")
+def rec(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    from trainer.ppocr import partner
+
+    root = tmp_path_factory.mktemp("rec")
+    dictionary = root / "dictionary.txt"
+    dictionary.write_text("\n".join("0123456789") + "\n", "utf-8")
+    config = copy.deepcopy(partner.REC)
+    config["Global"] = {"character_dict_path": str(dictionary), "use_space_char": True}
+    samples = []
+    for number in range(24):
+        path, text = root / f"line-{number}.png", str(7919 * (number + 3) ** (number % 4 + 1))
+        picture(path, width=20 + 17 * len(text), height=40, text=text)
+        samples.append(Sample(image=path, label=text, source=f"rec.txt:{number + 1}", width=20, height=40))
+    model = settled(config, samples, last="head.fc.weight", gain=30.0)
+    return finish(config, model, samples, root)
+
+
+def verify(run: Run, out: Path, **changes: Any) -> dict[str, Any]:
+    from trainer.ppocr import verify as room
+
+    arguments = {"tolerance": 1e-5, "trained_rows": run.rows, "trained_metrics": run.metrics, "out": out, **changes}
+    inference = arguments.pop("inference", run.inference)
+    return room.verify(run.config, run.weights, inference, run.samples, **arguments)
+
+
+def test_an_exported_detector_is_what_was_trained(det: Run, tmp_path: Path) -> None:
+    """Outputs, every box through paddleocr, the metric, and a pair with a stand-in; the facts are on disk."""
+    out, said = tmp_path / "verification" / "verification.json", []
+    facts = verify(det, out, progress=lambda done, total: said.append((done, total)))
+    assert sum(len(row["boxes"]) for row in det.rows) > 20
+    assert facts["outputs"]["samples"] == facts["paddleocr"]["boxes_equal"] == 5
+    assert facts["outputs"]["max_difference"] <= 1e-5
+    assert facts["paddleocr"]["metric"] == pytest.approx(det.metrics, abs=1e-3)
+    assert facts["pair"] == "loaded"
+    assert json.loads(out.read_text("utf-8")) == facts
+    assert said[-1] == (10, 10)
+
+
+def test_an_exported_recogniser_is_what_was_trained(rec: Run, tmp_path: Path) -> None:
+    """Outputs, every text through paddleocr, the metric, and a pair with a stand-in."""
+    facts = verify(rec, tmp_path / "verification.json")
+    assert len({row["text"] for row in rec.rows}) > 5
+    assert facts["outputs"]["samples"] == facts["paddleocr"]["texts_equal"] == 24
+    assert facts["paddleocr"]["metric"] == pytest.approx(rec.metrics, abs=1e-3)
+    assert facts["pair"] == "loaded"
+
+
+def test_an_export_of_other_weights_is_refused_by_name_and_number(rec: Run, tmp_path: Path) -> None:
+    import paddle
+
+    from trainer.ppocr import export
+
+    state = paddle.load(str(rec.weights))
+    state["head.fc.bias"] = state["head.fc.bias"] + paddle.linspace(0.0, 0.5, 12)
+    paddle.save(state, str(tmp_path / "other.pdparams"))
+    export.export(rec.config, tmp_path / "other.pdparams", tmp_path / "inference", "PP-OCRv3_mobile_rec")
+    out = tmp_path / "verification.json"
+    with pytest.raises(GateError, match=r"line-0\.png: an output .* off the trained model's; the recipe allows 1e-05"):
+        verify(rec, out, inference=tmp_path / "inference")
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda yml: yml["PostProcess"]["character_dict"].reverse(), r"line-\d+\.png: '.*', where the trained model"),
+        (lambda yml: yml["PostProcess"].update(name="SARLabelDecode"), "reading with paddleocr ended with"),
+    ],
+    ids=["another dictionary", "another decoder"],
+)
+def test_a_recogniser_that_users_would_read_otherwise_is_refused(
+    rec: Run, tmp_path: Path, edit: Any, message: str
+) -> None:
+    """The network is right, yet its inference.yml is not: only reading as users do shows that."""
+    with pytest.raises(GateError, match=message):
+        verify(rec, tmp_path / "verification.json", inference=edited(rec, tmp_path, edit))
+
+
+def test_a_detector_that_users_would_read_otherwise_is_refused(det: Run, tmp_path: Path) -> None:
+    def edit(yml: dict[str, Any]) -> None:
+        yml["PreProcess"]["transform_ops"][3]["NormalizeImage"]["mean"] = [0.2, 0.2, 0.2]
+
+    with pytest.raises(GateError, match=r"page-\d\.png: (\d+ boxes, where|box \d+ is \d+ pixels off)"):
+        verify(det, tmp_path / "verification.json", inference=edited(det, tmp_path, edit))
+
+
+def edited(run: Run, folder: Path, edit: Any) -> Path:
+    """Copy an export with another inference.yml."""
+    copied = folder / "inference"
+    copied.mkdir()
+    for file in run.inference.iterdir():
+        (copied / file.name).write_bytes(file.read_bytes())
+    yml = yaml.safe_load((copied / "inference.yml").read_text("utf-8"))
+    edit(yml)
+    (copied / "inference.yml").write_text(yaml.safe_dump(yml), "utf-8")
+    return copied
+
+
+def test_an_evaluation_of_another_split_is_refused(rec: Run, tmp_path: Path) -> None:
+    """Rows that are not of these samples, and metrics that are not of these rows, verify nothing."""
+    with pytest.raises(GateError, match="23 predictions stand against 24 samples"):
+        verify(rec, tmp_path / "verification.json", trained_rows=rec.rows[1:])
+    with pytest.raises(GateError, match=r"acc of predictions\.jsonl"):
+        verify(rec, tmp_path / "verification.json", trained_metrics={"acc": 0.9})
+
+
+def test_an_export_is_whole_or_not_there(rec: Run, det: Run, tmp_path: Path) -> None:
+    """Weights of another network leave what was there before, and nothing half made beside it."""
+    from trainer.ppocr import export
+
+    out = tmp_path / "inference"
+    out.mkdir()
+    (out / "inference.yml").write_text("the former one", "utf-8")
+    with pytest.raises(SpecError, match="is not of this network"):
+        export.export(rec.config, det.weights, out, "PP-OCRv3_mobile_rec")
+    assert [path.name for path in tmp_path.rglob("*")] == ["inference", "inference.yml"]
+    export.export(rec.config, rec.weights, out, "PP-OCRv3_mobile_rec")
+    assert sorted(path.name for path in out.iterdir()) == sorted(export.FILES)
+    assert [path.name for path in tmp_path.iterdir()] == ["inference"]
+
+
+def test_a_recogniser_without_the_space_is_refused(rec: Run, tmp_path: Path) -> None:
+    from trainer.ppocr import export
+
+    config = {**rec.config, "Global": {**rec.config["Global"], "use_space_char": False}}
+    with pytest.raises(SpecError, match="use_space_char is false"):
+        export.describe(config, "PP-OCRv3_mobile_rec")
+
+
+def test_inference_yml_says_everything_that_reading_needs(det: Run, rec: Run) -> None:
+    """What is read back from an export is how the run read; odd characters of a dictionary survive."""
+    from trainer.ppocr import infer, settings
+
+    read = infer.exported_config(det.inference)
+    assert settings.det_settings(read) == settings.det_settings(det.config)
+    assert settings.rec_settings(infer.exported_config(rec.inference)) == settings.rec_settings(rec.config)
+    assert infer.exported_config(rec.inference)["Global"]["character_dict"] == list("0123456789")
+
+
+@pytest.mark.parametrize(("count", "most", "chosen"), [(3, 5, [0, 1, 2]), (10, 5, [0, 2, 4, 6, 8]), (7, 3, [0, 2, 4])])
+def test_the_samples_looked_at_are_spread_evenly(count: int, most: int, chosen: list[int]) -> None:
+    from trainer.ppocr.verify import evenly
+
+    assert evenly(count, most) == chosen
