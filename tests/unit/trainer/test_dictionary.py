@@ -1,0 +1,53 @@
+"""The characters that a recogniser knows."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trainer import dictionary
+from trainer.errors import DatasetError
+
+
+def test_auto_sorts_the_characters_and_leaves_the_space_out() -> None:
+    assert dictionary.build(["B A", "é1", "A"]) == ["1", "A", "B", "é"]
+
+
+def test_a_given_file_keeps_its_order_and_loses_the_space(tmp_path: Path) -> None:
+    path = tmp_path / "d.txt"
+    path.write_bytes("\ufeffb\r\n \r\na\r\n\u2028\r\nfi\r\n\r\n".encode())
+    assert dictionary.load(path) == ["b", "a", "\u2028", "fi"]
+
+
+@given(st.lists(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters=" \ufeff"), unique=True, min_size=1))
+def test_what_is_saved_is_loaded(tmp_path_factory: pytest.TempPathFactory, characters: list[str]) -> None:
+    path = tmp_path_factory.mktemp("d") / "dictionary.txt"
+    dictionary.save(characters, path)
+    assert dictionary.load(path) == characters
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"a\nb\na\n", "d.txt:3 has 'a' again, as line 1 has"),
+        (b"a\n\nb\n", "d.txt:2 is empty"),
+        (b"a\n\xff\n", "d.txt:2 is not UTF-8"),
+        (b" \n", "d.txt:1 has no character"),
+        (b"", "d.txt:1 has no character"),
+    ],
+)
+def test_a_broken_dictionary_is_refused_by_file_and_line(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "d.txt"
+    path.write_bytes(content)
+    with pytest.raises(DatasetError, match=f"^{message}"):
+        dictionary.load(path)
+
+
+def test_a_dictionary_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="cannot be read"):
+        dictionary.load(tmp_path / "d.txt")
+
+
+def test_what_a_dictionary_lacks_is_named_once_and_the_space_is_never_lacking() -> None:
+    assert dictionary.missing("a x b x ÿ", frozenset("ab")) == "xÿ"

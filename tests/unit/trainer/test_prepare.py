@@ -1,0 +1,301 @@
+"""From what fetch pulled to samples that every later stage can rely on."""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from trainer import dictionary
+from trainer.datasets import Prepared
+from trainer.errors import DatasetError
+from trainer.runspec import RunSpec, from_dict
+from trainer.stages.prepare import prepare
+from trainer.workdir import WorkDir
+
+BOX = [[2, 2], [30, 2], [30, 12], [2, 12]]
+TEXTS = ("ONE", "TWO 2", "THREE")
+
+
+def job(task: str, **data: Any) -> RunSpec:
+    raw = {"task": task, "recipe": "any", "output": "s3://models/x", "data": {"train": "s3://data/x/", **data}}
+    return from_dict(RunSpec, raw, where="run")
+
+
+def region(text: str, points: Any = BOX, *, difficult: bool = False) -> dict[str, Any]:
+    return {"transcription": text, "points": points, "difficult": difficult}
+
+
+def draw(path: Path, seed: int, *, width: int = 40, height: int = 30) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 255, (height, width, 3), np.uint8)
+    path.write_bytes(cv2.imencode(path.suffix, pixels)[1].tobytes())
+
+
+def pages(work: WorkDir, count: int = 10, *, more: Mapping[int, list[dict[str, Any]]] | None = None) -> Path:
+    """Write an export of `count` pages with one region each, or those of `more`."""
+    lines = []
+    for n in range(count):
+        draw(work.train_data / f"{n:03}.jpg", n)
+        regions = (more or {}).get(n, [region(TEXTS[n % 3])])
+        lines.append(f"export/{n:03}.jpg\t{json.dumps(regions)}\n")
+    label = work.train_data / "Label.txt"
+    label.write_text("".join(lines), "utf-8")
+    return label
+
+
+def lines(work: WorkDir, texts: list[str]) -> None:
+    """Write rec labels."""
+    for n, text in enumerate(texts):
+        draw(work.train_data / f"{n}.png", n)
+        with (work.train_data / "rec_gt.txt").open("a", encoding="utf-8") as file:
+            file.write(f"{n}.png\t{text}\n")
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> WorkDir:
+    folder = WorkDir(tmp_path / "node-0")
+    folder.train_data.mkdir(parents=True)
+    return folder
+
+
+def test_a_det_run_gets_its_pages_with_ignored_regions_masked(work: WorkDir) -> None:
+    pages(work, more={0: [region("A"), region("B", difficult=True), region("*")]})
+    facts = prepare(job("det"), work)
+    prepared = Prepared.load(work.prepared)
+    assert sum(prepared.counts.values()) == 10 == sum(facts["samples"].values())
+    assert (prepared.task, prepared.max_text_length, prepared.ignored) == ("det", 0, 2)
+    samples = {s.source: s for name in prepared.counts for s in prepared.samples(name)}
+    first = samples["Label.txt:1"]
+    assert [item["transcription"] for item in json.loads(first.label)] == ["A", "###", "###"]
+    assert (first.width, first.height) == (40, 30)
+    assert first.image.resolve() == (work.train_data / "000.jpg").resolve()
+
+
+def test_a_rec_run_crops_its_lines_out_of_pages(work: WorkDir) -> None:
+    skipped = [region("###"), region("x", difficult=True), region("待识别"), region("")]
+    pages(work, more={0: [region("ONE"), region("ZWEI"), *skipped]})
+    facts = prepare(job("rec"), work)
+    prepared = Prepared.load(work.prepared)
+    samples = {s.source: s for name in prepared.counts for s in prepared.samples(name)}
+    assert len(samples) == 11
+    assert samples["Label.txt:1#2"].label == "ZWEI"
+    assert facts["ignored"] == 4
+    assert facts["max_text_length"] == 5
+    assert prepared.dictionary.read_text("utf-8").split() == sorted(set("ONETWO2THREEZWEI"))
+    page = cv2.imread(str(work.train_data / "000.jpg"))
+    for sample in samples.values():
+        crop = cv2.imread(str(sample.image))
+        assert (sample.width, sample.height) == (28, 10) == crop.shape[1::-1]
+    assert np.array_equal(cv2.imread(str(samples["Label.txt:1#1"].image)), page[2:12, 2:30])
+
+
+def test_lines_of_one_page_stay_in_one_split(work: WorkDir) -> None:
+    pages(work, 12, more={n: [region("A"), region("B", [[1, 1], [9, 1], [9, 9], [1, 9]])] for n in range(12)})
+    prepare(job("rec"), work)
+    prepared = Prepared.load(work.prepared)
+    homes = {name: {s.source.split("#")[0] for s in prepared.samples(name)} for name in prepared.counts}
+    assert all(homes.values())
+    assert sum(map(len, homes.values())) == 12
+
+
+def test_every_node_gets_the_same_and_a_second_time_too(work: WorkDir, tmp_path: Path) -> None:
+    """Whatever the order of the folder; crops are not made again, and none is left over."""
+    pages(work)
+    first = prepare(job("rec"), work)
+    other = WorkDir(tmp_path / "node-1")
+    for path in sorted(work.train_data.iterdir(), reverse=True):
+        other.train_data.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, other.train_data / path.name)
+    assert prepare(job("rec"), other) == first
+    assert (other.prepared / "dataset.json").read_bytes() == (work.prepared / "dataset.json").read_bytes()
+    crops = {path: path.stat().st_mtime_ns for path in work.prepared.rglob("*.png")}
+    label = work.train_data / "Label.txt"
+    label.write_text("".join(label.read_text("utf-8").splitlines(keepends=True)[:9]), "utf-8")
+    assert prepare(job("rec"), work)["digest"] != first["digest"]
+    left = {path: path.stat().st_mtime_ns for path in work.prepared.rglob("*.png")}
+    assert len(left) == 9
+    assert left.items() <= crops.items()
+
+
+def test_what_an_interrupted_prepare_left_is_used_when_it_is_whole(work: WorkDir) -> None:
+    pages(work)
+    facts = prepare(job("rec"), work)
+    partial = work.prepared.rename(work.prepared.with_name("prepared.partial"))
+    broken = min(partial.rglob("*.png"))
+    broken.write_bytes(broken.read_bytes()[:20])
+    (partial / "dictionary.txt").write_text("stale")
+    assert prepare(job("rec"), work) == facts
+    assert not partial.exists()
+    assert all(cv2.imread(str(path)) is not None for path in work.prepared.rglob("*.png"))
+
+
+def test_a_page_keeps_its_split_when_others_are_added(work: WorkDir, tmp_path: Path) -> None:
+    pages(work, 12)
+    prepare(job("det"), work)
+    larger = WorkDir(tmp_path / "larger")
+    pages(larger, 30)
+    prepare(job("det"), larger)
+    small, large = Prepared.load(work.prepared), Prepared.load(larger.prepared)
+    for name in small.counts:
+        assert {s.source for s in small.samples(name)} <= {s.source for s in large.samples(name)}
+
+
+def test_a_second_dataset_is_the_one_to_evaluate_on(work: WorkDir) -> None:
+    pages(work)
+    shutil.copytree(work.train_data, work.eval_data)
+    facts = prepare(job("det", eval="s3://data/y/"), work)
+    assert facts["samples"] == {"train": 10, "eval": 10, "test": 0}
+    assert Prepared.load(work.prepared).samples("eval")[0].source == "eval/Label.txt:1"
+
+
+def test_a_division_by_label_files_is_kept_and_told(work: WorkDir) -> None:
+    for n, name in enumerate(["train", "train", "val", "test"]):
+        draw(work.train_data / f"{n}.png", n)
+        with (work.train_data / f"rec_gt_{name}.txt").open("a") as file:
+            file.write(f"{n}.png\tT{n}\n")
+    facts = prepare(job("rec"), work)
+    assert facts["samples"] == {"train": 2, "eval": 1, "test": 1}
+    assert facts["split"] == "as the label files are named"
+
+
+def test_the_best_model_is_not_chosen_on_the_test_part(work: WorkDir) -> None:
+    """A division into train and test only: the train part gives the pages for evaluation while training."""
+    for n in range(20):
+        draw(work.train_data / f"{n}.png", n)
+        with (work.train_data / f"{'test' if n < 5 else 'train'}.txt").open("a") as file:
+            file.write(f"{n}.png\tT{n}\n")
+    facts = prepare(job("rec"), work)
+    assert facts["samples"]["test"] == 5
+    assert facts["samples"]["eval"] > 0
+    assert facts["samples"]["train"] + facts["samples"]["eval"] == 15
+
+
+def test_labels_outside_a_given_dictionary_are_left_out_and_their_characters_named(work: WorkDir) -> None:
+    lines(work, ["12", "1 2", "1A", "2", "21", "22", "11", "112"])
+    dictionary.save(["2", "1"], work.given_dictionary)
+    facts = prepare(job("rec", dictionary="s3://data/digits.txt"), work)
+    prepared = Prepared.load(work.prepared)
+    assert prepared.refused == (
+        {"source": "rec_gt.txt:3", "reason": "the dictionary lacks characters of the label: 'A'"},
+    )
+    assert sum(facts["samples"].values()) == 7
+    assert prepared.dictionary.read_text() == "2\n1\n"
+
+
+def test_a_built_in_dictionary_is_found_by_its_name(work: WorkDir) -> None:
+    lines(work, ["ab", "cd", "ef", "gh"])
+    assert prepare(job("rec", dictionary="ic15_dict"), work)["characters"] == 36
+
+
+def test_every_label_outside_the_dictionary_ends_the_run(work: WorkDir) -> None:
+    lines(work, ["AB", "C"])
+    dictionary.save(["x"], work.given_dictionary)
+    with pytest.raises(DatasetError, match=r"^rec_gt\.txt:1: the dictionary lacks .*'AB'; .*all 2 labels.*'ABC'"):
+        prepare(job("rec", dictionary="s3://data/x.txt"), work)
+    assert not work.prepared.exists()
+
+
+def test_another_dataset_than_the_pinned_one_ends_the_run(work: WorkDir) -> None:
+    pages(work)
+    found = prepare(job("det"), work)["dataset_digest"]
+    assert prepare(job("rec", digest=found), work)["dataset_digest"] == found
+    draw(work.train_data / "003.jpg", 99)
+    with pytest.raises(DatasetError, match=f"run.data.digest wants {found}"):
+        prepare(job("det", digest=found), work)
+
+
+def test_a_few_images_that_are_missing_or_broken_are_left_out_and_named(work: WorkDir) -> None:
+    pages(work, 200)
+    (work.train_data / "003.jpg").unlink()
+    (work.train_data / "007.jpg").write_bytes((work.train_data / "007.jpg").read_bytes()[:-30])
+    facts = prepare(job("det"), work)
+    assert sum(facts["samples"].values()) == 198
+    assert facts["reasons"] == {"the image is missing": 1, "the image is truncated": 1}
+    assert Prepared.load(work.prepared).refused == (
+        {"source": "Label.txt:4", "reason": "the image is missing: 'export/003.jpg'"},
+        {"source": "Label.txt:8", "reason": "the image is truncated: '007.jpg'"},
+    )
+
+
+def test_a_flawed_region_spoils_a_page_for_det_and_only_itself_for_rec(work: WorkDir) -> None:
+    pages(work, more={4: [region("A"), region("B", [[1, 1], [5, 5]])], 5: []})
+    assert prepare(job("det"), work)["reasons"] == {
+        "a region has 2 points, and a polygon needs 3": 1,
+        "no region is marked on the page": 1,
+    }
+    assert prepare(job("rec"), work)["first_refused"] == [
+        "Label.txt:5#2: the region has 2 points, and a polygon needs 3: 'B'"
+    ]
+
+
+def _remove_all(work: WorkDir) -> None:
+    shutil.rmtree(work.train_data)
+    work.train_data.mkdir()
+
+
+def _line(content: bytes) -> Any:
+    def change(work: WorkDir) -> None:
+        with (work.train_data / "Label.txt").open("ab") as file:
+            file.write(content + b"\n")
+
+    return change
+
+
+def _link_out(work: WorkDir) -> None:
+    (work.train_data / "000.jpg").rename(work.root / "000.jpg")
+    os.symlink(work.root / "000.jpg", work.train_data / "000.jpg")
+
+
+BAD: dict[str, tuple[Any, str]] = {
+    "empty": (_remove_all, "no label file"),
+    "no tab": (_line(b"export/001.jpg []"), r"^Label\.txt:11: the line has no tab"),
+    "broken JSON": (_line(b"export/001.jpg\t[{]"), r"^Label\.txt:11: the JSON is broken"),
+    "not UTF-8": (_line(b"export/\xff.jpg\t[]"), r"^Label\.txt:11: the line is not UTF-8"),
+    "climbs out": (_line(b"../../run.yaml\t[]"), r"^Label\.txt:11: the image's path climbs out"),
+    "climbs out by a link": (_link_out, r"^Label\.txt:1: the image's path climbs out .* symbolic link"),
+    "missing": (
+        lambda work: (work.train_data / "002.jpg").unlink(),
+        r"^Label\.txt:3: the image is missing: .*002\.jpg",
+    ),
+    "truncated": (
+        lambda work: os.truncate(work.train_data / "002.jpg", 300),
+        r"^Label\.txt:3: the image is truncated: '002\.jpg'; 1 of 10",
+    ),
+    "no bytes": (lambda work: os.truncate(work.train_data / "002.jpg", 0), r"^Label\.txt:3: .* 0 bytes"),
+}
+
+
+@pytest.mark.parametrize("task", ["det", "rec"])
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_dataset_ends_the_run_with_one_sentence_and_nothing_prepared(work: WorkDir, name: str, task: str) -> None:
+    pages(work)
+    change, pattern = BAD[name]
+    change(work)
+    with pytest.raises(DatasetError, match=pattern) as error:
+        prepare(job(task), work)
+    assert "\n" not in str(error.value)
+    assert not work.prepared.exists()
+
+
+@pytest.mark.parametrize(
+    ("count", "split", "words"),
+    [(1, "6:2:2", "to evaluate on"), (10, "1:0:0", "to evaluate on"), (10, "0:1:1", "to train on")],
+)
+def test_a_dataset_without_anything_to_train_or_evaluate_on_ends_the_run(
+    work: WorkDir, count: int, split: str, words: str
+) -> None:
+    pages(work, count)
+    with pytest.raises(DatasetError, match=words):
+        prepare(job("det", split=split), work)
+
+
+def test_nothing_readable_ends_the_run_and_says_why(work: WorkDir) -> None:
+    pages(work, more={n: [region("###")] for n in range(10)})
+    with pytest.raises(DatasetError, match="no usable sample to train on"):
+        prepare(job("rec"), work)

@@ -1,0 +1,215 @@
+"""The stage prepare: from what fetch pulled to samples that every later stage can rely on.
+
+Every node does it for itself and gets the same result, which is why nothing here depends on time, on the order
+of a directory or on the number of cores.
+"""
+
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from trainer import dictionary, images, labels, split
+from trainer.candidates import Candidate, Crops, by_content
+from trainer.datasets import Prepared, Sample
+from trainer.errors import DatasetError
+from trainer.labels import Problem
+from trainer.runspec import RunSpec, digest
+from trainer.survey import Survey, cover, survey
+from trainer.workdir import WorkDir
+
+CROPS: Final = "crops"
+"""The folder, in the prepared one, of lines that were cut out of pages."""
+
+_NAMED: Final = 20
+"""Refused samples that the facts name one by one; `dataset.json` has all."""
+
+
+def prepare(run: RunSpec, work: WorkDir, progress: images.Progress | None = None) -> dict[str, Any]:
+    """Check, crop and divide the dataset of a run, and write it into the prepared folder.
+
+    Everything is written into a folder beside it, which takes its name at the very end. Lines that an
+    interrupted or an earlier prepare cut out are taken over, not made again.
+
+    Args:
+        run: what to train.
+        work: the node's folder; fetch has filled it.
+        progress: told how many images are read, of how many.
+
+    Returns:
+        Facts for the record and the report.
+
+    Raises:
+        DatasetError: the dataset is broken, empty, not the one that `run.data.digest` names, or not covered by
+            the dictionary.
+    """
+    folder = _begin(work.prepared)
+    surveys = _read(run, work, Crops(folder / CROPS, by_content), progress)
+    used, refused, characters = _covered(run, work, [c for s in surveys for c in s.candidates])
+    problems = [problem for s in surveys for problem in s.problems] + refused
+    shares = split.shares_of(run.data.split)
+    divided = divide(used, shares=shares, seed=run.train.seed, kept_apart=run.data.eval is not None)
+    _require_samples(divided, problems, str(run.data.train))
+    if run.task == "rec":
+        dictionary.save(characters, folder / "dictionary.txt")
+    _tidy(folder / CROPS, used)
+    prepared = Prepared(
+        root=folder,
+        task=run.task,
+        digest=digest([[name, c.label, c.digest] for name in split.SPLITS for c in divided[name]]),
+        counts={name: len(divided[name]) for name in split.SPLITS},
+        max_text_length=max(len(c.label) for c in used) if run.task == "rec" else 0,
+        refused=tuple({"source": p.source, "reason": f"{p.reason}{p.detail}"} for p in problems),
+        dataset_digest=surveys[0].digest,
+        ignored=sum(s.ignored for s in surveys),
+    )
+    prepared.save({name: [_sample(c) for c in members] for name, members in divided.items()})
+    folder.rename(work.prepared)
+    return _facts(run, prepared, problems, characters, surveys)
+
+
+def _begin(final: Path) -> Path:
+    """Open the folder to work in; crops of an earlier prepare are in it."""
+    folder = final.with_name(f"{final.name}.partial")
+    if final.exists():
+        # First of all, so that a folder in the making is never taken for a finished one.
+        (final / "dataset.json").unlink(missing_ok=True)
+        if folder.exists():
+            shutil.rmtree(folder)
+        final.rename(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.iterdir():
+        if path.is_file():
+            path.unlink()
+    return folder
+
+
+def _read(run: RunSpec, work: WorkDir, crops: Crops, progress: images.Progress | None) -> list[Survey]:
+    """Survey the dataset and the one for evaluation; broken label files end it before any image is read."""
+    found = [labels.read(work.train_data, run.task)]
+    if run.data.eval:
+        found.append(labels.read(work.eval_data, run.task, called="eval/"))
+    for label_set in found:
+        label_set.require_form()
+    surveys = [survey(label_set, run.task, crops=crops, progress=progress) for label_set in found]
+    for one in surveys:
+        one.require()
+    if run.data.digest and run.data.digest != surveys[0].digest:
+        raise DatasetError(
+            f"The digest of {run.data.train!r} is {surveys[0].digest}, and run.data.digest wants {run.data.digest}: "
+            "the dataset has changed; take the change back, or write the new digest."
+        )
+    if len(surveys) > 1:
+        surveys[1] = replace(surveys[1], candidates=tuple(replace(c, split="eval") for c in surveys[1].candidates))
+    return surveys
+
+
+def _covered(
+    run: RunSpec, work: WorkDir, candidates: Sequence[Candidate]
+) -> tuple[list[Candidate], list[Problem], list[str]]:
+    """Keep the lines whose characters the dictionary has; give them, the others, and the dictionary."""
+    if run.task == "det" or not candidates:
+        return list(candidates), [], []
+    if run.data.dictionary == "auto":
+        return list(candidates), [], dictionary.build(c.label for c in candidates)
+    characters = _given_dictionary(run, work)
+    used, refused = cover(candidates, characters)
+    if not used:
+        known = frozenset(characters)
+        lacking = "".join(dictionary.build(dictionary.missing(c.label, known) for c in candidates))
+        raise DatasetError(
+            f"{refused[0].sentence}; so it is with all {len(refused)} labels, which need {lacking!r} besides: choose "
+            f"another dictionary than {run.data.dictionary!r}, or `auto`."
+        )
+    return used, refused, characters
+
+
+def _given_dictionary(run: RunSpec, work: WorkDir) -> list[str]:
+    if "://" in run.data.dictionary:
+        return dictionary.load(work.given_dictionary, called=run.data.dictionary.rsplit("/", 1)[-1])
+    # Imported late: only this one way needs PaddleOCR's tree.
+    from trainer.ppocr import tree
+
+    return dictionary.load(tree.built_in_dictionary(run.data.dictionary))
+
+
+def divide(
+    candidates: Sequence[Candidate], *, shares: tuple[int, int, int], seed: int, kept_apart: bool
+) -> dict[str, list[Candidate]]:
+    """Put every candidate into its split.
+
+    A division that the label files come with is kept. When it has a test part and none for evaluation during
+    training, that is taken from its train part, by the shares train:eval: the model that is kept must not be
+    chosen on the pages that it is then tested on.
+
+    Args:
+        candidates: of all datasets of the run, in their order.
+        shares: of train, eval and test.
+        seed: of the run.
+        kept_apart: whether a dataset of its own is there for evaluation, so that none of the others is taken.
+    """
+    names = {c.split for c in candidates if c.split}
+    train, evaluation, _ = shares
+    if kept_apart:
+        shares = (1, 0, 0)
+    elif names:
+        shares = (train, evaluation, 0) if "eval" not in names and train and evaluation else (1, 0, 0)
+    free = {c.group for c in candidates if c.split in (None, "train")}
+    homes = split.assign(free, shares=shares, seed=seed)
+    divided: dict[str, list[Candidate]] = {name: [] for name in split.SPLITS}
+    for c in candidates:
+        name = homes[c.group] if c.split in (None, "train") else c.split
+        divided[name].append(c)
+    return divided
+
+
+def _require_samples(divided: dict[str, list[Candidate]], problems: Sequence[Problem], where: str) -> None:
+    why = f" (the first of {len(problems)} refused: {problems[0].sentence})" if problems else ""
+    pages = len({c.group for members in divided.values() for c in members})
+    if not divided["train"]:
+        raise DatasetError(f"{where} gives no usable sample to train on, of {pages} usable images{why}.")
+    if not divided["eval"] and not divided["test"]:
+        raise DatasetError(
+            f"{where} gives no usable sample to evaluate on, of {pages} usable images{why}: label more images, give "
+            "eval or test a share in run.data.split, or name a dataset in run.data.eval."
+        )
+
+
+def _tidy(crops: Path, used: Iterable[Candidate]) -> None:
+    """Remove what an earlier or an interrupted prepare left and this one does not use."""
+    if crops.exists():
+        wanted = {c.image for c in used}
+        for path in crops.rglob("*"):
+            if path.is_file() and path not in wanted:
+                path.unlink()
+
+
+def _sample(c: Candidate) -> Sample:
+    return Sample(image=c.image, label=c.label, source=c.source, width=c.width, height=c.height)
+
+
+def _facts(
+    run: RunSpec, prepared: Prepared, problems: Sequence[Problem], characters: Sequence[str], surveys: Sequence[Survey]
+) -> dict[str, Any]:
+    first = surveys[0].labels
+    how = f"{run.data.split} by page, seed {run.train.seed}"
+    if first.divided:
+        how = "as the label files are named"
+    elif run.data.eval:
+        how = "run.data.eval is kept apart"
+    return {
+        "form": first.form,
+        "split": how,
+        "samples": dict(prepared.counts),
+        "images": sum(s.images for s in surveys),
+        "characters": len(characters),
+        "max_text_length": prepared.max_text_length,
+        "refused": len(problems),
+        "reasons": dict(Counter(p.reason for p in problems)),
+        "first_refused": [p.sentence for p in problems[:_NAMED]],
+        "ignored": prepared.ignored,
+        "digest": prepared.digest,
+        "dataset_digest": prepared.dataset_digest,
+    }
