@@ -20,10 +20,10 @@ from PIL import Image, ImageDraw, ImageFont
 SIDE = 320
 """Width and height of a page in pixels: the crop that the demo's detector trains on, so nothing is cut."""
 
-WORDS = ("TOTAL", "CASH", "TAX", "CHANGE", "TABLE", "DATE", "GUEST", "NET")
-"""Few and short, over a small alphabet: a few hundred samples teach them."""
+WORDS = ("TOTAL", "CASH", "TAX", "TABLE", "DATE", "NET", "ITEM", "SALE")
+"""Few, over a small alphabet, and at most 128 pixels wide when 32 high: a few hundred samples teach them."""
 
-MARGIN = 2
+MARGIN = 3
 """Pixels between the ink and the box, as a careful hand leaves them."""
 
 Box = tuple[int, int, int, int]
@@ -107,7 +107,7 @@ def _rows(rng: random.Random) -> Iterator[tuple[ImageFont.FreeTypeFont, int]]:
     """Give the font and the top of each row until the page is full."""
     top = rng.randint(8, 24)
     while True:
-        size = rng.randint(20, 30)
+        size = rng.randint(24, 32)
         if top + size + 10 > SIDE:
             return
         # The font that Pillow carries within itself: nothing is downloaded.
@@ -115,7 +115,7 @@ def _rows(rng: random.Random) -> Iterator[tuple[ImageFont.FreeTypeFont, int]]:
         if not isinstance(font, ImageFont.FreeTypeFont):
             raise SystemExit("This Pillow has no FreeType, so it cannot scale its font. Install Pillow from a wheel.")
         yield font, top
-        top += round(size * rng.uniform(1.5, 2.1))
+        top += round(size * rng.uniform(1.4, 1.8))
 
 
 def _number(rng: random.Random) -> str:
