@@ -1,0 +1,60 @@
+"""The report as Markdown, for a merge request or a terminal."""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from trainer.report import Report, Shown
+
+_MEANING: Final = re.compile(r"[^\S ]|[\x00-\x1f!\"#$&*+<=>?@\[\\\]^`{|}~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+"""What may mean something in Markdown; an underscore within a word does not."""
+
+
+def render(report: "Report") -> str:
+    """Give the text."""
+    split = plain(report.split)
+    parts = [
+        f"# {plain(report.name)}\n\nTask {report.task}, run `{report.run_id}`.",
+        _table(["", f"{split} split", "eval split, best step"], [[plain(n), a, b] for n, a, b in report.metrics]),
+        "## Training\n\n![Loss and evaluations over the steps](curve.svg)",
+        "## Verification\n\n" + ("\n".join(f"- {plain(line)}" for line in report.verified) or "Not verified."),
+        f"## Samples of the {split} split\n\n{_samples(report)}",
+        "## Dataset\n\n" + _pairs(report.dataset),
+    ]
+    if report.refused:
+        rows = [[plain(value) for value in row] for row in report.refused]
+        parts.append("### Refused samples\n\n" + _table(["reason", "count", "where"], rows))
+    parts.append("## Run\n\n" + _pairs(report.facts))
+    return "\n\n".join(parts) + "\n"
+
+
+def plain(text: str) -> str:
+    """Make any text stand for itself in Markdown: what could mean something is written as its code."""
+    return _MEANING.sub(lambda found: f"&#{ord(found[0])};", text)
+
+
+def _pairs(rows: Iterable[tuple[str, str]]) -> str:
+    return _table(["", ""], [[plain(name), plain(value)] for name, value in rows])
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _samples(report: "Report") -> str:
+    if not report.samples:
+        return "There are no predictions to show."
+    if report.task == "rec":
+        return _table(["line", "label", "read", "confidence", ""], [_line(shown) for shown in report.samples])
+    return "\n\n".join(
+        f"{plain(shown.words)} ({plain(shown.source)})\n\n![{plain(shown.words)}]({shown.picture})"
+        for shown in report.samples
+    )
+
+
+def _line(shown: "Shown") -> list[str]:
+    text = "".join(words for words, _ in shown.pieces)
+    picture = f"![]({shown.picture})"
+    return [picture, plain(shown.label), plain(text) or "nothing", f"{shown.score:.3f}", shown.words]
