@@ -37,6 +37,11 @@ class Due:
             self._seconds = seconds(every)
         self._last = time.monotonic()
 
+    @property
+    def by_steps(self) -> bool:
+        """Whether steps decide, so that every attempt decides alike."""
+        return self._steps > 0
+
     def at(self, step: int) -> bool:
         """Whether it is due after `step` steps of the run."""
         if self._steps:
@@ -109,7 +114,11 @@ class Training:
             DivergedError: the loss is not a number.
         """
         self._say_start()
-        evaluated = self.progress.evaluations[-1]["step"] if self.progress.evaluations else -1
+        evaluated = self.progress.evaluations[-1]["step"] if self.progress.evaluations else 0
+        if evaluated != self.progress.step and self.evaluating.by_steps and self.evaluating.at(self.progress.step):
+            # The attempt before was told to stop when this evaluation was due.
+            self._evaluate()
+            evaluated = self.progress.step
         while self.progress.epoch <= self.epochs:
             for _ in self._steps_of_epoch():
                 step = self.progress.step
