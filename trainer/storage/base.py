@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from trainer.errors import ConflictError, OcrfleetError
+from trainer.errors import ConflictError, NotFoundError, OcrfleetError
 from trainer.storage.keys import check_key, check_tree
 from trainer.storage.landing import Landing
 
@@ -18,6 +18,10 @@ Progress = Callable[[int, int], None]
 
 HIDDEN: Final = ".ocrfleet-"
 """Names that begin so are the store's own (locks, half-written files, probes), and never listed."""
+
+
+class NoBucketError(NotFoundError):
+    """The bucket itself does not exist: never an answer, always a mistake."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +92,10 @@ class Store(ABC):
     """The location, ending in `/`."""
 
     @abstractmethod
+    def below(self, folder: str) -> "Store":
+        """Open a folder of this location as a store of its own, with the same credentials."""
+
+    @abstractmethod
     def list(self, prefix: str = "") -> Listing:
         """List all objects under a folder of the location, sorted by key; nothing there gives an empty list.
 
@@ -131,7 +139,11 @@ class Store(ABC):
 
     @abstractmethod
     def push(self, files: Mapping[str, Path], progress: Progress | None = None) -> Transfer:
-        """Write files as objects, many at once; a large one that is there already and right is not sent again."""
+        """Write files as objects, many at once; a large one that is there already and right is not sent again.
+
+        Raises:
+            FileNotFoundError: one of the files is not there (any more); others may have been written.
+        """
 
     @abstractmethod
     def _fetch(self, infos: Listing, *, landing: Landing, meter: Meter, link: Collection[str]) -> None:
@@ -140,6 +152,15 @@ class Store(ABC):
     def get(self, key: str) -> bytes:
         """Give an object's content; see `read`."""
         return self.read(key)[0]
+
+    def find(self, key: str) -> tuple[bytes, str] | None:
+        """Give an object's content and etag, or None when there is no such object; a missing bucket is an error."""
+        try:
+            return self.read(key)
+        except NoBucketError:
+            raise
+        except NotFoundError:
+            return None
 
     def etag(self, key: str) -> str:
         """Give an object's etag; NotFoundError when there is none."""

@@ -13,6 +13,7 @@ from obstore.exceptions import (
 )
 
 from trainer.errors import AccessError, ConflictError, NotFoundError, OcrfleetError, SpecError, TransientError
+from trainer.storage.base import NoBucketError
 
 CAUGHT: Final = (BaseError, FileNotFoundError, ValueError)
 """Everything that obstore raises; it uses some of Python's own classes."""
@@ -76,9 +77,9 @@ class Place:
             return SpecError(f"A key under {self.uri(key)} cannot be read: {text.splitlines()[0]}")
         return self.down(f"answers with {status} {code or ''}".rstrip() if status else "does not answer")
 
-    def no_bucket(self) -> NotFoundError:
+    def no_bucket(self) -> NoBucketError:
         """Give the error for a bucket that does not exist."""
-        return NotFoundError(
+        return NoBucketError(
             f"There is no bucket {self.bucket!r} at {self.endpoint}. Check its name and AWS_ENDPOINT_URL, or create it."
         )
 

@@ -27,6 +27,10 @@ class FileStore(Store):
         self.root = root
         self.uri = f"file://{root}".rstrip("/") + "/"
 
+    def below(self, folder: str) -> "FileStore":
+        """Open a folder of this location; see `Store.below`."""
+        return FileStore(below(self.root, folder.strip("/")))
+
     def list(self, prefix: str = "") -> Listing:
         """List the files under a folder; see `Store.list`."""
         top = below(self.root, prefix.strip("/")) if prefix.strip("/") else self.root
@@ -85,8 +89,9 @@ class FileStore(Store):
         sizes = {target: source.stat().st_size for target, source in targets.items()}
         meter = Meter(progress, total=sum(sizes.values()))
         for target, source in targets.items():
-            with _faults(target), _scratch(target) as temporary:
-                shutil.copyfile(source, temporary)
+            with source.open("rb") as stream, _faults(target), _scratch(target) as temporary:
+                with temporary.open("wb") as output:
+                    shutil.copyfileobj(stream, output, 1 << 20)
                 os.replace(temporary, target)
             meter.add(sizes[target])
         return Transfer(

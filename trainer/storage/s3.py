@@ -2,11 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import obstore
@@ -18,6 +19,9 @@ from trainer.storage.base import HIDDEN, Listing, Meter, ObjectInfo, Progress, S
 from trainer.storage.faults import CAUGHT, Place
 from trainer.storage.keys import check_key
 from trainer.storage.landing import Landing
+
+if TYPE_CHECKING:  # these two exist for type checkers only
+    from obstore.store import ClientConfig, RetryConfig
 
 _CREDENTIALS_LAST: Final = timedelta(minutes=5)
 """boto3 renews credentials 10 minutes before they expire at the latest, so asking it this often never uses old ones."""
@@ -40,28 +44,35 @@ def open_s3(*, bucket: str, prefix: str, environ: Mapping[str, str], patience: f
         provider = _credentials(place)
         region = region or provider.config.get("region")
     config["region"] = region or "us-east-1"
-    client = Client(
-        bucket,
-        prefix=prefix or None,
-        config=config,
-        credential_provider=provider,
-        client_options={
-            "allow_http": (endpoint or "").startswith("http://"),
-            "connect_timeout": timedelta(seconds=min(5, patience)),
-            "read_timeout": timedelta(seconds=patience),
-            "timeout": timedelta(hours=6),  # of a whole body: a slow line is no fault while bytes come
-        },
-        retry_config={
-            "max_retries": 100,  # time decides
-            "retry_timeout": timedelta(seconds=patience),
-            "backoff": {
-                "init_backoff": timedelta(milliseconds=200),
-                "max_backoff": timedelta(seconds=3),
-                "base": 2,
-            },
-        },
+    return S3Store(
+        lambda folder: Client(
+            bucket,
+            prefix=folder or None,
+            config=config,
+            credential_provider=provider,
+            client_options=_client_options(endpoint or "", patience),
+            retry_config=_retry_config(patience),
+        ),
+        place=place,
+        patience=patience,
     )
-    return S3Store(client, place=place, patience=patience)
+
+
+def _client_options(endpoint: str, patience: float) -> "ClientConfig":
+    return {
+        "allow_http": endpoint.startswith("http://"),
+        "connect_timeout": timedelta(seconds=min(5, patience)),
+        "read_timeout": timedelta(seconds=patience),
+        "timeout": timedelta(hours=6),  # of a whole body: a slow line is no fault while bytes come
+    }
+
+
+def _retry_config(patience: float) -> "RetryConfig":
+    return {
+        "max_retries": 100,  # time decides
+        "retry_timeout": timedelta(seconds=patience),
+        "backoff": {"init_backoff": timedelta(milliseconds=200), "max_backoff": timedelta(seconds=3), "base": 2},
+    }
 
 
 def _credentials(place: Place) -> Any:
@@ -91,11 +102,17 @@ def _shown(endpoint: str) -> str:
 class S3Store(Store):
     """Objects under a prefix of a bucket."""
 
-    def __init__(self, client: Client, *, place: Place, patience: float) -> None:
+    def __init__(self, connect: Callable[[str], Client], *, place: Place, patience: float) -> None:
         self.uri = place.uri() + "/"
-        self._client = client
+        self._connect = connect
+        self._client = connect(place.prefix)
         self._place = place
         self._patience = patience
+
+    def below(self, folder: str) -> "S3Store":
+        """Open a folder of this location; see `Store.below`."""
+        inner = "/".join(filter(None, [self._place.prefix, check_key(folder.strip("/"))]))
+        return S3Store(self._connect, place=replace(self._place, prefix=inner), patience=self._patience)
 
     def list(self, prefix: str = "") -> Listing:
         """List the objects under a folder; see `Store.list`."""

@@ -133,6 +133,8 @@ class Push:
                         return
                     await self._put(key, path)
         except CAUGHT as error:
+            if not path.exists():  # obstore has one word for this and for a missing bucket
+                raise FileNotFoundError(path) from error
             raise self._place.translate(error, key) from error
         self.moved += 1
         self._meter.add(size)
