@@ -6,6 +6,7 @@ pure but for the choice of ports; `run_local` does it.
 
 import fcntl
 import importlib.metadata
+import os
 import random
 import signal
 import socket
@@ -121,6 +122,34 @@ def run_local(
     for sentence in _epilogue(run, ended):
         say(sentence)
     return ended.verdict
+
+
+def announce(run: LocalRun, *, device_given: bool) -> list[str]:
+    """Say what is about to run and what a user may not expect of it.
+
+    Args:
+        run: the plan.
+        device_given: whether the user or the job file named the device.
+    """
+    environment = run.nodes[0].environment
+    nodes, devices = len(run.nodes), int(environment[contract.ENV_DEVICES])
+    device = environment[contract.ENV_DEVICE]
+    found = "" if device_given else f" ({device} is what this machine has; --device says otherwise)"
+    sentences = [
+        f"Run {run.run_id}: {_counted(nodes, 'node')} of {_counted(devices, 'worker')} on {device}{found}.",
+        f"Work folder: {run.folder.root}",
+    ]
+    cores = os.cpu_count() or 1
+    if device == "cpu" and nodes * devices > cores:
+        sentences.append(
+            f"{nodes * devices} workers share {_counted(cores, 'core')}: --nodes and --devices-per-node change that, "
+            "and with it the global batch and the run's id."
+        )
+    return sentences
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def this_machine() -> str:

@@ -1,0 +1,83 @@
+"""The command `ocrfleet`: parse the words, call the command, turn its end into an exit code.
+
+Only argparse and the commands' own modules are imported here; what a command needs, it imports when it runs, so
+that `ocrfleet --help` is there at once and works without Paddle.
+"""
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+from jobs.commands import check, completion, data, init, models, predict, recipes, run, version
+from trainer.contract import ExitCode
+from trainer.errors import OcrfleetError
+
+_EPILOG = """\
+a first run:
+  ocrfleet recipes                                             what can be trained
+  ocrfleet init slips-rec --recipe rec-crnn-mobile -f job.yaml  a job file to edit
+  ocrfleet check job.yaml                                      what is wrong, before an hour is spent
+  ocrfleet run job.yaml                                        from labels to a published model
+  ocrfleet predict --rec s3://ocr-models/slips-rec/ line.png   read with it
+
+`ocrfleet COMMAND -h` has the options and examples of each.
+Results go to standard output, everything else to standard error.
+Exit codes: 0 done, 1 a fault, 2 a wrong command line, 40 to 143 as the table in docs/reference/exit-codes.md says.
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Make the parser of all commands; each parsed result has `run`, the function to call."""
+    parser = argparse.ArgumentParser(
+        prog="ocrfleet",
+        description="Train PaddleOCR text detectors and recognisers from one job file.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for module in (init, recipes, check, run, predict, data, models, version):
+        module.add(commands)
+    completion.add(commands, build_parser)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and give its exit code."""
+    arguments = build_parser().parse_args(argv)
+    try:
+        code: int = arguments.run(arguments)
+        sys.stdout.flush()
+        return code
+    except OcrfleetError as error:
+        _show_traceback(arguments)
+        _say_all("error: ", str(error))
+        return int(error.exit_code)
+    except KeyboardInterrupt:
+        _say_all("", "Stopped.")
+        return int(ExitCode.STOPPED)
+    except BrokenPipeError:
+        # The reader, such as `head`, has enough. Python would complain once more when it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return int(ExitCode.DONE)
+    except Exception as error:  # noqa: BLE001  # the last place that can say anything
+        _show_traceback(arguments)
+        remedy = "" if arguments.debug else " Run it again with --debug to see where, and report that."
+        _say_all("error: ", f"This is a fault of ocrfleet: {type(error).__name__}: {error}.{remedy}")
+        return int(ExitCode.FAILED)
+
+
+def _show_traceback(arguments: argparse.Namespace) -> None:
+    if arguments.debug:
+        traceback.print_exc()
+
+
+def _say_all(prefix: str, text: str) -> None:
+    for line in text.splitlines():
+        print(f"{prefix}{line}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+"""`ocrfleet check`."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from jobs.commands import options, show
+
+if TYPE_CHECKING:
+    from jobs.preflight import Finding
+
+
+def add(commands: options.Commands) -> None:
+    """Say the command's words."""
+    parser = options.command(
+        commands,
+        "check",
+        run=run,
+        summary="say what a run would stumble over",
+        text="Check a job before it runs: the file and every override; each label line and image of the dataset, "
+        "which is fetched into the cache; the dictionary; the batch against the samples; access to the output and its "
+        "conditional writes. Each finding is a line: ok, warn or error. Ends with the code that a run would end with.",
+        examples="ocrfleet check job.yaml\nocrfleet check job.yaml --set run.data.train=file:///data/slips -o json",
+    )
+    options.job_file(parser)
+    options.cache(parser)
+    options.output(parser, "yaml", "json")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print findings as they come, then the verdict."""
+    from jobs import preflight
+    from jobs.cachedir import Cache
+    from trainer.errors import SpecError
+
+    findings: list[preflight.Finding] = []
+    try:
+        job = options.read_job(arguments)
+    except SpecError as error:
+        coming = preflight.errors(error)
+    else:
+        findings.append(preflight.Finding("ok", f"{arguments.job}: a job file, {job.name}"))
+        _show(findings[0], arguments.output)
+        tools = preflight.Tools(
+            cache=Cache.choose(arguments.cache), transfer=show.transfer("fetch"), count=show.count("read", "images")
+        )
+        coming = preflight.preflight(job, tools)
+    for finding in coming:
+        findings.append(finding)
+        _show(finding, arguments.output)
+    text, code = preflight.verdict(findings)
+    if arguments.output:
+        rows = [{"level": f.level, "text": f.text, "code": int(f.code)} for f in findings]
+        show.document({"verdict": text, "code": int(code), "findings": rows}, arguments.output)
+    else:
+        print(text)
+    return int(code)
+
+
+def _show(finding: "Finding", output: str | None) -> None:
+    if output is None:
+        print(f"{finding.level:5}  {finding.text}", flush=True)

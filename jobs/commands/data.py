@@ -1,0 +1,180 @@
+"""`ocrfleet data check`, `split` and `crop`."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from jobs.commands import options, show
+
+if TYPE_CHECKING:
+    from trainer.curate import Findings, Written
+
+
+def add(commands: options.Commands) -> None:
+    """Say the commands' words."""
+    parser = commands.add_parser(
+        "data",
+        help="check, split or crop a dataset",
+        description="Look at a dataset, or make another of it. A run does all of this by itself.",
+        allow_abbrev=False,
+    )
+    deeds = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_check(deeds)
+    _add_split(deeds)
+    _add_crop(deeds)
+
+
+def _add_check(deeds: options.Commands) -> None:
+    parser = options.command(
+        deeds,
+        "check",
+        run=check,
+        summary="read every label line and image, and list what a run would refuse",
+        text="Read every label line and every image of a dataset, as a run would, and list what it would refuse, "
+        "each with its place. Ends with 41 when a run would.",
+        examples="ocrfleet data check s3://ocr-data/slips/\nocrfleet data check exported/ --task rec -o json",
+    )
+    _dataset(parser)
+    parser.add_argument("--dictionary", type=Path, metavar="FILE", help="characters that must cover the labels (rec)")
+    options.output(parser, "yaml", "json")
+
+
+def _add_split(deeds: options.Commands) -> None:
+    parser = options.command(
+        deeds,
+        "split",
+        run=split,
+        summary="divide a dataset by image, as a run does",
+        text="Copy a dataset into a new folder with a label file for each split: train.txt, val.txt, test.txt. An "
+        "image keeps its split when others are added.",
+        examples="ocrfleet data split exported/ --ratio 8:1:1 --out divided/",
+    )
+    _dataset(parser)
+    parser.add_argument("--ratio", default="6:2:2", type=_ratio, metavar="A:B:C", help="train:eval:test (6:2:2)")
+    parser.add_argument("--seed", default=42, type=int, metavar="N", help="as run.train.seed (42)")
+    _written(parser)
+
+
+def _add_crop(deeds: options.Commands) -> None:
+    parser = options.command(
+        deeds,
+        "crop",
+        run=crop,
+        summary="cut the lines out of pages, for a recogniser",
+        text="Cut every labelled line out of its page into a new folder: crop_img/ and rec_gt.txt, as PPOCRLabel "
+        "has them.",
+        examples="ocrfleet data crop s3://ocr-data/slips/ --out lines/",
+    )
+    _dataset(parser, task=False)
+    _written(parser)
+
+
+def _dataset(parser: argparse.ArgumentParser, *, task: bool = True) -> None:
+    parser.add_argument("dataset", metavar="DATASET", help="a folder, or its s3:// or file:// location")
+    if task:
+        parser.add_argument("--task", choices=("det", "rec"), help="what it is for (default: what its labels are)")
+    options.cache(parser)
+
+
+def _written(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder for the result")
+    options.output(parser, "yaml", "json")
+
+
+def _ratio(text: str) -> str:
+    parts = text.split(":")
+    if len(parts) != 3 or not all(part.isdecimal() for part in parts) or not any(map(int, parts)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not three whole numbers such as 6:2:2")
+    return text
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """List what a run would refuse."""
+    from trainer import curate
+    from trainer.contract import ExitCode
+
+    root, task = _open(arguments)
+    found = curate.check(root, task, characters=arguments.dictionary, progress=show.count("read", "images"))
+    if arguments.output:
+        show.document(_facts(found), arguments.output)
+    else:
+        _print_findings(found)
+    return int(ExitCode.DATASET if found.fatal else ExitCode.DONE)
+
+
+def split(arguments: argparse.Namespace) -> int:
+    """Divide a dataset."""
+    from trainer import curate
+
+    root, task = _open(arguments)
+    written = curate.divide(root, arguments.out, task=task, shares=arguments.ratio, seed=arguments.seed)
+    return _print_written(written, arguments.output)
+
+
+def crop(arguments: argparse.Namespace) -> int:
+    """Cut lines out of pages."""
+    from trainer import curate
+
+    arguments.task = "det"
+    root, _ = _open(arguments)
+    written = curate.crop(root, arguments.out, progress=show.count("cut", "pages"))
+    return _print_written(written, arguments.output)
+
+
+def _open(arguments: argparse.Namespace) -> tuple[Path, Literal["det", "rec"]]:
+    """Bring a dataset here, and see what it is for."""
+    from jobs import locations
+    from jobs.cachedir import Cache
+    from trainer import labels
+    from trainer.errors import DatasetError
+
+    root = locations.folder(arguments.dataset, Cache.choose(arguments.cache), progress=show.transfer("fetch"))
+    if arguments.task:
+        return root, arguments.task
+    try:
+        labels.read(root, "det")
+    except DatasetError:
+        return root, "rec"
+    return root, "det"
+
+
+def _facts(found: "Findings") -> dict[str, Any]:
+    return {
+        "task": found.task,
+        "form": found.form,
+        "images": found.images,
+        "samples": found.samples,
+        "splits": dict(found.splits),
+        "ignored": found.ignored,
+        "characters": "".join(found.characters),
+        "maxTextLength": found.max_text_length,
+        "digest": found.digest,
+        "problems": [{"source": p.source, "reason": f"{p.reason}{p.detail}", "about": p.about} for p in found.problems],
+        "fatal": found.fatal,
+    }
+
+
+def _print_findings(found: "Findings") -> None:
+    unit = {"det": "pages", "rec": "lines"}[found.task]
+    print(f"{found.root} is {found.form}, read for {found.task}.")
+    print(f"Images: {found.images}. Usable {unit}: {found.samples}. Ignored: {found.ignored}.")
+    if found.splits:
+        print("Splits: " + ", ".join(f"{name} {count}" for name, count in found.splits.items()))
+    if found.characters:
+        print(f"Characters: {len(found.characters)}, the longest label has {found.max_text_length}.")
+        print("".join(found.characters))
+    print(f"Digest: {found.digest}")
+    for problem in found.problems:
+        print(f"refused  {problem.sentence}")
+    print(f"A run would end: {found.fatal}" if found.fatal else f"A run would take it, without {len(found.problems)}.")
+
+
+def _print_written(written: "Written", output: str | None) -> int:
+    for problem in written.problems:
+        show.say(f"left out  {problem.sentence}")
+    if output:
+        show.document({"root": str(written.root), "labelFiles": dict(written.label_files)}, output)
+        return 0
+    for name, lines in written.label_files.items():
+        print(f"{written.root / name}: {lines} lines")
+    return 0

@@ -1,0 +1,116 @@
+"""`ocrfleet init`."""
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+from jobs.commands import options, show
+
+TEMPLATE = """\
+# ocrfleet job file. Every field is in docs/reference/job-file.md.
+#   ocrfleet check {file}     what is wrong with it
+#   ocrfleet run {file}       train on this machine
+apiVersion: {version}
+name: {name}  # runs, metrics and folders begin with it
+run:
+  task: {task}  # {task_meaning}
+  recipe: {recipe}  # {summary}
+  # overrides:  # any key of the recipe: `ocrfleet recipes {recipe}` shows them
+  #   Optimizer.lr.learning_rate: 0.001
+  data:
+    train: {data}  # what PPOCRLabel exported, or PaddleOCR label files; s3:// or file:///
+    split: "6:2:2"  # train : eval : test, by image
+{dictionary}\
+  # init:  # weights to start from
+  #   pretrained: s3://ocr-models/pretrained/weights.pdparams
+  #   sha256: …  # `sha256sum FILE` prints it
+  train:
+    # epochs: …  # unset: {epochs}, as the recipe has it
+    # batchSizePerDevice: …  # unset: {batch}
+    seed: 42
+    evaluateEvery: 1ep
+  # gate:  # below this nothing is published
+  #   minimum: 0.90  # {metric} on the test split
+  output: {output}  # checkpoints and published models
+  publish:
+    promote: candidate  # the channel that points at the new model
+placement:
+  nodes: 1
+  devicesPerNode: 1  # worker processes of a node, one a device
+  # device: cpu  # unset: what this machine has; gpu on a cluster
+"""
+
+_MEANINGS = {"det": "finds the lines of a page", "rec": "reads one line"}
+
+
+def add(commands: options.Commands) -> None:
+    """Say the command's words."""
+    parser = options.command(
+        commands,
+        "init",
+        run=run,
+        summary="write a commented job file",
+        text="Write a job file with comments, to be edited: to standard output, or with -f to a new file. "
+        "The task comes from the recipe; `ocrfleet recipes` lists them.",
+        examples="ocrfleet init slips-rec --recipe rec-crnn-mobile -f job.yaml\n"
+        "ocrfleet init slips-det --recipe det-db-mobile --data s3://ocr-data/slips/ --output s3://ocr-models/slips-det/",
+    )
+    parser.add_argument(
+        "name", metavar="NAME", help="the job's name: lower case, digits and '-', at most 37 characters"
+    )
+    parser.add_argument("--recipe", required=True, metavar="R", help="a built-in recipe")
+    parser.add_argument("--data", metavar="URI", help="the labelled images (default: s3://ocr-data/NAME/)")
+    parser.add_argument("--output", metavar="URI", help="where models go (default: s3://ocr-models/NAME/)")
+    parser.add_argument("-f", "--filename", metavar="FILE", type=Path, help="a new file (default: standard output)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write the file."""
+    from jobs import jobfile
+
+    text = render(arguments)
+    # What is written can be run: a wrong name or location is refused here already.
+    jobfile.load(text)
+    if arguments.filename is None:
+        sys.stdout.write(text)
+        return 0
+    _write_new(arguments.filename, text)
+    show.say(f"{arguments.filename} is written. `ocrfleet check {arguments.filename}` says whether it can run.")
+    return 0
+
+
+def render(arguments: argparse.Namespace) -> str:
+    """Fill the template in."""
+    from trainer import contract, recipes
+
+    recipe = recipes.load(arguments.recipe)
+    rec = recipe.task == "rec"
+    text = TEMPLATE.format(
+        file=arguments.filename or "job.yaml",
+        version=contract.API_VERSION,
+        name=arguments.name,
+        task=recipe.task,
+        task_meaning=_MEANINGS[recipe.task],
+        recipe=recipe.name,
+        summary=recipe.summary,
+        data=arguments.data or f"s3://ocr-data/{arguments.name}/",
+        output=arguments.output or f"s3://ocr-models/{arguments.name}/",
+        dictionary="    dictionary: auto  # the characters of the labels\n" if rec else "",
+        epochs=recipe.config["Global"]["epoch_num"],
+        batch=recipe.config["Train"]["loader"]["batch_size_per_card"],
+        metric="accuracy" if rec else "hmean",
+    )
+    return re.sub(r"(?m)^(.*\S)  +(# .*)$", lambda line: f"{line[1]:<36} {line[2]}", text)
+
+
+def _write_new(path: Path, text: str) -> None:
+    from trainer.errors import SpecError
+
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError as error:
+        raise SpecError(f"{path} is there already, and is left as it is: choose another name.") from error
+    except OSError as error:
+        raise SpecError(f"{path} cannot be written: {error.strerror}.") from error

@@ -1,0 +1,171 @@
+"""`ocrfleet models list`, `show`, `pull` and `promote`."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jobs.commands import options, show
+
+if TYPE_CHECKING:
+    from trainer.registry import Channel, Manifest
+
+_MODEL = "s3://BUCKET/PREFIX (the newest run), …@CHANNEL or …#RUN"
+_MAIN = {"det": "hmean", "rec": "acc"}
+_COLUMNS = {"RUN": "run", "METRIC": "metric", "VALUE": "value", "CREATED": "created", "CHANNELS": "channels"}
+_WIDE = {"RECIPE": "recipe", "SAMPLES": "samples", "MODEL NAME": "modelName", "DATASET": "dataset"}
+
+
+def add(commands: options.Commands) -> None:
+    """Say the commands' words."""
+    parser = commands.add_parser(
+        "models",
+        help="list, show, pull or promote what was published",
+        description="Look at what was published, fetch it, and point channels at it.",
+        allow_abbrev=False,
+    )
+    deeds = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    listing = options.command(
+        deeds,
+        "list",
+        run=list_models,
+        summary="list the published runs of a location",
+        text="List what was published at a location, oldest first, with the main metric and the channels.",
+        examples="ocrfleet models list s3://ocr-models/slips-rec/\n"
+        "ocrfleet models list s3://ocr-models/slips-rec/ -o wide",
+    )
+    listing.add_argument("output_location", metavar="LOCATION", help="a job's run.output")
+    options.output(listing, "yaml", "json", "wide")
+    showing = options.command(
+        deeds,
+        "show",
+        run=show_model,
+        summary="show one",
+        text="Show what was published: metrics, dataset, recipe, files; with --record all that is needed to repeat it.",
+        examples="ocrfleet models show s3://ocr-models/slips-rec@production\n"
+        "ocrfleet models show s3://ocr-models/slips-rec --record",
+    )
+    showing.add_argument("model", metavar="MODEL", help=_MODEL)
+    showing.add_argument("--record", action="store_true", help="the record: job file, configuration, versions, timings")
+    options.output(showing, "yaml", "json")
+    _add_pull(deeds)
+    _add_promote(deeds)
+
+
+def _add_pull(deeds: options.Commands) -> None:
+    parser = options.command(
+        deeds,
+        "pull",
+        run=pull,
+        summary="fetch one, and compare every file with its sha256",
+        text="Fetch a published model with its record and report into a folder.",
+        examples="ocrfleet models pull s3://ocr-models/slips-rec@production model/\n"
+        "ocrfleet models pull s3://ocr-models/slips-rec model/ --only inference",
+    )
+    parser.add_argument("model", metavar="MODEL", help=_MODEL)
+    parser.add_argument("directory", metavar="DIR", type=Path, help="the folder; made when it is not there")
+    parser.add_argument("--only", metavar="PART", action="append", help="inference, report, weights or record.json")
+
+
+def _add_promote(deeds: options.Commands) -> None:
+    parser = options.command(
+        deeds,
+        "promote",
+        run=promote,
+        summary="point a channel at one",
+        text="Point a channel, such as production, at a published run, and keep the history. The channel is made when "
+        "it is new. Of two that promote at once, both are kept in the history and the later one holds.",
+        examples="ocrfleet models promote s3://ocr-models/slips-rec@candidate production",
+    )
+    parser.add_argument("model", metavar="MODEL", help=_MODEL)
+    parser.add_argument("channel", metavar="CHANNEL")
+    parser.add_argument(
+        "--single-writer", action="store_true", help="for a store without conditional writes: nobody else promotes"
+    )
+
+
+def list_models(arguments: argparse.Namespace) -> int:
+    """List what is published."""
+    from jobs import models
+    from trainer import registry
+    from trainer.storage import open_store
+
+    store = open_store(models.parse(arguments.output_location).output)
+    channels = registry.list_channels(store)
+    rows = [_row(manifest, channels) for manifest in registry.list_models(store)]
+    if arguments.output in ("yaml", "json"):
+        show.document(rows, arguments.output)
+    elif rows:
+        show.table(rows, _COLUMNS | (_WIDE if arguments.output == "wide" else {}))
+    else:
+        show.say(f"Nothing is published at {store.uri}.")
+    return 0
+
+
+def show_model(arguments: argparse.Namespace) -> int:
+    """Show one."""
+    from jobs import models
+    from trainer import registry
+    from trainer.storage import open_store
+
+    named = models.parse(arguments.model)
+    store = open_store(named.output)
+    manifest = registry.show(store, named.run())
+    if arguments.record:
+        show.document(json.loads(store.get(f"runs/{manifest.run}/{manifest.attempt}/record.json")), arguments.output)
+        return 0
+    facts = {
+        **_row(manifest, registry.list_channels(store)),
+        "metrics": dict(manifest.metrics),
+        "split": manifest.split,
+    }
+    facts["files"] = [{"path": f.path, "size": f.size, "sha256": f.sha256} for f in manifest.files]
+    show.document(facts, arguments.output)
+    return 0
+
+
+def pull(arguments: argparse.Namespace) -> int:
+    """Fetch one."""
+    from jobs import models
+    from trainer import registry
+    from trainer.storage import open_store
+
+    named = models.parse(arguments.model)
+    manifest, moved = registry.pull(
+        open_store(named.output), named.run(), arguments.directory, show.transfer("pull"), parts=arguments.only
+    )
+    show.say(f"{manifest.run}: {moved.files} files, {moved.bytes:,} bytes, {moved.moved_files} of them new.")
+    print(arguments.directory)
+    return 0
+
+
+def promote(arguments: argparse.Namespace) -> int:
+    """Point a channel at one."""
+    from jobs import models
+    from trainer import registry
+    from trainer.storage import open_store
+
+    named = models.parse(arguments.model)
+    run = named.run()
+    store = open_store(named.output)
+    before = {channel.name: channel.run for channel in registry.list_channels(store)}.get(arguments.channel)
+    registry.promote(store, run, arguments.channel, single_writer=arguments.single_writer)
+    show.say(f"{arguments.channel} pointed to {before or 'nothing'} and now points to {run}.")
+    print(run)
+    return 0
+
+
+def _row(manifest: "Manifest", channels: "list[Channel]") -> dict[str, Any]:
+    metric = _MAIN[manifest.task]
+    return {
+        "run": manifest.run,
+        "task": manifest.task,
+        "metric": metric,
+        "value": manifest.metrics.get(metric),
+        "created": manifest.created,
+        "channels": [channel.name for channel in channels if channel.run == manifest.run],
+        "recipe": manifest.recipe,
+        "samples": manifest.samples,
+        "modelName": manifest.model_name,
+        "dataset": manifest.dataset,
+    }

@@ -1,0 +1,93 @@
+"""Words that several commands have in common."""
+
+import argparse
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jobs.jobfile import TrainingJob
+
+Commands = Any
+"""What `add_subparsers` gives; its class is private to argparse."""
+
+
+def command(
+    commands: Commands, name: str, *, run: Callable[[argparse.Namespace], int], summary: str, text: str, examples: str
+) -> argparse.ArgumentParser:
+    """Add a command.
+
+    Args:
+        commands: the parser's sub-commands.
+        name: its word.
+        run: does it and gives the exit code.
+        summary: a line for the list of commands.
+        text: what it does, in a paragraph.
+        examples: lines for the end of its help.
+    """
+    indented = "\n".join(f"  {line}" for line in examples.strip().splitlines())
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=summary,
+        description=textwrap.fill(text, 100),
+        epilog=f"examples:\n{indented}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def job_file(parser: argparse.ArgumentParser) -> None:
+    """Add JOB and --set."""
+    parser.add_argument("job", metavar="JOB", help="the job file; - reads standard input")
+    parser.add_argument(
+        "--set",
+        metavar="PATH=VALUE",
+        dest="sets",
+        action="append",
+        default=[],
+        help=r"override a field of the job file, as in Helm: run.train.epochs=3. The value is YAML, null takes the "
+        r"field out, a dot inside a name is written \. May be given several times",
+    )
+
+
+def output(parser: argparse.ArgumentParser, *choices: str) -> None:
+    """Add -o."""
+    parser.add_argument("-o", "--output", choices=choices, help="how to show it; the default is a table or text")
+
+
+def cache(parser: argparse.ArgumentParser) -> None:
+    """Add --cache."""
+    parser.add_argument(
+        "--cache",
+        metavar="DIR",
+        type=Path,
+        help="where what is fetched is kept (default: $OCRFLEET_CACHE, else ~/.cache/ocrfleet)",
+    )
+
+
+def read_job(arguments: argparse.Namespace) -> "TrainingJob":
+    """Load the job file that a command was given, with its --set options."""
+    from jobs import jobfile
+
+    source = sys.stdin.read() if arguments.job == "-" else Path(arguments.job)
+    return jobfile.load(source, sets=arguments.sets)
+
+
+def positive(text: str) -> int:
+    """Read a whole number above 0."""
+    number = int(text) if text.isdecimal() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return number
+
+
+def port(text: str) -> int:
+    """Read a TCP port."""
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 1 to 65535")
+    return int(text)

@@ -1,0 +1,79 @@
+"""`ocrfleet predict`."""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from jobs.commands import options, show
+
+
+def add(commands: options.Commands) -> None:
+    """Say the command's words."""
+    parser = options.command(
+        commands,
+        "predict",
+        run=run,
+        summary="read images with published models",
+        text="Read images, or folders of images, and write for each its text, a JSON file and a picture with boxes, "
+        "text and confidence. With --det and --rec pages are read; with --det alone boxes are found; with --rec alone each "
+        "image is one line. A model is a folder, or a published one: s3://BUCKET/PREFIX (the newest run there), "
+        "s3://BUCKET/PREFIX@CHANNEL or s3://BUCKET/PREFIX#RUN.",
+        examples="ocrfleet predict --det s3://ocr-models/slips-det --rec s3://ocr-models/slips-rec scans/\n"
+        "ocrfleet predict --rec s3://ocr-models/slips-rec@production line.png -o json\n"
+        "ocrfleet predict --det model/inference --out boxes page.jpg",
+    )
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="an image, or a folder of images")
+    parser.add_argument("--det", metavar="M", help="a detector: a folder or a published model")
+    parser.add_argument("--rec", metavar="M", help="a recogniser: a folder or a published model")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", default=Path("predictions"), help="where results go (default: predictions)"
+    )
+    parser.add_argument("--font", type=Path, metavar="FILE", help="a font for scripts that the built-in one lacks")
+    parser.add_argument("--device", choices=("cpu", "gpu"), help="(default: what this machine has)")
+    options.output(parser, "text", "json")
+    options.cache(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Fetch the models, and read in a process of its own, which alone loads Paddle."""
+    from jobs import local, models
+    from jobs.cachedir import Cache
+    from jobs.errors import UsageError
+
+    if not arguments.det and not arguments.rec:
+        raise UsageError("No model is named: give --det, --rec, or both.")
+    cache = Cache.choose(arguments.cache)
+    words = []
+    for option in ("det", "rec"):
+        named = getattr(arguments, option)
+        if named:
+            words += [f"--{option}", str(models.fetch(named, cache, progress=show.transfer(f"fetch {option}")))]
+    if arguments.font:
+        words += ["--font", str(arguments.font)]
+    words += ["--device", arguments.device or local.this_machine(), "--out", str(arguments.out)]
+    # After `--`, since an image may be called -1.png.
+    words += ["-o", arguments.output or "text", "--", *arguments.images]
+    return read(words)
+
+
+def read(words: list[str]) -> int:
+    """Read images in a process that has nothing which opens a bucket; its stdout is ours."""
+    from trainer import gang
+    from trainer.contract import ExitCode
+
+    process = subprocess.Popen(
+        [sys.executable, "-m", "trainer.ppocr.predict", *words], env=gang.without_secrets(os.environ)
+    )
+    try:
+        code = process.wait()
+    except KeyboardInterrupt:
+        # The terminal has sent the same signal to it.
+        process.wait(timeout=30)
+        raise
+    if code < 0:
+        show.say(f"error: The process that reads was killed by {signal.Signals(-code).name}.")
+        return int(ExitCode.FAILED)
+    return code

@@ -1,0 +1,45 @@
+"""`ocrfleet recipes`."""
+
+import argparse
+from dataclasses import asdict
+
+from jobs.commands import options, show
+
+
+def add(commands: options.Commands) -> None:
+    """Say the command's words."""
+    parser = options.command(
+        commands,
+        "recipes",
+        run=run,
+        summary="list the recipes, or show one in full",
+        text="List the built-in recipes. With a name, show that recipe's whole PaddleOCR configuration: every key in "
+        "it can be changed by run.overrides. `auto` stands where the dataset decides.",
+        examples="ocrfleet recipes\nocrfleet recipes rec-crnn-mobile\nocrfleet recipes det-db-mobile -o json",
+    )
+    parser.add_argument("name", metavar="NAME", nargs="?", help="the recipe to show")
+    options.output(parser, "yaml", "json", "wide")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """List, or show one."""
+    from trainer import recipes
+
+    if arguments.name:
+        recipe = asdict(recipes.load(arguments.name))
+        recipe["modelName"] = recipe.pop("model_name")
+        recipe.pop("notes")
+        # Last, since it is long.
+        recipe["config"] = recipe.pop("config")
+        show.document(recipe, arguments.output)
+        return 0
+    found = [recipes.load(name) for name in recipes.names()]
+    rows = [{"name": r.name, "task": r.task, "summary": r.summary, "modelName": r.model_name} for r in found]
+    if arguments.output in ("yaml", "json"):
+        show.document(rows, arguments.output)
+        return 0
+    columns = {"NAME": "name", "TASK": "task", "SUMMARY": "summary"}
+    if arguments.output == "wide":
+        columns["PADDLEX NAME"] = "modelName"
+    show.table(rows, columns)
+    return 0

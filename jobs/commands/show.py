@@ -1,0 +1,63 @@
+"""How results and talk are written: tables, YAML and JSON to stdout, sentences to stderr."""
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from trainer.runspec import to_yaml
+
+
+def document(value: Any, output: str | None) -> None:
+    """Print data as YAML, or as JSON when that is asked for."""
+    print(json.dumps(value, indent=2, ensure_ascii=False) if output == "json" else to_yaml(value), end="")
+    if output == "json":
+        print()
+
+
+def table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
+    """Print rows under their headings, as kubectl does.
+
+    Args:
+        rows: the data.
+        columns: headings, and the key that stands under each.
+    """
+    cells = [list(columns), *([_cell(row[key]) for key in columns.values()] for row in rows)]
+    widths = [max(len(line[place]) for line in cells) for place in range(len(columns))]
+    for line in cells:
+        print("   ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else "" if value is None else str(value)
+
+
+def say(sentence: str) -> None:
+    """Tell the user something that is not the result."""
+    print(sentence, file=sys.stderr, flush=True)
+
+
+def transfer(what: str) -> Callable[[int, int], None] | None:
+    """Give a function that shows bytes that come or go; None without the trainer's packages."""
+    try:
+        from trainer.progress import Progress
+    except ModuleNotFoundError:
+        return None
+    shown = Progress(sys.stderr)
+    return lambda done, total: shown.transfer(what, done, total)
+
+
+def count(what: str, unit: str) -> Callable[[int, int], None] | None:
+    """Give a function that shows how many of something are done; None without the trainer's packages."""
+    try:
+        from trainer.progress import Progress
+    except ModuleNotFoundError:
+        return None
+    shown = Progress(sys.stderr)
+
+    def move(done: int, total: int) -> None:
+        shown.show({"event": "progress", "rank": 0, "what": what, "done": done, "total": total, "unit": unit})
+
+    return move
