@@ -146,9 +146,9 @@ class Progress:
 
     def _show_progress(self, event: Mapping[str, Any]) -> None:
         what, unit = event["what"], event.get("unit", "")
-        # Each rank counts its own share.
+        # Each rank counts its own share; the node's own stages have no rank.
         shares = self._shares.setdefault(what, {})
-        shares[event["rank"]] = (event["done"], event["total"])
+        shares[event.get("rank", 0)] = (event["done"], event["total"])
         done, total = (sum(counts) for counts in zip(*shares.values(), strict=True))
         if self._terminal:
             self._move(what, done, total, desc=self._named(what), said=unit)

@@ -144,6 +144,13 @@ def test_shares_of_ranks_are_added_up(pipe: Any) -> None:
     assert lines() == ["evaluate ...", "evaluate 10/50 images", "evaluate 100/100 images"]
 
 
+def test_progress_of_the_node_itself_has_no_rank(pipe: Any) -> None:
+    progress, lines = pipe
+    progress.stage("prepare")
+    progress.show({"event": "progress", "what": "prepare", "done": 3, "total": 3, "unit": "images"})
+    assert lines()[-1] == "prepare 3/3 images"
+
+
 def test_a_transfer_says_its_beginning_and_its_end(pipe: Any) -> None:
     progress, lines = pipe
     progress.stage("fetch")
