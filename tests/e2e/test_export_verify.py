@@ -87,7 +87,7 @@ def det(tmp_path_factory: pytest.TempPathFactory) -> Run:
     config = copy.deepcopy(partner.DET)
     samples = []
     for number in range(5):
-        path = root / f"page-{number}.png"
+        path = root / f"page-{number}.{'tif' if number == 4 else 'png'}"
         picture(path, width=300 + 70 * number, height=260, text="total 12.50|thank you|8899")
         label = [{"transcription": "total", "points": [[8, 5], [180, 5], [180, 35], [8, 35]]}]
         samples.append(
@@ -183,7 +183,7 @@ def test_a_detector_that_users_would_read_otherwise_is_refused(det: Run, tmp_pat
     def edit(yml: dict[str, Any]) -> None:
         yml["PreProcess"]["transform_ops"][3]["NormalizeImage"]["mean"] = [0.2, 0.2, 0.2]
 
-    with pytest.raises(GateError, match=r"page-\d\.png: (\d+ boxes, where|box \d+ is \d+ pixels off)"):
+    with pytest.raises(GateError, match=r"page-\d\.\w+: (\d+ boxes, where|box \d+ is \d+ pixels off)"):
         verify(det, tmp_path / "verification.json", inference=edited(det, tmp_path, edit))
 
 

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from trainer.ppocr import settings
+from trainer.ppocr import infer, settings
 from trainer.ppocr.settings import Config
 
 
@@ -39,7 +39,7 @@ class Users:
 
     def read(self, image: Path) -> dict[str, Any]:
         """Read an image: `boxes` and `scores`, or `text` and `score`."""
-        (result,) = self._model.predict(str(image), batch_size=1)
+        (result,) = self._model.predict(_given(image), batch_size=1)
         if self._det:
             return {
                 "boxes": [box.tolist() for box in result["dt_polys"]],
@@ -66,7 +66,7 @@ class Users:
             enable_mkldnn=False,
             cpu_threads=_threads(),
         )
-        (result,) = pair.predict(str(image))
+        (result,) = pair.predict(_given(image))
         return len(result["rec_texts"])
 
 
@@ -77,6 +77,12 @@ def _paddleocr() -> Any:
     import paddleocr
 
     return paddleocr
+
+
+def _given(image: Path) -> Any:
+    """Give a file by its name; a TIFF, which paddleocr takes apart into pages, or one of another suffix as pixels."""
+    by_name = image.suffix.lower() in {".bmp", ".jpeg", ".jpg", ".png", ".webp"}
+    return str(image) if by_name else infer.read_image(image)
 
 
 def _name(inference_dir: Path) -> str:
