@@ -81,6 +81,9 @@ def resolve(run: RunSpec, prepared: Prepared | None = None, *, world_size: int =
     notes += _scale_learning_rate(config, run, tuned_batch=base.tuned_batch, world_size=world_size)
     if base.task == "rec":
         _fill_from_dataset(config, prepared)
+        # Another backbone has columns of another width.
+        same = config["Architecture"].get("Backbone") == base.config["Architecture"].get("Backbone")
+        notes += _too_long(config, prepared, base.column_width) if prepared and base.column_width and same else []
     return _recipe(base, config, tuple(notes))
 
 
@@ -151,6 +154,21 @@ def _room(config: Mapping[str, Any]) -> int:
     """
     operators = {name for operator in config["Train"]["dataset"]["transforms"] for name in operator}
     return 2 if operators & {"MultiLabelEncode", "SARLabelEncode", "NRTRLabelEncode"} else 0
+
+
+def _too_long(config: Mapping[str, Any], prepared: Prepared, column_width: int) -> list[str]:
+    """Warn of labels that have more characters than the network has places: their CTC loss is 0, without a word."""
+    sizes = [
+        op["RecResizeImg"]["image_shape"] for op in config["Train"]["dataset"]["transforms"] if "RecResizeImg" in op
+    ]
+    places = sizes[0][2] // column_width if sizes else prepared.max_text_length
+    if prepared.max_text_length <= places:
+        return []
+    return [
+        f"The longest label has {prepared.max_text_length} characters, but a line of {sizes[0][2]} pixels gives "
+        f"{places} places: training learns nothing from longer labels. Override "
+        "Train.dataset.transforms.RecResizeImg.image_shape, and Eval's, with a greater width."
+    ]
 
 
 def _replace_auto(node: object, length: int) -> None:

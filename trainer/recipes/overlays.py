@@ -36,6 +36,9 @@ class Overlay:
     config: Mapping[str, Any]
     """PaddleOCR's configuration."""
 
+    column_width: int | None = None
+    """rec: pixels of a line for each place where a character can be read. None: not known."""
+
 
 def names() -> list[str]:
     """Give the names of all built-in recipes, sorted."""
@@ -60,6 +63,7 @@ def overlay(name: str) -> Overlay:
         tolerance=raw["tolerance"],
         tuned_batch=raw["tunedBatch"],
         config=raw["config"],
+        column_width=raw.get("columnWidth"),
     )
 
 

@@ -5,6 +5,7 @@ import importlib.util
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from trainer import recipes
 from trainer.datasets import Prepared
 from trainer.errors import SpecError
-from trainer.recipes import inline
+from trainer.recipes import inline, overlays
 from trainer.runspec import RunSpec, from_dict
 
 
@@ -100,6 +101,17 @@ def test_a_length_set_by_hand_is_the_length_everywhere(prepared: Prepared) -> No
     config = recipes.resolve(run("rec-pp-ocrv3", overrides={"Global.max_text_length": 25}), prepared).config
     assert config["Global"]["max_text_length"] == 25
     assert config["Architecture"]["Head"]["head_list"][1]["SARHead"]["max_text_length"] == 25
+
+
+@pytest.mark.parametrize(("recipe", "places"), [("rec-crnn-mobile", 80), ("rec-pp-ocrv3", 40)])
+def test_labels_longer_than_the_network_has_places_are_told(recipe: str, places: int, prepared: Prepared) -> None:
+    """CTC gives such a sample a loss of 0, so nothing else would tell."""
+    assert not recipes.resolve(run(recipe), replace(prepared, max_text_length=places)).notes
+    too_long = replace(prepared, max_text_length=places + 1)
+    (note,) = recipes.resolve(run(recipe), too_long).notes
+    assert f"{places + 1} characters, but a line of 320 pixels gives {places} places" in note
+    wider = {f"{part}.dataset.transforms.RecResizeImg.image_shape.2": 640 for part in ("Train", "Eval")}
+    assert not recipes.resolve(run(recipe, overrides=wider), too_long).notes
 
 
 def test_without_a_dataset_auto_stays() -> None:
@@ -222,10 +234,14 @@ def test_every_recipe_reads_a_sample_and_takes_a_training_step(name: str, prepar
 
     batch = [paddle.to_tensor(np.stack(pair)) for pair in zip(read("Train"), read("Train"), strict=True)]
     model.train()
-    total = loss(model(batch[0], data=batch[1:]), batch)["loss"]
+    output = model(batch[0], data=batch[1:])
+    total = loss(output, batch)["loss"]
     total.backward()
     optimizer.step()
     assert np.isfinite(float(total))
+    if width := overlays.overlay(name).column_width:
+        columns = output["ctc"] if isinstance(output, dict) else output
+        assert columns.shape[1] == 320 // width
     read("Eval")
 
 
