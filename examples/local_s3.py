@@ -190,6 +190,8 @@ def _spawn(home: Path, *, config: Path, log: Path, ports: dict[str, int]) -> sub
             stderr=subprocess.STDOUT,
             env=environment,
             cwd=home,
+            # Ctrl-C at a terminal must not end it while a run still pushes its last checkpoint.
+            start_new_session=True,
         )
 
 
