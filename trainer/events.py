@@ -1,6 +1,7 @@
 """What a worker tells its supervisor: one JSON object a line on an inherited pipe.
 
-The words are: step, eval, progress, checkpoint, notice, error, done. Metrics and the progress display
+The words are: ready, step, eval, progress, checkpoint, notice, error, done. A `step` event stands for the
+`count` steps since the one before; its samples and seconds are of all of them. Metrics and the progress display
 read the same events, so what a user sees and what Prometheus scrapes cannot differ.
 """
 

@@ -168,7 +168,9 @@ class Metrics:
             self._of(self._step).set(event["step"])
             self._of(self._epoch).set(event["epoch"])
             self._of(self._rate).set(event["lr"])
-            self._of(self._step_seconds).observe(event["seconds"])
+            count = event.get("count", 1)
+            for _ in range(count):
+                self._of(self._step_seconds).observe(event["seconds"] / count)
             for part, value in event["loss"].items():
                 self._of(self._loss, part=_word(part)).set(value)
 

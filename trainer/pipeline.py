@@ -103,9 +103,7 @@ class Pipeline:
             OcrfleetError: of the class that says whether running it again can help.
         """
         # Before anything is pulled: a wrong name in the job file must not cost a download.
-        recipe = recipes.resolve(self.given.run, world_size=self.given.topology.world_size)
-        for note in recipe.notes:
-            self.progress.line(note)
+        recipes.resolve(self.given.run, world_size=self.given.topology.world_size)
         if self._published():
             return
         self._claim()
@@ -198,12 +196,14 @@ class Pipeline:
             self.mirror.push_checkpoint(Path(event["path"]))
 
     def pull(self, what: str) -> Callable[[int, int], None]:
-        """Give a callback that shows and counts the bytes of a transfer."""
+        """Give a callback that shows the bytes of one transfer after another, and counts those that moved."""
         seen = 0
 
         def tell(done: int, total: int) -> None:
             nonlocal seen
-            self.metrics.transfer("pull", done - seen)
+            # Each transfer begins by telling what was here already; that many did not move.
+            fresh = done < seen or seen == 0
+            self.metrics.transfer("pull", 0 if fresh else done - seen)
             seen = done
             self.progress.transfer(what, done, total)
 
@@ -228,6 +228,8 @@ def _prepare(pipeline: Pipeline) -> dict[str, Any]:
 def _train(pipeline: Pipeline) -> dict[str, Any]:
     given, work = pipeline.given, pipeline.work
     recipe = recipes.resolve(given.run, Prepared.load(work.prepared), world_size=given.topology.world_size)
+    for note in recipe.notes:
+        pipeline.progress.line(note)
     temporary = work.configuration.with_suffix(".tmp")
     temporary.write_text(yaml.safe_dump(recipe.config, sort_keys=False, allow_unicode=True), "utf-8")
     temporary.replace(work.configuration)

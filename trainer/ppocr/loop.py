@@ -84,10 +84,13 @@ class Training:
         self.scaler = paddle.amp.GradScaler() if self.precision == "fp16" else None
         self.progress = self._resume()
         # With DataParallel every backward pass averages the gradients over the ranks.
-        self.network = paddle.DataParallel(self.model) if job.world > 1 else self.model
+        unused = config["Global"].get("find_unused_parameters", False)
+        self.network = self.model
+        if job.world > 1:
+            self.network = paddle.DataParallel(self.model, find_unused_parameters=unused)
         self.saving = Due(job.run.checkpoint.every, steps_per_epoch=self.order.steps)
         self.evaluating = Due(job.run.train.evaluate_every, steps_per_epoch=self.order.steps)
-        self._since = {"samples": 0, "seconds": 0.0, "reader_seconds": 0.0, "steps": 0}
+        self._since = {"samples": 0, "seconds": 0.0, "reader_seconds": 0.0, "count": 0}
         # Reading a loss waits for the device: rarely on a GPU, where it costs; always on CPU, where it does not.
         self._report_every = 10 if job.device == "gpu" else 1
 
@@ -157,7 +160,7 @@ class Training:
             progress.seconds += now - began
             for name, value in (("samples", count), ("seconds", now - began), ("reader_seconds", read - began)):
                 self._since[name] += value
-            self._since["steps"] += 1
+            self._since["count"] += 1
             if progress.step % self._report_every == 0 or progress.step_in_epoch == 0:
                 self._report(losses, epoch)
             yield
@@ -210,9 +213,7 @@ class Training:
             epochs=self.epochs,
             loss=values,
             lr=lr,
-            samples=self._since["samples"],
-            seconds=self._since["seconds"] / self._since["steps"],
-            reader_seconds=self._since["reader_seconds"],
+            **self._since,
         )
         self._since = dict.fromkeys(self._since, 0)
 

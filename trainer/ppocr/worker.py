@@ -75,7 +75,7 @@ def verify(job: Job) -> dict[str, Any]:
         job.work.inference,
         job.prepared.samples(evaluation["split"]),
         tolerance=recipes.resolve(job.run, job.prepared).tolerance,
-        trained_rows=[json.loads(line) for line in job.work.predictions.read_text("utf-8").splitlines()],
+        trained_rows=[json.loads(line) for line in job.work.predictions.read_text("utf-8").split("\n") if line],
         trained_metrics=evaluation["metrics"],
         out=job.work.verification_facts,
         device=job.device,

@@ -58,14 +58,6 @@ OPTIONAL: Final[Mapping[str, Kind]] = {
     "Global.epoch_num": "whole",
     "Global.max_text_length": "whole",
     "Global.cal_metric_during_train": "flag",
-    "Global.use_amp": "flag",
-    "Global.amp_level": "text",
-    "Global.amp_dtype": "text",
-    "Global.amp_custom_black_list": "list",
-    "Global.amp_custom_white_list": "list",
-    "Global.scale_loss": "number",
-    "Global.use_dynamic_loss_scaling": "flag",
-    "Global.use_sync_bn": "flag",
     "Global.find_unused_parameters": "flag",
     "Optimizer.clip_norm": "number",
     "Optimizer.clip_norm_global": "number",
@@ -108,6 +100,7 @@ LEAST: Final[Mapping[str, int]] = {
 }
 """The least value of a whole number that counts something."""
 
+_PRECISION: Final = "Set run.train.precision."
 _DATA: Final = "Name the dataset in run.data."
 
 OWNED: Final[Mapping[str, str]] = {
@@ -124,6 +117,12 @@ OWNED: Final[Mapping[str, str]] = {
     "Global.use_gpu": "Set placement.device.",
     "Global.character_dict_path": "Set run.data.dictionary.",
     "Global.use_space_char": "It is always true: readers of the exported model take the space as the last character.",
+    "Global.use_amp": _PRECISION,
+    "Global.amp_level": _PRECISION,
+    "Global.amp_dtype": _PRECISION,
+    "Global.scale_loss": _PRECISION,
+    "Global.use_dynamic_loss_scaling": _PRECISION,
+    "Global.use_sync_bn": "Each device keeps its own statistics, which are averaged for evaluation and publishing.",
     "Train.dataset.data_dir": _DATA,
     "Train.dataset.label_file_list": _DATA,
     "Train.dataset.ratio_list": _DATA,

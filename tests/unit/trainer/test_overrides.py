@@ -105,7 +105,7 @@ def test_the_nearest_name_is_given_as_the_manual_shows_it() -> None:
     [
         ("lr.learning_rate", "Optimizer.lr.learning_rate"),
         ("learnig_rate", "Optimizer.lr.learning_rate"),
-        ("Global.use_ampp", "Global.use_amp"),
+        ("Global.find_unused_parameterss", "Global.find_unused_parameters"),
         ("Train.dataset.transforms.EastRandomCrop.size", "Train.dataset.transforms.EastRandomCropData.size"),
         ("global.epoch_num", "Global.epoch_num"),
     ],
@@ -134,7 +134,7 @@ def test_heads_and_losses_in_lists_are_found_by_name() -> None:
     assert config["Architecture"]["Head"]["head_list"][0]["CTCHead"]["Neck"]["dims"] == 96
 
 
-@pytest.mark.parametrize("name", ["Global.use_amp", "Optimizer.clip_norm_global", "Train.loader.use_shared_memory"])
+@pytest.mark.parametrize("name", ["Global.find_unused_parameters", "Optimizer.clip_norm_global", "Train.loader.use_shared_memory"])
 def test_a_key_that_the_recipe_leaves_out_can_be_set(name: str) -> None:
     value = OPTIONAL[name] == "flag" or 1.5
     *path, last = name.split(".")
@@ -165,7 +165,7 @@ def test_nested_mappings_mean_the_same_as_dots() -> None:
         ("Optimizer.lr.learning_rate", True, "a number"),
         ("Global.epoch_num", 2.5, "a whole number"),
         ("Global.epoch_num", 0, "at least 1"),
-        ("Global.use_amp", "yes", "true or false"),
+        ("Global.find_unused_parameters", "yes", "true or false"),
         ("Train.dataset.transforms", 3, "a list"),
         ("Train.dataset.transforms.ToCHWImage", 3, "a mapping"),
         ("Train.dataset.transforms.7.ToCHWImage", [], "a mapping"),
