@@ -1,0 +1,127 @@
+"""What fetch brings into the work folder, and what it refuses; from folders."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trainer import runspec
+from trainer.errors import DatasetError, NotFoundError, SpecError
+from trainer.runspec import RunSpec
+from trainer.stages.fetch import fetch
+from trainer.workdir import WorkDir
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A dataset of two images."""
+    folder = tmp_path / "dataset"
+    folder.mkdir()
+    (folder / "Label.txt").write_text("labels", "utf-8")
+    for name in ("1.jpg", "2.jpg"):
+        (folder / name).write_bytes(name.encode())
+    return folder
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> WorkDir:
+    return WorkDir(tmp_path / "work")
+
+
+def spec(source: Path, data: dict[str, Any] | None = None, **more: Any) -> RunSpec:
+    raw = {
+        "task": "rec",
+        "recipe": "rec-crnn-mobile",
+        "data": {"train": source.as_uri() + "/", **(data or {})},
+        "output": "s3://models/",
+        **more,
+    }
+    return runspec.from_dict(RunSpec, raw, where="run")
+
+
+def snapshot(folder: Path) -> dict[str, tuple[bytes, int]]:
+    return {p.name: (p.read_bytes(), p.stat().st_mtime_ns) for p in folder.iterdir()}
+
+
+def test_a_dataset_comes_as_it_is_and_the_source_is_not_changed(source: Path, work: WorkDir) -> None:
+    before = snapshot(source)
+    facts = fetch(spec(source), work)
+    assert {p.name: p.read_bytes() for p in work.train_data.iterdir()} == {k: v[0] for k, v in before.items()}
+    assert snapshot(source) == before
+    assert (facts["train"]["files"], facts["train"]["moved_files"]) == (3, 3)
+    assert fetch(spec(source), work)["train"]["moved_files"] == 0
+
+
+def test_the_digest_names_the_contents(source: Path, work: WorkDir, tmp_path: Path) -> None:
+    """Two nodes that have the same data agree on it, wherever and whenever each has fetched it."""
+    first = fetch(spec(source), work)["digest"]
+    assert fetch(spec(source), WorkDir(tmp_path / "another-node"))["digest"] == first
+    (source / "Label.txt").write_text("changed", "utf-8")
+    assert fetch(spec(source), work)["digest"] != first
+
+
+def test_an_edit_of_the_source_reaches_only_the_next_fetch(source: Path, work: WorkDir) -> None:
+    fetch(spec(source), work)
+    (source / "Label.txt").write_text("edited by an open PPOCRLabel", "utf-8")
+    assert (work.train_data / "Label.txt").read_text("utf-8") == "labels"
+
+
+@pytest.mark.parametrize("field", ["train", "eval"])
+def test_an_empty_location_is_refused_by_its_name(source: Path, work: WorkDir, tmp_path: Path, field: str) -> None:
+    with pytest.raises(DatasetError, match=rf"run\.data\.{field} is 'file://.*nothing'.* no object under it"):
+        fetch(spec(source, {field: (tmp_path / "nothing").as_uri()}), work)
+
+
+def test_dictionary_and_evaluation_set_are_fetched_when_they_are_named(source: Path, work: WorkDir) -> None:
+    (source.parent / "dict 1.txt").write_text("a\nb\n", "utf-8")
+    dictionary = (source.parent / "dict 1.txt").as_uri()
+    fetch(spec(source, {"eval": source.as_uri(), "dictionary": dictionary}), work)
+    assert work.given_dictionary.read_text("utf-8") == "a\nb\n"
+    assert (work.eval_data / "1.jpg").exists()
+
+
+def test_a_missing_file_is_refused_by_its_field(source: Path, work: WorkDir) -> None:
+    with pytest.raises(NotFoundError, match=r"run\.data\.dictionary is 'file://.*none\.txt', and there is no such"):
+        fetch(spec(source, {"dictionary": (source / "none.txt").as_uri()}), work)
+
+
+def test_weights_are_taken_only_with_their_digest(source: Path, work: WorkDir) -> None:
+    (source.parent / "x.pdparams").write_bytes(b"weights")
+    uri = (source.parent / "x.pdparams").as_uri()
+    right = hashlib.sha256(b"weights").hexdigest()
+    fetch(spec(source, init={"pretrained": uri, "sha256": right}), work)
+    assert work.pretrained.read_bytes() == b"weights"
+    with pytest.raises(SpecError, match=f"run.init.sha256 is {'0' * 64}, but .* has {right}"):
+        fetch(spec(source, init={"pretrained": uri, "sha256": "0" * 64}), work)
+    assert not work.pretrained.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({}, None),
+        ({"1.jpg": "0" * 64}, "'1.jpg' has another content"),
+        ({"3.jpg": "0" * 64}, "'3.jpg' is missing"),
+        ({"2.jpg": None}, "'2.jpg' is not in it"),
+    ],
+    ids=["as it says", "other content", "missing", "unlisted"],
+)
+def test_a_dataset_with_a_manifest_must_be_as_it_says(
+    source: Path, work: WorkDir, change: dict[str, str | None], said: str | None
+) -> None:
+    digests = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in source.iterdir()} | change
+    files = [{"path": name, "sha256": value} for name, value in digests.items() if value]
+    (source / "manifest.json").write_text(json.dumps({"files": files}), "utf-8")
+    if said is None:
+        assert fetch(spec(source), work)["train"]["files"] == 4
+        return
+    with pytest.raises(DatasetError, match=said):
+        fetch(spec(source), work)
+
+
+def test_a_manifest_that_is_none_is_refused(source: Path, work: WorkDir) -> None:
+    (source / "manifest.json").write_text("[]", "utf-8")
+    with pytest.raises(DatasetError, match="is not a dataset's manifest"):
+        fetch(spec(source), work)

@@ -1,0 +1,207 @@
+"""The gate, the record, and the order in which a model is published; on a folder."""
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trainer import registry, runspec
+from trainer.errors import GateError, NotFoundError, SpecError
+from trainer.receipts import Receipt
+from trainer.runspec import RunSpec
+from trainer.stages.publish import publish
+from trainer.storage import Store, open_store
+from trainer.storage.files import FileStore
+from trainer.topology import Topology
+from trainer.workdir import WorkDir
+
+SECRET = "not-to-be-seen-anywhere"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return open_store((tmp_path / "output").as_uri())
+
+
+def finished(root: Path, *, acc: float = 0.9) -> WorkDir:
+    """A work folder as verify leaves it."""
+    work = WorkDir(root)
+    for folder in (work.prepared, work.trained, work.evaluation, work.verification, work.inference, work.report):
+        folder.mkdir(parents=True)
+    dataset = {"task": "rec", "digest": "d" * 64, "counts": {"test": 10}, "max_text_length": 5, "refused": []}
+    (work.prepared / "dataset.json").write_text(json.dumps(dataset), "utf-8")
+    work.training_facts.write_text(json.dumps({"history": {"loss": []}, "steps": 7}), "utf-8")
+    work.best_weights.write_bytes(b"weights")
+    facts = {"split": "test", "samples": 10, "metrics": {"acc": acc, "norm_edit_dis": 0.97}, "seconds": 1.0}
+    work.evaluation_facts.write_text(json.dumps(facts), "utf-8")
+    work.verification_facts.write_text(json.dumps({"pair": "loaded"}), "utf-8")
+    (work.inference / "inference.json").write_text("{}", "utf-8")
+    (work.inference / "inference.pdiparams").write_bytes(b"params")
+    (work.inference / "inference.yml").write_text("Global:\n  model_name: PP-OCRv3_mobile_rec\n", "utf-8")
+    (work.report / "report.md").write_text("# report", "utf-8")
+    Receipt(stage="train", fingerprint="f", outputs={}, facts={}, seconds=1800.0).write(work)
+    return work
+
+
+def run_spec(store: Store, **more: Any) -> RunSpec:
+    raw = {"task": "rec", "recipe": "rec-crnn-mobile", "data": {"train": "s3://data/"}, "output": store.uri, **more}
+    return runspec.from_dict(RunSpec, raw, where="run")
+
+
+Publish = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def go(tmp_path: Path, store: Store) -> Publish:
+    """Publish a finished run; each call has its own work folder."""
+    made = iter(range(100))
+
+    def deed(run_id: str = "lines-00000001", *, acc: float = 0.9, attempt: int = 1, **more: Any) -> dict[str, Any]:
+        run = run_spec(store, **more)
+        return publish(
+            run,
+            finished(tmp_path / f"work-{next(made)}", acc=acc),
+            name="lines",
+            run_id=run_id,
+            attempt=attempt,
+            recipe_config={"Global": {"epoch_num": 1}},
+            job=runspec.to_dict(run),
+            topology=Topology(devices_per_node=2),
+        )
+
+    return deed
+
+
+def test_a_published_model_is_whole_and_named_by_its_manifest(go: Publish, store: Store, tmp_path: Path) -> None:
+    facts = go()
+    assert (facts["ours"], facts["attempt"], facts["files"]) == (True, 1, 5)
+    manifest, _ = registry.pull(store, "lines-00000001", tmp_path / "model")
+    assert [file.name for file in manifest.files] == [
+        "inference/inference.json",
+        "inference/inference.pdiparams",
+        "inference/inference.yml",
+        "record.json",
+        "report/report.md",
+    ]
+    assert manifest.model_name == "PP-OCRv3_mobile_rec"
+    assert manifest.metrics == {"acc": 0.9, "norm_edit_dis": 0.97}
+    assert (manifest.split, manifest.samples, manifest.dataset) == ("test", 10, "d" * 64)
+
+
+def test_weights_are_published_when_they_are_asked_for(go: Publish, store: Store) -> None:
+    go(publish={"weights": True})
+    files = [file.name for file in registry.show(store, "lines-00000001").files]
+    assert "weights/model.pdparams" in files
+
+
+def test_the_record_repeats_the_run_and_holds_no_secret(
+    go: Publish, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "GITHUB_TOKEN", "OCRFLEET_PASSWORD", "HTTP_PROXY"):
+        monkeypatch.setenv(name, SECRET)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    go()
+    record = json.loads(store.get("runs/lines-00000001/1/record.json"))
+    assert record["job"]["recipe"] == "rec-crnn-mobile"
+    assert record["configuration"] == {"Global": {"epoch_num": 1}}
+    assert (record["seed"], record["image"], record["dataset"]["digest"]) == (42, "", "d" * 64)
+    assert record["metrics"]["training"] == {"steps": 7}
+    assert record["seconds"] == {"train": 1800.0}
+    assert (record["devices"], record["device_hours"]) == (2, 1.0)
+    assert record["packages"]["numpy"]
+    assert record["code"].startswith("0.")
+    assert record["environment"]["OMP_NUM_THREADS"] == "3"
+    for info in store.list():
+        assert SECRET.encode() not in store.get(info.key), info.key
+
+
+def test_a_model_below_the_minimum_is_not_published(go: Publish, store: Store) -> None:
+    with pytest.raises(
+        GateError, match=r"acc on the test split \(10 samples\) is 0\.8990, and run\.gate\.minimum is 0\.9"
+    ):
+        go(acc=0.899, gate={"minimum": 0.9})
+    assert store.list() == []
+
+
+def test_a_model_without_a_number_is_not_published(go: Publish, store: Store) -> None:
+    with pytest.raises(GateError, match="is nan"):
+        go(acc=float("nan"))
+    assert store.list() == []
+
+
+@pytest.mark.parametrize(("acc", "passes"), [(0.91, True), (0.899, True), (0.897, False)])
+def test_a_model_may_be_worse_than_the_channels_by_the_tolerance(
+    go: Publish, store: Store, acc: float, passes: bool
+) -> None:
+    gate = {"notWorseThan": "production", "tolerance": 0.002}
+    go("lines-1", acc=0.9, gate=gate, publish={"promote": "production"})  # the first has nothing to be compared with
+    if passes:
+        assert go("lines-2", acc=acc, gate=gate)["gate"]["channel_run"] == "lines-1"
+    else:
+        with pytest.raises(GateError, match=r"channel 'production' \(lines-1\) has 0\.9000 on its own test split"):
+            go("lines-2", acc=acc, gate=gate)
+    assert registry.exists(store, "lines-2") is passes
+
+
+def test_a_channel_of_the_other_task_cannot_be_compared_with(go: Publish, store: Store) -> None:
+    go("lines-1", publish={"promote": "production"})
+    run = registry.show(store, "lines-1")
+    store.put("runs/lines-1/manifest.json", run.to_json().replace(b'"acc"', b'"hmean"'))
+    with pytest.raises(SpecError, match="has no acc"):
+        go("lines-2", gate={"notWorseThan": "production"})
+
+
+def test_a_channel_is_set_after_the_manifest(go: Publish, store: Store) -> None:
+    facts = go(publish={"promote": "candidate"})
+    assert facts["channel"] == "candidate"
+    assert registry.show(store, "candidate").run == "lines-00000001"
+
+
+def test_a_model_that_was_not_verified_is_not_published(store: Store, tmp_path: Path) -> None:
+    work = finished(tmp_path / "work")
+    work.verification_facts.unlink()
+    run = run_spec(store)
+    with pytest.raises(GateError, match="not verified"):
+        publish(run, work, name="l", run_id="l-1", attempt=1, recipe_config={}, job={}, topology=Topology())
+    assert store.list() == []
+
+
+def test_what_another_attempt_has_published_stays(go: Publish, store: Store) -> None:
+    go(attempt=1)
+    before = {info.key: info.etag for info in store.list("runs")}
+    facts = go(attempt=2, acc=0.99)
+    assert (facts["ours"], facts["attempt"]) == (False, 1)
+    assert {info.key: info.etag for info in store.list("runs")} == before
+
+
+def test_attempts_that_publish_at_once_make_one_model(go: Publish, store: Store, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        facts = list(pool.map(lambda n: go(attempt=n, publish={"promote": "candidate"}), range(1, 5)))
+    assert sum(each["ours"] for each in facts) == 1
+    assert len({each["attempt"] for each in facts}) == 1
+    manifest, _ = registry.pull(store, "candidate", tmp_path / "model")
+    assert {file.path.partition("/")[0] for file in manifest.files} == {str(manifest.attempt)}
+    assert len(registry.list_channels(store)[0].history) == 1
+
+
+def test_a_push_that_breaks_publishes_nothing_and_can_be_run_again(
+    go: Publish, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = FileStore.push
+
+    def broken(self: FileStore, files: dict[str, Path], progress: Any = None) -> Any:
+        whole(self, dict(list(files.items())[:2]))
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(FileStore, "push", broken)
+    with pytest.raises(OSError, match="No space left"):
+        go(attempt=1)
+    assert store.list() != []
+    assert registry.list_models(store) == []
+    with pytest.raises(NotFoundError):
+        registry.show(store, "lines-00000001")
+    monkeypatch.setattr(FileStore, "push", whole)
+    assert go(attempt=2)["ours"]

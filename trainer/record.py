@@ -1,0 +1,139 @@
+"""The record of a run: all that is needed to repeat it, and what it cost.
+
+Nothing of the environment gets in but the variables named here, so that no secret can.
+"""
+
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from trainer import contract
+from trainer.datasets import Prepared
+from trainer.receipts import Receipt
+from trainer.runspec import RunSpec
+from trainer.topology import Topology
+from trainer.workdir import WorkDir
+
+ENVIRONMENT: Final = (
+    "CUDA_VISIBLE_DEVICES",
+    "FLAGS_cudnn_deterministic",
+    "FLAGS_use_mkldnn",
+    "MKL_NUM_THREADS",
+    "NVIDIA_VISIBLE_DEVICES",
+    "OMP_NUM_THREADS",
+    "PADDLE_DISTRI_BACKEND",
+    contract.ENV_PADDLEOCR_HOME,
+)
+"""The variables that change a result and hold no secret."""
+
+_HISTORIES: Final = {"history"}
+"""Parts of training.json that the report shows, and a record need not repeat."""
+
+
+def make_record(
+    run: RunSpec,
+    work: WorkDir,
+    *,
+    run_id: str,
+    attempt: int,
+    recipe_config: Mapping[str, Any],
+    job: Mapping[str, Any],
+    topology: Topology,
+    image: str = "",
+    environ: Mapping[str, str] = os.environ,
+) -> dict[str, Any]:
+    """Put the record together from what the stages have left.
+
+    Args:
+        run: what was trained.
+        work: the run's folder.
+        run_id: `<name>-<h8>`.
+        attempt: the attempt that publishes.
+        recipe_config: the resolved PaddleOCR configuration.
+        job: the job file, or its run half, as data.
+        topology: how many devices.
+        image: the trainer image with its digest; "" where none is used.
+        environ: the process's environment; `ENVIRONMENT` names what is kept of it.
+    """
+    seconds = _seconds(work)
+    return {
+        "apiVersion": contract.API_VERSION,
+        "kind": "Record",
+        "run": run_id,
+        "attempt": attempt,
+        "job": dict(job),
+        "configuration": dict(recipe_config),
+        "seed": run.train.seed,
+        "dataset": _dataset(work),
+        "metrics": {
+            "evaluation": _facts(work.evaluation_facts),
+            "verification": _facts(work.verification_facts),
+            "training": {k: v for k, v in _facts(work.training_facts).items() if k not in _HISTORIES},
+        },
+        "seconds": seconds,
+        "devices": topology.world_size,
+        "device": topology.device,
+        "nodes": topology.nodes,
+        # A device is held from the first stage to the last, whether it computes or waits.
+        "device_hours": round(sum(seconds.values()) * topology.world_size / 3600, 4),
+        "code": code_version(),
+        "image": image,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cores": os.cpu_count(),
+        "packages": package_versions(),
+        "environment": {name: environ[name] for name in ENVIRONMENT if name in environ},
+    }
+
+
+def write_record(work: WorkDir, record: Mapping[str, Any]) -> None:
+    """Write the record into the run's folder, whole or not at all."""
+    temporary = work.record.with_suffix(".tmp")
+    temporary.write_text(json.dumps(record, indent=1, ensure_ascii=False, default=str), "utf-8")
+    os.replace(temporary, work.record)
+
+
+def package_versions() -> dict[str, str]:
+    """Give name and version of every installed package."""
+    found = {each.metadata["Name"]: each.version for each in importlib.metadata.distributions()}
+    return dict(sorted((name, version) for name, version in found.items() if name))
+
+
+def code_version() -> str:
+    """Give ocrfleet's version, with the commit when it runs from a checkout."""
+    version = importlib.metadata.version("ocrfleet")
+    root = Path(__file__).parent.parent
+    if not (root / ".git").exists():  # else git would describe whatever the environment was made in
+        return version
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return version
+    return f"{version}+{done.stdout.strip()}"
+
+
+def _dataset(work: WorkDir) -> dict[str, Any]:
+    prepared = Prepared.load(work.prepared)
+    return {
+        "digest": prepared.digest,
+        "dataset_digest": prepared.dataset_digest,
+        "counts": dict(prepared.counts),
+        "max_text_length": prepared.max_text_length,
+        "refused": len(prepared.refused),
+    }
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    facts: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    return facts
+
+
+def _seconds(work: WorkDir) -> dict[str, float]:
+    receipts = {stage: Receipt.read(work, stage) for stage in contract.STAGES}
+    return {stage: receipt.seconds for stage, receipt in receipts.items() if receipt}

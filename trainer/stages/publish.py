@@ -1,0 +1,203 @@
+"""publish: the gate, then every file, then the manifest, then the channel; in that order.
+
+The manifest is created once, if absent, and last: a kill before it leaves nothing that a reader would
+see, and two attempts that publish at once make one model.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from trainer import channels, manifests, record
+from trainer.checkpoints import file_digest
+from trainer.errors import GateError, SpecError, TransientError
+from trainer.manifests import Manifest, PublishedFile
+from trainer.runspec import RunSpec
+from trainer.storage import Progress, Store, open_store
+from trainer.topology import Topology
+from trainer.workdir import WorkDir
+
+_INFERENCE = ("inference.json", "inference.pdiparams", "inference.yml")
+
+
+def publish(
+    run: RunSpec,
+    work: WorkDir,
+    *,
+    name: str,
+    run_id: str,
+    attempt: int,
+    recipe_config: Mapping[str, Any],
+    job: Mapping[str, Any],
+    topology: Topology,
+    image: str = "",
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Publish the run's model if it passes its gate; a run that is published already stays as it is.
+
+    Args:
+        run: what was trained.
+        work: the run's folder; export and verify are done, the report is written.
+        name: the job file's name.
+        run_id: `<name>-<h8>`.
+        attempt: this attempt.
+        recipe_config: the resolved PaddleOCR configuration, for the record.
+        job: the job file as data, for the record.
+        topology: how many devices, for the record.
+        image: the trainer image; "" where none is used.
+        progress: told of bytes pushed.
+
+    Returns:
+        Facts: `run`, `attempt` and `manifest` of the model that holds, whether it is `ours`, its `files` and
+        `bytes`, what the `gate` compared, and the `channel`.
+
+    Raises:
+        GateError: the model is not good enough, or was not verified.
+        SpecError: a channel is wanted, and the store does not honour conditional writes.
+    """
+    store = open_store(run.output)
+    held = manifests.find(store, run_id)
+    gate: dict[str, Any] = {}
+    if held is None:
+        if run.publish.promote and not store.conditional_writes():
+            raise SpecError(
+                f"run.publish.promote is {run.publish.promote!r}, but {run.output!r} does not honour conditional "
+                "writes. Leave the channel out, and promote with `ocrfleet models promote --single-writer`."
+            )
+        evaluation = _checked(work)
+        gate = check_gate(run, evaluation, store=store)
+        written = record.make_record(
+            run,
+            work,
+            run_id=run_id,
+            attempt=attempt,
+            recipe_config=recipe_config,
+            job=job,
+            topology=topology,
+            image=image,
+        )
+        record.write_record(work, written)
+        ours = Manifest(
+            run=run_id,
+            name=name,
+            task=run.task,
+            attempt=attempt,
+            created=manifests.now(),
+            recipe=run.recipe or "config",
+            model_name=_model_name(work),
+            metrics=evaluation["metrics"],
+            split=evaluation["split"],
+            samples=evaluation["samples"],
+            dataset=written["dataset"]["digest"],
+            files=_push(store, run, work, prefix=f"runs/{run_id}", attempt=attempt, progress=progress),
+        )
+        held = manifests.create(store, ours)
+    if run.publish.promote:
+        channels.promote_once(store, run_id, channel=run.publish.promote)
+    return {
+        "run": run_id,
+        "attempt": held.attempt,
+        "ours": held.attempt == attempt,
+        "manifest": f"{store.uri}{manifests.key_of(run_id)}",
+        "files": len(held.files),
+        "bytes": sum(file.size for file in held.files),
+        "metrics": dict(held.metrics),
+        "gate": gate,
+        "channel": run.publish.promote,
+    }
+
+
+def check_gate(run: RunSpec, evaluation: Mapping[str, Any], *, store: Store) -> dict[str, Any]:
+    """Compare the model with what the gate asks for, and give what was compared.
+
+    Raises:
+        GateError: it is below the minimum, or worse than the channel's model; says by how much.
+        SpecError: the channel's model cannot be compared with.
+    """
+    metric, gate = run.main_metric, run.gate
+    value = float(evaluation["metrics"][metric])
+    said = f"{metric} on the {evaluation['split']} split ({evaluation['samples']} samples) is {value:.4f}"
+    mend = "Nothing is published. Train longer or on more data, or change the gate."
+    if math.isnan(value):
+        raise GateError(f"{said}. {mend}")
+    compared: dict[str, Any] = {"metric": metric, "value": value, "minimum": gate.minimum}
+    if gate.minimum is not None and value < gate.minimum:
+        raise GateError(f"{said}, and run.gate.minimum is {gate.minimum:g}. {mend}")
+    if gate.not_worse_than is None:
+        return compared
+    channel = channels.find(store, gate.not_worse_than)
+    if channel is None:
+        # The first model of a new channel has nothing to be compared with.
+        return {**compared, "channel": gate.not_worse_than, "channel_run": None}
+    theirs = manifests.read(store, channel.run)
+    if metric not in theirs.metrics:
+        raise SpecError(
+            f"run.gate.notWorseThan is {gate.not_worse_than!r}, and its model {theirs.run} ({theirs.task}) has no "
+            f"{metric}. Name a channel of the same task."
+        )
+    wanted = float(theirs.metrics[metric])
+    if value < wanted - gate.tolerance:
+        raise GateError(
+            f"{said}; the model of channel {gate.not_worse_than!r} ({theirs.run}) has {wanted:.4f} on its own "
+            f"{theirs.split} split, and run.gate.tolerance allows {gate.tolerance:g} less. {mend}"
+        )
+    return {**compared, "channel": gate.not_worse_than, "channel_run": theirs.run, "channel_value": wanted}
+
+
+def _checked(work: WorkDir) -> dict[str, Any]:
+    """Give the evaluation of a model that is exported and verified.
+
+    Raises:
+        GateError: a file of it is missing.
+    """
+    needed = [work.evaluation_facts, work.verification_facts, *(work.inference / name for name in _INFERENCE)]
+    for path in needed:
+        if not path.is_file():
+            raise GateError(f"{path} is missing, so the model is not verified. Nothing is published; run it again.")
+    evaluation: dict[str, Any] = json.loads(work.evaluation_facts.read_text("utf-8"))
+    return evaluation
+
+
+def _model_name(work: WorkDir) -> str:
+    content = yaml.safe_load((work.inference / "inference.yml").read_text("utf-8"))
+    return str((content.get("Global") or {}).get("model_name", ""))
+
+
+def _push(
+    store: Store, run: RunSpec, work: WorkDir, *, prefix: str, attempt: int, progress: Progress | None
+) -> tuple[PublishedFile, ...]:
+    """Push all files of the model, and give what the manifest says of them."""
+    paths = {f"inference/{name}": work.inference / name for name in _INFERENCE}
+    paths |= {f"report/{path.relative_to(work.report).as_posix()}": path for path in _files(work.report)}
+    paths["record.json"] = work.record
+    if run.publish.weights:
+        paths["weights/model.pdparams"] = work.best_weights
+    files = tuple(
+        PublishedFile(path=f"{attempt}/{name}", size=path.stat().st_size, sha256=file_digest(path))
+        for name, path in sorted(paths.items())
+    )
+    store.push({f"{prefix}/{attempt}/{name}": path for name, path in paths.items()}, progress)
+    _check_pushed(store, files, prefix=prefix)
+    return files
+
+
+def _check_pushed(store: Store, files: tuple[PublishedFile, ...], *, prefix: str) -> None:
+    """Make sure that the bucket has what the manifest is about to say.
+
+    Raises:
+        TransientError: an object is missing or has another size.
+    """
+    there = {info.key: info.size for info in store.list(prefix)}
+    for file in files:
+        if there.get(f"{prefix}/{file.path}") != file.size:
+            raise TransientError(
+                f"{store.uri}{prefix}/{file.path} was pushed, but the store does not have it whole. Run again."
+            )
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
