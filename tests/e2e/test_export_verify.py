@@ -245,3 +245,37 @@ def test_the_samples_looked_at_are_spread_evenly(count: int, most: int, chosen: 
     from trainer.ppocr.verify import evenly
 
     assert evenly(count, most) == chosen
+
+
+def test_of_many_heads_one_is_exported_and_branches_become_one(rec: Run, tmp_path: Path) -> None:
+    """PP-OCRv4's recogniser: the SAR guide stays behind, PPLCNetV3's branches are merged, lines may be of any width."""
+    import paddle
+
+    from trainer.ppocr import build, export, infer
+
+    config = copy.deepcopy(rec.config)
+    config["Architecture"].update(
+        algorithm="SVTR_LCNet",
+        Backbone={"name": "PPLCNetV3", "scale": 0.35},
+        Neck=None,
+        Head={
+            "name": "MultiHead",
+            "head_list": [
+                {"CTCHead": {"Neck": {"name": "svtr", "dims": 16, "depth": 1, "hidden_dims": 16}, "Head": {}}},
+                {"SARHead": {"enc_dim": 16, "max_text_length": 8}},
+            ],
+        },
+    )
+    config["Loss"] = {"name": "MultiLoss", "loss_config_list": [{"CTCLoss": None}, {"SARLoss": None}]}
+    config["Eval"]["dataset"]["transforms"][1]["RecResizeImg"]["image_shape"] = [3, 48, 320]
+    paddle.seed(3)
+    model = build.build_model(config)
+    weights, inference = tmp_path / "model.pdparams", tmp_path / "inference"
+    paddle.save(model.state_dict(), str(weights))
+    export.export(config, weights, inference, "PP-OCRv4_mobile_rec")
+    trained, exported = infer.layer_forward(model), infer.predictor_forward(inference)
+    for width in (320, 523):
+        lines = np.random.default_rng(width).normal(0, 0.5, (2, 3, 48, width)).astype(np.float32)
+        assert exported(lines).shape == trained(lines).shape == (2, exported(lines).shape[1], 12)
+        assert np.abs(exported(lines) - trained(lines)).max() < 1e-4
+    assert (inference / "inference.pdiparams").stat().st_size < weights.stat().st_size
