@@ -4,47 +4,27 @@ The chart reads all of it. `ocrfleet run` reads `nodes`, `devicesPerNode`, `devi
 hands the rest on unread. Written as `trainer/runspec.py` is: each field says what, unit, and why this default.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import Field
 from pydantic.dataclasses import dataclass
-from pydantic_core import PydanticCustomError
 
-from trainer.runspec import STRICT, Duration
+from trainer.runspec import STRICT, Duration, spelled
 
 Engine = Literal["job", "jobset", "trainjob", "volcano", "paddlejob", "auto"]
 Device = Literal["gpu", "cpu"]
-
-
-def _in_words(words: str) -> Callable[[Any, ValidatorFunctionWrapHandler], Any]:
-    """Say what to write, where pydantic would show the regular expression; the schema keeps that."""
-
-    def check(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
-        try:
-            return handler(value)
-        except ValidationError as error:
-            raise PydanticCustomError("spelling", "{words}", {"words": words}) from error
-
-    return check
-
 
 _QUANTITY: Final = r"^[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|Ti|k|M|G|T)?$"
 _CRON: Final = r"^(@(yearly|annually|monthly|weekly|daily|midnight|hourly)|\S+( +\S+){4})$"
 _DNS: Final = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 
-Quantity = Annotated[
-    str, Field(pattern=_QUANTITY), WrapValidator(_in_words("write a size as Kubernetes does, such as 512Mi or 50Gi"))
-]
-Cron = Annotated[
-    str,
-    Field(pattern=_CRON),
-    WrapValidator(_in_words('write five fields, minute hour day month weekday, such as "0 3 * * 0"')),
-]
+Quantity = Annotated[str, spelled(_QUANTITY, "write a size as Kubernetes does, such as 512Mi or 50Gi")]
+Cron = Annotated[str, spelled(_CRON, 'write five fields, minute hour day month weekday, such as "0 3 * * 0"')]
 ObjectName = Annotated[
     str,
-    Field(pattern=_DNS, max_length=253),
-    WrapValidator(_in_words("the name of a Kubernetes object has lower-case letters, digits, '-' and '.'")),
+    Field(max_length=253),
+    spelled(_DNS, "the name of a Kubernetes object has lower-case letters, digits, '-' and '.'"),
 ]
 
 

@@ -54,6 +54,18 @@ _IN_WORDS: Final = {
     _SPLIT: "write three whole numbers, such as 6:2:2",
 }
 
+
+def spelled(pattern: str, words: str) -> Any:
+    """Make a field whose text has a form, and say what a user should write instead of the expression."""
+    _IN_WORDS[pattern] = words
+    return Field(pattern=pattern)
+
+
+def words_of(pattern: str) -> str | None:
+    """Give what a user should write, for a regular expression of the job file."""
+    return _IN_WORDS.get(pattern)
+
+
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -341,9 +353,9 @@ _Loader.yaml_implicit_resolvers = {
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _INT: Final = re.compile(r"^[-+]?(?:0b[01_]+|0x[0-9a-fA-F_]+|0[0-7_]*|[1-9][0-9_]*)$")
+# Neither .inf nor .nan: JSON has none, so neither have Helm nor digests.
 _FLOAT: Final = re.compile(
-    r"^(?:[-+]?(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?|[-+]?[0-9]+[eE][-+]?[0-9]+"
-    r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
+    r"^[-+]?(?:(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+)$"
 )
 _Loader.add_implicit_resolver("tag:yaml.org,2002:int", _INT, list("-+0123456789"))
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))

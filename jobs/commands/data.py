@@ -166,7 +166,10 @@ def _print_findings(found: "Findings") -> None:
     print(f"Digest: {found.digest}")
     for problem in found.problems:
         print(f"refused  {problem.sentence}")
-    print(f"A run would end: {found.fatal}" if found.fatal else f"A run would take it, without {len(found.problems)}.")
+    if found.fatal:
+        print(f"A run would end: {found.fatal}")
+    else:
+        print(f"A run would take it, without the {len(found.problems)} refused." if found.problems else "All is well.")
 
 
 def _print_written(written: "Written", output: str | None) -> int:

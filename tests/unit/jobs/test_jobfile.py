@@ -79,7 +79,7 @@ def test_what_is_dumped_loads_the_same(text: str) -> None:
     assert jobfile.load(jobfile.dump(job)) == job
 
 
-SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 VALUES = st.recursive(SCALARS, lambda v: st.lists(v, max_size=3) | st.dictionaries(st.text(), v, max_size=3))
 
 
@@ -90,7 +90,9 @@ def test_any_json_value_survives_yaml(value: Any) -> None:
     assert parse_yaml(to_yaml(value), source="x") == value
 
 
-@pytest.mark.parametrize("text", ["1e-4", "6:2:2", "2026-11-01", "no", "~", "0x1F", "1_000", ".5", "=", "<<", ""])
+@pytest.mark.parametrize(
+    "text", ["1e-4", "6:2:2", "2026-11-01", "no", "~", "0x1F", "1_000", ".5", ".inf", "=", "<<", ""]
+)
 def test_a_text_that_looks_like_something_else_stays_a_text(text: str) -> None:
     assert parse_yaml(to_yaml({"a": text}), source="x") == {"a": text}
 
