@@ -264,9 +264,23 @@ def _verify(pipeline: Pipeline) -> dict[str, Any]:
 
 
 def _publish(pipeline: Pipeline) -> dict[str, Any]:
+    from trainer.report import write_report
     from trainer.stages.publish import publish
 
-    return dict(publish(pipeline))
+    given, work = pipeline.given, pipeline.work
+    facts = {"recipe": given.run.recipe or "config", "nodes": given.topology.nodes, "attempt": pipeline.mirror.attempt}
+    write_report(work, name=given.name, run_id=given.run_id, task=given.run.task, facts=facts)
+    return publish(
+        given.run,
+        work,
+        name=given.name,
+        run_id=given.run_id,
+        attempt=pipeline.mirror.attempt,
+        recipe_config=yaml.safe_load(work.configuration.read_text("utf-8")),
+        job=runspec.parse_yaml(work.run_file.read_text("utf-8"), source="run.yaml"),
+        topology=given.topology,
+        progress=lambda done, total: pipeline.progress.transfer("publish", done, total),
+    )
 
 
 _STAGES: Final[Mapping[str, Callable[[Pipeline], dict[str, Any]]]] = {
