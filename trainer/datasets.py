@@ -1,8 +1,9 @@
 """A prepared dataset: what the stages after prepare read."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,12 @@ class Prepared:
     refused: tuple[Mapping[str, Any], ...]
     """Samples left out: `{"source", "reason"}` each."""
 
+    dataset_digest: str = ""
+    """sha256 of `run.data.train` as it lies in the bucket: what `ocrfleet data check` prints."""
+
+    ignored: int = 0
+    """Regions or lines that are marked as unreadable or difficult: masked for det, left out for rec."""
+
     @property
     def dictionary(self) -> Path:
         """The characters of the recogniser, one a line (rec only)."""
@@ -56,14 +63,28 @@ class Prepared:
 
     def samples(self, split: str) -> list[Sample]:
         """Read the samples of a split, in a fixed order."""
-        lines = (self.root / f"{split}.jsonl").read_text("utf-8").splitlines()
-        return [_sample(self.root, json.loads(line)) for line in lines]
+        # Not splitlines(): a label may hold U+2028, which is a line's end to it and not to JSON.
+        lines = (self.root / f"{split}.jsonl").read_text("utf-8").split("\n")
+        return [_sample(self.root, json.loads(line)) for line in lines if line]
 
     @classmethod
     def load(cls, root: Path) -> "Prepared":
         """Read what prepare wrote into `root`."""
         raw = json.loads((root / "dataset.json").read_text("utf-8"))
-        return cls(root=root, **raw)
+        return cls(root=root, **{**raw, "refused": tuple(raw["refused"])})
+
+    def save(self, samples: Mapping[str, Sequence[Sample]]) -> None:
+        """Write `<split>.jsonl` for each split, then `dataset.json`."""
+        for split, members in samples.items():
+            lines = [json.dumps(_row(self.root, sample), ensure_ascii=False) + "\n" for sample in members]
+            (self.root / f"{split}.jsonl").write_text("".join(lines), "utf-8", newline="\n")
+        facts = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "root"}
+        (self.root / "dataset.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False), "utf-8")
+
+
+def _row(root: Path, sample: Sample) -> dict[str, Any]:
+    row = {field.name: getattr(sample, field.name) for field in fields(sample)}
+    return {**row, "image": Path(os.path.relpath(sample.image, root)).as_posix()}
 
 
 def _sample(root: Path, raw: Mapping[str, Any]) -> Sample:

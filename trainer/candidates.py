@@ -1,0 +1,148 @@
+"""Makes candidates, samples without a split, of one labelled image: a page, a line, or the lines of a page."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainer import images, labels
+from trainer.labels import Entry, Problem
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A sample that may be used, before it has its split."""
+
+    image: Path
+    """The image file; the crop's, when lines are cut out of pages."""
+
+    label: str
+    """As `datasets.Sample` has it."""
+
+    source: str
+    """The label's place; `Label.txt:12#3` is the third region of that line."""
+
+    width: int
+    """Pixels, as decoded."""
+
+    height: int
+    """Pixels, as decoded."""
+
+    group: str
+    """The page that it comes from."""
+
+    split: str | None
+    """As the label files have it."""
+
+    digest: str
+    """Names the image's content."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What one image gives."""
+
+    digest: str
+    """sha256 of the image file."""
+
+    candidates: Sequence[Candidate] = ()
+    problems: Sequence[Problem] = ()
+    ignored: int = 0
+
+
+@dataclass(frozen=True)
+class Crops:
+    """Where lines are written that are cut out of pages."""
+
+    folder: Path
+    name: Callable[[Entry, int, str], str]
+    """Names a crop's file after the entry, the region's number from 1, and the page's sha256."""
+
+
+def by_content(entry: Entry, number: int, page: str) -> str:
+    """Name a crop by what it is made of: what has its name is right, and need not be made again."""
+    return images.crop_name(page, entry.regions[number - 1].points)
+
+
+def page(entry: Entry, path: Path, image: "images.Image", digest: str) -> Look:
+    """A page for det. One flawed region spoils it: text that is not marked would be learnt as background."""
+    flawed = next((n for n, region in enumerate(entry.regions, start=1) if region.flawed), None)
+    reason = "no region is marked on the page" if not entry.regions else None
+    if flawed:
+        count = len(entry.regions[flawed - 1].points)
+        reason = f"a region has {count} points, and a polygon needs 3"
+    if reason:
+        place = f" (region {flawed})" if flawed else f": {entry.image!r}"
+        return Look(digest=digest, problems=[Problem(source=entry.source, reason=reason, about="label", detail=place)])
+    height, width = image.shape[:2]
+    page = Candidate(
+        image=path,
+        label=labels.spell(entry.regions, masked=True),
+        source=entry.source,
+        width=width,
+        height=height,
+        group=entry.group,
+        split=entry.split,
+        digest=digest,
+    )
+    return Look(digest=digest, candidates=[page], ignored=sum(region.ignored for region in entry.regions))
+
+
+def line(entry: Entry, path: Path, image: "images.Image", digest: str) -> Look:
+    """A line for rec, as a label file names it."""
+    height, width = image.shape[:2]
+    line = Candidate(
+        image=path,
+        label=entry.text or "",
+        source=entry.source,
+        width=width,
+        height=height,
+        group=entry.group,
+        split=entry.split,
+        digest=digest,
+    )
+    return Look(digest=digest, candidates=[line])
+
+
+def lines(entry: Entry, path: Path, image: "images.Image", digest: str, *, crops: Crops | None) -> Look:
+    """The lines of a page for rec: each is cut out and written, unless it is there already."""
+    candidates: list[Candidate] = []
+    problems: list[Problem] = []
+    skipped = 0
+    for number, region in enumerate(entry.regions, start=1):
+        if region.difficult or region.text in labels.IGNORED_TEXTS | labels.UNREAD_TEXTS:
+            skipped += 1
+            continue
+        try:
+            cut = _cut(entry, number, path, image, digest, crops=crops)
+        except images.ImageError as error:
+            source = f"{entry.source}#{number}"
+            problems.append(Problem(source=source, reason=str(error), about="label", detail=f": {region.text!r}"))
+        else:
+            candidates.append(cut)
+    return Look(digest=digest, candidates=candidates, problems=problems, ignored=skipped)
+
+
+def _cut(
+    entry: Entry, number: int, path: Path, image: "images.Image", digest: str, *, crops: Crops | None
+) -> Candidate:
+    region = entry.regions[number - 1]
+    flaw = labels.flaw_of(region.text)
+    if region.flawed:
+        flaw = f"the region has {len(region.points)} points, and a polygon needs 3"
+    if flaw:
+        raise images.ImageError(flaw)
+    height, width = image.shape[:2]
+    across, down = images.crop_size(region.points, width=width, height=height)
+    if crops:
+        path = crops.folder / crops.name(entry, number, digest)
+        images.save_once(path, lambda: images.crop(image, region.points))
+    return Candidate(
+        image=path,
+        label=region.text,
+        source=f"{entry.source}#{number}",
+        width=across,
+        height=down,
+        group=entry.group,
+        split=entry.split,
+        digest=by_content(entry, number, digest),
+    )
