@@ -3,6 +3,7 @@
 import hashlib
 import os
 import secrets
+import signal
 import socket
 import threading
 import time
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from examples.local_s3 import Server
-from trainer.errors import AccessError, ConflictError, NotFoundError, SpecError, TransientError
+from trainer.errors import AccessError, ConflictError, NotFoundError, SpecError, StoppedError, TransientError
 from trainer.storage import Store, open_store
 from trainer.storage.transfers import LARGE
 
@@ -264,6 +265,25 @@ def test_an_endpoint_that_says_nothing_is_given_up(bucket: str) -> None:
         store = open_store(bucket, environ={**os.environ, "AWS_ENDPOINT_URL": endpoint}, patience=1)
         with took_less_than(15), pytest.raises(TransientError, match="does not answer"):
             store.get("k")
+
+
+def test_a_signal_stops_a_transfer_at_once(bucket: str, tmp_path: Path) -> None:
+    """The pipeline's handler of SIGTERM raises; a transfer that waits must not swallow that."""
+
+    def stop(*_: object) -> None:
+        raise StoppedError("told to stop")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as mute:
+            endpoint = f"http://127.0.0.1:{mute.getsockname()[1]}"
+            store = open_store(bucket, environ={**os.environ, "AWS_ENDPOINT_URL": endpoint}, patience=60)
+            signal.setitimer(signal.ITIMER_REAL, 0.5)
+            with took_less_than(10), pytest.raises(StoppedError):
+                store.pull([str(n) for n in range(300)], tmp_path / "dest")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_an_outage_shorter_than_the_patience_is_ridden_out(

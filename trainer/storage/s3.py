@@ -1,6 +1,5 @@
 """Buckets behind an S3 endpoint: obstore moves the bytes, boto3 only finds credentials."""
 
-import asyncio
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -143,7 +142,7 @@ class S3Store(Store):
                 raise self._place.translate(error, key) from error
 
         with self._bucket_named():
-            asyncio.run(transfers.all_of(names, look))
+            transfers.run(transfers.all_of(names, look))
         return [infos[key] for key in names]
 
     def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
@@ -166,7 +165,7 @@ class S3Store(Store):
         sizes = {check_key(key): path.stat().st_size for key, path in files.items()}
         meter = Meter(progress, total=sum(sizes.values()))
         push = transfers.Push(self._client, place=self._place, meter=meter)
-        asyncio.run(transfers.all_of(files, lambda key: push.send(key, files[key], size=sizes[key])))
+        transfers.run(transfers.all_of(files, lambda key: push.send(key, files[key], size=sizes[key])))
         return Transfer(
             digests={},
             files=len(files),
@@ -178,7 +177,7 @@ class S3Store(Store):
 
     def _fetch(self, infos: Listing, *, landing: Landing, meter: Meter, link: Collection[str]) -> None:
         pull = transfers.Pull(self._client, place=self._place, landing=landing, meter=meter, patience=self._patience)
-        asyncio.run(transfers.all_of(infos, pull.bring))
+        transfers.run(transfers.all_of(infos, pull.bring))
 
     @contextmanager
     def _faults(self, key: str = "") -> Iterator[None]:

@@ -3,8 +3,9 @@
 import asyncio
 import hashlib
 import random
+import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -45,6 +46,32 @@ async def all_of(items: Iterable[Item], work: Callable[[Item], Awaitable[None]])
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def run(work: Coroutine[Any, Any, None]) -> None:
+    """Run a transfer to its end, in a thread of its own.
+
+    In this thread a signal's handler may raise to stop the run; inside an event loop that exception could
+    fall into a callback, where asyncio only logs it.
+    """
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="transfers", daemon=True)
+    thread.start()
+    future = asyncio.run_coroutine_threadsafe(work, loop)
+    try:
+        future.result()
+    finally:
+        future.cancel()  # does nothing when it is done
+        asyncio.run_coroutine_threadsafe(_settle(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+async def _settle() -> None:
+    """Wait until cancelled tasks have let go of their files."""
+    await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}), return_exceptions=True)
+    await asyncio.get_running_loop().shutdown_default_executor()
 
 
 class Pull:

@@ -1,6 +1,8 @@
 """The store on a folder, and the rules that hold for every store."""
 
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -165,6 +167,20 @@ def test_a_pull_brings_everything_and_a_second_one_nothing(store: Store, tmp_pat
     second = store.pull(None, dest)
     assert (second.moved_files, second.moved_bytes, second.digests) == (0, 0, first.digests)
     assert (dest / "Label.txt").stat() == before
+
+
+def test_a_pull_that_was_killed_goes_on_where_it_was(store: Store, tmp_path: Path) -> None:
+    for number in range(10):
+        store.put(f"{number}", b"12345678")
+    code = (
+        "import os, pathlib, sys; from trainer.storage import open_store\n"
+        "die = lambda done, total: done >= 56 and os.kill(os.getpid(), 9)\n"
+        "open_store(sys.argv[1]).pull(None, pathlib.Path(sys.argv[2]), die)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, store.uri, str(tmp_path / "dest")], check=False, timeout=30)
+    assert done.returncode == -9
+    assert store.pull(None, tmp_path / "dest").moved_files == 3
+    assert len(tree(tmp_path / "dest")) == 10
 
 
 @pytest.mark.parametrize("damage", ["changed", "removed", "same size"])
