@@ -60,7 +60,7 @@ def plan(
     device: str | None = None,
     workdir: Path = DEFAULT_WORKDIR,
     metrics_port: int | None = None,
-    command: Sequence[str] = NODE_PROGRAM,
+    command: Sequence[str] | None = None,
 ) -> LocalRun:
     """Decide how a job runs on this machine.
 
@@ -72,7 +72,7 @@ def plan(
         device: `gpu` or `cpu`; None: as the file says, else what this machine has.
         workdir: the folder that holds the runs' folders.
         metrics_port: port of the leader's Prometheus endpoint; node i has the i-th after it. None: no endpoint.
-        command: the node's program.
+        command: the node's program; None: the trainer.
     """
     placement = as_dict(job)["placement"]
     placement |= {
@@ -91,7 +91,7 @@ def plan(
         folder=folder,
         run_file=to_yaml({**as_dict(job), "placement": placement}),
         nodes=tuple(
-            _node(rank, folder=folder, shared=shared, metrics_port=metrics_port, command=command)
+            _node(rank, folder=folder, shared=shared, metrics_port=metrics_port, command=command or NODE_PROGRAM)
             for rank in range(placement["nodes"])
         ),
         output=job.run.output,

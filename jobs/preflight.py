@@ -15,7 +15,7 @@ from jobs.locations import Progress
 from trainer import curate, recipes, split
 from trainer.contract import ExitCode
 from trainer.curate import Findings
-from trainer.errors import OcrfleetError
+from trainer.errors import OcrfleetError, SpecError
 from trainer.storage import open_store
 
 SHOWN: Final = 20
@@ -168,7 +168,10 @@ def _characters(found: Findings) -> str:
 
 
 def _batch(job: TrainingJob, found: Findings) -> Iterator[Finding]:
-    recipe = recipes.resolve(job.run)
+    try:
+        recipe = recipes.resolve(job.run)
+    except SpecError:
+        return  # said already
     per_device = recipe.config["Train"]["loader"]["batch_size_per_card"]
     devices = job.placement.nodes * job.placement.devices_per_node
     shares = split.shares_of(job.run.data.split)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from jobs.commands import options, show
 
+PROGRAM = (sys.executable, "-m", "trainer.ppocr.predict")
+
 
 def add(commands: options.Commands) -> None:
     """Say the command's words."""
@@ -64,9 +66,7 @@ def read(words: list[str]) -> int:
     from trainer import gang
     from trainer.contract import ExitCode
 
-    process = subprocess.Popen(
-        [sys.executable, "-m", "trainer.ppocr.predict", *words], env=gang.without_secrets(os.environ)
-    )
+    process = subprocess.Popen([*PROGRAM, *words], env=gang.without_secrets(os.environ))
     try:
         code = process.wait()
     except KeyboardInterrupt:

@@ -5,14 +5,12 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from trainer.runspec import to_yaml
-
 
 def document(value: Any, output: str | None) -> None:
     """Print data as YAML, or as JSON when that is asked for."""
-    print(json.dumps(value, indent=2, ensure_ascii=False) if output == "json" else to_yaml(value), end="")
-    if output == "json":
-        print()
+    from trainer.runspec import to_yaml
+
+    print(json.dumps(value, indent=2, ensure_ascii=False) if output == "json" else to_yaml(value).rstrip())
 
 
 def table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> None:

@@ -1,0 +1,94 @@
+"""`ocrfleet check` and `ocrfleet data`: what a run would stumble over."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def test_a_job_that_can_run(job: Path, ocrfleet: Callable[..., Any]) -> None:
+    ran = ocrfleet("check", job)
+    assert ran.code == 0, ran.out
+    assert ran.out.splitlines()[-1].startswith("The job can run.")
+    for words in ("run: det-db-mobile", "honours If-None-Match", "6 usable pages", "run.data.digest: "):
+        assert words in ran.out
+
+
+def test_a_batch_larger_than_the_dataset_is_a_warning(job: Path, ocrfleet: Callable[..., Any]) -> None:
+    ran = ocrfleet("check", job, "--set", "run.train.batchSizePerDevice=64")
+    assert ran.code == 0
+    assert "warn   run.train.batchSizePerDevice: 64" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("option", "code", "sentence"),
+    [
+        ("run.tsk=det", 40, "error  run.tsk is not a field. Did you mean 'task'?"),
+        ("run.recipe=det-db-mobil", 40, "error  run.recipe 'det-db-mobil' is not a recipe"),
+        (r"run.overrides.Global\.epoch_nun=1", 40, "epoch_num"),
+        ("run.data.train=file:///none", 40, "error  'file:///none' is not a folder"),
+        ("run.data.eval=file:///none", 40, "error  'file:///none' is not a folder"),
+        (f"run.data.digest={'a' * 64}", 41, "error  run.data.digest is aaa"),
+        (f"run.init={{pretrained: file:///none/x.pdparams, sha256: {'a' * 64}}}", 40, "x.pdparams"),
+        ("run.output=file:///proc/nowhere", 40, "error  "),
+    ],
+)
+def test_what_would_end_a_run(option: str, code: int, sentence: str, job: Path, ocrfleet: Callable[..., Any]) -> None:
+    ran = ocrfleet("check", job, "--set", option)
+    assert sentence in ran.out
+    assert ran.code == code
+    assert ran.out.splitlines()[-1].startswith("The job cannot run: 1 error.")
+
+
+def test_one_failed_check_does_not_hide_the_others(job: Path, ocrfleet: Callable[..., Any]) -> None:
+    ran = ocrfleet("check", job, "--set", "run.recipe=x", "--set", "run.data.train=file:///none")
+    assert ran.out.splitlines()[-1].startswith("The job cannot run: 2 errors.")
+
+
+def test_labels_that_a_dictionary_does_not_cover(job: Path, ocrfleet: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "digits.txt").write_text("".join(f"{digit}\n" for digit in range(10)))
+    rec = ["--set", "run.task=rec", "--set", "run.recipe=rec-crnn-mobile"]
+    ran = ocrfleet("check", job, *rec, "--set", f"run.data.dictionary=file://{tmp_path}/digits.txt")
+    assert ran.code == 41
+    assert "Label.txt:1" in ran.out
+    ran = ocrfleet("check", job, *rec)
+    assert ran.code == 0, ran.out
+    assert "8 characters, the longest 2: 012345AB" in ran.out
+    assert ocrfleet("check", job, *rec, "--set", "run.data.dictionary=en_dict").code == 0
+
+
+def test_check_as_json(job: Path, ocrfleet: Callable[..., Any]) -> None:
+    result = json.loads(ocrfleet("check", job, "-o", "json").out)
+    assert result["code"] == 0
+    assert {finding["level"] for finding in result["findings"]} <= {"ok", "warn"}
+
+
+def test_data_check_lists_what_is_refused(pages: Path, ocrfleet: Callable[..., Any]) -> None:
+    ran = ocrfleet("data", "check", pages)
+    assert ran.code == 0
+    assert "Usable pages: 6." in ran.out
+    (pages / "3.png").unlink()
+    ran = ocrfleet("data", "check", pages)
+    assert ran.code == 41
+    assert "refused  Label.txt:4: " in ran.out
+
+
+def test_data_check_as_json_has_the_digest(pages: Path, job: Path, ocrfleet: Callable[..., Any]) -> None:
+    digest = json.loads(ocrfleet("data", "check", f"file://{pages}", "-o", "json").out)["digest"]
+    assert ocrfleet("check", job, "--set", f"run.data.digest={digest}").code == 0
+
+
+def test_data_split_and_crop(pages: Path, ocrfleet: Callable[..., Any], tmp_path: Path) -> None:
+    ran = ocrfleet("data", "split", pages, "--ratio", "1:0:0", "--out", "divided")
+    assert (ran.code, ran.out) == (0, "divided/train.txt: 6 lines\n")
+    written = json.loads(ocrfleet("data", "crop", pages, "--out", "lines", "-o", "json").out)
+    assert written["labelFiles"] == {"rec_gt.txt": 12}
+    assert (tmp_path / "lines" / "rec_gt.txt").is_file()
+    assert ocrfleet("data", "check", "lines").out.splitlines()[0].endswith("read for rec.")
+
+
+def test_a_dataset_that_is_not_there(ocrfleet: Callable[..., Any]) -> None:
+    ran = ocrfleet("data", "check", "nowhere")
+    assert (ran.code, ran.err) == (40, "error: 'nowhere' is not a folder of this machine.\n")
