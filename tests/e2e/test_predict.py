@@ -91,8 +91,9 @@ def test_a_page_is_read_with_a_pair_into_text_json_and_a_picture(models: tuple[P
     """The command as the CLI starts it; the page's rows come in reading order."""
     picture = page(tmp_path / "receipt.png", "total|12.50", "thank you")
     det, rec = models
+    words = ["--det", det, "--rec", rec, "--out", tmp_path / "out", "-o", "json", "--", picture]
     done = subprocess.run(
-        [sys.executable, "-m", "trainer.ppocr.predict", "--det", det, "--rec", rec, "--out", tmp_path / "out", picture],
+        [sys.executable, "-m", "trainer.ppocr.predict", *words],
         capture_output=True,
         text=True,
         check=False,
@@ -100,7 +101,8 @@ def test_a_page_is_read_with_a_pair_into_text_json_and_a_picture(models: tuple[P
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     )
     assert done.returncode == 0, done.stderr
-    assert "1 images, 3 lines" in done.stdout
+    # Nothing that paddle or PaddleOCR logs gets between the summary and who parses it.
+    assert [item["lines"] for item in json.loads(done.stdout)["images"]] == [3]
     assert "[1/1] receipt.png: 3 lines" in done.stderr
     read = json.loads((tmp_path / "out" / "receipt.json").read_text("utf-8"))
     assert (read["width"], read["height"]) == (620, 240)
@@ -161,6 +163,8 @@ def test_bad_images_are_named_and_counted_and_the_others_read(
     options = ["--det", models[0], "--out", tmp_path / "out"]
     code, out, err = run(capsys, monkeypatch, *options, good, bad, gone)
     assert code == ExitCode.DONE
+    assert "good.png: 1 line, confidence" in out
+    assert "1 image, 1 line," in out
     assert "2 could not be read" in out
     assert "bad.jpg" in err
     assert "gone.jpg" in err

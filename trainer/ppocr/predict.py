@@ -178,7 +178,7 @@ def predict(
         done.append(
             {"image": str(path), "lines": len(lines), "confidence": mean, "text": text_of(lines), "files": files}
         )
-        tell(f"[{number}/{len(paths)}] {path.name}: {len(lines)} lines")
+        tell(f"[{number}/{len(paths)}] {path.name}: {_count(len(lines), 'line')}")
     lacking = drawing.lacking("".join(item["text"] for item in done), font)
     if lacking:
         tell(f"The pictures' font lacks {lacking[:20]!r}: name a font that has them with --font. The text is whole.")
@@ -215,12 +215,16 @@ def summary(facts: dict[str, Any]) -> str:
     lines = []
     for item in facts["images"]:
         sure = "" if item["confidence"] is None else f", confidence {item['confidence']:.3f}"
-        lines.append(f"{item['files']['png']}: {item['lines']} lines{sure}")
+        lines.append(f"{item['files']['png']}: {_count(item['lines'], 'line')}{sure}")
     total = sum(item["lines"] for item in facts["images"])
-    lines.append(f"{len(facts['images'])} images, {total} lines, {facts['seconds']:.1f} s")
+    lines.append(f"{_count(len(facts['images']), 'image')}, {_count(total, 'line')}, {facts['seconds']:.1f} s")
     if facts["unreadable"]:
         lines.append(f"{len(facts['unreadable'])} could not be read: {facts['unreadable'][0]['reason']}")
     return "\n".join(lines)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _arguments() -> argparse.Namespace:
