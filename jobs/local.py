@@ -241,14 +241,17 @@ def _epilogue(run: LocalRun, ended: processes.Ended) -> list[str]:
             f"Model:  {run.output.rstrip('/')}#{run.run_id}",
             f"Report: {leader.report_page}",
         ]
+    again = "Run the same command again to go on from the last checkpoint."
+    if ended.verdict == ExitCode.STOPPED:
+        return [again]
     culprit = run.folder.node(ended.culprit)
     code = ended.codes[ended.culprit]
     how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
     sentences = [f"Node {ended.culprit} {how}. Logs: {culprit.logs}"]
     if ended.culprit and code > 0:
         sentences = [*_last_words(culprit.node_output), *sentences]
-    if ended.verdict in (ExitCode.TRANSIENT, ExitCode.STOPPED):
-        sentences.append("Run the same command again to go on from the last checkpoint.")
+    if ended.verdict == ExitCode.TRANSIENT:
+        sentences.append(again)
     return sentences
 
 

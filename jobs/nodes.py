@@ -4,10 +4,12 @@ What to run is said by `jobs/local.py`; this module knows processes only. Everyt
 signal, comes through one queue, so nothing is polled and every wait has a deadline.
 """
 
+import ctypes
 import os
 import queue
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -105,6 +107,7 @@ def run(nodes: Sequence[Node], *, say: Callable[[str], None], lock: TextIO, pati
         stack.callback(watch.kill)
         for node in nodes:
             watch.start(node, lock.fileno())
+        watch.listen()
         lock.write(" ".join(str(process.pid) for process in watch.alive.values()))
         lock.flush()
         return watch.until_all_ended()
@@ -135,9 +138,14 @@ class _Watch:
                 pass_fds=[lock],
                 # Ctrl-C goes to this process only, which passes on a SIGTERM.
                 start_new_session=True,
+                preexec_fn=_end_with_parent,
             )
         self.alive[node.rank] = process
-        threading.Thread(target=self._report, args=(node.rank, process), daemon=True).start()
+
+    def listen(self) -> None:
+        """Wait for each end in a thread; only now, since starting a process beside threads is not safe."""
+        for rank, process in self.alive.items():
+            threading.Thread(target=self._report, args=(rank, process), daemon=True).start()
 
     def _report(self, rank: int, process: "subprocess.Popen[bytes]") -> None:
         self.events.put(("ended", rank, process.wait()))
@@ -198,6 +206,16 @@ class _Watch:
 
     def _names(self) -> str:
         return ", ".join(f"node {rank}" for rank in self.alive)
+
+
+_LIBC: Final = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG: Final = 1
+
+
+def _end_with_parent() -> None:
+    """Let the kernel send SIGTERM when `ocrfleet run` is killed, so that no training goes on unseen. Linux only."""
+    if sys.platform == "linux":
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 @contextmanager

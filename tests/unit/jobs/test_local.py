@@ -39,7 +39,7 @@ work = Path(sys.argv[sys.argv.index("--workdir") + 1])
 print("stdout of", work.name)
 deed = sys.argv[1].split(",")[int(os.environ["OCRFLEET_NODE_RANK"])]
 if deed == "stop":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, lambda *_: ((work / "stopped").touch(), sys.exit(143)))
 if deed == "deaf":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 if deed in ("stop", "deaf"):
@@ -224,16 +224,35 @@ def test_the_same_run_twice_at_once_is_refused(at_work: local.LocalRun) -> None:
     assert f"kill {at_work.folder.lock.read_text()}" in str(caught.value)
 
 
-def test_the_lock_lasts_as_long_as_a_node_lives_whose_parent_was_killed(
-    planned: Callable[[str], local.LocalRun],
+@pytest.fixture
+def orphaned(planned: Callable[[str], local.LocalRun]) -> Callable[[str], tuple[local.LocalRun, int]]:
+    """Start a run in a process of its own and kill that; give the run and its node."""
+
+    def start(deed: str) -> tuple[local.LocalRun, int]:
+        run = planned(deed)
+        script = "import pickle, sys; from jobs import local; local.run_local(pickle.loads(bytes.fromhex(sys.argv[1])))"
+        parent = subprocess.Popen([sys.executable, "-c", script, pickle.dumps(run).hex()])
+        wait_for(run.folder.node(0).root / "ready")
+        node = int(run.folder.lock.read_text())
+        parent.kill()
+        parent.wait(10)
+        return run, node
+
+    return start
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent's end")
+def test_a_node_stops_in_order_when_its_parent_is_killed(
+    orphaned: Callable[[str], tuple[local.LocalRun, int]],
 ) -> None:
-    run = planned("stop")
-    script = "import pickle, sys; from jobs import local; local.run_local(pickle.loads(bytes.fromhex(sys.argv[1])))"
-    parent = subprocess.Popen([sys.executable, "-c", script, pickle.dumps(run).hex()])
-    wait_for(run.folder.node(0).root / "ready")
-    node = int(run.folder.lock.read_text())
-    parent.kill()
-    parent.wait(10)
+    run, _ = orphaned("stop")
+    wait_for(run.folder.node(0).root / "stopped")
+
+
+def test_the_lock_lasts_as_long_as_a_node_lives_whose_parent_was_killed(
+    orphaned: Callable[[str], tuple[local.LocalRun, int]],
+) -> None:
+    run, node = orphaned("deaf")
     try:
         with pytest.raises(ConflictError, match=f"kill {node}"):
             local.run_local(run)
