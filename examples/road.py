@@ -20,6 +20,7 @@ from types import FrameType
 
 from examples.local_s3 import local_s3
 from jobs import jobfile
+from trainer.errors import OcrfleetError
 from trainer.storage import open_store
 from trainer.workdir import LocalRunDir, WorkDir
 
@@ -121,6 +122,7 @@ def walk(main: Callable[[Walk], None], *, folder: Path, steps: int) -> int:
         folder: emptied first, so that every walk is a whole one.
         steps: how many are announced.
     """
+    folder = folder.absolute()
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:
@@ -133,6 +135,10 @@ def walk(main: Callable[[Walk], None], *, folder: Path, steps: int) -> int:
     except StepError as error:
         say(f"\n{error}")
         return error.code
+    # What storage and the S3 server have to say is a sentence, too.
+    except (OcrfleetError, RuntimeError) as error:
+        say(f"\n{error}")
+        return 1
     except KeyboardInterrupt:
         say("\nStopped.")
         return 130
