@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from examples.demo import __main__ as demo
 from examples.demo import pages
 
 
@@ -82,3 +83,10 @@ def test_texts_are_words_of_the_list_or_numbers_of_3_to_5_digits(export: Path) -
     assert all(text in pages.WORDS or (text.isdigit() and 3 <= len(text) <= 5) for text in texts)
     assert any(text in pages.WORDS for text in texts)
     assert any(text.isdigit() for text in texts)
+
+
+def test_a_text_that_is_read_twice_counts_once() -> None:
+    """The demo's judgement is of texts, page by page; what was not there does not count."""
+    truth = {"a.jpg": ["12", "12", "TAX"], "b.jpg": ["7"]}
+    assert demo.compare(truth, {"a.jpg": ["12", "TAX", "99"]}) == (2, 4)
+    assert demo.compare(truth, {"a.jpg": ["12", "TAX", "12"], "b.jpg": ["7", "7"]}) == (4, 4)
