@@ -9,9 +9,10 @@ from pathlib import Path
 from types import FrameType
 
 from trainer import contract
+from trainer.assignment import Assignment
 from trainer.errors import OcrfleetError, StoppedError
 from trainer.metrics import Metrics
-from trainer.pipeline import Assignment, Pipeline
+from trainer.pipeline import Pipeline
 from trainer.progress import Progress
 from trainer.topology import Topology
 
@@ -83,4 +84,10 @@ def _log_to(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # All is done and written. Threads of the storage client may still be at work in Rust, and one that meets the
+    # interpreter while it is torn down aborts the process: a published run would end as a failed one.
+    os._exit(code)

@@ -3,23 +3,22 @@
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
 from trainer import contract, recipes, registry, runspec
+from trainer.assignment import Assignment
 from trainer.datasets import Prepared
 from trainer.events import Event
 from trainer.metrics import Metrics
 from trainer.mirror import Mirror
 from trainer.progress import Progress
 from trainer.receipts import Receipt, files_of, measure
-from trainer.runspec import RunSpec
 from trainer.storage import open_store
-from trainer.supervisor import Deadlines, Supervisor
-from trainer.topology import Topology
+from trainer.summaries import summary
+from trainer.supervisor import Supervisor
 from trainer.workdir import WorkDir
 
 log = logging.getLogger(__name__)
@@ -34,43 +33,6 @@ _AFTER_THE_GANG: Final = tuple(
 
 HANDOVER: Final = 600.0
 """Seconds the other nodes wait for the leader's receipt of a stage that they have done together."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Assignment:
-    """What this node was given to do."""
-
-    name: str
-    """The job file's name."""
-
-    run: RunSpec
-    """What to train."""
-
-    run_id: str
-    """`<name>-<h8>`."""
-
-    work: WorkDir
-    """The run's folder on this node."""
-
-    topology: Topology
-    """The gang, as this node sees it."""
-
-    deadlines: Deadlines
-    """How long a stage may be silent."""
-
-    @classmethod
-    def read(cls, folder: Path, *, run_id: str, topology: Topology) -> "Assignment":
-        """Read the folder's run.yaml.
-
-        Raises:
-            SpecError: it is wrong; the message says where.
-        """
-        work = WorkDir(folder)
-        name, run = runspec.read_run(work.run_file)
-        placement = runspec.parse_yaml(work.run_file.read_text("utf-8"), source="run.yaml").get("placement") or {}
-        given = placement.get("deadlines") or {}
-        known = {key: float(runspec.seconds(given[key])) for key in ("rendezvous", "stall") if given.get(key)}
-        return cls(name=name, run=run, run_id=run_id, work=work, topology=topology, deadlines=Deadlines(**known))
 
 
 class Pipeline:
@@ -113,8 +75,20 @@ class Pipeline:
                 return
             receipt = self._stage(stage, fingerprint=runspec.digest({"stage": stage, "after": identity}))
             identity = receipt.identity
+            if stage == "prepare":
+                self._configure()
         self.metrics.phase(None)
         self.mirror.tidy(keep_checkpoints=1)
+
+    def _configure(self) -> None:
+        """Write the configuration that the workers read: the recipe, filled in from the dataset."""
+        given = self.given
+        recipe = recipes.resolve(given.run, Prepared.load(self.work.prepared), world_size=given.topology.world_size)
+        for note in recipe.notes:
+            self.progress.line(note)
+        temporary = self.work.configuration.with_suffix(".tmp")
+        temporary.write_text(yaml.safe_dump(recipe.config, sort_keys=False, allow_unicode=True), "utf-8")
+        temporary.replace(self.work.configuration)
 
     def _published(self) -> bool:
         """Whether the model is published already; then only its channel may be left to set."""
@@ -163,7 +137,7 @@ class Pipeline:
 
     def _note(self, receipt: Receipt) -> Receipt:
         self.receipts[receipt.stage] = receipt
-        self.progress.done(receipt.stage, receipt.seconds, _line(receipt.facts))
+        self.progress.done(receipt.stage, receipt.seconds, summary(receipt.stage, receipt.facts))
         return receipt
 
     def _done_before(self, stage: str, fingerprint: str) -> Receipt | None:
@@ -226,29 +200,15 @@ def _prepare(pipeline: Pipeline) -> dict[str, Any]:
 
 
 def _train(pipeline: Pipeline) -> dict[str, Any]:
-    given, work = pipeline.given, pipeline.work
-    recipe = recipes.resolve(given.run, Prepared.load(work.prepared), world_size=given.topology.world_size)
-    for note in recipe.notes:
-        pipeline.progress.line(note)
-    temporary = work.configuration.with_suffix(".tmp")
-    temporary.write_text(yaml.safe_dump(recipe.config, sort_keys=False, allow_unicode=True), "utf-8")
-    temporary.replace(work.configuration)
-    work.trained.mkdir(exist_ok=True)
-    if not pipeline.leader:
-        return pipeline.worker("train")
-    # A node that has lost its disk goes on from the bucket.
-    from trainer import checkpoints
+    from trainer.stages.train import train
 
-    local = checkpoints.local(work.checkpoints)
-    newest = int(local[-1].name) if local else -1
-    pulled = pipeline.mirror.remote.pull_newest(work.checkpoints, newer_than=newest)
-    if pulled is not None:
-        pipeline.progress.line(f"Going on from the bucket's checkpoint of step {int(pulled.name)}.")
-    pipeline.mirror.begin_pushing()
-    try:
-        return pipeline.worker("train")
-    finally:
-        pipeline.mirror.finish_pushing()
+    return train(
+        pipeline.work,
+        leader=pipeline.leader,
+        mirror=pipeline.mirror,
+        worker=lambda: pipeline.worker("train"),
+        say=pipeline.progress.line,
+    )
 
 
 def _evaluate(pipeline: Pipeline) -> dict[str, Any]:
@@ -308,11 +268,3 @@ def _outputs(work: WorkDir, stage: str) -> list[str]:
         return []
     # A dataset is measured as a whole, not file by file.
     return [folder.name] if stage in ("fetch", "prepare") else files_of(work, folder)
-
-
-def _line(facts: Mapping[str, Any]) -> str:
-    """Say a stage's facts in a line: the plain ones."""
-    plain = {key: value for key, value in facts.items() if isinstance(value, str | int | float)}
-    return ", ".join(
-        f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in plain.items()
-    )

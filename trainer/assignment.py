@@ -1,0 +1,47 @@
+"""What a node was given to do, read from its work folder and its environment once."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainer import runspec
+from trainer.runspec import RunSpec
+from trainer.supervisor import Deadlines
+from trainer.topology import Topology
+from trainer.workdir import WorkDir
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assignment:
+    """What this node was given to do."""
+
+    name: str
+    """The job file's name."""
+
+    run: RunSpec
+    """What to train."""
+
+    run_id: str
+    """`<name>-<h8>`."""
+
+    work: WorkDir
+    """The run's folder on this node."""
+
+    topology: Topology
+    """The gang, as this node sees it."""
+
+    deadlines: Deadlines
+    """How long a stage may be silent."""
+
+    @classmethod
+    def read(cls, folder: Path, *, run_id: str, topology: Topology) -> "Assignment":
+        """Read the folder's run.yaml.
+
+        Raises:
+            SpecError: it is wrong; the message says where.
+        """
+        work = WorkDir(folder)
+        name, run = runspec.read_run(work.run_file)
+        placement = runspec.parse_yaml(work.run_file.read_text("utf-8"), source="run.yaml").get("placement") or {}
+        given = placement.get("deadlines") or {}
+        known = {key: float(runspec.seconds(given[key])) for key in ("rendezvous", "stall") if given.get(key)}
+        return cls(name=name, run=run, run_id=run_id, work=work, topology=topology, deadlines=Deadlines(**known))
