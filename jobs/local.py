@@ -51,6 +51,9 @@ class LocalRun:
     output: str
     """`run.output`, where the model is published."""
 
+    stage: str | None = None
+    """The one stage to do; None: all that is not done."""
+
 
 def plan(
     job: TrainingJob,
@@ -60,6 +63,7 @@ def plan(
     device: str | None = None,
     workdir: Path = DEFAULT_WORKDIR,
     metrics_port: int | None = None,
+    stage: str | None = None,
     command: Sequence[str] | None = None,
 ) -> LocalRun:
     """Decide how a job runs on this machine.
@@ -72,6 +76,7 @@ def plan(
         device: `gpu` or `cpu`; None: as the file says, else what this machine has.
         workdir: the folder that holds the runs' folders.
         metrics_port: port of the leader's Prometheus endpoint; node i has the i-th after it. None: no endpoint.
+        stage: a stage to do alone; None: all that is not done.
         command: the node's program; None: the trainer.
     """
     placement = as_dict(job)["placement"]
@@ -85,16 +90,18 @@ def plan(
         job.name, run=job.run, image=job.placement.image or "", device=placement["device"], devices=devices
     )
     folder = LocalRunDir((workdir / identity).absolute())
+    words = [*(command or NODE_PROGRAM), *(("--stage", stage) if stage else ())]
     shared = _environment(identity, placement, port=free_ports(devices + 1))
     return LocalRun(
         run_id=identity,
         folder=folder,
         run_file=to_yaml({**as_dict(job), "placement": placement}),
         nodes=tuple(
-            _node(rank, folder=folder, shared=shared, metrics_port=metrics_port, command=command or NODE_PROGRAM)
+            _node(rank, folder=folder, shared=shared, metrics_port=metrics_port, command=words)
             for rank in range(placement["nodes"])
         ),
         output=job.run.output,
+        stage=stage,
     )
 
 
@@ -236,6 +243,8 @@ def _locked(run: LocalRun) -> Iterator[TextIO]:
 def _epilogue(run: LocalRun, ended: processes.Ended) -> list[str]:
     """Say what the user has now, or what happened and what to do."""
     leader = run.folder.node(0)
+    if ended.verdict == ExitCode.DONE and run.stage not in (None, "publish"):
+        return [f"Stage {run.stage} is done; what it made is in {leader.root}."]
     if ended.verdict == ExitCode.DONE:
         return [
             f"Model:  {run.output.rstrip('/')}#{run.run_id}",

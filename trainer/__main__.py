@@ -28,13 +28,14 @@ def main() -> int:
         default=os.environ.get(contract.ENV_WORKDIR),
         help="the run's folder, with run.yaml in it",
     )
+    parser.add_argument("--stage", choices=contract.STAGES, help="do this stage alone; those before it must be done")
     arguments = parser.parse_args()
     progress = Progress(sys.stderr)
     try:
         topology = Topology.from_environment()
         given = Assignment.read(arguments.workdir, run_id=os.environ[contract.ENV_RUN_ID], topology=topology)
         _log_to(given.work.node_log)
-        return _run(given, progress)
+        return _run(given, progress, only=arguments.stage)
     except OcrfleetError as error:
         log.error("%s", error, exc_info=error.__cause__)
         progress.line(f"error: {error}")
@@ -43,7 +44,7 @@ def main() -> int:
         progress.close()
 
 
-def _run(given: Assignment, progress: Progress) -> int:
+def _run(given: Assignment, progress: Progress, *, only: str | None) -> int:
     metrics = Metrics(run=given.run_id, node=given.topology.node_rank, task=given.run.task)
     port = os.environ.get(contract.ENV_METRICS_PORT)
     if port:
@@ -51,7 +52,7 @@ def _run(given: Assignment, progress: Progress) -> int:
     pipeline = Pipeline(given, progress=progress, metrics=metrics)
     _obey_signals(pipeline)
     try:
-        pipeline.run()
+        pipeline.run(only=only)
     finally:
         given.work.metrics_snapshot.write_bytes(metrics.snapshot())
         pipeline.mirror.push_logs(say=progress.line)

@@ -11,6 +11,7 @@ import yaml
 from trainer import contract, recipes, registry, runspec
 from trainer.assignment import Assignment
 from trainer.datasets import Prepared
+from trainer.errors import SpecError
 from trainer.events import Event
 from trainer.metrics import Metrics
 from trainer.mirror import Mirror
@@ -51,32 +52,43 @@ class Pipeline:
             metrics=metrics,
         )
         self.supervisor = Supervisor(given.topology, deadlines=given.deadlines, on_event=self._hear)
-        self.receipts: dict[str, Receipt] = {}
 
     @property
     def leader(self) -> bool:
         """Whether this node does the stages that need one node only."""
         return self.given.topology.leader
 
-    def run(self) -> None:
-        """Do every stage that is not done.
+    def run(self, *, only: str | None = None) -> None:
+        """Do every stage that is not done, or one stage alone, whether it is done or not.
+
+        Args:
+            only: the stage; all before it must be done.
 
         Raises:
             OcrfleetError: of the class that says whether running it again can help.
         """
         # Before anything is pulled: a wrong name in the job file must not cost a download.
         recipes.resolve(self.given.run, world_size=self.given.topology.world_size)
-        if self._published():
+        if only is None and self._published():
             return
         self._claim()
         identity = self.given.run_id
         for stage in contract.STAGES:
             if stage in _AFTER_THE_GANG and not self.leader:
                 return
-            receipt = self._stage(stage, fingerprint=runspec.digest({"stage": stage, "after": identity}))
-            identity = receipt.identity
+            fingerprint = runspec.digest({"stage": stage, "after": identity})
+            receipt = None if stage == only else self._done_before(stage, fingerprint)
+            if receipt is not None:
+                self.progress.skipped(stage, "done before")
+            elif only in (None, stage):
+                receipt = self._do(stage, fingerprint=fingerprint)
+            else:
+                raise SpecError(f"--stage {only} needs {stage}, which is not done: run --stage {stage}, or all of it.")
             if stage == "prepare":
                 self._configure()
+            if stage == only:
+                return
+            identity = receipt.identity
         self.metrics.phase(None)
         self.mirror.tidy(keep_checkpoints=1)
 
@@ -107,14 +119,9 @@ class Pipeline:
         self.metrics.attempt(self.mirror.attempt)
         log.info("%s, attempt %d, node %d.", self.given.run_id, self.mirror.attempt, self.given.topology.node_rank)
 
-    def _stage(self, stage: str, *, fingerprint: str) -> Receipt:
-        """Do one stage unless its receipt holds; give its receipt."""
+    def _do(self, stage: str, *, fingerprint: str) -> Receipt:
+        """Do one stage; give its receipt."""
         self.metrics.phase(stage)
-        receipt = self._done_before(stage, fingerprint)
-        if receipt is not None:
-            self.receipts[stage] = receipt
-            self.progress.skipped(stage, "done before")
-            return receipt
         self.progress.stage(stage)
         began = time.monotonic()
         facts = _STAGES[stage](self)
@@ -136,7 +143,6 @@ class Pipeline:
         return self._note(receipt)
 
     def _note(self, receipt: Receipt) -> Receipt:
-        self.receipts[receipt.stage] = receipt
         self.progress.done(receipt.stage, receipt.seconds, summary(receipt.stage, receipt.facts))
         return receipt
 

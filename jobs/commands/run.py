@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from jobs.commands import options, show
+from trainer import contract
 
 
 def add(commands: options.Commands) -> None:
@@ -20,7 +21,8 @@ def add(commands: options.Commands) -> None:
         "At the end the run's id is on standard output, and nothing else.",
         examples="ocrfleet run job.yaml\n"
         "ocrfleet run job.yaml --nodes 2 --devices-per-node 1 --device cpu\n"
-        "ocrfleet run job.yaml --set run.train.epochs=3 --metrics-port 9400",
+        "ocrfleet run job.yaml --set run.train.epochs=3 --metrics-port 9400\n"
+        "ocrfleet run job.yaml --stage evaluate",
     )
     options.job_file(parser)
     parser.add_argument("--nodes", type=options.positive, metavar="N", help="node processes (default: as the job file)")
@@ -37,6 +39,11 @@ def add(commands: options.Commands) -> None:
         help="holds a folder for each run (default: $OCRFLEET_WORKDIR, else .ocrfleet)",
     )
     parser.add_argument(
+        "--stage",
+        choices=contract.STAGES,
+        help="do this stage alone, even if it is done; those before it must be (default: all that is not done)",
+    )
+    parser.add_argument(
         "--metrics-port",
         type=options.port,
         metavar="PORT",
@@ -47,7 +54,6 @@ def add(commands: options.Commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run a job to its end."""
     from jobs import local
-    from trainer import contract
 
     job = options.read_job(arguments)
     workdir = arguments.workdir or Path(os.environ.get(contract.ENV_WORKDIR) or local.DEFAULT_WORKDIR)
@@ -58,6 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
         device=arguments.device,
         workdir=workdir,
         metrics_port=arguments.metrics_port,
+        stage=arguments.stage,
     )
     for sentence in local.announce(planned, device_given=bool(arguments.device or job.placement.device)):
         show.say(sentence)

@@ -164,6 +164,19 @@ def test_a_node_that_lost_its_disk_goes_on_from_the_bucket(tmp_path, data, bucke
     assert "evaluate skipped: done before" in ended.stderr
 
 
+def test_a_stage_is_done_alone_when_those_before_it_are(tmp_path, data, bucket, run):
+    job = job_file(tmp_path, data=data, output=f"{bucket}models/")
+    early = ocrfleet(*run("--stage", "train", job=job))
+    assert early.returncode == ExitCode.SPEC
+    assert "--stage train needs fetch, which is not done: run --stage fetch, or all of it." in early.stderr
+    for stage in ("fetch", "prepare", "prepare"):
+        alone = ocrfleet(*run("--stage", stage, job=job))
+        assert alone.returncode == ExitCode.DONE, alone.stderr
+        assert f"{stage} done in" in alone.stderr
+    assert "Stage prepare is done" in alone.stderr
+    assert manifests(bucket) == []
+
+
 def read_until(process: subprocess.Popen[str], beginning: str) -> list[str]:
     """Read what the command says until a line that begins so; the test's time-out is the deadline."""
     said = []
