@@ -41,6 +41,7 @@ RUN_DEFAULTS = {
     "device": None,
     "workdir": None,
     "metrics_port": None,
+    "stage": None,
     "sets": [],
     "debug": False,
 }
@@ -55,6 +56,7 @@ RUN_DEFAULTS = {
         (["--device", "gpu"], {"device": "gpu"}),
         (["--workdir", "/tmp/x"], {"workdir": Path("/tmp/x")}),
         (["--metrics-port", "9400"], {"metrics_port": 9400}),
+        (["--stage", "verify"], {"stage": "verify"}),
         (["--set", "a=1", "--set", "b=2"], {"sets": ["a=1", "b=2"]}),
         (["--debug"], {"debug": True}),
     ],
