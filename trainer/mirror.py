@@ -124,6 +124,11 @@ class Mirror:
                 # Training goes on: a later push may succeed, and only the last one decides.
                 log.warning("The checkpoint %s is not in the bucket: %s", folder.name, error)
                 self._failed = error
+            # Nobody else hears of a fault in this thread.
+            except Exception as error:
+                log.exception("The checkpoint %s is not in the bucket.", folder.name)
+                self._failed = OcrfleetError(f"The checkpoint {folder.name} is not in the bucket: {error!r}.")
+                self._failed.__cause__ = error
             else:
                 self._failed = None
                 self._metrics.transfer("push", count)

@@ -68,7 +68,11 @@ class Job:
         wanted = self.run.train.readers
         if wanted is not None:
             return wanted
-        return 0 if self.device == "cpu" else min(8, max(1, (os.cpu_count() or 1) // self.world))
+        return (
+            0
+            if self.device == "cpu"
+            else min(8, max(1, (os.cpu_count() or 1) // int(os.environ.get("PADDLE_LOCAL_SIZE", "1"))))
+        )
 
     def listen(self) -> None:
         """Take SIGTERM as a wish to stop after the step under way."""

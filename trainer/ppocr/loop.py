@@ -214,8 +214,15 @@ class Training:
             loss=values,
             lr=lr,
             **self._since,
+            **self._memory(),
         )
         self._since = dict.fromkeys(self._since, 0)
+
+    def _memory(self) -> dict[str, int]:
+        """Give the most memory of the device that was in use, where it can be asked."""
+        if self.job.device != "gpu":
+            return {}
+        return {"device_memory_bytes": int(paddle.device.cuda.max_memory_allocated())}
 
     def _note_refused(self, refused: list[str]) -> None:
         for line in refused:

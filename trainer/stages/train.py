@@ -1,9 +1,11 @@
 """train: the gang's longest stage, from the newest checkpoint that can be had."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from trainer import checkpoints
+from trainer.errors import OcrfleetError
 from trainer.mirror import Mirror
 from trainer.workdir import WorkDir
 
@@ -33,6 +35,20 @@ def train(
         say(f"Going on from the bucket's checkpoint of step {int(pulled.name)}.")
     mirror.begin_pushing()
     try:
-        return worker()
-    finally:
-        mirror.finish_pushing()
+        facts = worker()
+    except OcrfleetError:
+        # Why training ended is the news; a checkpoint that is only here is said beside it.
+        with saying(say):
+            mirror.finish_pushing()
+        raise
+    mirror.finish_pushing()
+    return facts
+
+
+@contextmanager
+def saying(say: Callable[[str], None]) -> Iterator[None]:
+    """Say an error instead of raising it."""
+    try:
+        yield
+    except OcrfleetError as error:
+        say(f"The last checkpoint is kept on this machine only: {error}")
