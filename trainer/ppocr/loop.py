@@ -16,41 +16,12 @@ from typing import Any
 import paddle
 
 from trainer import checkpoints
+from trainer.due import Due
 from trainer.errors import DatasetError, DivergedError, OcrfleetError, SpecError, StoppedError
 from trainer.ppocr import build, collective, data, evaluate, state
 from trainer.ppocr.job import Job
-from trainer.runspec import seconds
 
 log = logging.getLogger(__name__)
-
-
-class Due:
-    """Whether something that happens every so often is due; rank 0's clock decides for all."""
-
-    def __init__(self, every: str, *, steps_per_epoch: int) -> None:
-        self._steps = self._seconds = 0
-        if every.endswith("ep"):
-            self._steps = int(every[:-2]) * steps_per_epoch
-        elif every.endswith("steps"):
-            self._steps = int(every[:-5])
-        else:
-            self._seconds = seconds(every)
-        self._last = time.monotonic()
-
-    @property
-    def by_steps(self) -> bool:
-        """Whether steps decide, so that every attempt decides alike."""
-        return self._steps > 0
-
-    def at(self, step: int) -> bool:
-        """Whether it is due after `step` steps of the run."""
-        if self._steps:
-            return step % self._steps == 0
-        return time.monotonic() - self._last >= self._seconds
-
-    def done(self) -> None:
-        """Start the interval anew."""
-        self._last = time.monotonic()
 
 
 class Training:
