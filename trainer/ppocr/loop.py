@@ -221,6 +221,7 @@ class Training:
         taken = time.perf_counter() - began
         if self.job.rank == 0:
             self.job.events.send("eval", **entry, best=best, seconds=taken)
+        self.evaluating.done()
         collective.meet()
 
     def _save(self) -> None:
