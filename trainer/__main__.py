@@ -55,7 +55,9 @@ def _run(given: Assignment, progress: Progress, *, only: str | None) -> int:
         pipeline.run(only=only)
     finally:
         given.work.metrics_snapshot.write_bytes(metrics.snapshot())
-        pipeline.mirror.push_logs(say=progress.line)
+        # Without an attempt the bucket was not reached, or had nothing to do for us.
+        if pipeline.mirror.attempt:
+            pipeline.mirror.push_logs(say=progress.line)
         metrics.close()
     return int(contract.ExitCode.DONE)
 
