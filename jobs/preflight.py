@@ -138,7 +138,7 @@ def _dataset(place: str, uri: str, found: Findings) -> Iterator[Finding]:
     unit = {"det": "pages", "rec": "lines"}[found.task]
     yield Finding(
         "ok",
-        f"{place}: {uri} is {found.form}; {found.images} images, {found.samples} usable {unit}, "
+        f"{place}: {uri}: {found.form}; {found.images} images, {found.samples} usable {unit}, "
         f"{found.ignored} ignored",
     )
     for problem in found.problems[:SHOWN]:

@@ -156,7 +156,7 @@ def _facts(found: "Findings") -> dict[str, Any]:
 
 def _print_findings(found: "Findings") -> None:
     unit = {"det": "pages", "rec": "lines"}[found.task]
-    print(f"{found.root} is {found.form}, read for {found.task}.")
+    print(f"{found.root}: {found.form}, read for {found.task}.")
     print(f"Images: {found.images}. Usable {unit}: {found.samples}. Ignored: {found.ignored}.")
     if found.splits:
         print("Splits: " + ", ".join(f"{name} {count}" for name, count in found.splits.items()))
