@@ -138,8 +138,7 @@ def _dataset(place: str, uri: str, found: Findings) -> Iterator[Finding]:
     unit = {"det": "pages", "rec": "lines"}[found.task]
     yield Finding(
         "ok",
-        f"{place}: {uri}: {found.form}; {found.images} images, {found.samples} usable {unit}, "
-        f"{found.ignored} ignored",
+        f"{place}: {uri}: {found.form}; {found.images} images, {found.samples} usable {unit}, {found.ignored} ignored",
     )
     for problem in found.problems[:SHOWN]:
         yield Finding("warn", f"{place}: {problem.sentence}")

@@ -6,7 +6,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from trainer import contract
 from trainer.errors import ConflictError, NotFoundError, SpecError
@@ -96,7 +96,7 @@ class Manifest:
 
 def now() -> str:
     """Give the time as manifests and channels spell it."""
-    return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def key_of(run: str) -> str:

@@ -134,7 +134,9 @@ def test_heads_and_losses_in_lists_are_found_by_name() -> None:
     assert config["Architecture"]["Head"]["head_list"][0]["CTCHead"]["Neck"]["dims"] == 96
 
 
-@pytest.mark.parametrize("name", ["Global.find_unused_parameters", "Optimizer.clip_norm_global", "Train.loader.use_shared_memory"])
+@pytest.mark.parametrize(
+    "name", ["Global.find_unused_parameters", "Optimizer.clip_norm_global", "Train.loader.use_shared_memory"]
+)
 def test_a_key_that_the_recipe_leaves_out_can_be_set(name: str) -> None:
     value = OPTIONAL[name] == "flag" or 1.5
     *path, last = name.split(".")
