@@ -19,15 +19,15 @@ ENOUGH = 0.90
 
 def main(road: Walk) -> None:
     """Walk the road; everything that is made stays in the folder until the next time."""
-    road.announce("Draw 100 labelled pages and put them into a bucket")
+    road.announce("Draw 160 labelled pages and put them into a bucket")
     labelled = road.folder / "pages"
-    pages.write_export(labelled, pages=100, seed=1)
+    pages.write_export(labelled, pages=160, seed=1)
     road.upload(labelled, "s3://ocr-data/demo/pages/")
 
-    road.announce("Train a detector: two processes, about three minutes")
+    road.announce("Train a detector: two processes, two or three minutes")
     detector = road.train(JOBS / "det.yaml")
 
-    road.announce("Train a recogniser on the lines of the same pages: two processes, about three minutes")
+    road.announce("Train a recogniser on the lines of the same pages: two processes, two or three minutes")
     recogniser = road.train(JOBS / "rec.yaml")
 
     road.announce("Read new pages with the two published models")
