@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from trainer import contract, events, gang
-from trainer.errors import OcrfleetError, StalledError, StoppedError, TransientError, error_for
+from trainer.errors import OcrfleetError, StoppedError, TransientError, error_for
 from trainer.topology import Topology
 
 GRACE: Final = 20.0
@@ -195,9 +195,9 @@ class Supervisor:
                 f"The workers have not met within {self.deadlines.rendezvous:.0f} s (placement.deadlines.rendezvous). "
                 f"Is every node up, and are its ports open? Log: {silent.log}."
             )
-        raise StalledError(
+        raise TransientError(
             f"Worker {silent.rank} has said nothing for {self.deadlines.stall:.0f} s (placement.deadlines.stall). "
-            f"Where each thread stood is at the end of {silent.log}."
+            f"Where each thread stood is at the end of {silent.log}. Run it again to go on from the last checkpoint."
         )
 
     def _failure(self, first: Worker, workers: list[Worker], *, stopping: bool) -> OcrfleetError:
