@@ -8,6 +8,7 @@ import yaml
 
 from examples.demo import pages
 from jobs.local import free_ports
+from tests.e2e.commands import RECIPES, SMALL
 from trainer import checkpoints, recipes, runspec
 from trainer.datasets import Prepared
 from trainer.errors import DatasetError, DivergedError, StoppedError
@@ -18,17 +19,6 @@ from trainer.topology import Topology
 from trainer.workdir import WorkDir
 
 pytestmark = [pytest.mark.paddle, pytest.mark.timeout(240)]
-
-SMALL = {
-    "rec": {
-        "Train.dataset.transforms.RecResizeImg.image_shape": [3, 32, 64],
-        "Eval.dataset.transforms.RecResizeImg.image_shape": [3, 32, 64],
-    },
-    "det": {
-        "Train.dataset.transforms.EastRandomCropData.size": [160, 160],
-        "Eval.dataset.transforms.DetResizeForTest": {"limit_side_len": 160, "limit_type": "max"},
-    },
-}
 
 
 def a_run(folder: Path, task: str, *, overrides=None, world=2, **train) -> WorkDir:
@@ -41,7 +31,7 @@ def a_run(folder: Path, task: str, *, overrides=None, world=2, **train) -> WorkD
         RunSpec,
         {
             "task": task,
-            "recipe": {"rec": "rec-crnn-mobile", "det": "det-db-mobile"}[task],
+            "recipe": RECIPES[task],
             "overrides": {**SMALL[task], **(overrides or {})},
             "data": {"train": "file:///unused", "split": "4:1:1"},
             "train": {"epochs": 3, "batchSizePerDevice": 4, **train},

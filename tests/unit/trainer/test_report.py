@@ -13,9 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from trainer import report_markdown, report_pictures
-from trainer.report import write_report
-from trainer.report_curve import curve, decades, thinned, ticks
+from trainer.report import markdown, pictures, write_report
+from trainer.report.curve import curve, decades, thinned, ticks
 from trainer.workdir import WorkDir
 
 EVIL = '<img src=x onerror=alert(1)>|*bold*\u2028"'
@@ -134,9 +133,9 @@ def test_wrong_lines_come_first_and_their_wrong_characters_are_marked(tmp_path: 
 
 
 def test_half_of_what_is_shown_is_the_worst_and_half_is_spread_over_the_rest() -> None:
-    lines = [report_pictures.Line(rec_row(str(n), str(n), score=n / 100)) for n in range(100)]
+    lines = [pictures.Line(rec_row(str(n), str(n), score=n / 100)) for n in range(100)]
     random.Random(1).shuffle(lines)
-    scores = [round(shown.row["score"] * 100) for shown in report_pictures.choose(lines)]
+    scores = [round(shown.row["score"] * 100) for shown in pictures.choose(lines)]
     assert scores[:6] == [0, 1, 2, 3, 4, 5]
     assert scores[6] < 20
     assert scores[-1] > 85
@@ -152,7 +151,7 @@ def test_a_page_says_what_was_found_missed_and_false_and_shows_it(tmp_path: Path
     with Image.open(work.report / "page-01.jpg") as picture:
         colours = {colour for _, colour in picture.convert("RGB").getcolors(1 << 20) or []}
     for kind in ("found", "missed", "false", "ignored"):
-        wanted = report_pictures.COLOURS[kind]
+        wanted = pictures.COLOURS[kind]
         assert any(sum(abs(a - b) for a, b in zip(c, wanted, strict=True)) < 40 for c in colours), kind
 
 
@@ -169,7 +168,7 @@ def test_boxes_are_counted_as_the_metric_counts_them() -> None:
         ]
         boxes = [square(chance.randrange(80), chance.randrange(80)) for _ in range(chance.randrange(9))]
         row = {"image": "x", "label": labels, "boxes": boxes, "scores": [1.0] * len(boxes)}
-        page, counts = report_pictures.match(row), scores.det_counts(row)
+        page, counts = pictures.match(row), scores.det_counts(row)
         assert len(page.found) == counts["detMatched"]
         assert len(page.found) + len(page.missed) == counts["gtCare"]
         assert len(page.found) + len(page.false) == counts["detCare"]
@@ -249,5 +248,5 @@ def test_thinning_keeps_within_the_number_and_the_values(points: list[tuple[floa
 
 @given(st.text(max_size=40))
 def test_any_text_stands_in_one_cell_of_a_table(text: str) -> None:
-    cell = report_markdown.plain(text)
+    cell = markdown.plain(text)
     assert not set(cell) & set("|`*<>\n\r[]")

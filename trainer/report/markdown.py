@@ -2,16 +2,15 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    from trainer.report import Report, Shown
+from trainer.report.content import Report, Shown
 
 _MEANING: Final = re.compile(r"[^\S ]|[\x00-\x1f!\"#$&*+<=>?@\[\\\]^`{|}~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 """What may mean something in Markdown; an underscore within a word does not."""
 
 
-def render(report: "Report") -> str:
+def render(report: Report) -> str:
     """Give the text."""
     split = plain(report.split)
     parts = [
@@ -43,7 +42,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _samples(report: "Report") -> str:
+def _samples(report: Report) -> str:
     if not report.samples:
         return "There are no predictions to show."
     if report.task == "rec":
@@ -54,7 +53,7 @@ def _samples(report: "Report") -> str:
     )
 
 
-def _line(shown: "Shown") -> list[str]:
+def _line(shown: Shown) -> list[str]:
     text = "".join(words for words, _ in shown.pieces)
     picture = f"![]({shown.picture})"
     return [picture, plain(shown.label), plain(text) or "nothing", f"{shown.score:.3f}", shown.words]

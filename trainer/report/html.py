@@ -2,12 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 from html import escape
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from trainer.report_pictures import COLOURS
-
-if TYPE_CHECKING:
-    from trainer.report import Report, Shown
+from trainer.report.content import Report, Shown
+from trainer.report.pictures import COLOURS
 
 _STYLE: Final = """
 :root{color-scheme:light dark;--bg:#fff;--ink:#111827;--soft:#6b7280;--card:#f9fafb;--edge:#e5e7eb;
@@ -38,7 +36,7 @@ figcaption{margin-top:8px;font-size:13px}.pages{display:grid;grid-template-colum
 """
 
 
-def render(report: "Report") -> str:
+def render(report: Report) -> str:
     """Give the page."""
     title = escape(f"{report.name}: {report.task} training report")
     tiles = "".join(
@@ -76,7 +74,7 @@ def _table(rows: Iterable[tuple[str, str]]) -> str:
     return f"<table>{body}</table>"
 
 
-def _metrics(report: "Report") -> str:
+def _metrics(report: Report) -> str:
     body = "".join(
         f'<tr><th>{escape(name)}</th><td class="number">{escape(test)}</td><td class="number">{escape(best)}</td></tr>'
         for name, test, best in report.metrics
@@ -94,7 +92,7 @@ def _verified(said: Sequence[str]) -> str:
     return "<table>" + "".join(f'<tr><td class="good">✓</td><td>{escape(line)}</td></tr>' for line in said) + "</table>"
 
 
-def _refused(report: "Report") -> str:
+def _refused(report: Report) -> str:
     if not report.refused:
         return ""
     rows = "".join(
@@ -108,7 +106,7 @@ def _refused(report: "Report") -> str:
     )
 
 
-def _samples(report: "Report") -> str:
+def _samples(report: Report) -> str:
     if not report.samples:
         return '<p class="soft">There are no predictions to show.</p>'
     if report.task == "rec":
@@ -129,7 +127,7 @@ def _samples(report: "Report") -> str:
     return f'{order}<div class="pages">{"".join(_page(shown) for shown in report.samples)}</div>'
 
 
-def _page(shown: "Shown") -> str:
+def _page(shown: Shown) -> str:
     kind = "good" if shown.right else "bad"
     return (
         f'<figure><a href="{escape(shown.picture)}"><img src="{escape(shown.picture)}" loading="lazy" '
@@ -138,7 +136,7 @@ def _page(shown: "Shown") -> str:
     )
 
 
-def _line(shown: "Shown") -> str:
+def _line(shown: Shown) -> str:
     kind = "good" if shown.right else "bad"
     text = "".join(escape(words) if same else f"<mark>{escape(words)}</mark>" for words, same in shown.pieces)
     return (

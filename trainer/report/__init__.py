@@ -6,77 +6,22 @@ Both say the same. The page needs nothing from elsewhere but the pictures beside
 import json
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from trainer import report_html, report_markdown, report_pictures
 from trainer.datasets import Prepared
 from trainer.progress import duration
-from trainer.report_curve import curve
+from trainer.report import html, markdown, pictures
+from trainer.report.content import Report, Shown, Table
+from trainer.report.curve import curve
 from trainer.workdir import WorkDir
-
-Table = list[tuple[str, str]]
-"""Rows of a name and a value."""
 
 _REASONS: Final = 12
 """Reasons for refusing samples that the report lists; the commonest first."""
 
 _SOURCES: Final = 3
 """Places named for each reason."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shown:
-    """A sample in the report."""
-
-    picture: str
-    """File name in the report folder."""
-
-    source: str
-    """Where its label stands."""
-
-    right: bool
-    """Whether all of it was read right."""
-
-    words: str
-    """det: what was found, missed and false."""
-
-    label: str = ""
-    """rec: the text that is there."""
-
-    pieces: Sequence[tuple[str, bool]] = ()
-    """rec: the text that was read, in pieces with whether they agree with the label."""
-
-    score: float = 0.0
-    """rec: the confidence."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Report:
-    """What the report says, before it is written in one form or the other."""
-
-    name: str
-    run_id: str
-    task: str
-    split: str
-    """The split that was evaluated."""
-
-    headline: Table
-    metrics: list[tuple[str, str, str]]
-    """Name, value on the evaluated split, value on the eval split at the best step."""
-
-    curve: str
-    """An SVG element."""
-
-    dataset: Table
-    refused: list[tuple[str, str, str]]
-    """Reason, count, some of the places."""
-
-    verified: list[str]
-    facts: Table
-    samples: list[Shown] = field(default_factory=list)
 
 
 def write_report(
@@ -111,8 +56,8 @@ def write_report(
         samples=_samples(work, task),
     )
     (work.report / "curve.svg").write_text(report.curve, "utf-8")
-    (work.report / "report.md").write_text(report_markdown.render(report), "utf-8")
-    (work.report / "report.html").write_text(report_html.render(report), "utf-8")
+    (work.report / "report.md").write_text(markdown.render(report), "utf-8")
+    (work.report / "report.html").write_text(html.render(report), "utf-8")
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -209,25 +154,25 @@ def _samples(work: WorkDir, task: str) -> list[Shown]:
     """Choose samples, draw their pictures, and say what is to be seen."""
     if not work.predictions.exists():
         return []
-    rows = report_pictures.read_rows(work.predictions)
+    rows = pictures.read_rows(work.predictions)
     if task == "det":
-        pages = report_pictures.choose([report_pictures.match(row) for row in rows])
+        pages = pictures.choose([pictures.match(row) for row in rows])
         return [_page(work, page, number) for number, page in enumerate(pages, start=1)]
-    lines = report_pictures.choose([report_pictures.Line(row) for row in rows])
+    lines = pictures.choose([pictures.Line(row) for row in rows])
     return [_line(work, line, number) for number, line in enumerate(lines, start=1)]
 
 
-def _page(work: WorkDir, page: report_pictures.Page, number: int) -> Shown:
+def _page(work: WorkDir, page: pictures.Page, number: int) -> Shown:
     picture = f"page-{number:02d}.jpg"
-    report_pictures.draw_page(page, root=work.prepared, to=work.report / picture)
+    pictures.draw_page(page, root=work.prepared, to=work.report / picture)
     words = f"{len(page.found)} found, {len(page.missed)} missed, {len(page.false)} false"
     right = not (page.missed or page.false)
     return Shown(picture=picture, source=str(page.row["source"]), right=right, words=words)
 
 
-def _line(work: WorkDir, line: report_pictures.Line, number: int) -> Shown:
+def _line(work: WorkDir, line: pictures.Line, number: int) -> Shown:
     picture = f"line-{number:02d}.png"
-    report_pictures.draw_line(line, root=work.prepared, to=work.report / picture)
+    pictures.draw_line(line, root=work.prepared, to=work.report / picture)
     return Shown(
         picture=picture,
         source=str(line.row["source"]),
