@@ -209,8 +209,8 @@ class Training:
         self.model.set_state_dict(own)
         progress = self.progress
         name = self.job.run.main_metric
-        # The first evaluation counts as best even at 0, so that there is always a model to look at.
-        best = progress.best is None or metrics[name] > progress.best["metrics"][name]
+        # Of equals the later one: it has seen more, and early on all are 0.
+        best = progress.best is None or metrics[name] >= progress.best["metrics"][name]
         # The epoch that has just been worked on: at its end `epoch` points to the next.
         entry = {"step": progress.step, "epoch": math.ceil(progress.step / self.order.steps), "metrics": metrics}
         progress.evaluations.append({**entry, "best": best})
