@@ -129,14 +129,24 @@ class Supervisor:
             )
         os.close(writing)
         worker = Worker(rank=rank, log=path, process=process)
-        threading.Thread(target=self._listen, args=(worker, reading), daemon=True).start()
+        listener = threading.Thread(target=self._listen, args=(worker, reading), daemon=True)
+        listener.start()
+        threading.Thread(target=self._await_end, args=(worker, listener), daemon=True).start()
         return worker
 
     def _listen(self, worker: Worker, pipe: int) -> None:
         with os.fdopen(pipe, "r", encoding="utf-8") as stream:
             for event in events.read(stream):
                 self._inbox.put((worker, "event", event))
-        self._inbox.put((worker, "exit", worker.process.wait()))
+
+    def _await_end(self, worker: Worker, listener: threading.Thread) -> None:
+        code = worker.process.wait()
+        # Readers that the worker forked hold its end of the pipe; without it they have nothing to do.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(worker.process.pid, signal.SIGKILL)
+        # Its last words come before the news of its end.
+        listener.join()
+        self._inbox.put((worker, "exit", code))
 
     def _attend(self, workers: list[Worker]) -> None:
         """Listen until every worker has ended; raise for the first that failed."""

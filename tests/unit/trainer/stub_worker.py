@@ -24,6 +24,11 @@ match stage:
         sys.exit(41)
     case "be-killed" if rank == 1:
         os.kill(os.getpid(), signal.SIGKILL)
+    case "leave-readers":
+        if os.fork() == 0:
+            signal.pause()
+        events.send("error", code=41, message="The data is wrong.")
+        os._exit(41)
     case "crash":
         print("a secret of the library", flush=True)
         sys.exit(9)

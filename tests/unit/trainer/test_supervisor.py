@@ -52,6 +52,12 @@ def test_the_sentence_of_the_worker_that_failed_is_the_error(tmp_path):
         run("refuse-data", tmp_path)
 
 
+def test_readers_that_a_worker_leaves_behind_do_not_hide_its_end(tmp_path):
+    """Forked readers hold the worker's end of the pipe open; the deadline for an end would be 30 minutes."""
+    with pytest.raises(DatasetError, match=r"^The data is wrong\.$"):
+        run("leave-readers", tmp_path, devices=1)
+
+
 def test_a_killed_worker_is_worth_a_retry_and_named(tmp_path):
     with pytest.raises(TransientError, match=r"Worker 1 was ended by SIGKILL.*be-killed-1\.log"):
         run("be-killed", tmp_path)
