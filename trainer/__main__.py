@@ -57,7 +57,7 @@ def _run(given: Assignment, progress: Progress, *, only: str | None) -> int:
         given.work.metrics_snapshot.write_bytes(metrics.snapshot())
         # Without an attempt the bucket was not reached, or had nothing to do for us.
         if pipeline.mirror.attempt:
-            pipeline.mirror.push_logs(say=progress.line)
+            pipeline.mirror.push_logs(node=given.topology.node_rank, say=progress.line)
         metrics.close()
     return int(contract.ExitCode.DONE)
 

@@ -149,12 +149,11 @@ class Mirror:
         """After publishing: leave the last checkpoint, and no outputs that are published now."""
         self.remote.prune(keep=keep_checkpoints)
 
-    def push_logs(self, *, say: Callable[[str], None]) -> None:
-        """Push this node's logs of the attempt; a bucket out of reach is said, not raised."""
-        files = {
-            f"logs/{self.attempt}/{path.relative_to(self.work.logs).as_posix()}": path
-            for path in self.work.logs.rglob("*.log")
-        }
+    def push_logs(self, *, node: int, say: Callable[[str], None]) -> None:
+        """Push a node's logs of this attempt; a bucket out of reach is said, not raised."""
+        prefix = f"logs/{self.attempt}"
+        files = {f"{prefix}/{path.name}": path for path in self.work.attempt_logs(self.attempt).glob("*.log")}
+        files[f"{prefix}/node-{node}.log"] = self.work.node_log
         try:
             self.store.push(files)
         except (AccessError, NotFoundError, TransientError) as error:

@@ -150,7 +150,11 @@ class WorkDir:
 
     def worker_log(self, *, attempt: int, stage: str, rank: int) -> Path:
         """What one worker said in one attempt at one stage."""
-        return self.logs / f"attempt-{attempt}" / f"{stage}-rank-{rank}.log"
+        return self.attempt_logs(attempt) / f"{stage}-rank-{rank}.log"
+
+    def attempt_logs(self, attempt: int) -> Path:
+        """What this node's workers said in one attempt."""
+        return self.logs / f"attempt-{attempt}"
 
 
 @dataclass(frozen=True)

@@ -136,7 +136,7 @@ def test_a_run_killed_at_every_stage_goes_on_and_publishes_once(tmp_path, data, 
 
 def test_two_nodes_stop_on_ctrl_c_and_go_on(tmp_path, data, bucket, run):
     """Two nodes of one worker each, with work folders of their own, meet only over the network and the bucket."""
-    job = job_file(tmp_path, data=data, output=f"{bucket}models/", epochs=40, evaluateEvery="40ep")
+    job = job_file(tmp_path, data=data, output=f"{bucket}models/", epochs=12, evaluateEvery="12ep")
     two_nodes = ("--nodes", "2", "--devices-per-node", "1")
     process = start(*run(*two_nodes, job=job))
     read_until(process, "train: epoch")
@@ -144,12 +144,18 @@ def test_two_nodes_stop_on_ctrl_c_and_go_on(tmp_path, data, bucket, run):
     said = process.communicate(timeout=120)[1]
     assert process.returncode == ExitCode.STOPPED, said
     assert "the state is saved" in said
-    ended = ocrfleet(*run(*two_nodes, "--set", "run.train.epochs=40", job=job))
+    ended = ocrfleet(*run(*two_nodes, job=job))
     assert ended.returncode == ExitCode.DONE, ended.stderr
     assert "going on after step" in ended.stderr
     (manifest,) = manifests(bucket)
     record = json.loads(open_store(f"{bucket}models/").get(manifest.replace("manifest.json", "2/record.json")))
     assert (record["nodes"], record["devices"]) == (2, 2)
+    logs = {
+        info.key.rpartition("/")[2]
+        for info in open_store(f"{bucket}models/").list("checkpoints")
+        if "/logs/2/" in info.key
+    }
+    assert {"node-0.log", "node-1.log", "train-rank-0.log", "train-rank-1.log"} <= logs
 
 
 def test_a_node_that_lost_its_disk_goes_on_from_the_bucket(tmp_path, data, bucket, run):
