@@ -9,6 +9,7 @@ import contextlib
 import json
 import sys
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -245,6 +246,8 @@ def _arguments() -> argparse.Namespace:
 def main() -> int:
     """Read images, print the summary; give the exit code: 41 when no image could be read."""
     arguments = _arguments()
+    # Paddle warns at its import of a cache for C++ extensions, which nobody builds here.
+    warnings.filterwarnings("ignore", message="No ccache found")
 
     def tell(said: str) -> None:
         sys.stderr.write(f"{said}\n")
