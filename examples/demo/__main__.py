@@ -1,6 +1,6 @@
 """`make demo`: from generated pages to pages read with two published models, on this machine.
 
-Ends with 0 when every step did, both models reached their gate (hmean and acc 0.90), and at least nine of ten
+Ends with 0 when every step did, both models reached their gate (hmean and acc 0.90), and at least eight of ten
 texts on pages that no model has seen were read right.
 """
 
@@ -13,7 +13,7 @@ from examples.road import StepError, Trained, Walk, say, walk
 
 JOBS = Path(__file__).parent
 FOLDER = Path("build/demo")
-ENOUGH = 0.90
+ENOUGH = 0.80
 """Share of the texts of new pages that must be right."""
 
 

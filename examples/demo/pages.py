@@ -24,7 +24,11 @@ WORDS = ("TOTAL", "CASH", "TAX", "TABLE", "DATE", "NET", "ITEM", "SALE")
 """Few, over a small alphabet, and at most 128 pixels wide when 32 high: a few hundred samples teach them."""
 
 MARGIN = 7
-"""Pixels between the ink and the box: roomy, so that a recogniser can be trained on crops with less of it, too."""
+"""Pixels between the ink and the box above and below: roomy, so that a recogniser can be trained on less of it, too."""
+
+SIDES = (1, 8)
+"""Least and most pixels between the ink and the box on its left and right. A hand that labels leaves more here and less
+there, and a recogniser that has never seen that misreads the ends of the boxes that a detector finds."""
 
 Box = tuple[int, int, int, int]
 
@@ -95,11 +99,11 @@ def draw_page(rng: random.Random) -> tuple[Image.Image, list[Line]]:
         left, right = rng.choice(((True, True), (True, True), (True, False), (False, True)))
         if left:
             text = rng.choice((rng.choice(WORDS), _number(rng)))
-            lines.append(_write(draw, text, font=font, ink=ink, at=(rng.randint(10, 24), top)))
+            lines.append(_write(draw, text, font=font, ink=ink, at=(rng.randint(10, 24), top), rng=rng))
         if right:
             text = _number(rng)
             x = SIDE - rng.randint(10, 24) - round(font.getlength(text))
-            lines.append(_write(draw, text, font=font, ink=ink, at=(x, top)))
+            lines.append(_write(draw, text, font=font, ink=ink, at=(x, top), rng=rng))
     return _with_noise(image, rng), lines
 
 
@@ -129,11 +133,13 @@ def _write(
     font: ImageFont.FreeTypeFont,
     ink: tuple[int, ...],
     at: tuple[int, int],
+    rng: random.Random,
 ) -> Line:
     draw.text(at, text, font=font, fill=ink)
     x1, y1, x2, y2 = (round(value) for value in font.getbbox(text))
     x, y = at
-    return Line(text=text, box=(x + x1 - MARGIN, y + y1 - MARGIN, x + x2 + MARGIN, y + y2 + MARGIN))
+    left, right = rng.randint(*SIDES), rng.randint(*SIDES)
+    return Line(text=text, box=(x + x1 - left, y + y1 - MARGIN, x + x2 + right, y + y2 + MARGIN))
 
 
 def _paper(rng: random.Random) -> Image.Image:
