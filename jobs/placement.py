@@ -87,7 +87,7 @@ class Debug:
     """For looking into a run that fails."""
 
     hold_on_failure: Duration = "0m"
-    """How long a failed pod stays for `ocrfleet shell`. 0m: not at all, since it holds its devices."""
+    """How long a failed pod stays to be looked at. 0m: not at all, since it holds its devices."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

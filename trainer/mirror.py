@@ -35,6 +35,7 @@ class Mirror:
         self.work = work
         self.remote = Remote(store=store)
         self.attempt = 0
+        """The leader's: as claimed in the bucket. Another node's: its own starts, which name its log files."""
         self._keep = keep
         self._metrics = metrics
         self._waiting: queue.SimpleQueue[Path | None] = queue.SimpleQueue()
@@ -151,10 +152,11 @@ class Mirror:
 
     def push_logs(self, *, node: int, say: Callable[[str], None]) -> None:
         """Push a node's logs of this attempt; a bucket out of reach is said, not raised."""
-        prefix = f"logs/{self.attempt}"
-        files = {f"{prefix}/{path.name}": path for path in self.work.attempt_logs(self.attempt).glob("*.log")}
-        files[f"{prefix}/node-{node}.log"] = self.work.node_log
+        files = {path.name: path for path in self.work.attempt_logs(self.attempt).glob("*.log")}
+        files[f"node-{node}.log"] = self.work.node_log
         try:
-            self.store.push(files)
+            # Other nodes count their own starts; by now the leader has claimed the attempt that they were part of.
+            attempt = self.remote.latest_attempt() if node else self.attempt
+            self.store.push({f"logs/{attempt}/{name}": path for name, path in files.items()})
         except (AccessError, NotFoundError, TransientError) as error:
             say(f"The logs are kept in {self.work.logs} only: {error}")

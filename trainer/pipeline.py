@@ -112,10 +112,8 @@ class Pipeline:
         return True
 
     def _claim(self) -> None:
-        """Claim an attempt (the leader), or learn its number."""
-        remote = self.mirror.remote
-        # To the other nodes the number only names log files.
-        self.mirror.attempt = remote.claim_attempt() if self.leader else remote.latest_attempt()
+        """Claim an attempt (the leader), or count one more start of this node."""
+        self.mirror.attempt = self.mirror.remote.claim_attempt() if self.leader else self.work.starts() + 1
         self.metrics.attempt(self.mirror.attempt)
         log.info("%s, attempt %d, node %d.", self.given.run_id, self.mirror.attempt, self.given.topology.node_rank)
 

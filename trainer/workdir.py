@@ -152,6 +152,10 @@ class WorkDir:
         """What one worker said in one attempt at one stage."""
         return self.attempt_logs(attempt) / f"{stage}-rank-{rank}.log"
 
+    def starts(self) -> int:
+        """How often this node has started workers, by the logs that they left."""
+        return max((int(path.name.rpartition("-")[2]) for path in self.logs.glob("attempt-*")), default=0)
+
     def attempt_logs(self, attempt: int) -> Path:
         """What this node's workers said in one attempt."""
         return self.logs / f"attempt-{attempt}"

@@ -10,6 +10,7 @@ from examples.demo import pages
 from jobs.local import free_ports
 from tests.e2e.commands import RECIPES, SMALL
 from trainer import checkpoints, recipes, runspec
+from trainer.checkpoints import file_digest
 from trainer.datasets import Prepared
 from trainer.errors import DatasetError, DivergedError, StoppedError
 from trainer.runspec import RunSpec
@@ -21,7 +22,7 @@ from trainer.workdir import WorkDir
 pytestmark = [pytest.mark.paddle, pytest.mark.timeout(240)]
 
 
-def a_run(folder: Path, task: str, *, overrides=None, world=2, **train) -> WorkDir:
+def a_run(folder: Path, task: str, *, overrides=None, world=2, init=None, **train) -> WorkDir:
     """Prepare a run of a few steps on six generated pages."""
     work = WorkDir(folder)
     source = work.train_data / "pages"
@@ -35,6 +36,7 @@ def a_run(folder: Path, task: str, *, overrides=None, world=2, **train) -> WorkD
             "overrides": {**SMALL[task], **(overrides or {})},
             "data": {"train": "file:///unused", "split": "4:1:1"},
             "train": {"epochs": 3, "batchSizePerDevice": 4, **train},
+            "init": init or {},
             "output": "file:///unused",
         },
         where="run",
@@ -77,6 +79,17 @@ def test_a_stopped_run_goes_on_to_the_end_it_would_have_had(tmp_path, task, worl
     assert whole["parameters_sha256"] == resumed["parameters_sha256"]
     assert whole["history"] == resumed["history"]
     assert whole["best"] == resumed["best"]
+
+
+def test_training_starts_from_the_given_weights(tmp_path):
+    """At a learning rate of 0 it ends with them, too."""
+    first = a_run(tmp_path / "first", "rec", world=1, epochs=1)
+    trained = train(first, world=1, port=free_ports(2))
+    init = {"pretrained": first.best_weights.as_uri(), "sha256": file_digest(first.best_weights)}
+    still = {"Optimizer.lr": {"name": "Const", "learning_rate": 0.0}}
+    second = a_run(tmp_path / "second", "rec", world=1, epochs=1, overrides=still, init=init)
+    second.pretrained.write_bytes(first.best_weights.read_bytes())
+    assert train(second, world=1, port=free_ports(2))["parameters_sha256"] == trained["parameters_sha256"]
 
 
 def test_a_loss_that_is_no_number_ends_the_run(tmp_path):

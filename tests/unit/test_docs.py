@@ -24,7 +24,6 @@ INLINE = re.compile(r"`(ocrfleet(?: [a-z-]+)+|make [a-z-]+)[^`]*`")
 FOREIGN = {"export", "curl", ".", "source", "git"}
 """Words that begin a line of a shell and are none of ours."""
 
-COMING = {"ocrfleet shell"}
 """Named by a field of the job file that only a cluster reads, and there is no cluster yet."""
 
 WHOLE = {
@@ -147,7 +146,7 @@ def is_accepted(words: list[str]) -> bool:
 def test_every_command_named_in_a_sentence_exists(page: Path) -> None:
     """`ocrfleet models list` in running text is a command too."""
     known = {" ".join(("ocrfleet", *path)) for path in paths(cli.build_parser())}
-    known |= {f"make {target}" for target in targets()} | COMING
+    known |= {f"make {target}" for target in targets()}
     for command in INLINE.findall(FENCE.sub("", page.read_text("utf-8"))):
         words = command.split()
         depth = max(n for n in range(1, len(words) + 1) if n == 1 or " ".join(words[:n]) in known)
