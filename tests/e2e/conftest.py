@@ -2,10 +2,13 @@
 
 import secrets
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from examples.demo import pages
 from examples.local_s3 import Server, local_s3
+from trainer.storage import open_store
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +26,13 @@ def bucket(s3_server: Server, monkeypatch: pytest.MonkeyPatch) -> str:
     name = f"test-{secrets.token_hex(4)}"
     s3_server.create_bucket(name)
     return f"s3://{name}/"
+
+
+@pytest.fixture
+def data(tmp_path: Path, bucket: str) -> str:
+    """Six labelled pages in the bucket."""
+    export = tmp_path / "pages"
+    pages.write_export(export, pages=6, seed=1)
+    uri = f"{bucket}data/"
+    open_store(uri).push({f"pages/{p.relative_to(export)}": p for p in export.rglob("*") if p.is_file()})
+    return uri

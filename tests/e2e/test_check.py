@@ -4,21 +4,10 @@ import json
 
 import pytest
 
-from examples.demo import pages
 from tests.e2e.commands import job_file, ocrfleet
 from trainer.storage import open_store
 
 pytestmark = pytest.mark.timeout(60)
-
-
-@pytest.fixture
-def data(tmp_path, bucket) -> str:
-    """Six labelled pages in the bucket."""
-    export = tmp_path / "pages"
-    pages.write_export(export, pages=6, seed=1)
-    uri = f"{bucket}data/"
-    open_store(uri).push({f"pages/{p.relative_to(export)}": p for p in export.rglob("*") if p.is_file()})
-    return uri
 
 
 @pytest.fixture(autouse=True)

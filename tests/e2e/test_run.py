@@ -14,7 +14,6 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from examples.demo import pages
 from tests.e2e.commands import job_file, ocrfleet, start
 from trainer import contract
 from trainer.contract import ExitCode
@@ -22,16 +21,6 @@ from trainer.storage import open_store
 
 pytestmark = [pytest.mark.paddle, pytest.mark.timeout(300)]
 CANARY = "canary-0b7d51"
-
-
-@pytest.fixture
-def data(tmp_path, bucket) -> str:
-    """Six labelled pages in the bucket."""
-    export = tmp_path / "pages"
-    pages.write_export(export, pages=6, seed=1)
-    uri = f"{bucket}data/"
-    open_store(uri).push({f"pages/{p.relative_to(export)}": p for p in export.rglob("*") if p.is_file()})
-    return uri
 
 
 @pytest.fixture
