@@ -147,7 +147,7 @@ def _start(home: Path, *, until: float) -> tuple[Server, Callable[[], None]]:
                     pid=process.pid,
                 )
                 return server, stop
-        except BaseException:
+        except BaseException:  # Ctrl-C too: the server must not outlive who started it
             stop()
             raise
         stop()
