@@ -75,6 +75,17 @@ def seconds(duration: str) -> int:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class MaxRefused:
+    """Shares of the samples that may be refused; more ends the run. What is marked as unreadable is not counted."""
+
+    train: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """Of the training samples. 1 %: one slip of the pen in a hundred lines; more is a dataset copied in part."""
+
+    eval: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Of the evaluation and of the test samples. None: a figure is worth little when what is hard is left out."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Data:
     """Where the labelled images are, and how they are divided."""
 
@@ -94,6 +105,9 @@ class Data:
     """Characters the recogniser knows: `auto` (from the labels), a built-in name such as `en_dict`,
     or the URI of a file with one a line.
     """
+
+    max_refused: MaxRefused = Field(default_factory=MaxRefused)
+    """How much of the dataset may be unusable: images missing or broken, labels that cannot be learnt."""
 
     digest: Sha256 | None = None
     """Digest of the dataset as `ocrfleet data check` prints it; anything else is refused. Unset: any content."""
