@@ -9,12 +9,14 @@ import os
 import platform
 import subprocess
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 from trainer import contract
 from trainer.datasets import Prepared
 from trainer.receipts import Receipt
+from trainer.refusals import PLACES, by_reason
 from trainer.runspec import RunSpec
 from trainer.topology import Topology
 from trainer.workdir import WorkDir
@@ -30,9 +32,6 @@ ENVIRONMENT: Final = (
     contract.ENV_PADDLEOCR_HOME,
 )
 """The variables that change a result and hold no secret."""
-
-_HISTORIES: Final = {"history"}
-"""Parts of training.json that the report shows, and a record need not repeat."""
 
 
 def make_record(
@@ -71,9 +70,9 @@ def make_record(
         "seed": run.train.seed,
         "dataset": _dataset(work),
         "metrics": {
-            "evaluation": _facts(work.evaluation_facts),
+            "evaluation": _evaluation(_facts(work.evaluation_facts)),
             "verification": _facts(work.verification_facts),
-            "training": {k: v for k, v in _facts(work.training_facts).items() if k not in _HISTORIES},
+            "training": _training(_facts(work.training_facts)),
         },
         "seconds": seconds,
         "devices": topology.world_size,
@@ -127,6 +126,27 @@ def _dataset(work: WorkDir) -> dict[str, Any]:
         "max_text_length": prepared.max_text_length,
         "refused": len(prepared.refused),
     }
+
+
+def _evaluation(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Give an evaluation without the worst samples: those are for looking at, in the report."""
+    kept = dict(facts)
+    if "analysis" in kept:
+        kept["analysis"] = {name: value for name, value in kept["analysis"].items() if name != "worst"}
+    return kept
+
+
+def _training(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what training says without its history, and refused samples by reason instead of one by one."""
+    kept = {name: value for name, value in facts.items() if name != "history"}
+    if "refused" in kept:
+        kept["refused"] = [asdict(reason) for reason in by_reason(kept["refused"].items())]
+    if "skipped_batches" in kept:
+        kept["skipped_batches"] = [
+            {**batch, "samples": len(batch["samples"]), "places": list(batch["samples"][:PLACES])}
+            for batch in kept["skipped_batches"]
+        ]
+    return kept
 
 
 def _facts(path: Path) -> dict[str, Any]:

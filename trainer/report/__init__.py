@@ -3,25 +3,24 @@
 Both say the same. The page needs nothing from elsewhere but the pictures beside it, and no script.
 """
 
+import itertools
 import json
 import shutil
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from trainer.analysis import Comparison
 from trainer.datasets import Prepared
 from trainer.progress import duration
-from trainer.report import html, markdown, pictures
-from trainer.report.content import Report, Shown, Table
+from trainer.refusals import by_reason, where
+from trainer.report import findings, html, markdown, pictures
+from trainer.report.content import Report, Section, Shown, Table
 from trainer.report.curve import curve
 from trainer.workdir import WorkDir
 
 _REASONS: Final = 12
 """Reasons for refusing samples that the report lists; the commonest first."""
-
-_SOURCES: Final = 3
-"""Places named for each reason."""
 
 
 def write_report(
@@ -41,6 +40,7 @@ def write_report(
     training, evaluation = _read(work.training_facts), _read(work.evaluation_facts)
     prepared = Prepared.load(work.prepared)
     main = "hmean" if task == "det" else "acc"
+    worst, others = _samples(work, task, Comparison.of(evaluation.get("analysis", {}).get("compared")))
     report = Report(
         name=name,
         run_id=run_id,
@@ -49,11 +49,13 @@ def write_report(
         headline=_headline(training, evaluation, main=main),
         metrics=_metrics(training, evaluation),
         curve=curve(training.get("history", {}), main_metric=main),
+        analysis=findings.sections(evaluation.get("analysis", {}), task=task),
         dataset=_dataset(prepared),
-        refused=_refused(prepared),
+        left_out=_left_out(prepared, training),
         verified=_verified(_read(work.verification_facts), task),
         facts=_facts(training, facts or {}),
-        samples=_samples(work, task),
+        worst=worst,
+        others=others,
     )
     (work.report / "curve.svg").write_text(report.curve, "utf-8")
     (work.report / "report.md").write_text(markdown.render(report), "utf-8")
@@ -96,17 +98,40 @@ def _dataset(prepared: Prepared) -> Table:
     return [*rows, ("digest", prepared.digest)]
 
 
-def _refused(prepared: Prepared) -> list[tuple[str, str, str]]:
-    """Group what was refused by its reason, the commonest first."""
-    # What stands after the first colon is about the one sample: the characters that its label has too many.
-    reasons = [str(entry["reason"]).partition(": ")[0] for entry in prepared.refused]
-    rows = []
-    for reason, count in Counter(reasons).most_common(_REASONS):
-        pairs = zip(prepared.refused, reasons, strict=True)
-        places = [str(entry["source"]) for entry, its in pairs if its == reason]
-        more = f" and {count - _SOURCES:,} more" if count > _SOURCES else ""
-        rows.append((reason, f"{count:,}", ", ".join(places[:_SOURCES]) + more))
-    return rows
+def _left_out(prepared: Prepared, training: Mapping[str, Any]) -> list[Section]:
+    """Account for the samples that the model has not learnt from."""
+    before = [(str(entry["source"]), str(entry["reason"])) for entry in prepared.refused]
+    sections = [
+        _refused("Refused samples", before),
+        _refused("Refused while training", training.get("refused", {}).items()),
+        _skipped(training.get("skipped_batches", ())),
+    ]
+    return [section for section in sections if section.rows]
+
+
+def _skipped(batches: Sequence[Mapping[str, Any]]) -> Section:
+    counts = [len(batch["samples"]) for batch in batches]
+    return Section(
+        title="Skipped batches",
+        note="The loss was infinite or no number with them: training went back to a checkpoint and left them out.",
+        head=("epoch", "step", "reason", "samples", "where"),
+        rows=[
+            (f"{each['epoch']}", f"{each['step']:,}", each["reason"], f"{count:,}", where(each["samples"], count))
+            for each, count in zip(batches, counts, strict=True)
+        ],
+        numbers=("epoch", "step", "samples"),
+        verbatim=("where",),
+    )
+
+
+def _refused(title: str, refused: Iterable[tuple[str, str]]) -> Section:
+    return Section(
+        title=title,
+        head=("reason", "count", "where"),
+        rows=[(each.reason, f"{each.count:,}", each.where) for each in by_reason(refused)[:_REASONS]],
+        numbers=("count",),
+        verbatim=("where",),
+    )
 
 
 def _verified(found: Mapping[str, Any], task: str) -> list[str]:
@@ -150,36 +175,40 @@ def _facts(training: Mapping[str, Any], more: Mapping[str, object]) -> Table:
     return rows
 
 
-def _samples(work: WorkDir, task: str) -> list[Shown]:
-    """Choose samples, draw their pictures, and say what is to be seen."""
+def _samples(work: WorkDir, task: str, comparison: Comparison) -> tuple[list[Shown], list[Shown]]:
+    """Choose samples, draw their pictures, and say what is to be seen: the worst ones, and some of the rest."""
     if not work.predictions.exists():
-        return []
+        return [], []
     rows = pictures.read_rows(work.predictions)
+    numbers = itertools.count(1)
     if task == "det":
-        pages = pictures.choose([pictures.match(row) for row in rows])
-        return [_page(work, page, number) for number, page in enumerate(pages, start=1)]
-    lines = pictures.choose([pictures.Line(row) for row in rows])
-    return [_line(work, line, number) for number, line in enumerate(lines, start=1)]
+        pages = pictures.choose(map(pictures.Page, rows), pictures.SHOWN[task])
+        worst, others = ([_page(work, page, next(numbers)) for page in part] for part in pages)
+    else:
+        lines = pictures.choose((pictures.Line(row, comparison) for row in rows), pictures.SHOWN[task])
+        worst, others = ([_line(work, line, next(numbers)) for line in part] for part in lines)
+    return worst, others
 
 
 def _page(work: WorkDir, page: pictures.Page, number: int) -> Shown:
     picture = f"page-{number:02d}.jpg"
     pictures.draw_page(page, root=work.prepared, to=work.report / picture)
-    words = f"{len(page.found)} found, {len(page.missed)} missed, {len(page.false)} false"
-    right = not (page.missed or page.false)
-    return Shown(picture=picture, source=str(page.row["source"]), right=right, words=words)
+    match = page.match
+    words = f"{len(match.pairs)} found, {len(match.missed)} missed, {len(match.false)} false; hmean {match.hmean:.2f}"
+    return Shown(picture=picture, source=str(page.row["source"]), right=page.right, words=words)
 
 
 def _line(work: WorkDir, line: pictures.Line, number: int) -> Shown:
     picture = f"line-{number:02d}.png"
     pictures.draw_line(line, root=work.prepared, to=work.report / picture)
+    label, text = line.pieces
     return Shown(
         picture=picture,
         source=str(line.row["source"]),
         right=line.right,
         words="right" if line.right else "wrong",
-        label=str(line.row["label"]),
-        pieces=line.pieces,
+        label=label,
+        text=text,
         score=float(line.row["score"]),
     )
 

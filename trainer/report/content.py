@@ -1,10 +1,34 @@
 """What a report says, before it is written in one form or the other."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 Table = list[tuple[str, str]]
 """Rows of a name and a value."""
+
+
+Pieces = Sequence[tuple[str, bool]]
+"""A text in pieces, each with whether it is as it should be."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """A table with a heading."""
+
+    title: str
+
+    head: Sequence[str]
+
+    rows: Sequence[Sequence[str]]
+
+    numbers: Collection[str] = ()
+    """Columns, by their heading, that hold numbers."""
+
+    verbatim: Collection[str] = ()
+    """Columns that hold places or characters."""
+
+    note: str = ""
+    """A sentence or two before the table."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,13 +45,13 @@ class Shown:
     """Whether all of it was read right."""
 
     words: str
-    """det: what was found, missed and false."""
+    """rec: right or wrong. det: how much was found, missed and false."""
 
-    label: str = ""
-    """rec: the text that is there."""
+    label: Pieces = ()
+    """rec: the text that is there, with whether it was read so."""
 
-    pieces: Sequence[tuple[str, bool]] = ()
-    """rec: the text that was read, in pieces with whether they agree with the label."""
+    text: Pieces = ()
+    """rec: the text that was read, with whether it is there."""
 
     score: float = 0.0
     """rec: the confidence."""
@@ -50,10 +74,17 @@ class Report:
     curve: str
     """An SVG element."""
 
+    analysis: list[Section]
+    """Where the model goes wrong."""
+
     dataset: Table
-    refused: list[tuple[str, str, str]]
-    """Reason, count, some of the places."""
+    left_out: list[Section]
+    """Samples that were refused, before and while training."""
 
     verified: list[str]
     facts: Table
-    samples: list[Shown] = field(default_factory=list)
+    worst: list[Shown] = field(default_factory=list)
+    """The worst samples."""
+
+    others: list[Shown] = field(default_factory=list)
+    """Some of the rest, evenly chosen."""

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Final
 
-from trainer.report.content import Report, Shown
-from trainer.report.pictures import COLOURS
+from trainer.report.content import Pieces, Report, Section, Shown
+from trainer.report.pictures import COLOURS, LEGEND
 
 _STYLE: Final = """
 :root{color-scheme:light dark;--bg:#fff;--ink:#111827;--soft:#6b7280;--card:#f9fafb;--edge:#e5e7eb;
@@ -14,7 +14,7 @@ _STYLE: Final = """
 --good:#4fc79a;--bad:#fca5a5;--badbg:#5b1f24}}
 body{margin:0 auto;padding:28px 20px 60px;max-width:1080px;background:var(--bg);color:var(--ink);
 font:15px/1.5 system-ui,sans-serif}
-h1{font-size:24px;margin:0}h2{font-size:18px;margin:40px 0 12px}
+h1{font-size:24px;margin:0}h2{font-size:18px;margin:40px 0 12px}h3{font-size:15px;margin:22px 0 8px}
 .soft{color:var(--soft)}code{font:13px ui-monospace,monospace;overflow-wrap:anywhere}
 .tiles{display:flex;flex-wrap:wrap;gap:12px;margin:22px 0 0}
 .tile{background:var(--card);border:1px solid var(--edge);border-radius:8px;padding:10px 18px 12px;min-width:96px}
@@ -54,11 +54,14 @@ def render(report: Report) -> str:
         f"<section><h2>Metrics</h2>{_metrics(report)}</section>",
         f"<section><h2>Verification</h2>{_verified(report.verified)}</section>",
         "</div>",
+        '<div class="columns">',
+        *(f"<section>{_section(section)}</section>" for section in report.analysis),
+        "</div>",
         f"<h2>Samples of the {escape(report.split)} split</h2>",
         _samples(report),
         "<h2>Dataset</h2>",
         _table(report.dataset),
-        _refused(report),
+        *(_section(section) for section in report.left_out),
         "<h2>Run</h2>",
         _table(report.facts),
         "</body></html>\n",
@@ -92,39 +95,44 @@ def _verified(said: Sequence[str]) -> str:
     return "<table>" + "".join(f'<tr><td class="good">✓</td><td>{escape(line)}</td></tr>' for line in said) + "</table>"
 
 
-def _refused(report: Report) -> str:
-    if not report.refused:
-        return ""
-    rows = "".join(
-        f'<tr><td>{escape(reason)}</td><td class="number">{escape(count)}</td>'
-        f"<td><code>{escape(places)}</code></td></tr>"
-        for reason, count, places in report.refused
-    )
-    return (
-        '<h2>Refused samples</h2><table><tr><th>reason</th><th class="number">count</th><th>where</th></tr>'
-        f"{rows}</table>"
-    )
+def _section(section: Section) -> str:
+    note = f'<p class="soft">{escape(section.note)}</p>' if section.note else ""
+    kinds = [' class="number"' if name in section.numbers else "" for name in section.head]
+    head = "".join(f"<th{kind}>{escape(name)}</th>" for name, kind in zip(section.head, kinds, strict=True))
+    rows = ""
+    for row in section.rows:
+        cells = [
+            f"<code>{escape(value)}</code>" if name in section.verbatim else escape(value)
+            for name, value in zip(section.head, row, strict=True)
+        ]
+        rows += f"<tr>{''.join(f'<td{kind}>{cell}</td>' for kind, cell in zip(kinds, cells, strict=True))}</tr>"
+    return f"<h2>{escape(section.title)}</h2>{note}<table><tr>{head}</tr>{rows}</table>"
 
 
 def _samples(report: Report) -> str:
-    if not report.samples:
+    if not report.worst:
         return '<p class="soft">There are no predictions to show.</p>'
-    if report.task == "rec":
-        head = "<tr><th>line</th><th>label</th><th>read</th><th class='number'>confidence</th><th></th></tr>"
-        rows = "".join(_line(shown) for shown in report.samples)
-        return f'<div class="wide"><table class="lines">{head}{rows}</table></div>'
-    names = {
-        "labelled": "labelled",
-        "found": "found",
-        "missed": "missed",
-        "false": "found where nothing is labelled",
-        "ignored": "not counted",
-    }
+    show, legend = (_pages, _legend()) if report.task == "det" else (_lines, "")
+    worst = f"{legend}<h3>The worst</h3>{show(report.worst)}"
+    return worst + (f"<h3>Some of the rest, evenly chosen</h3>{show(report.others)}" if report.others else "")
+
+
+def _legend() -> str:
     keys = "".join(
-        f'<span class="key" style="background:rgb{COLOURS[kind]}"></span>{words}' for kind, words in names.items()
+        f'<span class="key" style="background:rgb{COLOURS[kind]}"></span>{escape(words)}'
+        for kind, (_, words) in LEGEND.items()
     )
-    order = '<p class="soft">The worst pages first, then some from the rest. Numbers are confidences.' + keys + "</p>"
-    return f'{order}<div class="pages">{"".join(_page(shown) for shown in report.samples)}</div>'
+    return f'<p class="soft">{keys}. Numbers are confidences.</p>'
+
+
+def _pages(samples: Sequence[Shown]) -> str:
+    return f'<div class="pages">{"".join(_page(shown) for shown in samples)}</div>'
+
+
+def _lines(samples: Sequence[Shown]) -> str:
+    head = "<tr><th>line</th><th>label</th><th>read</th><th class='number'>confidence</th><th></th></tr>"
+    rows = "".join(_line(shown) for shown in samples)
+    return f'<div class="wide"><table class="lines">{head}{rows}</table></div>'
 
 
 def _page(shown: Shown) -> str:
@@ -138,10 +146,15 @@ def _page(shown: Shown) -> str:
 
 def _line(shown: Shown) -> str:
     kind = "good" if shown.right else "bad"
-    text = "".join(escape(words) if same else f"<mark>{escape(words)}</mark>" for words, same in shown.pieces)
+    label = escape("".join(words for words, _ in shown.label))
     return (
-        f'<tr><td><img src="{escape(shown.picture)}" loading="lazy" alt="{escape(shown.label)}"></td>'
-        f"<td><code>{escape(shown.label)}</code><br><code class='soft'>{escape(shown.source)}</code></td>"
-        f'<td><code>{text or "<mark>nothing</mark>"}</code></td><td class="number">{shown.score:.3f}</td>'
+        f'<tr><td><img src="{escape(shown.picture)}" loading="lazy" alt="{label}"></td>'
+        f"<td><code>{_marked(shown.label)}</code><br><code class='soft'>{escape(shown.source)}</code></td>"
+        f"<td><code>{_marked(shown.text) or '<mark>nothing</mark>'}</code></td>"
+        f'<td class="number">{shown.score:.3f}</td>'
         f'<td class="{kind}">{"✓" if shown.right else "✗"} {escape(shown.words)}</td></tr>'
     )
+
+
+def _marked(pieces: Pieces) -> str:
+    return "".join(escape(words) if agrees else f"<mark>{escape(words)}</mark>" for words, agrees in pieces)

@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from trainer.report.content import Report, Shown
+from trainer.report.content import Report, Section, Shown
+from trainer.report.pictures import LEGEND
 
 _MEANING: Final = re.compile(r"[^\S ]|[\x00-\x1f!\"#$&*+<=>?@\[\\\]^`{|}~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 """What may mean something in Markdown; an underscore within a word does not."""
@@ -18,13 +19,12 @@ def render(report: Report) -> str:
         _table(["", f"{split} split", "eval split, best step"], [[plain(n), a, b] for n, a, b in report.metrics]),
         "## Training\n\n![Loss and evaluations over the steps](curve.svg)",
         "## Verification\n\n" + ("\n".join(f"- {plain(line)}" for line in report.verified) or "Not verified."),
+        *(_section(section, level=2) for section in report.analysis),
         f"## Samples of the {split} split\n\n{_samples(report)}",
         "## Dataset\n\n" + _pairs(report.dataset),
+        *(_section(section, level=3) for section in report.left_out),
+        "## Run\n\n" + _pairs(report.facts),
     ]
-    if report.refused:
-        rows = [[plain(value) for value in row] for row in report.refused]
-        parts.append("### Refused samples\n\n" + _table(["reason", "count", "where"], rows))
-    parts.append("## Run\n\n" + _pairs(report.facts))
     return "\n\n".join(parts) + "\n"
 
 
@@ -42,18 +42,37 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+def _section(section: Section, *, level: int) -> str:
+    parts = [f"{'#' * level} {plain(section.title)}", plain(section.note)]
+    rows = [[plain(value) for value in row] for row in section.rows]
+    return "\n\n".join(part for part in [*parts, _table(section.head, rows)] if part)
+
+
 def _samples(report: Report) -> str:
-    if not report.samples:
+    if not report.worst:
         return "There are no predictions to show."
-    if report.task == "rec":
-        return _table(["line", "label", "read", "confidence", ""], [_line(shown) for shown in report.samples])
+    show = _pages if report.task == "det" else _lines
+    parts = []
+    if report.task == "det":
+        colours = "; ".join(f"{colour}: {words}" for colour, words in LEGEND.values())
+        parts.append(f"In the pictures {colours}. Numbers are confidences.")
+    parts.append("### The worst\n\n" + show(report.worst))
+    if report.others:
+        parts.append("### Some of the rest, evenly chosen\n\n" + show(report.others))
+    return "\n\n".join(parts)
+
+
+def _pages(samples: Sequence[Shown]) -> str:
     return "\n\n".join(
-        f"{plain(shown.words)} ({plain(shown.source)})\n\n![{plain(shown.words)}]({shown.picture})"
-        for shown in report.samples
+        f"{plain(shown.words)} ({plain(shown.source)})\n\n![{plain(shown.words)}]({shown.picture})" for shown in samples
     )
 
 
+def _lines(samples: Sequence[Shown]) -> str:
+    return _table(["line", "label", "read", "confidence", ""], [_line(shown) for shown in samples])
+
+
 def _line(shown: Shown) -> list[str]:
-    text = "".join(words for words, _ in shown.pieces)
+    label, text = ("".join(words for words, _ in pieces) for pieces in (shown.label, shown.text))
     picture = f"![]({shown.picture})"
-    return [picture, plain(shown.label), plain(text) or "nothing", f"{shown.score:.3f}", shown.words]
+    return [picture, plain(label), plain(text) or "nothing", f"{shown.score:.3f}", shown.words]

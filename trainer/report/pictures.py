@@ -3,27 +3,26 @@
 Pillow and its bundled font only: the report is made where nothing else can be taken for granted.
 """
 
-import difflib
+import itertools
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-import numpy as np
 from PIL import Image, ImageDraw, ImageFont
-from shapely import STRtree
-from shapely.geometry import Polygon
 
-from trainer import images
+from trainer import analysis, images
+from trainer.analysis import Comparison, Row
+from trainer.matching import Box, Match, match
 
-Row = Mapping[str, Any]
-Box = Sequence[Sequence[float]]
 Corners = list[tuple[float, float]]
 """A box in the pixels of a picture."""
+Pieces = list[tuple[str, bool]]
+"""A text in pieces, each with whether it is as it should be."""
 
-SHOWN: Final = 12
+SHOWN: Final[Mapping[str, int]] = {"det": 12, "rec": 24}
 """Samples in a report: a page of them is looked at, a hundred are not."""
 
 PAGE_SIDE: Final = 1200
@@ -35,11 +34,7 @@ ENLARGED: Final = 2.5
 LINE_SIZE: Final = (900, 64)
 """Largest width and height of a pictured line."""
 
-DONT_CARE: Final = ("*", "###")
-OVERLAP: Final = 0.5
-"""Share of common area (intersection over union) above which a box has found a line, as in the metric."""
-
-COLOURS: Final = {
+COLOURS: Final[Mapping[str, tuple[int, int, int]]] = {
     "labelled": (37, 99, 235),
     "found": (5, 150, 105),
     "missed": (220, 38, 38),
@@ -47,6 +42,15 @@ COLOURS: Final = {
     "ignored": (120, 120, 130),
 }
 """Of boxes in pages; the page's legend uses the same."""
+
+LEGEND: Final[Mapping[str, tuple[str, str]]] = {
+    "labelled": ("blue", "labelled, and found"),
+    "found": ("green", "the box that found it"),
+    "missed": ("red", "labelled, and missed"),
+    "false": ("orange", "found where nothing is labelled"),
+    "ignored": ("grey", "not counted"),
+}
+"""What the colours are called, and what they mean."""
 
 
 @dataclass(frozen=True)
@@ -56,26 +60,28 @@ class Page:
     row: Row
     """A line of predictions.jsonl."""
 
-    labelled: list[Box] = field(default_factory=list)
-    """Labelled lines that were found."""
+    @cached_property
+    def match(self) -> Match:
+        """Which lines were found, and by which boxes."""
+        return match(self.row)
 
-    missed: list[Box] = field(default_factory=list)
-    """Labelled lines that were not found."""
-
-    ignored: list[Box] = field(default_factory=list)
-    """Labelled regions that do not count."""
-
-    found: list[tuple[Box, float]] = field(default_factory=list)
-    """Boxes that found a line, with scores."""
-
-    false: list[tuple[Box, float]] = field(default_factory=list)
-    """Boxes where no line is labelled, with scores."""
+    @property
+    def right(self) -> bool:
+        """Whether every line was found, and nothing else."""
+        return not (self.match.missed or self.match.false)
 
     @property
     def rank(self) -> tuple[float, float]:
         """Sort key: the worst page first."""
-        wrong = len(self.missed) + len(self.false)
-        return len(self.found) / max(len(self.found) + wrong, 1) if wrong or self.found else 1.0, -wrong
+        return self.match.hmean, -len(self.match.missed) - len(self.match.false)
+
+    def lines(self, places: Iterable[int]) -> list[Box]:
+        """Give labelled lines."""
+        return [self.row["label"][place]["points"] for place in places]
+
+    def boxes(self, places: Iterable[int]) -> list[tuple[Box, float]]:
+        """Give boxes that were found, with their scores."""
+        return [(self.row["boxes"][place], float(self.row["scores"][place])) for place in places]
 
 
 @dataclass(frozen=True)
@@ -85,62 +91,45 @@ class Line:
     row: Row
     """A line of predictions.jsonl."""
 
+    comparison: Comparison
+    """What counts as equal."""
+
     @property
     def right(self) -> bool:
-        """Whether the text is the label."""
-        return bool(self.row["text"] == self.row["label"])
+        """Whether the text is the label, as the metric sees it."""
+        return self.rank[0] == 1
 
     @cached_property
-    def pieces(self) -> list[tuple[str, bool]]:
-        """The text in pieces, each with whether it agrees with the label."""
-        matcher = difflib.SequenceMatcher(None, self.row["label"], self.row["text"], autojunk=False)
-        return [(self.row["text"][b0:b1], tag == "equal") for tag, _, _, b0, b1 in matcher.get_opcodes() if b1 > b0]
+    def pieces(self) -> tuple[Pieces, Pieces]:
+        """The label and the text in pieces, each with whether the two agree in it."""
+        label, text = analysis.wrong_places(self.row, self.comparison)
+        return _pieces(self.row["label"], label), _pieces(self.row["text"], text)
 
-    @property
+    @cached_property
     def rank(self) -> tuple[float, float]:
         """Sort key: the worst line first; among the right ones, that of least confidence."""
-        # A score above that of any wrong line, without the work of comparing: most lines of a good model are right.
-        alike = 2.0 if self.right else difflib.SequenceMatcher(None, self.row["label"], self.row["text"]).ratio()
-        return alike, float(self.row["score"])
+        return analysis.badness(self.row, self.comparison)
 
 
-def match(row: Row) -> Page:
-    """Pair the boxes of a page with its labelled lines, as the metric does."""
-    counted = [line["points"] for line in row["label"] if not _ignored(line)]
-    ignored = [line["points"] for line in row["label"] if _ignored(line)]
-    boxes = [(box, float(score)) for box, score in zip(row["boxes"], row["scores"], strict=True)]
-    masked = {box for _, box, common, _, area in _touching(ignored, row["boxes"]) if common > OVERLAP * area}
-    pairs: dict[int, int] = {}
-    for line, box, common, one, other in _touching(counted, row["boxes"]):
-        taken = line in pairs or box in pairs.values() or box in masked
-        if not taken and common > OVERLAP * (one + other - common):
-            pairs[line] = box
-    return Page(
-        row,
-        labelled=[line for number, line in enumerate(counted) if number in pairs],
-        missed=[line for number, line in enumerate(counted) if number not in pairs],
-        ignored=ignored,
-        found=[boxes[box] for box in pairs.values()],
-        false=[box for number, box in enumerate(boxes) if number not in masked and number not in pairs.values()],
-    )
+def _pieces(text: str, wrong: Collection[int]) -> Pieces:
+    groups = itertools.groupby(enumerate(text), key=lambda pair: pair[0] not in wrong)
+    return [("".join(character for _, character in group), agrees) for agrees, group in groups]
 
 
-def _touching(some: Sequence[Box], others: Sequence[Box]) -> list[tuple[int, int, float, float, float]]:
-    """Give the pairs that touch: two places, their common area and the area of each."""
-    if not some or not others:
-        return []
-    one, other = (np.array([Polygon(box).buffer(0) for box in group], dtype=object) for group in (some, others))
-    pairs = sorted(zip(*STRtree(other).query(one, predicate="intersects").tolist(), strict=True))
-    return [(i, j, one[i].intersection(other[j]).area, one[i].area, other[j].area) for i, j in pairs]
+Sample = TypeVar("Sample", Page, Line)
 
 
-def choose(samples: Sequence[Page] | Sequence[Line], most: int = SHOWN) -> list[Any]:
-    """Choose samples to show, the worst first: half of them the worst, half evenly from the rest."""
+def choose(samples: Iterable[Sample], most: int) -> tuple[list[Sample], list[Sample]]:
+    """Choose samples to show: the worst ones, and as many evenly from the rest.
+
+    The rest is as the model reads on the whole, which the worst ones do not tell.
+    """
     ordered = sorted(samples, key=lambda sample: (sample.rank, sample.row["image"]))
-    if len(ordered) <= most:
-        return ordered
-    worst, rest, wanted = ordered[: most // 2], ordered[most // 2 :], most - most // 2
-    return worst + [rest[(2 * place + 1) * len(rest) // (2 * wanted)] for place in range(wanted)]
+    half = most // 2
+    worst, rest = ordered[:half], ordered[half:]
+    if len(rest) > half:
+        rest = [rest[(2 * place + 1) * len(rest) // (2 * half)] for place in range(half)]
+    return worst, rest
 
 
 def draw_page(page: Page, *, root: Path, to: Path) -> None:
@@ -155,13 +144,14 @@ def draw_page(page: Page, *, root: Path, to: Path) -> None:
     view = _View.of(page, picture.size)
     picture = picture.crop(view.area).resize(view.size)
     draw = ImageDraw.Draw(picture, "RGBA")
-    for kind, boxes in (("ignored", page.ignored), ("missed", page.missed)):
-        for box in boxes:
+    found = page.match
+    for kind, places in (("ignored", found.ignored), ("missed", found.missed)):
+        for box in page.lines(places):
             _outline(draw, view.place(box), colour=COLOURS[kind], filled=True)
-    for box in page.labelled:
+    for box in page.lines(found.pairs):
         _outline(draw, view.place(box), colour=COLOURS["labelled"], filled=False, width=1)
-    for kind, scored in (("found", page.found), ("false", page.false)):
-        for box, score in scored:
+    for kind, boxes in (("found", found.pairs.values()), ("false", found.false)):
+        for box, score in page.boxes(boxes):
             _outline(draw, view.place(box), colour=COLOURS[kind], filled=kind == "false")
             _label(draw, view.place(box), f"{score:.2f}", colour=COLOURS[kind])
     picture.save(to, quality=85)
@@ -179,7 +169,7 @@ class _View:
     @classmethod
     def of(cls, page: Page, size: tuple[int, int]) -> "_View":
         """Leave out empty margins, which would only make the print small."""
-        boxes = [*page.missed, *page.ignored, *(box for box, _ in [*page.found, *page.false])]
+        boxes = [*page.lines(range(len(page.row["label"]))), *page.row["boxes"]]
         xs = [x for box in boxes for x, _ in box] or [0, size[0]]
         ys = [y for box in boxes for _, y in box] or [0, size[1]]
         margin = 0.04 * max(size)
@@ -224,11 +214,6 @@ def _label(draw: Any, corners: Corners, words: str, *, colour: tuple[int, int, i
     left = min(right + 2, draw.im.size[0] - width)
     draw.rectangle((left, top, left + width, top + 13), fill=(*colour, 225))
     draw.text((left + 2, top), words, fill=(255, 255, 255, 255), font=font)
-
-
-def _ignored(line: Mapping[str, Any]) -> bool:
-    """Tell whether a labelled region does not count: marked so, or drawn across itself."""
-    return line["transcription"] in DONT_CARE or not Polygon(line["points"]).is_valid
 
 
 def read_rows(path: Path) -> list[Row]:

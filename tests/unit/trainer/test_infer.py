@@ -269,4 +269,5 @@ def test_rows_of_samples_are_in_their_order_and_name_where_they_come_from(tmp_pa
         "label": [],
         "boxes": [],
         "scores": [],
+        "scale": [928 / 40, 736 / 32],
     }

@@ -13,6 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from trainer import analysis
+from trainer.analysis import Comparison
 from trainer.report import markdown, pictures, write_report
 from trainer.report.curve import curve, decades, thinned, ticks
 from trainer.workdir import WorkDir
@@ -46,7 +48,8 @@ def work_of(tmp_path: Path, task: str, rows: list[dict[str, Any]]) -> WorkDir:
     found = {"acc": 0.5, "norm_edit_dis": 0.7} if task == "rec" else {"precision": 1.0, "recall": 0.5, "hmean": 0.67}
     best = {"step": 100, "epoch": 1, "metrics": found}
     dump(work.training_facts, {"history": HISTORY, "best": best, "steps": 200, "seconds": 75.0, "world_size": 2})
-    dump(work.evaluation_facts, {"split": "test", "samples": len(rows), "metrics": found})
+    told = analysis.analyse(rows, {"Architecture": {"model_type": task}, "Metric": {"ignore_space": False}})
+    dump(work.evaluation_facts, {"split": "test", "samples": len(rows), "metrics": found, "analysis": told})
     outputs = {"max_difference": 1e-6, "tolerance": 1e-4, "samples": 3}
     equal = {"texts_equal": 3, "boxes_equal": 3}
     reading = {"version": "3.7.0", **equal, "samples": 3, "metric": found, "metric_trained": found}
@@ -93,7 +96,7 @@ def test_the_page_loads_nothing_but_the_pictures_beside_it(tmp_path: Path) -> No
     page = Page(write(work, "rec")[0])
     assert "script" not in page.tags
     assert "link" not in page.tags
-    assert len(page.loads) == 12
+    assert len(page.loads) == 24
     assert all((work.report / name).is_file() for name in page.loads)
 
 
@@ -132,21 +135,73 @@ def test_wrong_lines_come_first_and_their_wrong_characters_are_marked(tmp_path: 
     assert first == "| ![](line-01.png) | 12.50 | 12.58 | 0.400 | wrong |"
 
 
+def test_what_the_text_lacks_is_marked_in_the_label(tmp_path: Path) -> None:
+    html, _ = write(work_of(tmp_path, "rec", [rec_row("12.50", "1250")]), "rec")
+    assert "12<mark>.</mark>50" in html
+
+
 def test_half_of_what_is_shown_is_the_worst_and_half_is_spread_over_the_rest() -> None:
-    lines = [pictures.Line(rec_row(str(n), str(n), score=n / 100)) for n in range(100)]
+    lines = [pictures.Line(rec_row(str(n), str(n), score=n / 100), Comparison()) for n in range(100)]
     random.Random(1).shuffle(lines)
-    scores = [round(shown.row["score"] * 100) for shown in pictures.choose(lines)]
-    assert scores[:6] == [0, 1, 2, 3, 4, 5]
-    assert scores[6] < 20
-    assert scores[-1] > 85
-    assert len(set(scores)) == 12
+    worst, others = ([round(line.row["score"] * 100) for line in part] for part in pictures.choose(lines, 12))
+    assert worst == [0, 1, 2, 3, 4, 5]
+    assert others[0] < 20
+    assert others[-1] > 85
+    assert len(set(others)) == 6
+
+
+def test_few_samples_are_shown_once_each() -> None:
+    lines = [pictures.Line(rec_row(str(n), str(n)), Comparison()) for n in range(9)]
+    worst, others = pictures.choose(lines, 12)
+    assert len(worst) == 6
+    assert {line.row["label"] for line in worst + others} == set("012345678")
+
+
+def test_both_forms_tell_what_is_read_for_what_and_which_lengths_fail(tmp_path: Path) -> None:
+    rows = [rec_row("5x0", "Sx0"), rec_row("a b", "ab"), rec_row("123456", "123456")]
+    html, markdown = write(work_of(tmp_path, "rec", rows), "rec")
+    assert "<code>5</code></td><td><code>S</code></td>" in html
+    assert "| 5 | S | 1 | 2 | rec_gt.txt:5x0 |" in markdown
+    assert "| space | nothing | 1 | 1 |" in markdown
+    assert "| 1–5 | 2 | 0 | 0.0000 | 0.6667 |" in markdown
+    assert "| 6–10 | 1 | 1 | 1.0000 | 1.0000 |" in markdown
+    assert "Of 12 characters 1 were misread and 1 missed; 0 were added: 16.67&#37; wrong." in markdown.replace(
+        "%", "&#37;"
+    )
+
+
+def test_a_detectors_report_tells_which_heights_are_missed_and_what_the_colours_mean(tmp_path: Path) -> None:
+    labels = [line(square(20, 20, 10)), line(square(60, 20, 30))]
+    row = {"image": "x.png", "source": "Label.txt:1", "label": labels, "boxes": [square(60, 21, 30)]}
+    work = work_of(tmp_path, "det", [row | {"scores": [0.9], "scale": [1.0, 1.0]}])
+    html, markdown = write(work, "det")
+    assert "| 8–11 | 1 | 0 | 0.0000 |" in markdown
+    assert "| 24–31 | 1 | 1 | 1.0000 |" in markdown
+    for colour, words in pictures.LEGEND.values():
+        assert words in html
+        assert f"{colour}: {words}" in markdown
+
+
+def test_samples_left_out_while_training_are_accounted_for(tmp_path: Path) -> None:
+    work = work_of(tmp_path, "rec", [rec_row("a", "a")])
+    assert "while training" not in write(work, "rec")[0]
+    facts = json.loads(work.training_facts.read_text("utf-8"))
+    batch = {"epoch": 3, "step": 1204, "samples": [f"Label.txt:{n}" for n in range(8)], "reason": "the loss is nan"}
+    refused = {f"Label.txt:{n}": "the image cannot be decoded" for n in range(4)}
+    dump(work.training_facts, {**facts, "skipped_batches": [batch], "refused": refused})
+    html, markdown = write(work, "rec")
+    places = "Label.txt:0, Label.txt:1, Label.txt:2 and"
+    assert f"| 3 | 1,204 | the loss is nan | 8 | {places} 5 more |" in markdown
+    assert f"| the image cannot be decoded | 4 | {places} 1 more |" in markdown
+    assert "Skipped batches" in html
+    assert "Refused while training" in html
 
 
 def test_a_page_says_what_was_found_missed_and_false_and_shows_it(tmp_path: Path) -> None:
     labels = [line(square(20, 20)), line(square(60, 20)), line(square(100, 20), "###")]
     boxes = [square(21, 21), square(150, 60), square(101, 21)]
     row = {"image": "x.png", "source": "Label.txt:1", "label": labels, "boxes": boxes, "scores": [0.9, 0.8, 0.7]}
-    work = work_of(tmp_path, "det", [row])
+    work = work_of(tmp_path, "det", [row | {"scale": [1.0, 1.0]}])
     assert "1 found, 1 missed, 1 false" in write(work, "det")[0]
     with Image.open(work.report / "page-01.jpg") as picture:
         colours = {colour for _, colour in picture.convert("RGB").getcolors(1 << 20) or []}
@@ -155,27 +210,8 @@ def test_a_page_says_what_was_found_missed_and_false_and_shows_it(tmp_path: Path
         assert any(sum(abs(a - b) for a, b in zip(c, wanted, strict=True)) < 40 for c in colours), kind
 
 
-@pytest.mark.paddle
-@pytest.mark.filterwarnings("ignore")
-def test_boxes_are_counted_as_the_metric_counts_them() -> None:
-    from trainer.ppocr import scores
-
-    chance = random.Random(7)
-    for _ in range(50):
-        labels = [
-            line(square(chance.randrange(80), chance.randrange(80)), chance.choice("xx*"))
-            for _ in range(chance.randrange(9))
-        ]
-        boxes = [square(chance.randrange(80), chance.randrange(80)) for _ in range(chance.randrange(9))]
-        row = {"image": "x", "label": labels, "boxes": boxes, "scores": [1.0] * len(boxes)}
-        page, counts = pictures.match(row), scores.det_counts(row)
-        assert len(page.found) == counts["detMatched"]
-        assert len(page.found) + len(page.missed) == counts["gtCare"]
-        assert len(page.found) + len(page.false) == counts["detCare"]
-
-
 def test_a_page_without_boxes_or_labels_is_still_a_picture(tmp_path: Path) -> None:
-    row = {"image": "x.png", "source": "Label.txt:1", "label": [], "boxes": [], "scores": []}
+    row = {"image": "x.png", "source": "Label.txt:1", "label": [], "boxes": [], "scores": [], "scale": [1, 1]}
     work = work_of(tmp_path, "det", [row])
     assert "0 found, 0 missed, 0 false" in write(work, "det")[0]
     assert (work.report / "page-01.jpg").stat().st_size

@@ -1,0 +1,58 @@
+"""The record keeps what was learnt and left out, without what is only for looking at."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from trainer import record, runspec
+from trainer.runspec import RunSpec
+from trainer.topology import Topology
+from trainer.workdir import WorkDir
+
+RUN = {"task": "rec", "recipe": "rec-crnn-mobile", "data": {"train": "s3://data/"}, "output": "s3://models/"}
+
+
+def metrics_of(root: Path, *, training: dict[str, Any], evaluation: dict[str, Any]) -> dict[str, Any]:
+    work = WorkDir(root)
+    dataset = {"task": "rec", "digest": "d", "counts": {}, "max_text_length": 5, "refused": []}
+    for path, facts in (
+        (work.prepared / "dataset.json", dataset),
+        (work.training_facts, training),
+        (work.evaluation_facts, evaluation),
+        (work.verification_facts, {}),
+    ):
+        path.parent.mkdir()
+        path.write_text(json.dumps(facts), "utf-8")
+    made = record.make_record(
+        runspec.from_dict(RunSpec, RUN, where="run"),
+        work,
+        run_id="lines-00000001",
+        attempt=1,
+        recipe_config={},
+        job=RUN,
+        topology=Topology(devices_per_node=1),
+    )
+    metrics: dict[str, Any] = json.loads(json.dumps(made["metrics"]))
+    return metrics
+
+
+def test_samples_left_out_are_counted_with_their_first_places(tmp_path: Path) -> None:
+    batch = {"epoch": 3, "step": 12, "reason": "the loss is nan", "samples": [f"a.txt:{n}" for n in range(64)]}
+    refused = {f"b.txt:{n}": "the image cannot be decoded" for n in range(5)}
+    training = {"steps": 7, "history": {}, "skipped_batches": [batch], "refused": refused}
+    assert metrics_of(tmp_path, training=training, evaluation={})["training"] == {
+        "steps": 7,
+        "skipped_batches": [{**batch, "samples": 64, "places": ["a.txt:0", "a.txt:1", "a.txt:2"]}],
+        "refused": [
+            {"reason": "the image cannot be decoded", "count": 5, "places": ["b.txt:0", "b.txt:1", "b.txt:2"]},
+        ],
+    }
+
+
+def test_lengths_and_confusions_are_kept_and_the_worst_samples_are_not(tmp_path: Path) -> None:
+    analysis = {"by_length": [{"from": 1, "to": 5}], "confusions": [], "worst": [{"label": "a name"}]}
+    found = metrics_of(tmp_path, training={}, evaluation={"metrics": {"acc": 1.0}, "analysis": analysis})
+    assert found["evaluation"] == {
+        "metrics": {"acc": 1.0},
+        "analysis": {"by_length": [{"from": 1, "to": 5}], "confusions": []},
+    }

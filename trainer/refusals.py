@@ -1,0 +1,41 @@
+"""Refused samples, counted by reason: what a report and a record say of them."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+PLACES: Final = 3
+"""Places named for each reason."""
+
+
+@dataclass(frozen=True)
+class Reason:
+    """A reason with the samples that it was given for."""
+
+    reason: str
+    count: int
+    places: tuple[str, ...]
+    """The first few places."""
+
+    @property
+    def where(self) -> str:
+        """The places in words."""
+        return where(self.places, self.count)
+
+
+def by_reason(refused: Iterable[tuple[str, str]]) -> list[Reason]:
+    """Group (place, reason) by reason, the commonest first."""
+    groups: defaultdict[str, list[str]] = defaultdict(list)
+    for place, reason in refused:
+        # What stands after the first colon is about the one sample: the characters that its label has too many.
+        groups[reason.partition(": ")[0]].append(place)
+    reasons = [Reason(reason, len(places), tuple(places[:PLACES])) for reason, places in groups.items()]
+    return sorted(reasons, key=lambda each: -each.count)
+
+
+def where(places: Iterable[str], count: int) -> str:
+    """Name the first few places, and say how many more there are."""
+    first = list(places)[:PLACES]
+    more = f" and {count - len(first):,} more" if count > len(first) else ""
+    return ", ".join(first) + more
