@@ -12,9 +12,11 @@ from jobs import locations
 from jobs.cachedir import Cache
 from jobs.jobfile import TrainingJob
 from jobs.locations import Progress
-from trainer import curate, recipes, split
+from trainer import curate, recipes
 from trainer.contract import ExitCode
 from trainer.curate import Findings
+from trainer.datasets import require_batch
+from trainer.division import Plan
 from trainer.errors import OcrfleetError, SpecError
 from trainer.storage import open_store
 
@@ -103,7 +105,7 @@ def _init(job: TrainingJob, _: Tools) -> Iterator[Finding]:
 
 
 def _train(job: TrainingJob, tools: Tools) -> Iterator[Finding]:
-    found = _survey(job, job.run.data.train, tools)
+    found = _survey(job, job.run.data.train, tools, part="train" if job.run.data.eval else None)
     yield from _dataset("run.data.train", job.run.data.train, found)
     yield from _digest(job, found)
     if job.run.task == "rec" and found.characters:
@@ -114,12 +116,19 @@ def _train(job: TrainingJob, tools: Tools) -> Iterator[Finding]:
 
 def _eval(job: TrainingJob, tools: Tools) -> Iterator[Finding]:
     if job.run.data.eval:
-        yield from _dataset("run.data.eval", job.run.data.eval, _survey(job, job.run.data.eval, tools))
+        found = _survey(job, job.run.data.eval, tools, part="eval")
+        yield from _dataset("run.data.eval", job.run.data.eval, found)
 
 
-def _survey(job: TrainingJob, uri: str, tools: Tools) -> Findings:
-    root = locations.folder(uri, tools.cache, progress=tools.transfer)
-    return curate.check(root, job.run.task, characters=_dictionary(job, tools.cache), progress=tools.count)
+def _survey(job: TrainingJob, uri: str, tools: Tools, *, part: Literal["train", "eval"] | None) -> Findings:
+    return curate.check(
+        locations.folder(uri, tools.cache, progress=tools.transfer),
+        job.run.task,
+        characters=_dictionary(job, tools.cache),
+        plan=Plan.of(job.run),
+        part=part,
+        progress=tools.count,
+    )
 
 
 def _dictionary(job: TrainingJob, cache: Cache) -> Path | None:
@@ -136,9 +145,11 @@ def _dictionary(job: TrainingJob, cache: Cache) -> Path | None:
 
 def _dataset(place: str, uri: str, found: Findings) -> Iterator[Finding]:
     unit = {"det": "pages", "rec": "lines"}[found.task]
+    splits = ", ".join(f"{name} {count}" for name, count in found.splits.items() if count)
     yield Finding(
         "ok",
-        f"{place}: {uri}: {found.form}; {found.images} images, {found.samples} usable {unit}, {found.ignored} ignored",
+        f"{place}: {uri}: {found.form}; {found.images} images, {found.samples} usable {unit} ({splits}), "
+        f"{len(found.problems)} refused, {found.ignored} ignored",
     )
     for problem in found.problems[:SHOWN]:
         yield Finding("warn", f"{place}: {problem.sentence}")
@@ -173,9 +184,9 @@ def _batch(job: TrainingJob, found: Findings) -> Iterator[Finding]:
         return  # said already
     per_device = recipe.config["Train"]["loader"]["batch_size_per_card"]
     devices = job.placement.nodes * job.placement.devices_per_node
-    shares = split.shares_of(job.run.data.split)
-    kept = found.splits.get("train", 0) or found.samples * (1 if job.run.data.eval else shares[0] / sum(shares))
-    steps = kept / (per_device * devices)
+    samples = found.splits["train"]
+    require_batch(recipe.config, samples=samples, devices=devices)
+    steps = samples / (per_device * devices)
     text = f"run.train.batchSizePerDevice: {per_device} × {devices} devices, some {steps:.1f} steps an epoch"
     if steps < 1:
         yield Finding("warn", f"{text}: a smaller batch learns more from so few samples")

@@ -65,15 +65,15 @@ def by_content(entry: Entry, number: int, page: str) -> str:
 
 def page(entry: Entry, path: Path, image: "images.Image", digest: str) -> Look:
     """A page for det. One flawed region spoils it: text that is not marked would be learnt as background."""
-    flawed = next((n for n, region in enumerate(entry.regions, start=1) if region.flawed), None)
-    reason = "no region is marked on the page" if not entry.regions else None
-    if flawed:
-        count = len(entry.regions[flawed - 1].points)
-        reason = f"a region has {count} points, and a polygon needs 3"
-    if reason:
-        place = f" (region {flawed})" if flawed else f": {entry.image!r}"
-        return Look(digest=digest, problems=[Problem(source=entry.source, reason=reason, about="label", detail=place)])
     height, width = image.shape[:2]
+    if not entry.regions:
+        problems = entry.refused("det", "no region is marked on the page", about="label", detail=f": {entry.image!r}")
+        return Look(digest=digest, problems=problems)
+    for number, region in enumerate(entry.regions, start=1):
+        flaw = _flaw(region, width, height)
+        if flaw:
+            problems = entry.refused("det", f"a region {flaw}", about="label", detail=f" (region {number})")
+            return Look(digest=digest, problems=problems)
     page = Candidate(
         image=path,
         label=labels.spell(entry.regions, masked=True),
@@ -85,6 +85,17 @@ def page(entry: Entry, path: Path, image: "images.Image", digest: str) -> Look:
         digest=digest,
     )
     return Look(digest=digest, candidates=[page], ignored=sum(region.ignored for region in entry.regions))
+
+
+def _flaw(region: labels.Region, width: int, height: int) -> str | None:
+    """Say why a region cannot be learnt as a piece of a page; one that is masked only needs to be a polygon."""
+    if region.flawed:
+        return f"has {len(region.points)} points, and a polygon needs 3"
+    if region.marked:
+        return None
+    if region.crossed:
+        return "crosses itself"
+    return "lies outside the image" if images.outside(region.points, width=width, height=height) else None
 
 
 def line(entry: Entry, path: Path, image: "images.Image", digest: str) -> Look:
@@ -109,14 +120,22 @@ def lines(entry: Entry, path: Path, image: "images.Image", digest: str, *, crops
     problems: list[Problem] = []
     skipped = 0
     for number, region in enumerate(entry.regions, start=1):
-        if region.difficult or region.text in labels.IGNORED_TEXTS | labels.UNREAD_TEXTS:
+        if not region.readable:
             skipped += 1
             continue
         try:
             cut = _cut(entry, number, path, image, digest, crops=crops)
         except images.ImageError as error:
-            source = f"{entry.source}#{number}"
-            problems.append(Problem(source=source, reason=str(error), about="label", detail=f": {region.text!r}"))
+            problems.append(
+                Problem(
+                    source=f"{entry.source}#{number}",
+                    reason=str(error),
+                    about="label",
+                    detail=f": {region.text!r}",
+                    group=entry.group,
+                    split=entry.split,
+                )
+            )
         else:
             candidates.append(cut)
     return Look(digest=digest, candidates=candidates, problems=problems, ignored=skipped)
@@ -129,6 +148,7 @@ def _cut(
     flaw = labels.flaw_of(region.text)
     if region.flawed:
         flaw = f"the region has {len(region.points)} points, and a polygon needs 3"
+    # A crossed region is cut all the same: along the rectangle around its corners, whatever their order.
     if flaw:
         raise images.ImageError(flaw)
     height, width = image.shape[:2]

@@ -3,16 +3,17 @@
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from trainer import dictionary, images, labels, split
+from trainer import dictionary, division, images, labels, split
 from trainer.candidates import Crops
+from trainer.division import Division, Plan
 from trainer.errors import DatasetError, SpecError
 from trainer.labels import Entry, LabelSet, Problem
-from trainer.survey import Survey, cover, survey
+from trainer.survey import cover, survey
 
 LABEL_NAMES: Final = {"train": "train", "eval": "val", "test": "test"}
 """A split's name in the label files that are written; PaddleOCR's own say `val`."""
@@ -35,7 +36,7 @@ class Findings:
     """What a run could use: pages for det, lines for rec."""
 
     splits: Mapping[str, int]
-    """Samples of each split, when the label files come divided; else empty."""
+    """Samples of each split, as a run would divide them."""
 
     ignored: int
     """Regions or lines that are marked as unreadable or difficult."""
@@ -61,6 +62,8 @@ def check(
     task: Literal["det", "rec"],
     *,
     characters: Path | None = None,
+    plan: Plan | None = None,
+    part: Literal["train", "eval"] | None = None,
     progress: images.Progress | None = None,
 ) -> Findings:
     """Read every label line and every image of a dataset, as `prepare` would, and write nothing.
@@ -69,6 +72,8 @@ def check(
         root: the dataset's folder.
         task: what it is for.
         characters: a dictionary file that must cover the labels (rec).
+        plan: how a run would divide it, and how much it may refuse; unset: the job file's defaults.
+        part: what the dataset is for, when another is there for the rest; unset: it is divided.
         progress: told how many images are read.
 
     Raises:
@@ -76,32 +81,37 @@ def check(
     """
     found = labels.read(root, task)
     result = survey(found, task, progress=progress)
+    if part == "eval":
+        result = result.as_split("eval")
     texts = [c.label for c in result.candidates] if task == "rec" else []
     samples, uncovered = list(result.candidates), list[Problem]()
     if characters and task == "rec":
         samples, uncovered = cover(samples, dictionary.load(characters))
+    problems = (*result.problems, *uncovered)
+    divided = division.divide(samples, problems, plan or Plan(), kept_apart=part is not None)
     return Findings(
         root=found.root,
         task=task,
         form=found.form,
         images=result.images,
         samples=len(samples),
-        splits=dict(Counter(c.split for c in samples if c.split)),
+        splits={name: len(members) for name, members in divided.used.items()},
         ignored=result.ignored,
         characters=tuple(dictionary.build(texts)),
         max_text_length=max(map(len, texts), default=0),
         digest=result.digest,
-        problems=(*result.problems, *uncovered),
-        fatal=_fatal(result, len(samples), root),
+        problems=problems,
+        fatal=_fatal(found, divided, str(root), splits=(part,) if part else split.SPLITS),
     )
 
 
-def _fatal(result: Survey, samples: int, root: Path) -> str | None:
+def _fatal(found: LabelSet, divided: Division, where: str, *, splits: Sequence[str]) -> str | None:
     try:
-        result.require()
+        found.require_form()
+        divided.require(where, splits=splits)
     except DatasetError as error:
         return str(error)
-    return None if samples else f"{str(root)!r} has no usable sample."
+    return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +172,8 @@ def crop(root: Path, out: Path, *, progress: images.Progress | None = None) -> W
         return f"{page_name}_crop_{number - 1}.png"
 
     result = survey(found, "rec", crops=Crops(partial / "crop_img", name), progress=progress)
-    result.require()
+    if not result.candidates:
+        raise DatasetError(f"{str(root)!r} has no usable sample.")
     lines: dict[str, list[str]] = {}
     for c in result.candidates:
         file = f"rec_gt_{LABEL_NAMES[c.split]}.txt" if c.split else "rec_gt.txt"

@@ -7,6 +7,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from trainer.errors import DatasetError
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
@@ -48,7 +50,7 @@ class Prepared:
     """Characters of the longest label; 0 for det."""
 
     refused: tuple[Mapping[str, Any], ...]
-    """Samples left out: `{"source", "reason"}` each."""
+    """Samples left out: `{"source", "reason", "split"}` each."""
 
     dataset_digest: str = ""
     """sha256 of `run.data.train` as it lies in the bucket: what `ocrfleet data check` prints."""
@@ -90,3 +92,18 @@ def _row(root: Path, sample: Sample) -> dict[str, Any]:
 def _sample(root: Path, raw: Mapping[str, Any]) -> Sample:
     # Images are named relative to the prepared folder, so that a run's folder can be moved.
     return Sample(**{**raw, "image": root / raw["image"]})
+
+
+def require_batch(config: Mapping[str, Any], *, samples: int, devices: int) -> None:
+    """Refuse a training set that does not fill one step, where the recipe leaves out what does not.
+
+    Raises:
+        DatasetError: PaddleOCR's own loop would train nothing, and say that all is well.
+    """
+    loader = config["Train"]["loader"]
+    batch = loader["batch_size_per_card"]
+    if loader.get("drop_last", False) and samples < batch * devices:
+        raise DatasetError(
+            f"An epoch has no batch: {samples} training samples, {batch} a device on {devices} devices. "
+            "Lower run.train.batchSizePerDevice, or add samples."
+        )

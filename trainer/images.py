@@ -29,6 +29,9 @@ TALL: Final = 1.5
 _CHUNK: Final = 16
 """Images a task; a crop of a line decodes in about 0.1 ms, less than it costs to hand it to a thread."""
 
+_TIFF: Final = (b"II*\0", b"MM\0*")
+"""How such a file begins."""
+
 _PNG_END: Final = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 
 
@@ -50,12 +53,16 @@ def decode(raw: bytes) -> "Image":
     # OpenCV fills what a truncated JPEG lacks with grey and says nothing.
     if raw.startswith(b"\xff\xd8") and not _is_whole_jpeg(raw):
         raise ImageError("the image is truncated")
+    data = np.frombuffer(raw, np.uint8)
     try:
-        image = cv2.imdecode(np.frombuffer(raw, np.uint8), cv2.IMREAD_COLOR)
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        if image is None or not image.size:
+            raise ImageError("the image is truncated, or no image that OpenCV reads")
+        # Of CMYK, 16 bits a channel and palettes OpenCV makes the right colours; of these it makes noise.
+        if raw[:4] in _TIFF and cv2.imdecode(data, cv2.IMREAD_UNCHANGED).dtype not in (np.uint8, np.uint16):
+            raise ImageError("the image is a TIFF of fractions or negative numbers: save it with 8 bits a channel")
     except cv2.error as error:
         raise ImageError("the image cannot be decoded") from error
-    if image is None or not image.size:
-        raise ImageError("the image is truncated, or no image that OpenCV reads")
     result: Image = image
     return result
 
@@ -168,11 +175,16 @@ def _frame(points: Any) -> "tuple[npt.NDArray[np.float32], tuple[int, int]]":
 
 
 def _check_inside(points: Any, width: int, height: int) -> None:
-    # What is not on the page would be filled with its border: labels of another image, or of another size.
+    # What is not on the page would be filled with its border.
+    if outside(points, width=width, height=height):
+        raise ImageError("the region lies outside the image")
+
+
+def outside(points: Any, *, width: int, height: int) -> bool:
+    """Say whether a region lies for the most part outside a page: it is of another image, or of another size of it."""
     xs, ys = [float(point[0]) for point in points], [float(point[1]) for point in points]
     inside = max(0.0, min(max(xs), width) - max(min(xs), 0)) * max(0.0, min(max(ys), height) - max(min(ys), 0))
-    if inside * 2 < (max(xs) - min(xs)) * (max(ys) - min(ys)):
-        raise ImageError("the region lies outside the image")
+    return inside * 2 < (max(xs) - min(xs)) * (max(ys) - min(ys))
 
 
 def crop_name(page: str, points: Any) -> str:

@@ -39,7 +39,7 @@ _IMAGE: Final = re.compile(rb"\.(jpe?g|png|bmp|tiff?|webp)(?![a-z0-9])", re.IGNO
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """Why a line or an image is left out."""
+    """Why a sample is refused, or a whole label file."""
 
     source: str
     """Its place, such as `Label.txt:12`."""
@@ -48,10 +48,16 @@ class Problem:
     """What is wrong, in words that are the same for all of a kind."""
 
     about: Literal["file", "image", "label"]
-    """`file`: the label file is broken, which ends a run. `image`: ends it when there are many. `label`: counted."""
+    """`file`: the label file is broken, which ends a run. The others refuse one sample; too many of them end it."""
 
     detail: str = ""
     """What is wrong in this one place."""
+
+    group: str | None = None
+    """The page that the sample comes from."""
+
+    split: str | None = None
+    """The sample's split, when the label files come divided."""
 
     @property
     def sentence(self) -> str:
@@ -239,11 +245,11 @@ class Places:
     def _path(self, path: str) -> str:
         return posixpath.join(self.base, path.removeprefix(self.prefix)) if path.startswith(self.prefix) else ""
 
-    def find(self, image: str) -> str:
-        """Give the path of an image relative to the dataset's folder.
+    def find(self, image: str) -> tuple[str, bool]:
+        """Give the path of an image relative to the dataset's folder, and whether it is there.
 
         Raises:
-            LineError: it is missing, or the path climbs out.
+            LineError: the path climbs out.
         """
         path = _slashes(image)
         if path is None:
@@ -251,9 +257,7 @@ class Places:
                 "the image's path climbs out of the dataset", detail=f": {image!r}; write it relative to the label file"
             )
         found = self._path(path)
-        if not found or not self.tree.has(found):
-            raise LineError("the image is missing", about="image", detail=f": {image!r}")
-        return found
+        return found or path, bool(found) and self.tree.has(found)
 
 
 def _prefixes(paths: Sequence[str]) -> list[str]:

@@ -1,5 +1,6 @@
 """One line of a label file: reading it, what can be wrong with it, and writing it. The standard library only."""
 
+import itertools
 import json
 import math
 import unicodedata
@@ -39,9 +40,19 @@ class Region:
     """PPOCRLabel's mark for text that should not count."""
 
     @property
+    def marked(self) -> bool:
+        """Whether somebody has marked it as unreadable."""
+        return self.difficult or self.text in IGNORED_TEXTS
+
+    @property
     def ignored(self) -> bool:
         """Whether it is neither text nor background: masked for det, left out for rec."""
-        return self.difficult or self.text in IGNORED_TEXTS or self.area < 1
+        return self.marked or self.area < 1
+
+    @property
+    def readable(self) -> bool:
+        """Whether somebody has read it: what a recogniser may learn."""
+        return not self.marked and self.text not in UNREAD_TEXTS
 
     @property
     def flawed(self) -> bool:
@@ -49,10 +60,24 @@ class Region:
         return len(self.points) < 3
 
     @property
+    def crossed(self) -> bool:
+        """Whether two sides cross, so that nobody can say what is inside; sides that only touch do not."""
+        sides = list(zip(self.points, self.points[1:] + self.points[:1], strict=True))
+        return any(
+            _beside(a, b, c) * _beside(a, b, d) < 0 and _beside(c, d, a) * _beside(c, d, b) < 0
+            for (a, b), (c, d) in itertools.combinations(sides, 2)
+        )
+
+    @property
     def area(self) -> float:
         """Square pixels; PaddleOCR masks a region below 1."""
         pairs = zip(self.points, self.points[1:] + self.points[:1], strict=True)
         return abs(sum(a[0] * b[1] - b[0] * a[1] for a, b in pairs)) / 2
+
+
+def _beside(a: Point, b: Point, c: Point) -> float:
+    """Say on which side of the line through a and b the point c lies: above 0, below 0, or 0 for on it."""
+    return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
 
 
 def parse(raw: bytes, kind: Literal["det", "rec"]) -> tuple[tuple[str, ...], str | None, tuple[Region, ...]] | None:
@@ -63,7 +88,7 @@ def parse(raw: bytes, kind: Literal["det", "rec"]) -> tuple[tuple[str, ...], str
         kind: what the file holds.
 
     Returns:
-        Images, text (rec), regions (det); None for an empty line.
+        Images, text (rec; `flaw_of` says whether it can be learnt), regions (det); None for an empty line.
 
     Raises:
         LineError: what is wrong with it.
@@ -80,7 +105,6 @@ def parse(raw: bytes, kind: Literal["det", "rec"]) -> tuple[tuple[str, ...], str
     images = _images(image)
     if kind == "det":
         return images, None, _regions(label)
-    _check_text(label)
     return images, label, ()
 
 
@@ -130,12 +154,6 @@ def _is_point(value: object) -> bool:
         and all(isinstance(n, int | float) and not isinstance(n, bool) for n in value)
         and all(math.isfinite(n) and abs(n) <= _FARTHEST for n in value)
     )
-
-
-def _check_text(text: str) -> None:
-    flaw = flaw_of(text)
-    if flaw:
-        raise LineError(flaw, about="label")
 
 
 def flaw_of(text: str) -> str | None:

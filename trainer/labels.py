@@ -7,7 +7,7 @@ Read here: a PPOCRLabel export (`Label.txt`), and PaddleOCR's det and rec label 
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
@@ -56,6 +56,17 @@ class Entry:
     regions: tuple[Region, ...] = ()
     """det: what stands on the page."""
 
+    def refused(
+        self, task: Literal["det", "rec"], reason: str, *, about: Literal["image", "label"], detail: str = ""
+    ) -> list[Problem]:
+        """Refuse the image: a problem for each sample that it would have given."""
+        lines = [n for n, region in enumerate(self.regions, start=1) if region.readable] if task == "rec" else []
+        sources = [f"{self.source}#{number}" for number in lines] or [self.source]
+        return [
+            Problem(source=source, reason=reason, about=about, detail=detail, group=self.group, split=self.split)
+            for source in sources
+        ]
+
 
 @dataclass(frozen=True, kw_only=True)
 class LabelSet:
@@ -75,6 +86,9 @@ class LabelSet:
 
     problems: tuple[Problem, ...]
     """Lines that are no entries, and why."""
+
+    missing: int = 0
+    """Images that label files name and that are not there."""
 
     ignored: int = 0
     """Lines of rec files that are marked as unreadable. (Regions of pages carry their own mark.)"""
@@ -114,24 +128,28 @@ def read(root: Path, task: Literal["det", "rec"], *, called: str = "") -> LabelS
     """
     tree = labelfiles.scan(root)
     files = labelfiles.find(tree, task)
-    entries: list[Entry] = []
-    problems: list[Problem] = []
-    ignored = 0
+    found = _Found()
     for file in files:
-        found = _read_file(tree, file, called)
-        entries += found[0]
-        problems += found[1]
-        ignored += found[2]
-    entries, repeated = _once(entries)
+        _read_file(tree, file, called, task, found)
+    entries, repeated = _once(found.entries, task)
     form = labelfiles.describe(files)
     return LabelSet(
         root=root.absolute(),
         kind=files[0].kind,
         form=form,
         entries=tuple(entries),
-        problems=(*problems, *repeated),
-        ignored=ignored,
+        problems=(*found.problems, *repeated),
+        missing=found.missing,
+        ignored=found.ignored,
     )
+
+
+@dataclass
+class _Found:
+    entries: list[Entry] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    missing: int = 0
+    ignored: int = 0
 
 
 @dataclass(frozen=True)
@@ -143,61 +161,61 @@ class _Line:
 
 
 def _read_file(
-    tree: labelfiles.Tree, file: labelfiles.LabelFile, called: str
-) -> tuple[list[Entry], list[Problem], int]:
+    tree: labelfiles.Tree, file: labelfiles.LabelFile, called: str, task: Literal["det", "rec"], found: _Found
+) -> None:
     lines: list[_Line] = []
-    problems: list[Problem] = []
-    ignored = 0
     for number, raw in enumerate((tree.root / file.path).read_bytes().split(b"\n"), start=1):
         source = f"{called}{file.path}:{number}"
         try:
             parsed = parse(raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw, file.kind)
         except LineError as error:
-            problems.append(error.at(source))
+            found.problems.append(error.at(source))
             continue
         if parsed is None:
             continue
         images, text, regions = parsed
         if text in IGNORED_TEXTS:
-            ignored += 1
+            found.ignored += 1
         else:
             lines.append(_Line(source, images, text, regions))
     place = labelfiles.Places.choose(tree, file, [image for line in lines for image in line.images])
-    entries: list[Entry] = []
     for line in lines:
-        found, missing = _entries(line, file.split, place)
-        entries += found
-        problems += missing
-    return entries, problems, ignored
+        _take(line, file.split, place, task, found)
 
 
-def _entries(line: _Line, split: str | None, place: labelfiles.Places) -> tuple[list[Entry], list[Problem]]:
-    entries: list[Entry] = []
-    problems: list[Problem] = []
+def _take(line: _Line, split: str | None, place: labelfiles.Places, task: Literal["det", "rec"], found: _Found) -> None:
+    """Sort the images of a line into entries and problems."""
     group = ""
+    flaw = flaw_of(line.text) if line.text is not None else None
     for name in line.images:
         try:
-            image = place.find(name)
+            image, there = place.find(name)
         except LineError as error:
-            problems.append(error.at(line.source))
+            found.problems.append(error.at(line.source))
             continue
         crop = _CROP.match(image)
         # Several images on one line are variants of one: they stay together.
         group = group or (crop["page"] if crop and line.text is not None else image)
-        entries.append(
-            Entry(image=image, source=line.source, group=group, split=split, text=line.text, regions=line.regions)
-        )
-    return entries, problems
+        entry = Entry(image=image, source=line.source, group=group, split=split, text=line.text, regions=line.regions)
+        if not there:
+            found.missing += 1
+            found.problems += entry.refused(task, "the image is missing", about="image", detail=f": {name!r}")
+        elif flaw:
+            found.problems += entry.refused(task, flaw, about="label")
+        else:
+            found.entries.append(entry)
 
 
-def _once(entries: Iterable[Entry]) -> tuple[list[Entry], list[Problem]]:
+def _once(entries: Iterable[Entry], task: Literal["det", "rec"]) -> tuple[list[Entry], list[Problem]]:
     first: dict[str, Entry] = {}
     repeated: list[Problem] = []
     for entry in entries:
         other = first.setdefault(entry.image, entry)
         if other is not entry:
-            reason = "the image is labelled a second time"
-            repeated.append(
-                Problem(source=entry.source, reason=reason, about="label", detail=f" ({entry.image!r}: {other.source})")
+            repeated += entry.refused(
+                task,
+                "the image is labelled a second time",
+                about="label",
+                detail=f" ({entry.image!r}: {other.source})",
             )
     return list(first.values()), repeated

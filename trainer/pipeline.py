@@ -10,7 +10,7 @@ import yaml
 
 from trainer import contract, recipes, registry, runspec
 from trainer.assignment import Assignment
-from trainer.datasets import Prepared
+from trainer.datasets import Prepared, require_batch
 from trainer.errors import SpecError
 from trainer.events import Event
 from trainer.metrics import Metrics
@@ -94,8 +94,10 @@ class Pipeline:
 
     def _configure(self) -> None:
         """Write the configuration that the workers read: the recipe, filled in from the dataset."""
-        given = self.given
-        recipe = recipes.resolve(given.run, Prepared.load(self.work.prepared), world_size=given.topology.world_size)
+        given, prepared = self.given, Prepared.load(self.work.prepared)
+        recipe = recipes.resolve(given.run, prepared, world_size=given.topology.world_size)
+        # Before workers are started, which takes longer.
+        require_batch(recipe.config, samples=prepared.counts["train"], devices=given.topology.world_size)
         for note in recipe.notes:
             self.progress.line(note)
         temporary = self.work.configuration.with_suffix(".tmp")

@@ -5,22 +5,18 @@
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Final, Literal
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from trainer import candidates, dictionary, images, labels
 from trainer.candidates import Candidate, Crops
-from trainer.errors import DatasetError
 from trainer.labels import Entry, LabelSet, Problem
 from trainer.runspec import canonical
-
-MAX_REFUSED: Final = 0.01
-"""Share of images that may be missing or unreadable. More is a dataset that was copied in part."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Survey:
-    """What is in a dataset."""
+    """What is in a dataset: every sample is a candidate, a problem, or ignored."""
 
     labels: LabelSet
     candidates: tuple[Candidate, ...]
@@ -37,19 +33,13 @@ class Survey:
     digest: str
     """sha256 over all labels and images; `run.data.digest` pins it."""
 
-    def require(self) -> None:
-        """Refuse a dataset that is broken in more than a few places.
-
-        Raises:
-            DatasetError: names the first place.
-        """
-        self.labels.require_form()
-        bad = [problem for problem in self.problems if problem.about == "image"]
-        if len(bad) > MAX_REFUSED * self.images:
-            raise DatasetError(
-                f"{bad[0].sentence}; {len(bad)} of {self.images} images are missing or unreadable, at most "
-                f"{MAX_REFUSED:.0%} may be: mend the dataset or cut their lines (`ocrfleet data check` lists them)."
-            )
+    def as_split(self, name: str) -> "Survey":
+        """Give the same with all samples in one split."""
+        return replace(
+            self,
+            candidates=tuple(replace(c, split=name) for c in self.candidates),
+            problems=tuple(replace(p, split=name) for p in self.problems),
+        )
 
 
 def survey(
@@ -85,7 +75,7 @@ def survey(
     ignored = found.ignored
     for entry, look in zip(entries, looks, strict=True):
         if isinstance(look, images.ImageError):
-            problems.append(Problem(source=entry.source, reason=str(look), about="image", detail=f": {entry.image!r}"))
+            problems += entry.refused(task, str(look), about="image", detail=f": {entry.image!r}")
             continue
         usable += look.candidates
         problems += look.problems
@@ -96,7 +86,7 @@ def survey(
         candidates=tuple(usable),
         problems=tuple(problems),
         ignored=ignored,
-        images=len(entries) + sum(problem.about == "image" for problem in found.problems),
+        images=len(entries) + found.missing,
         digest=content.hexdigest(),
     )
 
@@ -116,9 +106,17 @@ def cover(lines: Iterable[Candidate], characters: Iterable[str]) -> tuple[list[C
     refused: list[Problem] = []
     for line in lines:
         lacking = dictionary.missing(line.label, known)
-        if lacking:
-            reason = "the dictionary lacks characters of the label"
-            refused.append(Problem(source=line.source, reason=reason, about="label", detail=f": {lacking!r}"))
-        else:
+        if not lacking:
             usable.append(line)
+            continue
+        refused.append(
+            Problem(
+                source=line.source,
+                reason="the dictionary lacks characters of the label",
+                about="label",
+                detail=f": {lacking!r}",
+                group=line.group,
+                split=line.split,
+            )
+        )
     return usable, refused

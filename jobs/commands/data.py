@@ -32,10 +32,22 @@ def _add_check(deeds: options.Commands) -> None:
         summary="read every label line and image, and list what a run would refuse",
         text="Read every label line and every image of a dataset, as a run would, and list what it would refuse, "
         "each with its place. Ends with 41 when a run would.",
-        examples="ocrfleet data check s3://ocr-data/slips/\nocrfleet data check exported/ --task rec -o json",
+        examples="ocrfleet data check s3://ocr-data/slips/\nocrfleet data check exported/ --task rec -o json\n"
+        "ocrfleet data check exported/ --ratio 8:1:1 --max-refused 0.05:0.01",
     )
     _dataset(parser)
     parser.add_argument("--dictionary", type=Path, metavar="FILE", help="characters that must cover the labels (rec)")
+    parser.add_argument(
+        "--part", choices=("train", "eval"), help="what it is for, when another dataset is there for the rest"
+    )
+    _division(parser)
+    parser.add_argument(
+        "--max-refused",
+        default="0.01:0",
+        type=_limits,
+        metavar="TRAIN:EVAL",
+        help="as run.data.maxRefused: shares of the samples that may be refused (0.01:0)",
+    )
     options.output(parser, "yaml", "json")
 
 
@@ -50,8 +62,7 @@ def _add_split(deeds: options.Commands) -> None:
         examples="ocrfleet data split exported/ --ratio 8:1:1 --out divided/",
     )
     _dataset(parser)
-    parser.add_argument("--ratio", default="6:2:2", type=_ratio, metavar="A:B:C", help="train:eval:test (6:2:2)")
-    parser.add_argument("--seed", default=42, type=int, metavar="N", help="as run.train.seed (42)")
+    _division(parser)
     _written(parser)
 
 
@@ -76,6 +87,11 @@ def _dataset(parser: argparse.ArgumentParser, *, task: bool = True) -> None:
     options.cache(parser)
 
 
+def _division(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--ratio", default="6:2:2", type=_ratio, metavar="A:B:C", help="train:eval:test (6:2:2)")
+    parser.add_argument("--seed", default=42, type=int, metavar="N", help="as run.train.seed (42)")
+
+
 def _written(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder for the result")
     options.output(parser, "yaml", "json")
@@ -88,13 +104,38 @@ def _ratio(text: str) -> str:
     return text
 
 
+def _limits(text: str) -> tuple[float, float]:
+    try:
+        train, evaluation = (float(part) for part in text.split(":"))
+    except ValueError:
+        train = evaluation = -1.0
+    if not (0 <= train <= 1 and 0 <= evaluation <= 1):
+        raise argparse.ArgumentTypeError(f"{text!r} is not two shares from 0 to 1 such as 0.01:0")
+    return train, evaluation
+
+
 def check(arguments: argparse.Namespace) -> int:
     """List what a run would refuse."""
-    from trainer import curate
+    from trainer import curate, split
     from trainer.contract import ExitCode
+    from trainer.division import Plan
+    from trainer.runspec import MaxRefused
 
     root, task = _open(arguments)
-    found = curate.check(root, task, characters=arguments.dictionary, progress=show.count("read", "images"))
+    train, evaluation = arguments.max_refused
+    plan = Plan(
+        shares=split.shares_of(arguments.ratio),
+        seed=arguments.seed,
+        limits=MaxRefused(train=train, eval=evaluation),
+    )
+    found = curate.check(
+        root,
+        task,
+        characters=arguments.dictionary,
+        plan=plan,
+        part=arguments.part,
+        progress=show.count("read", "images"),
+    )
     if arguments.output:
         show.document(_facts(found), arguments.output)
     else:
@@ -158,8 +199,7 @@ def _print_findings(found: "Findings") -> None:
     unit = {"det": "pages", "rec": "lines"}[found.task]
     print(f"{found.root}: {found.form}, read for {found.task}.")
     print(f"Images: {found.images}. Usable {unit}: {found.samples}. Ignored: {found.ignored}.")
-    if found.splits:
-        print("Splits: " + ", ".join(f"{name} {count}" for name, count in found.splits.items()))
+    print("Splits: " + ", ".join(f"{name} {count}" for name, count in found.splits.items()) + ".")
     if found.characters:
         print(f"Characters: {len(found.characters)}, the longest label has {found.max_text_length}.")
         print("".join(found.characters))

@@ -7,13 +7,13 @@ of a directory or on the number of cores.
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from trainer import dictionary, images, labels, split
 from trainer.candidates import Candidate, Crops, by_content
 from trainer.datasets import Prepared, Sample
+from trainer.division import Plan, divide
 from trainer.errors import DatasetError
 from trainer.labels import Problem
 from trainer.runspec import RunSpec, digest
@@ -42,30 +42,34 @@ def prepare(run: RunSpec, work: WorkDir, progress: images.Progress | None = None
         Facts for the record and the report.
 
     Raises:
-        DatasetError: the dataset is broken, empty, not the one that `run.data.digest` names, or not covered by
-            the dictionary.
+        DatasetError: the dataset is broken, empty, not the one that `run.data.digest` names, not covered by the
+            dictionary, or more of it is refused than `run.data.maxRefused` allows.
     """
     folder = _begin(work.prepared)
     surveys = _read(run, work, Crops(folder / CROPS, by_content), progress)
     used, refused, characters = _covered(run, work, [c for s in surveys for c in s.candidates])
     problems = [problem for s in surveys for problem in s.problems] + refused
-    shares = split.shares_of(run.data.split)
-    divided = divide(used, shares=shares, seed=run.train.seed, kept_apart=run.data.eval is not None)
-    _require_samples(divided, problems, str(run.data.train))
+    division = divide(used, problems, Plan.of(run), kept_apart=run.data.eval is not None)
+    division.require(run.data.train)
+    _require_digest(run, surveys[0])
     if run.task == "rec":
         dictionary.save(characters, folder / "dictionary.txt")
     _tidy(folder / CROPS, used)
     prepared = Prepared(
         root=folder,
         task=run.task,
-        digest=digest([[name, c.label, c.digest] for name in split.SPLITS for c in divided[name]]),
-        counts={name: len(divided[name]) for name in split.SPLITS},
+        digest=digest([[name, c.label, c.digest] for name in split.SPLITS for c in division.used[name]]),
+        counts={name: len(division.used[name]) for name in split.SPLITS},
         max_text_length=max(len(c.label) for c in used) if run.task == "rec" else 0,
-        refused=tuple({"source": p.source, "reason": f"{p.reason}{p.detail}"} for p in problems),
+        refused=tuple(
+            {"source": p.source, "reason": f"{p.reason}{p.detail}", "split": name}
+            for name in split.SPLITS
+            for p in division.refused[name]
+        ),
         dataset_digest=surveys[0].digest,
         ignored=sum(s.ignored for s in surveys),
     )
-    prepared.save({name: [_sample(c) for c in members] for name, members in divided.items()})
+    prepared.save({name: [_sample(c) for c in members] for name, members in division.used.items()})
     folder.rename(work.prepared)
     return _facts(run, prepared, problems, characters, surveys)
 
@@ -94,16 +98,15 @@ def _read(run: RunSpec, work: WorkDir, crops: Crops, progress: images.Progress |
     for label_set in found:
         label_set.require_form()
     surveys = [survey(label_set, run.task, crops=crops, progress=progress) for label_set in found]
-    for one in surveys:
-        one.require()
-    if run.data.digest and run.data.digest != surveys[0].digest:
+    return [surveys[0], *(other.as_split("eval") for other in surveys[1:])]
+
+
+def _require_digest(run: RunSpec, found: Survey) -> None:
+    if run.data.digest and run.data.digest != found.digest:
         raise DatasetError(
-            f"The digest of {run.data.train!r} is {surveys[0].digest}, and run.data.digest wants {run.data.digest}: "
+            f"The digest of {run.data.train!r} is {found.digest}, and run.data.digest wants {run.data.digest}: "
             "the dataset has changed; take the change back, or write the new digest."
         )
-    if len(surveys) > 1:
-        surveys[1] = replace(surveys[1], candidates=tuple(replace(c, split="eval") for c in surveys[1].candidates))
-    return surveys
 
 
 def _covered(
@@ -133,48 +136,6 @@ def _given_dictionary(run: RunSpec, work: WorkDir) -> list[str]:
     from trainer.ppocr import tree
 
     return dictionary.load(tree.built_in_dictionary(run.data.dictionary))
-
-
-def divide(
-    candidates: Sequence[Candidate], *, shares: tuple[int, int, int], seed: int, kept_apart: bool
-) -> dict[str, list[Candidate]]:
-    """Put every candidate into its split.
-
-    A division that the label files come with is kept. When it has a test part and none for evaluation during
-    training, that is taken from its train part, by the shares train:eval: the model that is kept must not be
-    chosen on the pages that it is then tested on.
-
-    Args:
-        candidates: of all datasets of the run, in their order.
-        shares: of train, eval and test.
-        seed: of the run.
-        kept_apart: whether a dataset of its own is there for evaluation, so that none of the others is taken.
-    """
-    names = {c.split for c in candidates if c.split}
-    train, evaluation, _ = shares
-    if kept_apart:
-        shares = (1, 0, 0)
-    elif names:
-        shares = (train, evaluation, 0) if "eval" not in names and train and evaluation else (1, 0, 0)
-    free = {c.group for c in candidates if c.split in (None, "train")}
-    homes = split.assign(free, shares=shares, seed=seed)
-    divided: dict[str, list[Candidate]] = {name: [] for name in split.SPLITS}
-    for c in candidates:
-        name = homes[c.group] if c.split in (None, "train") else c.split
-        divided[name].append(c)
-    return divided
-
-
-def _require_samples(divided: dict[str, list[Candidate]], problems: Sequence[Problem], where: str) -> None:
-    why = f" (the first of {len(problems)} refused: {problems[0].sentence})" if problems else ""
-    pages = len({c.group for members in divided.values() for c in members})
-    if not divided["train"]:
-        raise DatasetError(f"{where} gives no usable sample to train on, of {pages} usable images{why}.")
-    if not divided["eval"] and not divided["test"]:
-        raise DatasetError(
-            f"{where} gives no usable sample to evaluate on, of {pages} usable images{why}: label more images, give "
-            "eval or test a share in run.data.split, or name a dataset in run.data.eval."
-        )
 
 
 def _tidy(crops: Path, used: Iterable[Candidate]) -> None:

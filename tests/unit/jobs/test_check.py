@@ -1,6 +1,7 @@
 """`ocrfleet check` and `ocrfleet data`: what a run would stumble over."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,48 @@ def test_a_batch_larger_than_the_dataset_is_a_warning(job: Path, ocrfleet: Calla
     ran = ocrfleet("check", job, "--set", "run.train.batchSizePerDevice=64")
     assert ran.code == 0
     assert "warn   run.train.batchSizePerDevice: 64" in ran.out
+
+
+def test_a_batch_that_is_never_full_is_an_error_where_the_recipe_drops_it(
+    job: Path, ocrfleet: Callable[..., Any]
+) -> None:
+    rec = ["--set", "run.task=rec", "--set", "run.recipe=rec-crnn-mobile", "--set", "run.train.batchSizePerDevice=8"]
+    assert ocrfleet("check", job, *rec).code == 0
+    ran = ocrfleet("check", job, *rec, "--set", "placement.devicesPerNode=2")
+    assert ran.code == 41
+    assert "error  An epoch has no batch: 8 training samples, 8 a device on 2 devices." in ran.out
+
+
+def test_a_dataset_without_a_page_to_evaluate_on(job: Path, ocrfleet: Callable[..., Any]) -> None:
+    ran = ocrfleet("check", job, "--set", "run.data.split=1:0:0")
+    assert ran.code == 41
+    assert "gives no usable sample to evaluate on" in ran.out
+
+
+def test_what_may_be_refused_is_the_jobs_to_say(job: Path, pages: Path, ocrfleet: Callable[..., Any]) -> None:
+    (pages / "3.png").unlink()
+    ran = ocrfleet("check", job)
+    assert ran.code == 41
+    assert "error  run.data.train: Label.txt:4: the image is missing" in ran.out
+    lifted = ["--set", "run.data.maxRefused.train=1", "--set", "run.data.maxRefused.eval=1"]
+    ran = ocrfleet("check", job, *lifted)
+    assert ran.code == 0
+    assert "5 usable pages" in ran.out
+    assert "1 refused" in ran.out
+
+
+def test_a_second_dataset_is_held_against_the_limit_of_evaluation(
+    job: Path, pages: Path, ocrfleet: Callable[..., Any], tmp_path: Path
+) -> None:
+    shutil.copytree(pages, tmp_path / "second")
+    apart = ["--set", f"run.data.eval=file://{tmp_path}/second", "--set", "run.data.maxRefused.train=1"]
+    assert ocrfleet("check", job, *apart).code == 0
+    (pages / "3.png").unlink()
+    assert ocrfleet("check", job, *apart).code == 0
+    (tmp_path / "second" / "3.png").unlink()
+    ran = ocrfleet("check", job, *apart)
+    assert ran.code == 41
+    assert "error  run.data.eval: Label.txt:4: the image is missing: 'pages/3.png'; 1 of 6 evaluation" in ran.out
 
 
 @pytest.mark.parametrize(
@@ -53,6 +96,7 @@ def test_labels_that_a_dictionary_does_not_cover(job: Path, ocrfleet: Callable[.
     ran = ocrfleet("check", job, *rec, "--set", f"run.data.dictionary=file://{tmp_path}/digits.txt")
     assert ran.code == 41
     assert "Label.txt:1" in ran.out
+    rec += ["--set", "run.train.batchSizePerDevice=4"]
     ran = ocrfleet("check", job, *rec)
     assert ran.code == 0, ran.out
     assert "8 characters, the longest 2: 012345AB" in ran.out
@@ -73,6 +117,24 @@ def test_data_check_lists_what_is_refused(pages: Path, ocrfleet: Callable[..., A
     ran = ocrfleet("data", "check", pages)
     assert ran.code == 41
     assert "refused  Label.txt:4: " in ran.out
+    ran = ocrfleet("data", "check", pages, "--max-refused", "1:1")
+    assert (ran.code, ran.out.splitlines()[-1]) == (0, "A run would take it, without the 1 refused.")
+
+
+@pytest.mark.parametrize("limits", ["1", "a:b", "0:2", "-1:0", "nan:0"])
+def test_limits_that_are_no_shares_are_a_wrong_command_line(
+    pages: Path, ocrfleet: Callable[..., Any], limits: str
+) -> None:
+    ran = ocrfleet("data", "check", pages, f"--max-refused={limits}")
+    assert ran.code == 2
+    assert "is not two shares from 0 to 1" in ran.err
+
+
+def test_data_check_takes_a_dataset_that_is_for_one_part_alone(pages: Path, ocrfleet: Callable[..., Any]) -> None:
+    assert ocrfleet("data", "check", pages, "--ratio", "1:0:0").code == 41
+    ran = ocrfleet("data", "check", pages, "--part", "train")
+    assert (ran.code, ran.out.splitlines()[2]) == (0, "Splits: train 6, eval 0, test 0.")
+    assert "Splits: train 0, eval 6, test 0." in ocrfleet("data", "check", pages, "--part", "eval").out
 
 
 def test_data_check_as_json_has_the_digest(pages: Path, job: Path, ocrfleet: Callable[..., Any]) -> None:

@@ -1,10 +1,13 @@
 """Images are read whole, and lines are cut out of them as readers do."""
 
+import io
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image, ImageOps
 
 from trainer import images
 
@@ -40,6 +43,85 @@ def test_a_truncated_photo_is_found_out_though_its_preview_is_whole() -> None:
 def test_what_is_no_image_is_refused(raw: bytes, words: str) -> None:
     with pytest.raises(images.ImageError, match=words):
         images.decode(raw)
+
+
+def stripes() -> Image.Image:
+    """White, red and green beside each other: what is read wrongly is seen."""
+    made = Image.new("RGB", (60, 40), (255, 255, 255))
+    made.paste((200, 30, 40), (20, 0, 40, 40))
+    made.paste((10, 180, 90), (40, 0, 60, 40))
+    return made
+
+
+def saved(image: Image.Image, form: str, **more: Any) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, form, **more)
+    return stream.getvalue()
+
+
+def without_adobe(raw: bytes) -> bytes:
+    """Take the segment out of a JPEG that tells how its four channels are meant."""
+    at = raw.index(b"\xff\xee")
+    return raw[:at] + raw[at + 2 + int.from_bytes(raw[at + 2 : at + 4], "big") :]
+
+
+def sixteen_bits(suffix: str) -> bytes:
+    deep = cv2.cvtColor(np.asarray(stripes()), cv2.COLOR_RGB2BGR).astype(np.uint16) * 257
+    return cv2.imencode(suffix, deep)[1].tobytes()
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        saved(stripes().convert("CMYK"), "JPEG", quality=95),
+        without_adobe(saved(stripes().convert("CMYK"), "JPEG", quality=95)),
+        saved(stripes().convert("CMYK"), "TIFF"),
+        sixteen_bits(".png"),
+        sixteen_bits(".tiff"),
+        saved(stripes().convert("P", palette=Image.Palette.ADAPTIVE), "PNG"),
+    ],
+    ids=["CMYK JPEG", "CMYK JPEG, untold", "CMYK TIFF", "16-bit PNG", "16-bit TIFF", "palette"],
+)
+def test_uncommon_pixels_are_read_right(raw: bytes) -> None:
+    """As Pillow reads them, which stands on other code."""
+    read = images.decode(raw)
+    assert (read.shape, read.dtype) == ((40, 60, 3), np.uint8)
+    assert np.abs(read[:, :, ::-1].astype(int) - np.asarray(stripes()).astype(int))[:, 5::10].max() <= 4
+
+
+def test_a_grey_image_of_16_bits_keeps_its_shades() -> None:
+    ramp = np.tile(np.arange(0, 65536, 1024, dtype=np.uint16), (40, 1))
+    read = images.decode(cv2.imencode(".png", ramp)[1].tobytes())
+    assert np.array_equal(read[:, :, 0], ramp >> 8)
+
+
+def test_a_tiff_of_fractions_is_refused_by_name() -> None:
+    """OpenCV makes noise of it and says nothing."""
+    raw = cv2.imencode(".tiff", np.asarray(stripes()).astype(np.float32) / 255)[1].tobytes()
+    with pytest.raises(images.ImageError, match="TIFF of fractions"):
+        images.decode(raw)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF"])
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_an_image_is_turned_as_its_exif_says(form: str, orientation: int) -> None:
+    """Labels are made on the turned image: PPOCRLabel shows it so, and training reads it so."""
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    raw = saved(stripes(), form, exif=exif)
+    upright = ImageOps.exif_transpose(Image.open(io.BytesIO(raw))).convert("RGB")
+    read = images.decode(raw)[:, :, ::-1].astype(int)
+    assert read.shape == np.asarray(upright).shape
+    assert np.abs(read - np.asarray(upright))[5::10, 5::10].max() <= 4
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_a_page_of_30_megapixels_is_read_whole(suffix: str) -> None:
+    page = np.full((5000, 6000, 3), 255, np.uint8)
+    page[4900:4950, 5800:5900] = 0
+    read = images.decode(cv2.imencode(suffix, page)[1].tobytes())
+    assert read.shape == page.shape
+    assert images.crop(read, [[5800, 4900], [5900, 4900], [5900, 4950], [5800, 4950]]).max() <= 4
 
 
 def test_all_images_are_read_in_order_and_errors_stand_in_their_places(tmp_path: Path) -> None:

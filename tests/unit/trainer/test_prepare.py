@@ -27,6 +27,10 @@ def job(task: str, **data: Any) -> RunSpec:
     return from_dict(RunSpec, raw, where="run")
 
 
+ANY = {"train": 1.0, "eval": 1.0}
+"""Every limit on what may be refused is lifted."""
+
+
 def region(text: str, points: Any = BOX, *, difficult: bool = False) -> dict[str, Any]:
     return {"transcription": text, "points": points, "difficult": difficult}
 
@@ -179,11 +183,12 @@ def test_the_best_model_is_not_chosen_on_the_test_part(work: WorkDir) -> None:
 def test_labels_outside_a_given_dictionary_are_left_out_and_their_characters_named(work: WorkDir) -> None:
     lines(work, ["12", "1 2", "1A", "2", "21", "22", "11", "112"])
     dictionary.save(["2", "1"], work.given_dictionary)
-    facts = prepare(job("rec", dictionary="s3://data/digits.txt"), work)
+    given = job("rec", dictionary="s3://data/digits.txt", maxRefused=ANY)
+    facts = prepare(given, work)
     prepared = Prepared.load(work.prepared)
-    assert prepared.refused == (
-        {"source": "rec_gt.txt:3", "reason": "the dictionary lacks characters of the label: 'A'"},
-    )
+    [row] = prepared.refused
+    assert row["source"] == "rec_gt.txt:3"
+    assert row["reason"] == "the dictionary lacks characters of the label: 'A'"
     assert sum(facts["samples"].values()) == 7
     assert prepared.dictionary.read_text() == "2\n1\n"
 
@@ -214,24 +219,143 @@ def test_a_few_images_that_are_missing_or_broken_are_left_out_and_named(work: Wo
     pages(work, 200)
     (work.train_data / "003.jpg").unlink()
     (work.train_data / "007.jpg").write_bytes((work.train_data / "007.jpg").read_bytes()[:-30])
-    facts = prepare(job("det"), work)
+    facts = prepare(job("det", maxRefused=ANY), work)
     assert sum(facts["samples"].values()) == 198
     assert facts["reasons"] == {"the image is missing": 1, "the image is truncated": 1}
-    assert Prepared.load(work.prepared).refused == (
-        {"source": "Label.txt:4", "reason": "the image is missing: 'export/003.jpg'"},
-        {"source": "Label.txt:8", "reason": "the image is truncated: '007.jpg'"},
-    )
+    assert {(row["source"], row["reason"]) for row in Prepared.load(work.prepared).refused} == {
+        ("Label.txt:4", "the image is missing: 'export/003.jpg'"),
+        ("Label.txt:8", "the image is truncated: '007.jpg'"),
+    }
+
+
+def test_a_refused_page_belongs_to_the_split_that_it_had(work: WorkDir) -> None:
+    """And the rest stay where they are; a limit of one split says nothing of another."""
+    pages(work, 30)
+    prepare(job("det"), work)
+    before = Prepared.load(work.prepared)
+    homes = {s.source: name for name in before.counts for s in before.samples(name)}
+    lost = {name: before.samples(name)[0].source for name in ("train", "eval", "test")}
+    for source in lost.values():
+        (work.train_data / f"{int(source.split(':')[1]) - 1:03}.jpg").unlink()
+    prepare(job("det", maxRefused=ANY), work)
+    after = Prepared.load(work.prepared)
+    assert {row["split"]: row["source"] for row in after.refused} == lost
+    left = {s.source: name for name in after.counts for s in after.samples(name)}
+    assert left == {source: name for source, name in homes.items() if source not in lost.values()}
+    with pytest.raises(DatasetError, match=r"1 of \d+ training samples are refused, and run\.data\.maxRefused\.train"):
+        prepare(job("det", maxRefused={"eval": 1.0}), work)
+    with pytest.raises(DatasetError, match=r"1 of \d+ evaluation samples are refused, .*maxRefused\.eval allows 0 %"):
+        prepare(job("det", maxRefused={"train": 1.0}), work)
+
+
+def divided(work: WorkDir, *, train: int, val: int, bad_train: int = 0, bad_val: int = 0) -> None:
+    """Write rec labels that come divided, some of them empty."""
+    draw(work.train_data / "0.png", 0)
+    for name, count, bad in (("train", train, bad_train), ("val", val, bad_val)):
+        rows = []
+        for n in range(count):
+            os.link(work.train_data / "0.png", work.train_data / f"{name}{n}.png")
+            rows.append(f"{name}{n}.png\t{'' if n < bad else 'TEXT'}\n")
+        (work.train_data / f"rec_gt_{name}.txt").write_text("".join(rows))
+
+
+@pytest.mark.parametrize(
+    ("bad", "limits", "says"),
+    [
+        ({"bad_train": 1}, {}, None),
+        ({"bad_train": 2}, {}, r"^rec_gt_train\.txt:1: the label is empty; 2 of 100 training samples .* allows 1 %"),
+        ({"bad_train": 2}, {"train": 0.02}, None),
+        ({"bad_train": 1}, {"train": 0.0}, "1 of 100 training samples .* allows 0 %"),
+        ({"bad_val": 1}, {}, r"^rec_gt_val\.txt:1: the label is empty; 1 of 20 evaluation samples .* allows 0 %"),
+        ({"bad_val": 1}, {"eval": 0.05}, None),
+        ({"bad_val": 20}, {"eval": 1.0}, "no usable sample to evaluate on"),
+    ],
+)
+def test_more_refused_than_the_job_allows_ends_the_run(
+    work: WorkDir, bad: dict[str, int], limits: dict[str, float], says: str | None
+) -> None:
+    divided(work, train=100, val=20, **bad)
+    run = job("rec", maxRefused=limits)
+    if says is None:
+        assert prepare(run, work)["refused"] == sum(bad.values())
+        return
+    with pytest.raises(DatasetError, match=says):
+        prepare(run, work)
+    assert not work.prepared.exists()
+
+
+def test_every_sample_is_used_ignored_or_refused(work: WorkDir) -> None:
+    """A page that is lost takes each of its lines along."""
+    pages(work, more={2: [region("A"), region("###"), region("B"), region("待识别")], 3: [region("C"), region("C\t")]})
+    (work.train_data / "002.jpg").unlink()
+    facts = prepare(job("rec", maxRefused=ANY), work)
+    assert {row["source"]: row["reason"].split(":")[0] for row in Prepared.load(work.prepared).refused} == {
+        "Label.txt:3#1": "the image is missing",
+        "Label.txt:3#3": "the image is missing",
+        "Label.txt:4#2": "the label holds the control character U+0009",
+    }
+    assert (sum(facts["samples"].values()), facts["refused"], facts["images"]) == (9, 3, 10)
 
 
 def test_a_flawed_region_spoils_a_page_for_det_and_only_itself_for_rec(work: WorkDir) -> None:
     pages(work, more={4: [region("A"), region("B", [[1, 1], [5, 5]])], 5: []})
-    assert prepare(job("det"), work)["reasons"] == {
+    assert prepare(job("det", maxRefused=ANY), work)["reasons"] == {
         "a region has 2 points, and a polygon needs 3": 1,
         "no region is marked on the page": 1,
     }
-    assert prepare(job("rec"), work)["first_refused"] == [
+    assert prepare(job("rec", maxRefused=ANY), work)["first_refused"] == [
         "Label.txt:5#2: the region has 2 points, and a polygon needs 3: 'B'"
     ]
+
+
+CROSSED = [[2, 2], [30, 12], [30, 2], [2, 12]]
+
+
+@pytest.mark.parametrize(
+    ("marked", "reason"),
+    [
+        (region("A", CROSSED), "a region crosses itself"),
+        (region("A", [[2, 2], [30, 12], [30, 2], [2, 13]]), "a region crosses itself"),
+        (region("A", [[50, 2], [80, 2], [80, 12], [50, 12]]), "a region lies outside the image"),
+        (region("A", [[2, -40], [30, -40], [30, -20], [2, -20]]), "a region lies outside the image"),
+        (region("A", [[30, 2], [45, 2], [45, 12], [30, 12]]), None),
+        (region("A", [[-3, -3], [30, -3], [30, 12], [-3, 12]]), None),
+        (region("A", [[2, 2], [30, 2], [30, 12], [2, 12], [2, 12]]), None),
+        (region("A", [[2, 2], [16, 4], [30, 2], [30, 12], [16, 14], [2, 12]]), None),
+        (region("###", CROSSED), None),
+        (region("A", [[50, 2], [80, 2], [80, 12], [50, 12]], difficult=True), None),
+    ],
+    ids=[
+        "crossed",
+        "crossed, with an area",
+        "beside",
+        "above",
+        "mostly inside",
+        "over a corner",
+        "a corner twice",
+        "a curved line",
+        "crossed, and masked",
+        "beside, and masked",
+    ],
+)
+def test_a_page_with_a_region_that_cannot_be_marked_on_it_is_refused(
+    work: WorkDir, marked: dict[str, Any], reason: str | None
+) -> None:
+    """The text there would be learnt as background, or background as text."""
+    pages(work, more={4: [region("B"), marked]})
+    facts = prepare(job("det", maxRefused=ANY), work)
+    assert facts["reasons"] == ({reason: 1} if reason else {})
+    if reason:
+        assert facts["first_refused"] == [f"Label.txt:5: {reason} (region 2)"]
+
+
+def test_a_line_is_cut_out_whatever_the_order_of_its_corners(work: WorkDir) -> None:
+    pages(work, more={4: [region("A", CROSSED)], 5: [region("B", [[50, 2], [80, 2], [80, 12], [50, 12]])]})
+    facts = prepare(job("rec", maxRefused=ANY), work)
+    assert facts["first_refused"] == ["Label.txt:6#1: the region lies outside the image: 'B'"]
+    prepared = Prepared.load(work.prepared)
+    [cut] = [s for name in prepared.counts for s in prepared.samples(name) if s.source == "Label.txt:5#1"]
+    assert np.array_equal(cv2.imread(str(cut.image)), cv2.imread(str(work.train_data / "004.jpg"))[2:12, 2:30])
 
 
 def _remove_all(work: WorkDir) -> None:
@@ -261,13 +385,13 @@ BAD: dict[str, tuple[Any, str]] = {
     "climbs out by a link": (_link_out, r"^Label\.txt:1: the image's path climbs out .* symbolic link"),
     "missing": (
         lambda work: (work.train_data / "002.jpg").unlink(),
-        r"^Label\.txt:3: the image is missing: .*002\.jpg",
+        r"^Label\.txt:3(#1)?: the image is missing: .*002\.jpg",
     ),
     "truncated": (
         lambda work: os.truncate(work.train_data / "002.jpg", 300),
-        r"^Label\.txt:3: the image is truncated: '002\.jpg'; 1 of 10",
+        r"^Label\.txt:3(#1)?: the image is truncated: '002\.jpg'; 1 of 6 training",
     ),
-    "no bytes": (lambda work: os.truncate(work.train_data / "002.jpg", 0), r"^Label\.txt:3: .* 0 bytes"),
+    "no bytes": (lambda work: os.truncate(work.train_data / "002.jpg", 0), r"^Label\.txt:3(#1)?: .* 0 bytes"),
 }
 
 
