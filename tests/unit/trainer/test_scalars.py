@@ -1,0 +1,133 @@
+"""Curves for VisualDL: what is written, and that no fault of it reaches a run.
+
+The package here is a stand-in on the path that notes its calls, so that it can be made to fail.
+"""
+
+import importlib
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trainer.scalars import Scalars
+
+WORKING = """
+import json
+from pathlib import Path
+
+class LogWriter:
+    def __init__(self, logdir):
+        Path(logdir).mkdir(parents=True, exist_ok=True)
+        self.path = Path(logdir) / "calls.jsonl"
+        self.lines = []
+
+    def add_scalar(self, tag, value, step):
+        self.lines.append(json.dumps([tag, value, step]))
+
+    def close(self):
+        self.path.write_text("\\n".join(self.lines))
+"""
+FULL = """
+class LogWriter:
+    def __init__(self, logdir):
+        pass
+
+    def add_scalar(self, tag, value, step):
+        raise OSError("No space left on device")
+
+    def close(self):
+        raise OSError("No space left on device")
+"""
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Put a `visualdl` of this text on the path."""
+
+    def put(text: str) -> None:
+        package = tmp_path / "site" / "visualdl.py"
+        package.parent.mkdir()
+        package.write_text(text)
+        monkeypatch.syspath_prepend(str(package.parent))
+        importlib.invalidate_caches()
+
+    monkeypatch.delitem(sys.modules, "visualdl", raising=False)
+    yield put
+    sys.modules.pop("visualdl", None)
+
+
+def step(number: int, *, rank: int = 0, **fields: Any) -> dict[str, Any]:
+    event = {"event": "step", "rank": rank, "step": number, "steps": 400, "epoch": 1, "epochs": 2, "lr": 1e-3}
+    return {**event, "loss": {"loss": 0.5, "loss_ctc": 0.25}, "samples": 32, "seconds": 0.5, **fields}
+
+
+def evaluated(number: int) -> dict[str, Any]:
+    return {"event": "eval", "rank": 0, "step": number, "epoch": 1, "metrics": {"acc": 0.75}, "best": True}
+
+
+def written(folder: Path) -> list[Any]:
+    return [json.loads(line) for line in (folder / "calls.jsonl").read_text().splitlines()]
+
+
+def test_every_number_of_rank_0_is_written_at_its_step(tmp_path: Path, install: Any) -> None:
+    """Ranks go in step, so another rank's are of the same moment; all ranks' samples count for the speed."""
+    install(WORKING)
+    said: list[str] = []
+    scalars = Scalars(lambda: tmp_path / "log", world=2, say=said.append)
+    for event in (step(7), step(7, rank=1), evaluated(7), {"event": "checkpoint", "rank": 0, "step": 7}):
+        scalars.observe(event)
+    scalars.close()
+    assert written(tmp_path / "log") == [
+        ["TRAIN/loss", 0.5, 7],
+        ["TRAIN/loss_ctc", 0.25, 7],
+        ["TRAIN/lr", 1e-3, 7],
+        ["TRAIN/samples_per_second", 128.0, 7],
+        ["EVAL/acc", 0.75, 7],
+    ]
+    assert said == []
+
+
+def test_a_second_attempt_writes_into_its_own_folder(tmp_path: Path, install: Any) -> None:
+    """Else the curve of a run that went back to a checkpoint would run backwards."""
+    install(WORKING)
+    attempt = 1
+    scalars = Scalars(lambda: tmp_path / f"attempt-{attempt}", world=1, say=print)
+    scalars.observe(step(1))
+    scalars.close()
+    attempt = 2
+    scalars.observe(step(5))
+    scalars.close()
+    assert {line[2] for line in written(tmp_path / "attempt-1")} == {1}
+    assert {line[2] for line in written(tmp_path / "attempt-2")} == {5}
+
+
+def test_without_the_package_nothing_is_written_or_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "visualdl", None)
+    said: list[str] = []
+    scalars = Scalars(lambda: tmp_path / "log", world=1, say=said.append)
+    scalars.observe(step(1))
+    scalars.close()
+    assert said == []
+    assert not (tmp_path / "log").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("import flask_of_another_version", "ModuleNotFoundError: No module named 'flask_of_another_version'"),
+        ("LogReader = None", "AttributeError: module 'visualdl' has no attribute 'LogWriter'"),
+        (FULL, "OSError: No space left on device"),
+    ],
+)
+def test_a_broken_package_is_said_once_and_left_alone(tmp_path: Path, install: Any, text: str, reason: str) -> None:
+    install(text)
+    said: list[str] = []
+    scalars = Scalars(lambda: tmp_path / "log", world=1, say=said.append)
+    for number in range(3):
+        scalars.observe(step(number))
+    scalars.close()
+    assert len(said) == 1
+    assert reason in said[0]

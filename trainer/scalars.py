@@ -1,0 +1,77 @@
+"""Training curves as VisualDL logs, where the user has installed `visualdl`. The only module that imports it.
+
+VisualDL is PaddlePaddle's viewer of curves. The logs lie beside those of the workers, one folder an attempt, which it
+shows as one curve each: `visualdl --logdir <run's folder>/logs`. Tags are spelled as PaddleOCR's own training does.
+"""
+
+import importlib
+import importlib.util
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+
+class Scalars:
+    """Writes what rank 0 tells; whatever is wrong with VisualDL ends its logs, and never the run."""
+
+    def __init__(self, folder: Callable[[], Path], *, world: int, say: Callable[[str], None]) -> None:
+        """Take note of where to write; nothing is imported or made before the first number.
+
+        Args:
+            folder: gives the folder of the attempt.
+            world: number of workers; all see as many samples.
+            say: tells the user.
+        """
+        self._folder = folder
+        self._world = world
+        self._say = say
+        self._writer: Any = None
+        self._wanted = importlib.util.find_spec("visualdl") is not None
+
+    def observe(self, event: Mapping[str, Any]) -> None:
+        """Take in what a worker tells; kinds of events that have no curve are passed over."""
+        if not self._wanted or event.get("rank") != 0:
+            return
+        values = _values(event, world=self._world)
+        if values:
+            self._guarded(lambda: self._write(values, step=event["step"]))
+
+    def close(self) -> None:
+        """Have all that was told written; a number that comes later opens the attempt's log of then."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            self._guarded(writer.close)
+
+    def _write(self, values: Mapping[str, float], *, step: int) -> None:
+        if self._writer is None:
+            self._writer = importlib.import_module("visualdl").LogWriter(logdir=str(self._folder()))
+        for tag, value in values.items():
+            self._writer.add_scalar(tag=tag, value=value, step=step)
+
+    def _guarded(self, deed: Callable[[], None]) -> None:
+        try:
+            deed()
+        # An add-on that the user brought may raise anything; curves are not worth a run.
+        except Exception as error:
+            log.warning("VisualDL failed.", exc_info=error)
+            self._wanted, self._writer = False, None
+            self._say(
+                f"No VisualDL logs from here on: {type(error).__name__}: {error}. Training is not affected; "
+                "mend or uninstall the package `visualdl`."
+            )
+
+
+def _values(event: Mapping[str, Any], *, world: int) -> dict[str, float]:
+    """Give the numbers of an event by their tags."""
+    match event.get("event"):
+        case "step":
+            speed = event["samples"] * world / max(event["seconds"], 1e-6)
+            numbers = {**event["loss"], "lr": event["lr"], "samples_per_second": speed}
+            return {f"TRAIN/{name}": value for name, value in numbers.items()}
+        case "eval":
+            return {f"EVAL/{name}": value for name, value in event["metrics"].items()}
+        case _:
+            return {}
