@@ -8,6 +8,7 @@ half, `placement`, is in `jobs/placement.py`.
 import difflib
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -319,15 +320,19 @@ def parse_yaml(text: str, *, source: str) -> Any:
     """Parse YAML as Kubernetes tools do: `1e-4` is a number, a key twice in one mapping is an error.
 
     Raises:
-        SpecError: the text is not YAML; names file, line and column.
+        SpecError: the text is not YAML, or has more than `MAX_VALUES` in it; names file, line and column.
     """
     try:
         return yaml.load(text, Loader=_Loader)
+    except RecursionError as error:
+        raise SpecError(f"{source} is nested too deeply: no job file needs that.") from error
+    except ValueError as error:  # an int of thousands of digits
+        raise SpecError(f"{source} is not YAML: {error}.") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{source}:{mark.line + 1}:{mark.column + 1}" if mark else source
         what = getattr(error, "problem", None) or str(error)
-        raise SpecError(f"{place} is not YAML: {what}.") from error
+        raise SpecError(f"{place} is not YAML: {what.splitlines()[0]}.") from error
 
 
 def to_yaml(value: object) -> str:
@@ -345,21 +350,67 @@ def read_run(path: Path) -> tuple[str, RunSpec]:
     return str(raw["name"]), from_dict(RunSpec, raw["run"], where="run")
 
 
+MAX_VALUES: Final = 20_000
+"""Values in a file, with every alias written out. A whole configuration has some hundred; ten lines of aliases to
+aliases have billions."""
+
+_MERGE: Final = "tag:yaml.org,2002:merge"
+_FLOAT_TAG: Final = "tag:yaml.org,2002:float"
+
+
 class _Loader(yaml.SafeLoader):
-    """SafeLoader with YAML 1.2 numbers and without duplicate keys."""
+    """SafeLoader with JSON's kinds of values and YAML 1.2 numbers, without duplicate keys, and without bombs."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, str) and key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} stands here twice", key_node.start_mark
-                )
-            seen.add(key) if isinstance(key, str) else None
-        return super().construct_mapping(node, deep=deep)
+    composed = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self.composed += 1
+        if self.composed > MAX_VALUES:
+            raise _refusal(f"it has more than {MAX_VALUES:,} values", self.peek_event().start_mark)  # type: ignore[no-untyped-call]
+        return super().compose_node(parent, index)
+
+    def get_single_data(self) -> Any:
+        node = self.get_single_node()
+        if node is None:
+            return None
+        self._count(node, {})
+        return self.construct_document(node)
+
+    def _count(self, node: yaml.Node, known: dict[int, int]) -> int:
+        """Check a node and give the number of its values; each is looked at once, whatever aliases lead to it."""
+        if id(node) not in known:
+            known[id(node)] = MAX_VALUES  # what contains itself has no end
+            known[id(node)] = 1 + sum(self._count(part, known) for part in _parts(node))
+            if known[id(node)] > MAX_VALUES:
+                what = f"with its aliases written out it has more than {MAX_VALUES:,} values"
+                raise _refusal(what, node.start_mark)
+            if node.tag == _FLOAT_TAG and not math.isfinite(float(node.value.replace("_", ""))):
+                raise _refusal(f"{node.value} is larger than any number", node.start_mark)
+        return known[id(node)]
 
 
+def _parts(node: yaml.Node) -> list[yaml.Node]:
+    if not isinstance(node, yaml.MappingNode):
+        return list(node.value) if isinstance(node, yaml.SequenceNode) else []
+    keys = set()
+    for key, _ in node.value:
+        if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE:
+            if (key.tag, key.value) in keys:
+                raise _refusal(f"the key {key.value!r} stands here twice", key.start_mark)
+            keys.add((key.tag, key.value))
+    return [part for pair in node.value for part in pair]
+
+
+def _refusal(what: str, mark: Any) -> yaml.YAMLError:
+    return yaml.constructor.ConstructorError(None, None, what, mark)
+
+
+# No bytes, dates or sets, whatever their tag says: JSON has none.
+_Loader.yaml_constructors = {
+    tag: constructor
+    for tag, constructor in yaml.SafeLoader.yaml_constructors.items()
+    if tag is None or tag.rsplit(":")[-1] in ("null", "bool", "int", "float", "str", "seq", "map")
+}
 # Numbers as YAML 1.2 and Helm have them. To PyYAML (YAML 1.1) `1e-4` is a string, for want of a dot, `6:2:2` a
 # number to the base 60, and 2026-11-01 a date.
 _Loader.yaml_implicit_resolvers = {

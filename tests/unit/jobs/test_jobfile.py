@@ -184,6 +184,65 @@ def test_a_file_that_is_no_job_file_is_refused(tmp_path: Path, content: bytes, s
     assert sentence in str(caught.value)
 
 
+NINE_TIMES_NINE = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 40)
+)
+MERGED = "a0: &a0 {k: v}\n" + "".join(f"a{n}: &a{n} {{<<: [*a{n - 1}, *a{n - 1}]}}\n" for n in range(1, 60))
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (NINE_TIMES_NINE, "job file:5:5 is not YAML: with its aliases written out it has more than 20,000 values."),
+        (MERGED, "with its aliases written out it has more than 20,000 values."),
+        ("a: &a [*a]\n", "with its aliases written out it has more than 20,000 values."),
+        ("- 1\n" * 200_000, "job file:20000:3 is not YAML: it has more than 20,000 values."),
+        ("[" * 100_000, "job file is nested too deeply: no job file needs that."),
+        ("run: {a: 1, b: 2, a: 3}\n", "job file:1:19 is not YAML: the key 'a' stands here twice."),
+        ("1: a\n1: b\n", "job file:2:1 is not YAML: the key '1' stands here twice."),
+        (f"a: {'1' * 5000}\n", "job file is not YAML: Exceeds the limit"),
+        ("a: 1e999\n", "job file:1:4 is not YAML: 1e999 is larger than any number."),
+        ("a: !!python/object/apply:os.getcwd []\n", "could not determine a constructor for the tag"),
+        ("a: !!timestamp 2026-11-01\n", "could not determine a constructor for the tag"),
+        ("a: \x00\n", "job file is not YAML: unacceptable character"),
+    ],
+    ids=[
+        "aliases to aliases",
+        "merges of merges",
+        "a list in itself",
+        "a long list",
+        "deep",
+        "twice in a mapping",
+        "a number twice",
+        "digits",
+        "infinite",
+        "an object",
+        "a date",
+        "a control character",
+    ],
+)
+def test_yaml_that_would_fill_the_memory_or_has_no_place_in_json_is_refused(text: str, sentence: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        jobfile.load(text)
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_of_10_megabytes_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "job.yaml"
+    path.write_bytes(b"a: 1\n" * 2_000_000)
+    taken: list[str] = []
+    monkeypatch.setattr(jobfile, "parse_yaml", lambda text, **_: taken.append(text))
+    with pytest.raises(SpecError, match="larger than 1,000,000 bytes"):
+        jobfile.load(path)
+    assert taken == []
+
+
+def test_aliases_and_merges_serve_where_they_stay_small() -> None:
+    raw = parse_yaml("a: &a {x: 1, y: 2}\nb: *a\nc: {<<: *a, y: 3}\n", source="x")
+    assert raw == {"a": {"x": 1, "y": 2}, "b": {"x": 1, "y": 2}, "c": {"x": 1, "y": 3}}
+
+
 def test_a_file_that_is_not_there_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="ocrfleet init"):
         jobfile.load(tmp_path / "none.yaml")
