@@ -5,6 +5,7 @@ every collective that may be reached at different times is preceded by a wait on
 """
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -45,13 +46,13 @@ def gather(value: Any) -> list[Any]:
     return values
 
 
-def agree(flags: list[bool]) -> list[bool]:
-    """Give each flag as true when it is true on any rank: one small all-reduce."""
+def largest(values: Sequence[int]) -> list[int]:
+    """Give the largest of each value over the ranks: one small all-reduce."""
     if dist.get_world_size() == 1:
-        return flags
-    tensor = paddle.to_tensor(np.array(flags, dtype="int32"))
+        return list(values)
+    tensor = paddle.to_tensor(np.array(values, dtype="int64"))
     dist.all_reduce(tensor, op=dist.ReduceOp.MAX)
-    return [bool(flag) for flag in tensor.numpy()]
+    return [int(value) for value in tensor.numpy()]
 
 
 def mean(value: npt.NDArray[Any]) -> npt.NDArray[Any]:

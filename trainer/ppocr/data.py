@@ -1,4 +1,4 @@
-"""Training samples: read, transformed by PaddleOCR's operators, batched in an order that a seed fixes.
+"""Training samples: screened, read, and transformed by PaddleOCR's operators.
 
 PaddleOCR's own dataset replaces a sample it cannot read by a random other one without a word, and
 recurses for ever when all are bad. Here a replacement is the next sample, it is counted and named, and
@@ -9,7 +9,8 @@ import copy
 import json
 import logging
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,16 +20,19 @@ import paddle
 from trainer.datasets import Sample
 from trainer.errors import DatasetError
 from trainer.ppocr import tree
+from trainer.ppocr.order import Item
 
 log = logging.getLogger(__name__)
 
 Array = npt.NDArray[Any]
+Refused = dict[str, str]
+"""Samples that are not used, by their place: why."""
 MOST_IN_A_ROW = 100
 """Replacements in a row that end the run: far above any rate of bad samples worth training on."""
 
 
 class TrainingSet(paddle.io.Dataset):  # type: ignore[misc]
-    """The train split; item (epoch, index) is the same in whatever process it is made."""
+    """The train split; an item (epoch, index, width) is the same in whatever process it is made."""
 
     def __init__(self, samples: Sequence[Sample], config: dict[str, Any], *, seed: int) -> None:
         tree.on_path()
@@ -36,26 +40,33 @@ class TrainingSet(paddle.io.Dataset):  # type: ignore[misc]
 
         super().__init__()
         dataset = copy.deepcopy(config["Train"]["dataset"])
-        self._samples = samples
+        self.samples = samples
         self._seed = seed
         # create_operators writes every Global key into each operator's arguments: hence the copies.
         self._operators = create_operators(dataset["transforms"], copy.deepcopy(config["Global"]))
         self._loading = self._operators[: dataset.get("ext_op_transform_idx", 2)]
         self._extra = next((op.ext_data_num for op in self._operators if hasattr(op, "ext_data_num")), 0)
+        self._encode = next((op for op in self._operators if type(op).__name__.endswith("LabelEncode")), None)
 
     def __len__(self) -> int:
-        return len(self._samples)
+        return len(self.samples)
 
-    def __getitem__(self, item: tuple[int, int]) -> tuple[list[str], list[Array]]:
+    def takes_label(self, text: str) -> bool:
+        """Whether the recipe's label encoder takes a text: it drops, without a word, what is too long for it."""
+        return self._encode is None or self._encode({"label": text}) is not None
+
+    def __getitem__(self, item: Item) -> tuple[Refused, list[Array]]:
         """Make one sample; give it with what was refused on the way.
 
         Raises:
             DatasetError: `MOST_IN_A_ROW` samples in a row could not be used.
         """
-        epoch, index = item
-        refused: list[str] = []
-        for turn in range(min(MOST_IN_A_ROW, len(self._samples))):
-            sample = self._samples[(index + turn) % len(self._samples)]
+        epoch, index, width = item
+        if width:
+            self._widen(width)
+        refused: Refused = {}
+        for turn in range(min(MOST_IN_A_ROW, len(self.samples))):
+            sample = self.samples[(index + turn) % len(self.samples)]
             # PaddleOCR's operators draw from both global generators.
             state = np.random.SeedSequence([self._seed, epoch, index, turn]).generate_state(2)
             random.seed(int(state[0]))
@@ -68,11 +79,21 @@ class TrainingSet(paddle.io.Dataset):  # type: ignore[misc]
                 made, reason = None, f"{type(error).__name__}: {error}"
             if made is not None:
                 return refused, made
-            refused.append(f"{sample.source}: {reason}")
+            refused[sample.source] = reason
+        first, reason = next(iter(refused.items()))
         raise DatasetError(
-            f"{len(refused)} training samples in a row could not be used. The first: {refused[0]}. "
+            f"{len(refused)} training samples in a row could not be used. The first: {first}: {reason}. "
             "Run `ocrfleet data check` on the dataset, and look at the recipe's augmentation."
         )
+
+    def _widen(self, width: int) -> None:
+        """Make lines of a width; RecConAug fills that width and no more."""
+        for operator in self._operators:
+            match type(operator).__name__:
+                case "RecResizeImg":
+                    operator.image_shape = [*operator.image_shape[:2], width]
+                case "RecConAug":
+                    operator.max_wh_ratio = width / operator.image_shape[0]
 
     def _read(self, sample: Sample) -> dict[str, Any]:
         return {"img_path": str(sample.image), "image": sample.image.read_bytes(), "label": sample.label}
@@ -92,7 +113,7 @@ class TrainingSet(paddle.io.Dataset):  # type: ignore[misc]
         for _ in range(MOST_IN_A_ROW):
             if len(found) == self._extra:
                 break
-            data: Any = self._read(self._samples[np.random.randint(len(self._samples))])
+            data: Any = self._read(self.samples[np.random.randint(len(self.samples))])
             for operator in self._loading:
                 data = operator(data) if data is not None else None
             # CopyPaste mixes quadrilaterals only.
@@ -101,35 +122,50 @@ class TrainingSet(paddle.io.Dataset):  # type: ignore[misc]
         return found
 
 
-class Order:
-    """Which samples make which batch of which rank: a function of seed, epoch and world size alone."""
+def screen(
+    samples: Iterable[Sample], *, takes: Callable[[str], bool], places: Callable[[Sample], int]
+) -> tuple[list[Sample], Refused]:
+    """Part the lines that CTC can learn from those that it cannot, before any is read.
 
-    def __init__(self, count: int, *, batch: int, rank: int, world: int, seed: int, drop_last: bool) -> None:
-        self._count, self._batch, self._rank, self._world, self._seed = count, batch, rank, world, seed
-        whole, rest = divmod(count, batch * world)
-        self.steps = whole if drop_last or not rest else whole + 1
-        """Batches that every rank has in an epoch."""
+    A label with more steps than the network has places has an infinite loss, which paddle makes 0: PaddleOCR
+    trains on, and never learns it. Equal neighbours need a blank between them, so they count as two.
 
-    def batches(self, epoch: int, *, start: int = 0) -> Iterator[list[tuple[int, int]]]:
-        """Give this rank's batches of an epoch from step `start` on, as items of the dataset.
+    Args:
+        samples: lines of text.
+        takes: whether the label encoder takes a text.
+        places: how many places the network has for a line.
 
-        The last batch is filled from the epoch's beginning, so that all ranks have batches of one size.
-        """
-        order = np.random.default_rng([self._seed, epoch]).permutation(self._count)
-        for step in range(start, self.steps):
-            first = (step * self._world + self._rank) * self._batch
-            yield [(epoch, int(order[i % self._count])) for i in range(first, first + self._batch)]
+    Returns:
+        What can be learned, and the others.
+    """
+    lengths: dict[int, bool] = {}
+    good: list[Sample] = []
+    refused: Refused = {}
+    for sample in samples:
+        length = len(sample.label)
+        if length not in lengths:
+            lengths[length] = takes(sample.label)
+        needed = length + sum(a == b for a, b in pairwise(sample.label))
+        if not lengths[length]:
+            refused[sample.source] = f"the label has {length} characters, more than Global.max_text_length allows"
+        elif needed > (found := places(sample)):
+            refused[sample.source] = (
+                f"the label needs {needed} places and a line of {sample.width} × {sample.height} pixels gives {found}"
+            )
+        else:
+            good.append(sample)
+    return good, refused
 
 
-def collate(items: list[tuple[list[str], list[Array]]]) -> tuple[str, list[Array]]:
+def collate(items: list[tuple[Refused, list[Array]]]) -> tuple[str, list[Array]]:
     """Stack samples into a batch: what was refused as JSON (a loader passes strings whole), and the arrays."""
-    refused = [line for lines, _ in items for line in lines]
+    refused = {source: reason for some, _ in items for source, reason in some.items()}
     return json.dumps(refused), [np.stack(parts) for parts in zip(*(arrays for _, arrays in items), strict=True)]
 
 
 def read_batches(
-    dataset: TrainingSet, batches: Iterator[list[tuple[int, int]]], *, readers: int
-) -> Iterator[tuple[list[str], list[paddle.Tensor]]]:
+    dataset: TrainingSet, batches: Iterable[list[Item]], *, readers: int
+) -> Iterator[tuple[Refused, list[paddle.Tensor]]]:
     """Give batches as tensors, made in this process or, with `readers` above 0, in so many others."""
     made: Any
     if readers:

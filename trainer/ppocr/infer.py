@@ -197,6 +197,15 @@ def layer_forward(model: Any) -> Forward:
     return forward
 
 
+def columns(model: Any, *, height: int, width: int) -> int:
+    """Count the places of a trained layer at which a character can be read in a line of that size, in pixels."""
+    training = model.training
+    found = layer_forward(model)(np.zeros((1, 3, height, width), np.float32)).shape[1]
+    if training:
+        model.train()
+    return int(found)
+
+
 def predictor_forward(inference_dir: Path, device: str = "cpu") -> Forward:
     """Make a callable of an exported model (inference.json), without oneDNN: its sums differ by 1e-5.
 

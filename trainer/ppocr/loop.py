@@ -1,7 +1,7 @@
 """The training loop: steps, evaluations, checkpoints, and an orderly stop on the same step of every rank.
 
-PaddleOCR's own loop is not run (house rule 8). Decisions that depend on a clock or a signal are taken
-together: after each step one small all-reduce tells every rank whether to stop, save or evaluate.
+PaddleOCR's own loop is not run (house rule 8). What depends on a clock, a signal or a loss is decided together:
+every few steps one small all-reduce tells each rank whether to stop, to save, or to go back.
 """
 
 import contextlib
@@ -10,60 +10,88 @@ import logging
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import paddle
 
 from trainer import checkpoints
+from trainer.datasets import Sample
 from trainer.due import Due
 from trainer.errors import DatasetError, DivergedError, OcrfleetError, SpecError, StoppedError
-from trainer.ppocr import build, collective, data, evaluate, state
+from trainer.ppocr import build, collective, data, evaluate, infer, settings, state
 from trainer.ppocr.job import Job
+from trainer.ppocr.order import Order
 
 log = logging.getLogger(__name__)
 
+_NAMED = 5
+"""Samples that a message names one by one; `training.json` has all."""
+_LAST = 2**62
+"""Above any step."""
+
+
+def train(job: Job) -> dict[str, Any]:
+    """Train to the last epoch; go back once when the loss is no number.
+
+    Returns:
+        The best evaluation and the steps; `training.json` has the rest.
+
+    Raises:
+        StoppedError: a signal came; the state is saved.
+        DivergedError: the loss is no number for the second time.
+        DatasetError: more samples than `run.data.maxRefused` cannot be used.
+    """
+    skipped: list[dict[str, Any]] = []
+    while True:
+        try:
+            # The optimizer's state goes by names that paddle counts up: each way begins to count anew.
+            with paddle.utils.unique_name.guard():
+                return Training(job, skipped=skipped).run()
+        except _GoBackError as error:
+            skipped = error.skipped
+
+
+class _GoBackError(Exception):
+    """The loss is no number: go on from the last good checkpoint, without these batches."""
+
+    def __init__(self, skipped: list[dict[str, Any]]) -> None:
+        super().__init__()
+        self.skipped = skipped
+
 
 class Training:
-    """One attempt at training; `run` gives when all epochs are done or raises why not."""
+    """One way from the newest checkpoint to the end; `run` gives when all epochs are done or raises why not."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, *, skipped: Sequence[dict[str, Any]] = ()) -> None:
         self.job = job
-        config, samples = job.config, job.prepared.samples("train")
-        loader = config["Train"]["loader"]
-        self.epochs = int(config["Global"]["epoch_num"])
-        self.order = data.Order(
-            len(samples),
-            batch=loader["batch_size_per_card"],
-            rank=job.rank,
-            world=job.world,
-            seed=job.run.train.seed,
-            drop_last=loader.get("drop_last", False),
-        )
-        if self.order.steps == 0:
-            raise DatasetError(
-                f"An epoch has no batch: {len(samples)} training samples, {loader['batch_size_per_card']} a device on "
-                f"{job.world} devices. Lower run.train.batchSizePerDevice, or add samples."
-            )
+        config = job.config
+        samples = job.prepared.samples("train")
         paddle.seed(job.run.train.seed)
-        self.dataset = data.TrainingSet(samples, config, seed=job.run.train.seed)
         self.model = build.build_model(config)
         if job.run.init.pretrained:
             build.start_from(self.model, job.work.pretrained, student=job.run.init.student)
+        self.dataset, self.order, screened = _dataset(job, self.model, samples)
         self.loss = build.build_loss(config)
         self.optimizer, self.schedule = build.build_optimizer(config, self.model, steps_per_epoch=self.order.steps)
+        self.epochs = int(config["Global"]["epoch_num"])
         self.scaler = paddle.amp.GradScaler() if self.precision == "fp16" else None
-        self.progress = self._resume()
         # With DataParallel every backward pass averages the gradients over the ranks.
         unused = config["Global"].get("find_unused_parameters", False)
         self.network = self.model
         if job.world > 1:
             self.network = paddle.DataParallel(self.model, find_unused_parameters=unused)
-        self.saving = Due(job.run.checkpoint.every, steps_per_epoch=self.order.steps)
-        self.evaluating = Due(job.run.train.evaluate_every, steps_per_epoch=self.order.steps)
+        # After wrapping, which gives rank 0's statistics to all: each rank goes on with its own.
+        self.progress = self._resume()
+        self.progress.skipped += skipped
+        self._refuse(screened)
+        self.saving = Due(job.run.checkpoint.every)
+        self.evaluating = Due(job.run.train.evaluate_every)
         self._since = {"samples": 0, "seconds": 0.0, "reader_seconds": 0.0, "count": 0}
         # Reading a loss waits for the device: rarely on a GPU, where it costs; always on CPU, where it does not.
-        self._report_every = 10 if job.device == "gpu" else 1
+        self._look_every = 10 if job.device == "gpu" else 1
+        self._unread: list[tuple[int, dict[str, paddle.Tensor]]] = []
+        self._places: dict[int, tuple[int, int]] = {}
 
     @property
     def precision(self) -> str:
@@ -78,32 +106,33 @@ class Training:
         return "bf16" if wanted == "auto" and paddle.amp.is_bfloat16_supported() else wanted.replace("auto", "fp16")
 
     def run(self) -> dict[str, Any]:
-        """Train to the last epoch.
-
-        Returns:
-            The facts of `training.json`.
-
-        Raises:
-            StoppedError: a signal came; the state is saved.
-            DivergedError: the loss is not a number.
-        """
+        """Train to the last epoch."""
         self._say_start()
+        if not self.progress.step and not self.progress.skipped:
+            # To go back to; and a disk or a bucket that takes no checkpoint is found before time is spent.
+            self._save()
         evaluated = self.progress.evaluations[-1]["step"] if self.progress.evaluations else 0
-        if evaluated != self.progress.step and self.evaluating.by_steps and self.evaluating.at(self.progress.step):
+        if evaluated != self.progress.step and self.evaluating.at(self.progress.step, epochs=self._whole_epochs()):
             # The attempt before was told to stop when this evaluation was due.
             self._evaluate()
             evaluated = self.progress.step
         while self.progress.epoch <= self.epochs:
             for _ in self._steps_of_epoch():
-                step = self.progress.step
-                lead = self.job.rank == 0
-                stop, save, judge = collective.agree(
-                    [self.job.stopping(), lead and self.saving.at(step), lead and self.evaluating.at(step)]
-                )
+                step, epochs = self.progress.step, self._whole_epochs()
+                judge = self.evaluating.at(step, epochs=epochs)
+                save = not self.saving.by_clock and self.saving.at(step, epochs=epochs)
+                if not (judge or save or epochs or step % self._look_every == 0):
+                    continue
+                timed = self.job.rank == 0 and self.saving.by_clock and self.saving.at(step, epochs=epochs)
+                stop, clock, late = collective.largest([self.job.stopping(), timed, self._first_bad()])
+                if late:
+                    first = _LAST - late
+                    self._go_back([first - 1, first], f"The loss of step {first} is no finite number")
+                self._report()
                 if judge and not stop:
                     self._evaluate()
                     evaluated = step
-                if save or stop:
+                if save or clock or stop:
                     self._save()
                 if stop:
                     raise StoppedError(f"Stopped after step {step}; the state is saved. Run it again to go on.")
@@ -112,19 +141,31 @@ class Training:
         self._save()
         return self._finish()
 
+    def _whole_epochs(self) -> int | None:
+        progress = self.progress
+        return None if progress.step_in_epoch or progress.taken else progress.epoch - 1
+
     def _steps_of_epoch(self) -> Iterator[None]:
         progress, epoch = self.progress, self.progress.epoch
-        batches = self.order.batches(epoch, start=progress.step_in_epoch)
+        plan = self.order.epoch(epoch, taken=progress.taken)
+        part = len(progress.taken)
+        left_out = {(entry["epoch"], entry["part"], entry["place"]) for entry in progress.skipped}
+        places = [p for p in range(progress.step_in_epoch, len(plan)) if (epoch, part, p) not in left_out]
+        batches = [self.order.items(plan[place], rank=self.job.rank, epoch=epoch) for place in places]
+        reading = data.read_batches(self.dataset, batches, readers=self.job.readers)
         began = time.perf_counter()
         self.network.train()
-        for refused, batch in data.read_batches(self.dataset, batches, readers=self.job.readers):
+        for place, (refused, batch) in zip(places, reading, strict=True):
             read = time.perf_counter()
-            self._note_refused(refused)
+            self._refuse(refused)
+            self._pass_over(place - progress.step_in_epoch)
             losses = self._step(batch)
             progress.step += 1
             progress.step_in_epoch += 1
-            if progress.step_in_epoch == self.order.steps:
-                progress.epoch, progress.step_in_epoch = epoch + 1, 0
+            self._unread.append((progress.step, {name: _detached(value) for name, value in losses.items()}))
+            self._places[progress.step] = (epoch, place)
+            if place == places[-1]:
+                self._end_epoch(len(plan))
             now = time.perf_counter()
             count = batch[0].shape[0]
             progress.samples += count * self.job.world
@@ -132,11 +173,25 @@ class Training:
             for name, value in (("samples", count), ("seconds", now - began), ("reader_seconds", read - began)):
                 self._since[name] += value
             self._since["count"] += 1
-            if progress.step % self._report_every == 0 or progress.step_in_epoch == 0:
-                self._report(losses, epoch)
             yield
             self.network.train()
             began = time.perf_counter()
+        if not places:
+            self._end_epoch(len(plan))
+
+    def _pass_over(self, count: int) -> None:
+        """Count batches as done that are left out, so that schedules stay where they were."""
+        for _ in range(count):
+            self.progress.step += 1
+            self.progress.step_in_epoch += 1
+            if not isinstance(self.schedule, float):
+                self.schedule.step()
+
+    def _end_epoch(self, steps: int) -> None:
+        self._pass_over(steps - self.progress.step_in_epoch)
+        self.progress.epoch += 1
+        self.progress.step_in_epoch = 0
+        self.progress.taken = []
 
     def _step(self, batch: list[paddle.Tensor]) -> dict[str, paddle.Tensor]:
         with self._autocast():
@@ -165,21 +220,34 @@ class Training:
         context: contextlib.AbstractContextManager[Any] = paddle.amp.auto_cast(level="O1", dtype=kind)
         return context
 
-    def _report(self, losses: dict[str, paddle.Tensor], epoch: int) -> None:
+    def _first_bad(self) -> int:
+        """Read the losses since the last look, all at once; give `_LAST` less the first bad step, or 0.
+
+        The earlier the larger, so that the largest over the ranks is the first of all.
+        """
+        if not self._unread:
+            return 0
+        totals = paddle.stack([losses["loss"].astype("float32").mean() for _, losses in self._unread]).numpy()
+        bad = [step for (step, _), total in zip(self._unread, totals, strict=True) if not math.isfinite(total)]
+        return _LAST - bad[0] if bad else 0
+
+    def _report(self) -> None:
+        """Tell the supervisor of the steps since the last look."""
+        if not self._unread:
+            return
+        step, losses = self._unread[-1]
         values = {name: float(value.mean()) for name, value in losses.items() if hasattr(value, "mean")}
-        step = self.progress.step
-        if not math.isfinite(values["loss"]):
-            raise DivergedError(
-                f"The loss is {values['loss']} at step {step} (epoch {epoch}). Lower Optimizer.lr.learning_rate by "
-                "run.overrides, or start from pretrained weights."
-            )
+        epoch, _ = self._places[step]
+        self._unread = []
+        # The last two may still be left out: see _go_back.
+        self._places = {known: place for known, place in self._places.items() if known >= step - 1}
         lr = float(self.optimizer.get_lr())
         if self.job.rank == 0:
             self.progress.losses.append({"step": step, "epoch": epoch, "loss": round(values["loss"], 6), "lr": lr})
         self.job.events.send(
             "step",
             step=step,
-            steps=self.order.steps * self.epochs,
+            steps=self._all_steps(),
             epoch=epoch,
             epochs=self.epochs,
             loss=values,
@@ -189,19 +257,84 @@ class Training:
         )
         self._since = dict.fromkeys(self._since, 0)
 
+    def _all_steps(self) -> int:
+        """Count the steps of the run: those done, and those to come."""
+        progress = self.progress
+        if progress.epoch > self.epochs:
+            return progress.step
+        under_way = self.order.steps_left(progress.taken) - progress.step_in_epoch
+        return progress.step + under_way + (self.epochs - progress.epoch) * self.order.steps
+
+    def _check_weights(self) -> None:
+        """Make sure that what is saved or read with are numbers: a finite loss may have had a gradient that is not."""
+        if any(collective.largest([not state.finite(self.model)])):
+            self._go_back([self.progress.step], f"Weights are no finite numbers after step {self.progress.step}")
+
+    def _go_back(self, steps: list[int], why: str) -> None:
+        """Leave out the batches of these steps and go on from the last good checkpoint.
+
+        The batch before the bad loss is left out too: its loss was finite, its update may have done the harm.
+        """
+        advice = "Lower Optimizer.lr.learning_rate by run.overrides, or start from pretrained weights."
+        found = checkpoints.local(self.job.work.checkpoints) if self.job.rank == 0 else []
+        back_to = collective.share(int(found[-1].name) if found else 0)
+        entries = [self._batch(step) for step in steps if step > back_to and step in self._places]
+        names = [name for entry in entries for name in entry["samples"]]
+        if self.progress.skipped:
+            before = self.progress.skipped[-1]["step"]
+            raise DivergedError(
+                f"{why}, for the second time: the first was at step {before}, whose batch is left out. {advice}"
+            )
+        if not entries:
+            raise DivergedError(f"{why}, and no batch before it can be left out. {advice}")
+        if self.job.rank == 0:
+            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+            self.job.events.send(
+                "notice",
+                message=f"{why}. Going back to the checkpoint of step {back_to}; left out from now on: step "
+                f"{' and '.join(str(entry['step']) for entry in entries)} with {', '.join(names[:_NAMED])}{more}. "
+                f"A second time ends the run. {advice}",
+            )
+        raise _GoBackError(entries)
+
+    def _batch(self, step: int) -> dict[str, Any]:
+        """Name the batch of a step, of all ranks."""
+        epoch, place = self._places[step]
+        taken = self._first_taken if epoch == self._first_epoch else []
+        members = self.order.epoch(epoch, taken=taken)[place]
+        return {
+            "epoch": epoch,
+            "part": len(taken),
+            "place": place,
+            "step": step,
+            "samples": [self.dataset.samples[i].source for i in members],
+        }
+
     def _memory(self) -> dict[str, int]:
         """Give the most memory of the device that was in use, where it can be asked."""
         if self.job.device != "gpu":
             return {}
         return {"device_memory_bytes": int(paddle.device.cuda.max_memory_allocated())}
 
-    def _note_refused(self, refused: list[str]) -> None:
-        for line in refused:
-            log.warning("Replaced a training sample: %s", line)
-        self.progress.refused += len(refused)
+    def _refuse(self, refused: data.Refused) -> None:
+        """Note samples that cannot be used; end the run when they are too many."""
+        new = {source: why for source, why in refused.items() if source not in self.progress.refused}
+        for source, why in new.items():
+            log.warning("A training sample is not used: %s: %s", source, why)
+        self.progress.refused.update(new)
+        before = sum(row.get("split") == "train" for row in self.job.prepared.refused)
+        total = self.job.prepared.counts["train"] + before
+        limit, count = self.job.run.data.max_refused.train, before + len(self.progress.refused)
+        if new and count > limit * total:
+            source, why = next(iter(new.items()))
+            raise DatasetError(
+                f"{count} of {total} training samples cannot be used, more than run.data.maxRefused.train allows "
+                f"({limit:.3g} of them). One is {source}: {why}. Mend them, or raise the limit."
+            )
 
     def _evaluate(self) -> None:
         """Read the evaluation split with statistics agreed between the ranks; keep the model if it is the best."""
+        self._check_weights()
         began, own = time.perf_counter(), state.buffers(self.model)
         weights = state.agreed(self.model)
         self.model.set_state_dict(weights)
@@ -225,6 +358,7 @@ class Training:
         collective.meet()
 
     def _save(self) -> None:
+        self._check_weights()
         began, folder = time.perf_counter(), self.job.work.checkpoint(self.progress.step)
         state.save(
             folder,
@@ -242,13 +376,25 @@ class Training:
 
     def _resume(self) -> state.Progress:
         found = checkpoints.local(self.job.work.checkpoints) if self.job.rank == 0 else []
-        return state.load(
+        progress = state.load(
             found[-1] if found else None,
             self.model,
             optimizer=self.optimizer,
             best=self.job.work.best_weights,
             scaler=self.scaler,
         )
+        size = self.order.batch * self.order.world
+        if progress.step_size not in (0, size):
+            # Another number of ranks: the rest of the epoch is divided anew, and schedules go on from the same part.
+            if progress.step_in_epoch:
+                progress.taken.append((progress.step_size, progress.step_in_epoch))
+            done = self.order.steps - self.order.steps_left(progress.taken)
+            progress.step_in_epoch = 0
+            if not isinstance(self.schedule, float):
+                self.schedule.step((progress.epoch - 1) * self.order.steps + done)
+        progress.step_size = size
+        self._first_epoch, self._first_taken = progress.epoch, list(progress.taken)
+        return progress
 
     def _say_start(self) -> None:
         if self.job.rank:
@@ -279,13 +425,67 @@ class Training:
             "world_size": self.job.world,
             "device": self.job.device,
             "parameters_sha256": digests[0],
-            "replaced_samples": sum(collective.gather(progress.refused)),
+            # The save before this has gathered every rank's.
+            "refused": progress.refused,
+            "skipped_batches": progress.skipped,
         }
         if self.job.rank == 0:
             temporary = self.job.work.training_facts.with_suffix(".tmp")
             temporary.write_text(json.dumps(facts, indent=1), "utf-8")
             os.replace(temporary, self.job.work.training_facts)
         return {"best": progress.best, "steps": progress.step}
+
+
+def _dataset(job: Job, model: paddle.nn.Layer, samples: list[Sample]) -> tuple[data.TrainingSet, Order, data.Refused]:
+    """Make the training set of what can be learned, and its order."""
+    config = job.config
+    loader, sampler = config["Train"]["loader"], config["Train"].get("sampler")
+    refused: data.Refused = {}
+    widths: list[int] | None = None
+    dataset = data.TrainingSet(samples, config, seed=job.run.train.seed)
+    if job.run.task == "rec":
+        height, least = _line_size(config)
+
+        def width(sample: Sample) -> int:
+            if not sampler:
+                return least
+            step, most = sampler["divided_factor"], sampler["max_w"]
+            needed = max(least, math.ceil(height * sample.width / sample.height))
+            return int(min(math.ceil(needed / step) * step, most))
+
+        columns = infer.columns(model, height=height, width=least)
+        samples, refused = data.screen(
+            samples, takes=dataset.takes_label, places=lambda sample: columns * width(sample) // least
+        )
+        dataset = data.TrainingSet(samples, config, seed=job.run.train.seed)
+        widths = [width(sample) for sample in samples] if sampler else None
+    order = Order(
+        count=len(samples),
+        batch=loader["batch_size_per_card"],
+        world=job.world,
+        seed=job.run.train.seed,
+        drop_last=loader.get("drop_last", False),
+        widths=widths,
+    )
+    if order.steps == 0:
+        raise DatasetError(
+            f"An epoch has no batch: {len(samples)} training samples, {loader['batch_size_per_card']} a device on "
+            f"{job.world} devices. Lower run.train.batchSizePerDevice, or add samples."
+        )
+    return dataset, order, refused
+
+
+def _line_size(config: dict[str, Any]) -> tuple[int, int]:
+    """Give the height and the least width of a line while training."""
+    shapes = [
+        op["RecResizeImg"]["image_shape"] for op in config["Train"]["dataset"]["transforms"] if "RecResizeImg" in op
+    ]
+    _, height, width = shapes[0] if shapes else settings.rec_settings(config).image_shape
+    return int(height), int(width)
+
+
+def _detached(value: Any) -> Any:
+    return value.detach() if isinstance(value, paddle.Tensor) else value
 
 
 def _as_float32(value: Any) -> Any:

@@ -32,7 +32,13 @@ class Progress:
     """The epoch under way, from 1."""
 
     step_in_epoch: int = 0
-    """Steps done in it."""
+    """Steps done in it, by a gang of this size."""
+
+    step_size: int = 0
+    """Samples in a step of the gang."""
+
+    taken: list[tuple[int, int]] = field(default_factory=list)
+    """What gangs of another size did of the epoch before: samples in a step, and steps."""
 
     samples: int = 0
     """Samples trained on, over all ranks."""
@@ -49,8 +55,11 @@ class Progress:
     evaluations: list[dict[str, Any]] = field(default_factory=list)
     """History of the evaluations."""
 
-    refused: int = 0
-    """Samples that had to be replaced while training."""
+    refused: dict[str, str] = field(default_factory=dict)
+    """Samples that could not be used, by their place: why. Of this rank; a checkpoint has all ranks'."""
+
+    skipped: list[dict[str, Any]] = field(default_factory=list)
+    """Batches left out since they led to a loss that is no number: `{"epoch", "part", "place", "step", "samples"}`."""
 
 
 def buffers(model: paddle.nn.Layer) -> Tensors:
@@ -81,6 +90,12 @@ def parameters_digest(model: paddle.nn.Layer) -> str:
     return total.hexdigest()
 
 
+def finite(model: paddle.nn.Layer) -> bool:
+    """Whether every weight of this rank is a number: one that is not would end in a checkpoint for good."""
+    found = [paddle.isfinite(v).all() for v in model.state_dict().values() if v.is_floating_point()]
+    return bool(paddle.stack(found).all())
+
+
 def write_weights(state: Tensors, path: Path) -> None:
     """Write weights so that the file is there whole or not at all."""
     temporary = path.with_name(f".{path.name}.tmp")
@@ -93,7 +108,9 @@ def save(
     folder: Path, model: paddle.nn.Layer, *, optimizer: Any, progress: Progress, best: Path, scaler: Any = None
 ) -> None:
     """Save the state of all ranks into `folder`; every rank calls, rank 0 writes."""
-    ranks = collective.gather({"buffers": buffers(model), "random": paddle.get_rng_state()})
+    own = {"buffers": buffers(model), "random": paddle.get_rng_state(), "refused": progress.refused}
+    ranks = collective.gather(own)
+    progress.refused = {source: why for each in ranks for source, why in each.pop("refused").items()}
     if paddle.distributed.get_rank() == 0:
         temporary = folder.with_name(f".{folder.name}.tmp")
         shutil.rmtree(temporary, ignore_errors=True)
@@ -113,7 +130,8 @@ def save(
 def load(folder: Path | None, model: paddle.nn.Layer, *, optimizer: Any, best: Path, scaler: Any = None) -> Progress:
     """Load a state on every rank; only rank 0 needs the folder, None there means a fresh start.
 
-    On another number of ranks than it was saved on, every rank takes rank 0's statistics and draws anew.
+    On another number of ranks than it was saved on, every rank takes rank 0's statistics and draws anew, and
+    the rest of the epoch is divided anew.
     """
     rank = paddle.distributed.get_rank()
     found: dict[str, Any] | None = None

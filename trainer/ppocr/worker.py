@@ -26,9 +26,9 @@ from trainer.ppocr.job import Job
 
 def train(job: Job) -> dict[str, Any]:
     """Train to the last epoch, from the newest checkpoint of the run's folder."""
-    from trainer.ppocr.loop import Training
+    from trainer.ppocr import loop
 
-    return Training(job).run()
+    return loop.train(job)
 
 
 def evaluate(job: Job) -> dict[str, Any]:
@@ -140,7 +140,7 @@ def main() -> int:
         job = Job.read(arguments.workdir, device=device, rank=rank, world=world, events=events)
         job.listen()
         _same_work(arguments.stage, job)
-        events.send("ready")
+        events.send("ready", pid=os.getpid())
         events.send("done", facts=STAGES[arguments.stage](job))
     except OcrfleetError as error:
         logging.error("%s", error)
