@@ -5,7 +5,7 @@ PaddleOCR's builders are used as they are; what its `tools/train.py` fills into 
 """
 
 import copy
-import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from trainer.errors import SpecError
 from trainer.ppocr import tree
 
 Config = dict[str, Any]
-log = logging.getLogger(__name__)
+Tensors = Mapping[str, Any]
 
 
 def with_classes(config: Config) -> Config:
@@ -47,11 +47,26 @@ def with_classes(config: Config) -> Config:
 
 
 def build_model(config: Config) -> paddle.nn.Layer:
-    """Build the network of a configuration, with random weights, in training mode."""
+    """Build the network of a configuration, with random weights, in training mode.
+
+    Raises:
+        SpecError: PaddleOCR's tree has no such network.
+    """
+    tree.require(config["Architecture"], source="the configuration")
     tree.on_path()
     from ppocr.modeling.architectures import build_model as build
 
-    return build(with_classes(config)["Architecture"])
+    model = build(with_classes(config)["Architecture"])
+    if config.get("Train", {}).get("sampler"):
+        # While they train, PP-OCR's backbones from v4 on pool a line of any width to 40 columns, which is right for 320
+        # pixels only. Their way of reading keeps a column for each 8 pixels, and is the same at 320.
+        model.backbone.register_forward_pre_hook(_pool_as_in_reading)
+    return model
+
+
+def _pool_as_in_reading(backbone: paddle.nn.Layer, _: Any) -> None:
+    # The flag of the backbone itself, not of its layers: BatchNorm goes on training.
+    backbone.training = False
 
 
 def build_loss(config: Config) -> Any:
@@ -102,31 +117,69 @@ def load_weights(model: paddle.nn.Layer, path: Path) -> None:
     model.set_state_dict({n: state[n] for n in wanted})
 
 
-def start_from(model: paddle.nn.Layer, path: Path, *, student: str | None) -> None:
+def start_from(model: paddle.nn.Layer, path: Path, *, student: str | None) -> list[str]:
     """Load pretrained weights as far as they fit: a whole model, or a backbone by its own names.
 
     A head for another number of characters is left at its random start, as in PaddleOCR, but is said.
 
+    Returns:
+        What the user should be told: how much fits, what does not.
+
     Raises:
-        SpecError: nothing fits, or the sub-network `student` is not in the file.
+        SpecError: less than half of the backbone fits, or the sub-network `student` is not in the file.
     """
     state = {name: value for name, value in paddle.load(str(path)).items() if hasattr(value, "shape")}
+    wanted = model.state_dict()
+    networks = sorted({name.partition(".")[0] for name in state if ".backbone." in name})
     if student:
         prefix = f"{student}."
         state = {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
         if not state:
             raise SpecError(f"run.init.student is {student!r}: {path.name} has no sub-network of that name.")
-    wanted = model.state_dict()
+    elif networks and not any(name in wanted for name in state):
+        raise SpecError(f"{path.name} holds several networks: name one of {', '.join(networks)} in run.init.student.")
     if not any(name in wanted for name in state):
         state = {f"backbone.{name}": value for name, value in state.items()}
     fits = {n: v for n, v in state.items() if n in wanted and list(v.shape) == list(wanted[n].shape)}
-    if not fits:
+    report = _fit(path.name, state, wanted)
+    backbone = [name for name in wanted if name.startswith("backbone.")]
+    if 2 * sum(name in fits for name in backbone) < len(backbone) or not fits:
         raise SpecError(
-            f"run.init.pretrained: none of the {len(state)} tensors of {path.name} fits this network of "
-            f"{len(wanted)}. Is it of the recipe's backbone?"
+            f"run.init.pretrained: {report} Less than half of the backbone: is it of this recipe's network?"
         )
     model.set_state_dict({n: v.astype(wanted[n].dtype) for n, v in fits.items()})
-    left = [n for n in wanted if n not in fits]
-    log.info("Pretrained weights: %d of %d tensors loaded.", len(fits), len(wanted))
-    if left:
-        log.info("Left at their random start: %s", ", ".join(left[:20]) + (" …" if len(left) > 20 else ""))
+    return [report, *_classes(state, wanted)]
+
+
+_SHOWN = 3
+"""Tensors that are named one by one."""
+
+
+def _fit(file: str, state: Tensors, wanted: Tensors) -> str:
+    """Say how many tensors of a file fit, and which do not."""
+    other = [n for n in wanted if n in state and list(state[n].shape) != list(wanted[n].shape)]
+    absent = [n for n in wanted if n not in state]
+    said = [f"{len(wanted) - len(other) - len(absent)} of this network's {len(wanted)} tensors are in {file}"]
+    if other:
+        shapes = [f"{n} is {_shape(state[n])} in the file and {_shape(wanted[n])} here" for n in other[:_SHOWN]]
+        said.append(", ".join(shapes) + (f", {len(other) - _SHOWN} more have other shapes" if other[_SHOWN:] else ""))
+    if absent:
+        more = f" and {len(absent) - _SHOWN} more" if absent[_SHOWN:] else ""
+        said.append(f"{', '.join(absent[:_SHOWN])}{more} {'is' if len(absent) == 1 else 'are'} not in the file")
+    start = " What does not fit starts at random." if other or absent else ""
+    return "; ".join(said) + f".{start}"
+
+
+def _classes(state: Tensors, wanted: Tensors) -> list[str]:
+    """Say that the file's head is for another dictionary."""
+    for name in ("head.fc.bias", "head.fc2.bias", "head.ctc_head.fc.bias", "head.ctc_head.fc2.bias"):
+        if name in state and name in wanted and list(state[name].shape) != list(wanted[name].shape):
+            return [
+                f"The file's head has {state[name].shape[0]} classes, the dictionary has {wanted[name].shape[0]} "
+                "(with the space and the blank): the head learns anew."
+            ]
+    return []
+
+
+def _shape(tensor: Any) -> str:
+    return "×".join(str(size) for size in tensor.shape) or "a single number"

@@ -3,14 +3,21 @@
 Paddle-free, so that a stage may look up a dictionary without loading paddle.
 """
 
+import ast
 import importlib.util
 import os
+import re
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any, Final
 
 from trainer import contract
 from trainer.errors import SpecError
 from trainer.runspec import nearest
+
+_ROOMS: Final = {"Backbone": "backbones", "Neck": "necks", "Head": "heads"}
+"""Parts of an architecture, and the folders below `ppocr/modeling` where they are defined."""
 
 
 def root() -> Path:
@@ -56,3 +63,62 @@ def built_in_dictionary(name: str) -> Path:
     if name not in found:
         raise SpecError(f"run.data.dictionary {name!r} is not a built-in dictionary.{nearest(name, list(found))}")
     return found[name]
+
+
+def require(architecture: Mapping[str, Any], *, source: str, requires: str | None = None) -> None:
+    """Make sure that the tree has the parts of a network, before anything is fetched or built.
+
+    Args:
+        architecture: `Architecture` of a configuration.
+        source: what the configuration is, for messages: `recipe det-pp-ocrv5-server` or `run.config`.
+        requires: the first version of PaddleOCR that has them, if it is known.
+
+    Raises:
+        SpecError: a part is missing; says which checkout is wanted.
+    """
+    missing = [part for kind in _ROOMS if (part := _lacks(kind, architecture.get(kind) or {}))]
+    if not missing:
+        return
+    home = os.environ.get(contract.ENV_PADDLEOCR_HOME)
+    where = f"{contract.ENV_PADDLEOCR_HOME} ({home})" if home else "the packaged PaddleOCR 2.10"
+    wanted = f"at tag v{requires} or later" if requires else "that has it"
+    raise SpecError(
+        f"{source} needs {' and '.join(missing)}, which {where} has not: point {contract.ENV_PADDLEOCR_HOME} to a "
+        f"checkout of PaddleOCR {wanted}."
+    )
+
+
+def _lacks(kind: str, part: Mapping[str, Any]) -> str | None:
+    """Say which part the tree has not, or has only with other arguments: `PPHGNetV2_B4(det=…)`."""
+    name = part.get("name")
+    if not isinstance(name, str):
+        return None
+    given = set(part) - {"name"}
+    best: set[str] | None = None
+    for takes in _definitions(root() / "ppocr" / "modeling" / _ROOMS[kind], name):
+        unknown = set() if takes is None else given - takes
+        best = unknown if best is None or len(unknown) < len(best) else best
+    if best is None:
+        return name
+    return f"{name}({', '.join(f'{argument}=…' for argument in sorted(best))})" if best else None
+
+
+def _definitions(folder: Path, name: str) -> Iterator[set[str] | None]:
+    """Give the arguments of each class or function of a name, without importing it; None: any argument."""
+    pattern = re.compile(rf"^(class|def) {re.escape(name)}\b", re.MULTILINE)
+    for path in sorted(folder.glob("*.py")):
+        text = path.read_text("utf-8")
+        if not pattern.search(text):
+            continue
+        for node in ast.parse(text).body:
+            if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
+                yield _takes(node)
+
+
+def _takes(node: ast.ClassDef | ast.FunctionDef) -> set[str] | None:
+    body = node.body if isinstance(node, ast.ClassDef) else [node]
+    made = [part for part in body if isinstance(part, ast.FunctionDef) and part.name in ("__init__", node.name)]
+    if not made or made[0].args.kwarg:
+        return None  # what a base class takes is not looked up
+    arguments = made[0].args
+    return {argument.arg for argument in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]}

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from trainer.datasets import Prepared
 from trainer.errors import SpecError
-from trainer.recipes import inline, overrides
+from trainer.recipes import inline, overrides, samplers
 from trainer.recipes.overlays import Overlay, names, overlay
 from trainer.runspec import RunSpec
 
@@ -47,6 +47,9 @@ class Recipe:
     tolerance: float
     """Largest difference allowed between outputs of the trained and of the exported model."""
 
+    requires: str | None = None
+    """The first PaddleOCR that has its network, where the packaged tree has not; see `ppocr/tree.py`."""
+
     notes: tuple[str, ...] = ()
     """What a user should be told: a scaled learning rate, keys that are not read."""
 
@@ -69,7 +72,7 @@ def resolve(run: RunSpec, prepared: Prepared | None = None, *, world_size: int =
         world_size: number of devices, for `run.train.scaleLearningRate`.
 
     Raises:
-        SpecError: an unknown recipe or override, a value of another kind, a recipe of the other task.
+        SpecError: an unknown recipe, override or sampler, a value of another kind, a recipe of the other task.
     """
     base, notes = _base(run)
     source = "run.config" if run.recipe is None else f"recipe {base.name}"
@@ -78,6 +81,7 @@ def resolve(run: RunSpec, prepared: Prepared | None = None, *, world_size: int =
     config = overrides.apply(config, run.overrides, source=source)
     if not isinstance(config["Global"].get("epoch_num"), int):
         raise SpecError(f"Global.epoch_num of {source} is missing: set it, or run.train.epochs.")
+    samplers.check(config, task=base.task, source=source)
     notes += _scale_learning_rate(config, run, tuned_batch=base.tuned_batch, world_size=world_size)
     if base.task == "rec":
         _fill_from_dataset(config, prepared)
@@ -103,6 +107,7 @@ def _recipe(base: Overlay, config: dict[str, Any], notes: tuple[str, ...]) -> Re
         config=config,
         model_name=base.model_name,
         tolerance=base.tolerance,
+        requires=base.requires,
         notes=notes,
     )
 
@@ -143,6 +148,11 @@ def _fill_from_dataset(config: dict[str, Any], prepared: Prepared | None) -> Non
         if section["max_text_length"] == AUTO:
             section["max_text_length"] = prepared.max_text_length + _room(config)
     if section["max_text_length"] != AUTO:
+        # Lines that RecConAug joins must pass the encoder, too.
+        for operator in config["Train"]["dataset"]["transforms"]:
+            joined = operator.get("RecConAug")
+            if joined and joined.get("max_text_length") == AUTO:
+                joined["max_text_length"] = section["max_text_length"] - _room(config)
         _replace_auto(config, section["max_text_length"])
 
 
@@ -157,7 +167,12 @@ def _room(config: Mapping[str, Any]) -> int:
 
 
 def _too_long(config: Mapping[str, Any], prepared: Prepared, column_width: int) -> list[str]:
-    """Warn of labels that have more characters than the network has places: their CTC loss is 0, without a word."""
+    """Warn of labels that have more characters than the network has places: their CTC loss is 0, without a word.
+
+    With batches by width a line has as many places as its width gives, so nothing can be said of all of them.
+    """
+    if config["Train"].get("sampler"):
+        return []
     sizes = [
         op["RecResizeImg"]["image_shape"] for op in config["Train"]["dataset"]["transforms"] if "RecResizeImg" in op
     ]

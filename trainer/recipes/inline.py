@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from trainer.errors import SpecError
+from trainer.recipes import samplers
 from trainer.recipes.known import OWNED
 from trainer.recipes.overlays import Overlay
 
@@ -30,7 +31,7 @@ def read(config: Mapping[str, Any]) -> tuple[Overlay, list[str]]:
         config: what stands in `run.config`; left as it is.
 
     Returns:
-        The recipe, and notes on keys that are not read because the job file has fields for them.
+        The recipe, and notes on keys that are not read because the job file has fields for them, or otherwise.
 
     Raises:
         SpecError: sections or keys that a run needs are missing; names them.
@@ -47,6 +48,7 @@ def read(config: Mapping[str, Any]) -> tuple[Overlay, list[str]]:
     if task == "rec":
         result["Global"].update(character_dict_path="auto", use_space_char=True)
         result["Global"].setdefault("max_text_length", "auto")
+        notes += samplers.translate(result)
     return (
         Overlay(
             name="run.config",

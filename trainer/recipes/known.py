@@ -80,6 +80,10 @@ OPTIONAL: Final[Mapping[str, Kind]] = {
     "Loss.weight_2": "number",
     "Loss.use_focal_loss": "flag",
     "Train.dataset.ext_op_transform_idx": "whole",
+    "Train.sampler": "mapping",
+    "Train.sampler.name": "text",
+    "Train.sampler.max_w": "whole",
+    "Train.sampler.divided_factor": "whole",
     **{f"{part}.loader.{name}": kind for part in ("Train", "Eval") for name, kind in _LOADER.items()},
     **{
         f"{part}.dataset.transforms.{operator}.{name}": kind
@@ -97,6 +101,8 @@ LEAST: Final[Mapping[str, int]] = {
     "Eval.loader.batch_size_per_card": 1,
     "Train.loader.num_workers": 0,
     "Eval.loader.num_workers": 0,
+    "Train.sampler.max_w": 1,
+    "Train.sampler.divided_factor": 1,
 }
 """The least value of a whole number that counts something."""
 
@@ -122,6 +128,7 @@ OWNED: Final[Mapping[str, str]] = {
     "Global.amp_dtype": _PRECISION,
     "Global.scale_loss": _PRECISION,
     "Global.use_dynamic_loss_scaling": _PRECISION,
+    "Global.use_ema": "The trainer keeps no moving average of the weights; the best weights are published.",
     "Global.use_sync_bn": "Each device keeps its own statistics, which are averaged for evaluation and publishing.",
     "Train.dataset.data_dir": _DATA,
     "Train.dataset.label_file_list": _DATA,

@@ -39,6 +39,9 @@ class Overlay:
     column_width: int | None = None
     """rec: pixels of a line for each place where a character can be read. None: not known."""
 
+    requires: str | None = None
+    """The first PaddleOCR that has its network, where the packaged tree has not: `3.7.0`."""
+
 
 def names() -> list[str]:
     """Give the names of all built-in recipes, sorted."""
@@ -55,15 +58,17 @@ def overlay(name: str) -> Overlay:
     if name not in names():
         raise SpecError(f"run.recipe {name!r} is not a recipe.{nearest(name, names())}")
     raw = copy.deepcopy(_merged(name))
+    requires = raw.get("requires")
     return Overlay(
         name=name,
         task=raw["task"],
-        summary=raw["summary"],
+        summary=raw["summary"] + (f". Needs PaddleOCR {requires} in PADDLEOCR_HOME" if requires else ""),
         model_name=raw["modelName"],
         tolerance=raw["tolerance"],
         tuned_batch=raw["tunedBatch"],
         config=raw["config"],
         column_width=raw.get("columnWidth"),
+        requires=requires,
     )
 
 

@@ -1,0 +1,90 @@
+"""`Train.sampler`: batches of lines of like width, in place of PaddleOCR's one width for all lines.
+
+`RecResizeImg.image_shape[2]` of Train is the least width of a batch. A batch is as wide as its widest line needs,
+rounded up to `divided_factor`, at most `max_w` pixels; wider lines are squeezed.
+"""
+
+import copy
+from typing import Any, Final
+
+from trainer.errors import SpecError
+
+WIDTH_SAMPLER: Final = "WidthSampler"
+
+DEFAULTS: Final = {"name": WIDTH_SAMPLER, "max_w": 1280, "divided_factor": 32}
+"""The sampler of the built-in recipes; what a sampler leaves out is taken from here."""
+
+
+def check(config: dict[str, Any], *, task: str, source: str) -> None:
+    """Make sure that the sampler is one that the trainer has, and complete it.
+
+    Args:
+        config: the whole configuration; `Train.sampler` is filled in, or taken out where it is null.
+        task: `det` or `rec`.
+        source: what the configuration is, for messages: `recipe rec-crnn-mobile` or `run.config`.
+
+    Raises:
+        SpecError: another sampler, or one that cannot be.
+    """
+    sampler = config["Train"].pop("sampler", None)
+    if sampler is None:
+        return
+    if task != "rec":
+        raise SpecError(f"Train.sampler of {source} makes batches by width, which are for recognisers: leave it out.")
+    name = sampler.get("name", WIDTH_SAMPLER) if isinstance(sampler, dict) else sampler
+    if name != WIDTH_SAMPLER:
+        raise SpecError(
+            f"Train.sampler.name of {source} is {name!r}: the trainer has {WIDTH_SAMPLER}, or without a sampler one "
+            "width for all lines."
+        )
+    sampler = {**DEFAULTS, **sampler}
+    least = _resize(config["Train"]["dataset"]["transforms"])
+    if least is None:
+        raise SpecError(
+            f"Train.sampler of {source} needs RecResizeImg in Train.dataset.transforms for the least width."
+        )
+    if sampler["max_w"] < least["image_shape"][2]:
+        raise SpecError(
+            f"Train.sampler.max_w of {source} is {sampler['max_w']}, but the least width of a batch is "
+            f"{least['image_shape'][2]} (RecResizeImg.image_shape): one of the two is wrong."
+        )
+    config["Train"]["sampler"] = sampler
+
+
+def translate(config: dict[str, Any]) -> list[str]:
+    """Put batches by width in the place of PaddleOCR's MultiScaleDataSet and MultiScaleSampler.
+
+    They train at several heights, in an order of the global random generator that cannot be repeated on a resume.
+
+    Args:
+        config: an inline configuration; changed.
+
+    Returns:
+        A note that says so, if anything was translated.
+    """
+    train = config["Train"]
+    dataset = train["dataset"]
+    sampler = train["sampler"] if isinstance(train.get("sampler"), dict) else {}
+    if dataset.get("name") != "MultiScaleDataSet" and sampler.get("name") != "MultiScaleSampler":
+        return []
+    dataset["name"] = "SimpleDataSet"
+    dataset.pop("ds_width", None)
+    resize = _resize(config["Eval"]["dataset"]["transforms"])
+    transforms = dataset["transforms"]
+    if resize and _resize(transforms) is None:
+        # MultiScaleDataSet resizes by itself, after all transforms but the last.
+        keep = next((place for place, op in enumerate(transforms) if "KeepKeys" in op), len(transforms))
+        transforms.insert(keep, {"RecResizeImg": {"image_shape": copy.copy(resize["image_shape"])}})
+    if sampler.get("first_bs"):
+        train["loader"]["batch_size_per_card"] = int(sampler["first_bs"])
+    train["sampler"] = dict(DEFAULTS) if sampler.get("name") != WIDTH_SAMPLER else sampler
+    height = f"at the height of Eval ({resize['image_shape'][1]})" if resize else "at one height"
+    return [
+        f"run.config's MultiScaleSampler is read as {WIDTH_SAMPLER}: lines of like width share a batch, {height}, in "
+        "an order that a resume repeats. Override Train.sampler for other widths, or with null for one width."
+    ]
+
+
+def _resize(transforms: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Find the arguments of RecResizeImg."""
+    return next((op["RecResizeImg"] for op in transforms if "RecResizeImg" in op), None)
