@@ -53,7 +53,10 @@ class Case:
     """Worker processes of `side`; the peer has one."""
 
 
-_REC: Final = Setting(task="rec", recipe="rec-crnn-mobile", batch=16, readers=0, warm_up=WARM_UP, steps=25)
+_WIDTH = {f"{part}.dataset.transforms.RecResizeImg.image_shape": [3, 32, 320] for part in ("Train", "Eval")}
+_REC: Final = Setting(
+    task="rec", recipe="rec-crnn-mobile", batch=16, readers=0, overrides=_WIDTH, warm_up=WARM_UP, steps=25
+)
 _DET: Final = Setting(
     task="det",
     recipe="det-db-mobile",
