@@ -55,7 +55,7 @@ class Case:
 
 _WIDTH = {f"{part}.dataset.transforms.RecResizeImg.image_shape": [3, 32, 320] for part in ("Train", "Eval")}
 _REC: Final = Setting(
-    task="rec", recipe="rec-crnn-mobile", batch=16, readers=0, overrides=_WIDTH, warm_up=WARM_UP, steps=25
+    task="rec", recipe="rec-crnn-mobile", batch=16, readers=0, overrides=_WIDTH, warm_up=WARM_UP, steps=15
 )
 _DET: Final = Setting(
     task="det",
@@ -64,7 +64,7 @@ _DET: Final = Setting(
     readers=0,
     overrides={"Train.dataset.transforms.EastRandomCropData.size": [320, 320]},
     warm_up=WARM_UP,
-    steps=15,
+    steps=10,
 )
 _DENSE: Final = Setting(
     task="det",
@@ -72,7 +72,7 @@ _DENSE: Final = Setting(
     batch=2,
     overrides={"Train.dataset.transforms.EastRandomCropData.size": [192, 192]},
     warm_up=WARM_UP,
-    steps=15,
+    steps=10,
 )
 
 CASES: Final[Mapping[str, Case]] = {
@@ -160,7 +160,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--steps",
         type=whole_warm_ups,
         metavar="N",
-        help=f"timed steps, a multiple of {WARM_UP} (default: the case's own, 15 or 25)",
+        help=f"timed steps, a multiple of {WARM_UP} (default: the case's own, 10 or 15)",
     )
     parser.add_argument("-o", "--output", choices=["table", "json"], default="table", help="default: table")
     return parser
