@@ -19,7 +19,7 @@ from typing import Any, Final, TextIO
 
 from jobs import nodes as processes
 from jobs.jobfile import TrainingJob, as_dict
-from trainer import contract
+from trainer import contract, space
 from trainer.contract import ExitCode
 from trainer.errors import ConflictError, TransientError
 from trainer.runspec import run_id, to_yaml
@@ -123,8 +123,9 @@ def run_local(
     """
     say = say or _to_stderr
     with _locked(run) as lock:
-        for node in run.nodes:
-            _write_run_file(run, node.rank)
+        with space.watched(run.folder.root):
+            for node in run.nodes:
+                _write_run_file(run, node.rank)
         ended = processes.run(run.nodes, say=say, lock=lock, patience=patience)
     for sentence in _epilogue(run, ended):
         say(sentence)

@@ -5,6 +5,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from jobs.cachedir import Cache
+from trainer import space
 from trainer.errors import NotFoundError
 from trainer.storage import open_store, split_uri
 
@@ -30,7 +31,9 @@ def folder(location: str, cache: Cache, *, progress: Progress | None = None) -> 
         return path
     dest = cache.data(location)
     dest.mkdir(parents=True, exist_ok=True)
-    if not open_store(location).pull(None, dest, progress).files:
+    with space.watched(dest):
+        pulled = open_store(location).pull(None, dest, progress)
+    if not pulled.files:
         raise NotFoundError(f"{location!r} has no object: look at its spelling.")
     return dest
 
@@ -40,7 +43,8 @@ def file(uri: str, cache: Cache) -> Path:
     where, key = split_uri(uri)
     dest = cache.file(uri)
     dest.mkdir(parents=True, exist_ok=True)
-    open_store(where).pull([key], dest)
+    with space.watched(dest):
+        open_store(where).pull([key], dest)
     return dest / key
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import yaml
 
-from trainer import contract, recipes, registry, runspec
+from trainer import contract, recipes, registry, runspec, space
 from trainer.assignment import Assignment
 from trainer.datasets import Prepared, require_batch
 from trainer.errors import SpecError
@@ -67,6 +67,10 @@ class Pipeline:
         Raises:
             OcrfleetError: of the class that says whether running it again can help.
         """
+        with space.watched(self.work.root):
+            self._run(only)
+
+    def _run(self, only: str | None) -> None:
         # Before anything is pulled: a wrong name in the job file must not cost a download.
         recipes.resolve(self.given.run, world_size=self.given.topology.world_size)
         if only is None and self._published():

@@ -2,12 +2,14 @@
 
 import secrets
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from examples.demo import pages
 from examples.local_s3 import Server, local_s3
+from tests.e2e.proxy import Proxy
 from trainer.storage import open_store
 
 
@@ -26,6 +28,13 @@ def bucket(s3_server: Server, monkeypatch: pytest.MonkeyPatch) -> str:
     name = f"test-{secrets.token_hex(4)}"
     s3_server.create_bucket(name)
     return f"s3://{name}/"
+
+
+@pytest.fixture
+def proxy(s3_server: Server) -> Iterator[Proxy]:
+    """A line to the server that breaks when it is told to."""
+    with closing(Proxy(s3_server.endpoint)) as made:
+        yield made
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from trainer.errors import AccessError, ConflictError, NotFoundError, OcrfleetError
+from trainer.space import no_space
 from trainer.storage.base import HIDDEN, Listing, Meter, ObjectInfo, Progress, Store, Transfer
 from trainer.storage.keys import below
 from trainer.storage.landing import Landing, copy_hashed
@@ -107,7 +108,7 @@ class FileStore(Store):
         for info in infos:
             source = below(self.root, info.key)
             temporary = landing.partial(info.key, etag=info.etag)
-            with _faults(source):
+            with _faults(source, into=landing.dest):
                 temporary.unlink(missing_ok=True)
                 digest = _bring(source, temporary, link=source.suffix.lower() in link)
             landing.land(info.key, temporary, etag=info.etag, sha256=digest)
@@ -205,8 +206,8 @@ def _remove_empty(folder: Path) -> bool:
 
 
 @contextmanager
-def _faults(path: Path) -> Iterator[None]:
-    """Say in our words what the file system refused."""
+def _faults(path: Path, *, into: Path | None = None) -> Iterator[None]:
+    """Say in our words what the file system refused: of a file, or of the folder that it is copied into."""
     try:
         yield
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
@@ -216,4 +217,6 @@ def _faults(path: Path) -> Iterator[None]:
             f"Access to {error.filename or path} was refused: {error.strerror}. Check its owner and mode."
         ) from error
     except OSError as error:
-        raise OcrfleetError(f"{error.filename or path}: {error.strerror}.") from error
+        raise no_space(error, into or path.parent) or OcrfleetError(
+            f"{error.filename or path}: {error.strerror}."
+        ) from error
