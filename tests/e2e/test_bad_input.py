@@ -2,15 +2,29 @@
 
 import json
 import secrets
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from examples.local_s3 import Server
 from tests.e2e.commands import job_file, ocrfleet
+from tests.e2e.proxy import Proxy
+from tests.unit.trainer.test_publish import finished, run_spec
+from trainer import registry, runspec
 from trainer.contract import ExitCode
+from trainer.errors import TransientError
+from trainer.runspec import RunSpec
+from trainer.stages import fetch as fetching
+from trainer.stages.publish import publish
+from trainer.storage import open_store
+from trainer.topology import Topology
+from trainer.workdir import WorkDir
 
+BOMB = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 64))
 LABEL = [{"transcription": "4711", "points": [[2, 2], [60, 2], [60, 20], [2, 20]], "difficult": False}]
 
 
@@ -65,6 +79,14 @@ def spoil(kind: str, pages: Path) -> None:
             (pages / "2.png").unlink()
         case "image truncated":
             (pages / "2.png").write_bytes((pages / "2.png").read_bytes()[:60])
+        case "image of no bytes":
+            (pages / "2.png").write_bytes(b"")
+        case "region of two points":
+            lines[2] = line(2, [{**LABEL[0], "points": [[2, 2], [60, 20]]}])
+        case "region that crosses itself":
+            lines[2] = line(2, [{**LABEL[0], "points": [[2, 2], [60, 20], [60, 2], [2, 20]]}])
+        case "region beside the page":
+            lines[2] = line(2, [{**LABEL[0], "points": [[102, 2], [160, 2], [160, 20], [102, 20]]}])
         case "path climbs out":
             lines[2] = f"../../secret.png\t{json.dumps(LABEL)}"
     write(pages, lines)
@@ -73,6 +95,10 @@ def spoil(kind: str, pages: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "says"),
     [
+        ("image of no bytes", "Label.txt:3"),
+        ("region of two points", "Label.txt:3: a region has 2 points"),
+        ("region that crosses itself", "Label.txt:3: a region crosses itself"),
+        ("region beside the page", "Label.txt:3: a region lies outside the image"),
         ("empty dataset", "/bucket/data"),
         ("no tab", "Label.txt:3"),
         ("broken JSON", "Label.txt:3"),
@@ -84,7 +110,56 @@ def spoil(kind: str, pages: Path) -> None:
 )
 def test_a_spoilt_dataset_is_refused_at_its_place(tmp_path, pages, kind, says):
     spoil(kind, pages)
-    assert says in refused(tmp_path, code=ExitCode.DATASET)
+    task = "det" if kind.startswith("region") else "rec"
+    assert says in refused(tmp_path, code=ExitCode.DATASET, task=task)
+
+
+def test_a_batch_that_is_never_full_is_found_before_training_starts(tmp_path, pages):
+    words = refused(tmp_path, code=ExitCode.DATASET, batchSizePerDevice=4096)
+    assert "An epoch has no batch: 3 training samples, 4096 a device on 1 devices." in words
+    assert "train ..." not in words
+
+
+def test_a_dataset_without_a_sample_to_evaluate_on_is_refused(tmp_path, pages):
+    words = refused(tmp_path, code=ExitCode.DATASET, sets=["run.data.split=1:0:0"])
+    assert "gives no usable sample to evaluate on" in words
+
+
+def test_another_dataset_than_the_pinned_one_is_refused(tmp_path, pages):
+    assert "run.data.digest wants aaaa" in refused(
+        tmp_path, code=ExitCode.DATASET, sets=[f"run.data.digest={'a' * 64}"]
+    )
+
+
+def test_other_weights_than_the_pinned_ones_are_refused(tmp_path, pages):
+    (tmp_path / "x.pdparams").write_bytes(b"a pickle that is never opened")
+    init = f"run.init={{pretrained: '{(tmp_path / 'x.pdparams').as_uri()}', sha256: {'a' * 64}}}"
+    assert "run.init.sha256 is aaaa" in refused(tmp_path, code=ExitCode.SPEC, sets=[init])
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [("", "d.txt:1 has no character"), ("4\n7\n1\n4\n", "d.txt:4 has '4' again"), ("4\n7\n", "lacks characters")],
+    ids=["empty", "twice", "too short"],
+)
+def test_a_dictionary_that_will_not_do_is_refused(tmp_path, pages, content, says):
+    (tmp_path / "d.txt").write_text(content)
+    sets = [f"run.data.dictionary={(tmp_path / 'd.txt').as_uri()}"]
+    assert says in refused(tmp_path, code=ExitCode.DATASET, sets=sets)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("#" * 10_000_000, "is larger than 1,000,000 bytes"),
+        (BOMB, "has more than 20,000 values"),
+        ("name: a\nname: b\n", "the key 'name' stands here twice"),
+    ],
+    ids=["10 MB", "a YAML bomb", "a key twice"],
+)
+def test_a_file_that_is_no_job_file_is_refused(tmp_path, content, says):
+    (tmp_path / "bad.yaml").write_text(content)
+    assert says in refused(tmp_path, code=ExitCode.SPEC, job=tmp_path / "bad.yaml")
 
 
 def test_labels_that_the_dictionary_cannot_spell_are_refused(tmp_path, pages):
@@ -128,3 +203,66 @@ def test_an_endpoint_that_is_down_is_worth_a_retry(tmp_path, bucket, monkeypatch
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     job = job_file(tmp_path, data=f"{bucket}pages/", output=f"{bucket}models/")
     assert "127.0.0.1:9" in refused(tmp_path, code=ExitCode.TRANSIENT, job=job)
+
+
+def test_a_line_that_breaks_in_the_middle_of_an_image_leaves_no_half_image(
+    tmp_path: Path, bucket: str, s3_server: Server, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Broken some times the pull goes on by itself; with the server gone it is worth a retry, which goes on."""
+    contents = {"Label.txt": b"labels"} | {f"{n}.jpg": secrets.token_bytes(400_000) for n in range(6)}
+    for key, content in contents.items():
+        open_store(f"{bucket}data/").put(key, content)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
+    monkeypatch.setattr(fetching, "open_store", partial(open_store, patience=2))
+    raw = {"task": "rec", "recipe": "any", "data": {"train": f"{bucket}data/"}, "output": f"{bucket}models/"}
+    run = runspec.from_dict(RunSpec, raw, where="run")
+
+    def there(work: WorkDir) -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in work.train_data.iterdir()}
+
+    proxy.cuts, proxy.budget = 10, 100_000
+    fetching.fetch(run, WorkDir(tmp_path / "patient"))
+    assert proxy.cuts == 0
+    assert there(WorkDir(tmp_path / "patient")) == contents
+
+    def lose(done: int, total: int) -> None:
+        if done:
+            proxy.close()
+
+    work = WorkDir(tmp_path / "work")
+    proxy.cuts, proxy.budget = 1 << 30, 100_000
+    with pytest.raises(TransientError, match="then run again: it goes on where it was") as ended:
+        fetching.fetch(run, work, lose)
+    assert ended.value.exit_code == ExitCode.TRANSIENT
+    assert there(work).items() <= contents.items()
+    assert len(there(work)) < len(contents)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server.endpoint)
+    assert fetching.fetch(run, work)["train"]["moved_files"] < len(contents)
+    assert there(work) == contents
+
+
+def test_of_two_starts_that_publish_one_run_at_once_one_wins_and_the_other_learns_it(
+    tmp_path: Path, bucket: str
+) -> None:
+    store = open_store(f"{bucket}models/")
+    run = run_spec(store, publish={"promote": "candidate"})
+
+    def start(attempt: int) -> dict:
+        return publish(
+            run,
+            finished(tmp_path / f"work-{attempt}"),
+            name="lines",
+            run_id="lines-00000001",
+            attempt=attempt,
+            recipe_config={},
+            job={},
+            topology=Topology(),
+        )
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(start, (1, 2))
+    assert sorted([first["ours"], second["ours"]]) == [False, True]
+    assert first["attempt"] == second["attempt"]
+    manifest, _ = registry.pull(store, "candidate", tmp_path / "model")
+    assert manifest.attempt == first["attempt"]
+    assert [promotion.run for promotion in registry.list_channels(store)[0].history] == ["lines-00000001"]
