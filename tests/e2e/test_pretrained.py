@@ -60,8 +60,9 @@ def taken(model):
 
 def test_a_whole_model_is_taken(config, build, write, trained):
     model = build.build_model(config)
-    build.start_from(model, write(trained), student=None)
+    (said,) = build.start_from(model, write(trained), student=None)
     assert taken(model) == set(trained)
+    assert said == f"{len(trained)} of this network's {len(trained)} tensors are in weights.pdparams."
 
 
 def test_a_backbone_alone_is_taken_by_its_own_names(config, build, write, trained):
@@ -86,17 +87,68 @@ def test_a_network_that_the_file_has_not_is_named(config, build, write, trained)
         build.start_from(build.build_model(config), write(trained), student="Student2")
 
 
-def test_a_tensor_of_another_shape_keeps_its_random_start(config, build, write, trained, paddle):
-    """A head for another number of characters is no reason to lose the backbone."""
-    name = next(iter(trained))
-    trained[name] = paddle.zeros([3, 3])
+def test_tensors_of_other_shapes_keep_their_random_start_and_are_said(config, build, write, trained, paddle):
+    """How many, which, and their shapes here and there; what is not in the file at all is said, too."""
+    *others, last = [name for name in trained if name.startswith("neck.")][:5]
+    for name in others:
+        trained[name] = paddle.full([3, 7], 0.125)
+    del trained[last]
     model = build.build_model(config)
-    build.start_from(model, write(trained), student=None)
-    assert taken(model) == set(trained) - {name}
+    (said,) = build.start_from(model, write(trained), student=None)
+    left = {*others, last}
+    assert taken(model) == set(trained) - left
+    shapes = {name: "×".join(map(str, value.shape)) for name, value in model.state_dict().items()}
+    assert said == (
+        f"{len(shapes) - 5} of this network's {len(shapes)} tensors are in weights.pdparams; "
+        f"{', '.join(f'{name} is 3×7 in the file and {shapes[name]} here' for name in others[:3])}, "
+        f"1 more of other shapes; {last} is not in the file. What does not fit starts at random."
+    )
+
+
+def test_a_head_for_more_characters_than_the_dictionary_has_learns_anew(build, write, paddle, tmp_path):
+    """As when published weights of 6623 characters are trained on with one's own alphabet: not an error, but said."""
+    from trainer.ppocr import partner
+
+    models = {}
+    for which, count in {"last": 24, "own": 10}.items():
+        dictionary = tmp_path / f"{which}.txt"
+        dictionary.write_text("".join(f"{chr(ord('a') + place)}\n" for place in range(count)), "utf-8")
+        models[which] = build.build_model(
+            {**partner.REC, "Global": {"character_dict_path": str(dictionary), "use_space_char": True}, "Loss": {}}
+        )
+    state = {name: paddle.full_like(value, 0.125) for name, value in models["last"].state_dict().items()}
+    said, about_classes = build.start_from(models["own"], write(state), student=None)
+    assert taken(models["own"]) == set(state) - {"head.fc.weight", "head.fc.bias"}
+    assert "head.fc.bias is 26 in the file and 12 here" in said
+    assert about_classes == (
+        "The file's head has 26 classes, the dictionary has 12 (with the space and the blank): the head learns anew."
+    )
+
+
+def test_a_backbone_of_another_size_is_refused_with_the_first_shapes(config, build, write, trained, paddle):
+    """Half of a backbone is no start; PaddleOCR warns of each tensor and trains on."""
+    larger = {name: paddle.zeros([2 * size for size in value.shape]) for name, value in trained.items()}
+    name, value = next(iter(trained.items()))
+    shapes = "×".join(str(2 * size) for size in value.shape), "×".join(map(str, value.shape))
+    with pytest.raises(SpecError) as error:
+        build.start_from(build.build_model(config), write(larger), student=None)
+    assert str(error.value).startswith(
+        f"run.init.pretrained: 0 of this network's {len(trained)} tensors are in weights"
+    )
+    assert f"{name} is {shapes[0]} in the file and {shapes[1]} here" in str(error.value)
+    assert "Less than half of the backbone" in str(error.value)
+
+
+def test_a_distilled_file_wants_the_name_of_a_network(config, build, write, trained):
+    both = {f"{network}.{name}": value for network in ("Student", "Teacher") for name, value in trained.items()}
+    with pytest.raises(SpecError, match=r"several networks: name one of Student, Teacher in run\.init\.student"):
+        build.start_from(build.build_model(config), write(both), student=None)
 
 
 def test_weights_of_something_else_are_refused(config, build, write, paddle):
-    with pytest.raises(SpecError, match=r"none of the 1 tensors of weights\.pdparams fits"):
+    with pytest.raises(
+        SpecError, match=r"init\.pretrained: 0 of .* tensors are in weights\.pdparams; .* not in the file"
+    ):
         build.start_from(build.build_model(config), write({"x": paddle.zeros([2])}), student=None)
 
 

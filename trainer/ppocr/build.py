@@ -57,11 +57,15 @@ def build_model(config: Config) -> paddle.nn.Layer:
     from ppocr.modeling.architectures import build_model as build
 
     model = build(with_classes(config)["Architecture"])
-    if config.get("Train", {}).get("sampler"):
-        # While they train, PP-OCR's backbones from v4 on pool a line of any width to 40 columns, which is right for 320
-        # pixels only. Their way of reading keeps a column for each 8 pixels, and is the same at 320.
+    backbone = config["Architecture"].get("Backbone") or {}
+    if config["Architecture"]["model_type"] == "rec" and backbone.get("name") in _POOL_TO_40:
         model.backbone.register_forward_pre_hook(_pool_as_in_reading)
     return model
+
+
+# Backbones of recognisers from PP-OCRv4 on. While they train they pool a line of any width to 40 columns, which is
+# right for 320 pixels only. Their way of reading keeps a column for each 8 pixels, and at 48 × 320 it is the same.
+_POOL_TO_40 = frozenset({"PPLCNetV3", "PPLCNetV4", "PPHGNet_small", "PPHGNetV2_B4"})
 
 
 def _pool_as_in_reading(backbone: paddle.nn.Layer, _: Any) -> None:
@@ -162,7 +166,7 @@ def _fit(file: str, state: Tensors, wanted: Tensors) -> str:
     said = [f"{len(wanted) - len(other) - len(absent)} of this network's {len(wanted)} tensors are in {file}"]
     if other:
         shapes = [f"{n} is {_shape(state[n])} in the file and {_shape(wanted[n])} here" for n in other[:_SHOWN]]
-        said.append(", ".join(shapes) + (f", {len(other) - _SHOWN} more have other shapes" if other[_SHOWN:] else ""))
+        said.append(", ".join(shapes) + (f", {len(other) - _SHOWN} more of other shapes" if other[_SHOWN:] else ""))
     if absent:
         more = f" and {len(absent) - _SHOWN} more" if absent[_SHOWN:] else ""
         said.append(f"{', '.join(absent[:_SHOWN])}{more} {'is' if len(absent) == 1 else 'are'} not in the file")
