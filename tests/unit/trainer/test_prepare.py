@@ -19,6 +19,7 @@ from trainer.stages.prepare import prepare
 from trainer.workdir import WorkDir
 
 BOX = [[2, 2], [30, 2], [30, 12], [2, 12]]
+CROSSED = [[2, 2], [30, 12], [30, 2], [2, 12]]
 TEXTS = ("ONE", "TWO 2", "THREE")
 
 
@@ -125,6 +126,21 @@ def test_every_node_gets_the_same_and_a_second_time_too(work: WorkDir, tmp_path:
     left = {path: path.stat().st_mtime_ns for path in work.prepared.rglob("*.png")}
     assert len(left) == 9
     assert left.items() <= crops.items()
+
+
+@pytest.mark.parametrize("task", ["det", "rec"])
+def test_every_node_refuses_the_same(work: WorkDir, tmp_path: Path, task: str) -> None:
+    pages(work, 30, more={4: [region("A"), region("B", CROSSED)], 5: [region("C\t")]})
+    (work.train_data / "003.jpg").unlink()
+    (work.train_data / "007.jpg").write_bytes(b"")
+    other = WorkDir(tmp_path / "node-1")
+    other.train_data.mkdir(parents=True)
+    for path in sorted(work.train_data.iterdir(), reverse=True):
+        shutil.copyfile(path, other.train_data / path.name)
+    run = job(task, maxRefused=ANY)
+    assert prepare(run, work) == prepare(run, other)
+    assert len(Prepared.load(work.prepared).refused) == 3
+    assert (other.prepared / "dataset.json").read_bytes() == (work.prepared / "dataset.json").read_bytes()
 
 
 def test_what_an_interrupted_prepare_left_is_used_when_it_is_whole(work: WorkDir) -> None:
@@ -306,9 +322,6 @@ def test_a_flawed_region_spoils_a_page_for_det_and_only_itself_for_rec(work: Wor
     assert prepare(job("rec", maxRefused=ANY), work)["first_refused"] == [
         "Label.txt:5#2: the region has 2 points, and a polygon needs 3: 'B'"
     ]
-
-
-CROSSED = [[2, 2], [30, 12], [30, 2], [2, 12]]
 
 
 @pytest.mark.parametrize(
