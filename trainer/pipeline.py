@@ -17,6 +17,7 @@ from trainer.metrics import Metrics
 from trainer.mirror import Mirror
 from trainer.progress import Progress
 from trainer.receipts import Receipt, files_of, measure
+from trainer.scalars import Scalars
 from trainer.storage import open_store
 from trainer.summaries import summary
 from trainer.supervisor import Supervisor
@@ -50,6 +51,9 @@ class Pipeline:
             work=given.work,
             keep=given.run.checkpoint.keep,
             metrics=metrics,
+        )
+        self.scalars = Scalars(
+            lambda: given.work.attempt_logs(self.mirror.attempt), world=given.topology.world_size, say=progress.line
         )
         self.supervisor = Supervisor(given.topology, deadlines=given.deadlines, on_event=self._hear)
 
@@ -166,16 +170,20 @@ class Pipeline:
 
     def worker(self, stage: str, *, alone: bool = False) -> dict[str, Any]:
         """Do a stage in worker processes."""
-        return self.supervisor.run(
-            stage,
-            workdir=self.work.root,
-            log=lambda rank: self.work.worker_log(attempt=self.mirror.attempt, stage=stage, rank=rank),
-            alone=alone,
-        )
+        try:
+            return self.supervisor.run(
+                stage,
+                workdir=self.work.root,
+                log=lambda rank: self.work.worker_log(attempt=self.mirror.attempt, stage=stage, rank=rank),
+                alone=alone,
+            )
+        finally:
+            self.scalars.close()
 
     def _hear(self, event: Event) -> None:
         self.metrics.observe(event)
         self.progress.show(event)
+        self.scalars.observe(event)
         if event["event"] == "checkpoint":
             self.mirror.push_checkpoint(Path(event["path"]))
 

@@ -126,6 +126,8 @@ def test_two_ranks_give_the_numbers_and_the_rows_of_one(work: WorkDir) -> None:
     assert shared_rows == [near(row) for row in rows]
     assert shared["metrics"] == pytest.approx(alone["metrics"], abs=1e-6)
     assert shared["samples"] == alone["samples"] == len(rows)
+    assert shared["analysis"]["by_length"] == alone["analysis"]["by_length"]
+    assert shared["analysis"]["worst"] == [near(row) for row in alone["analysis"]["worst"]]
 
 
 def test_a_rank_without_samples_agrees_with_those_that_have_some(work: WorkDir) -> None:

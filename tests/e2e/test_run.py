@@ -70,6 +70,10 @@ def test_a_run_reads_from_the_bucket_and_publishes_into_it(tmp_path, data, bucke
     assert {"ocrfleet_step", "ocrfleet_samples_total", "ocrfleet_loss", "ocrfleet_eval_metric"} <= scraped.keys()
     assert scraped["ocrfleet_step"] == {run_id}
 
+    # The curves of VisualDL, which is installed here, are filed with the logs.
+    logs = [info.key for info in open_store(f"{bucket}models/").list(f"checkpoints/{run_id}/logs/1/")]
+    assert any("/vdlrecords." in key for key in logs), logs
+
     # What is published is what the manifest says.
     output = open_store(f"{bucket}models/")
     manifest = json.loads(output.get(f"runs/{run_id}/manifest.json"))

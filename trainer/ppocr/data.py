@@ -10,8 +10,9 @@ import json
 import logging
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,10 +26,17 @@ from trainer.ppocr.order import Item
 log = logging.getLogger(__name__)
 
 Array = npt.NDArray[Any]
+Batch = TypeVar("Batch")
 Refused = dict[str, str]
 """Samples that are not used, by their place: why."""
+Made = tuple[Refused, list[Array] | None]
+"""What was refused on the way, and the sample; None when there was none."""
+
 MOST_IN_A_ROW = 100
 """Replacements in a row that end the run: far above any rate of bad samples worth training on."""
+
+TURNS = 3
+"""Draws of the augmentation before a sample is refused: joined lines, say, may be too long for the label's encoder."""
 
 
 class TrainingSet(paddle.io.Dataset):  # type: ignore[misc]
@@ -53,38 +61,34 @@ class TrainingSet(paddle.io.Dataset):  # type: ignore[misc]
 
     def takes_label(self, text: str) -> bool:
         """Whether the recipe's label encoder takes a text: it drops, without a word, what is too long for it."""
-        return self._encode is None or self._encode({"label": text}) is not None
+        return self._encode is None or self._encode({"label": text, "image": None}) is not None
 
-    def __getitem__(self, item: Item) -> tuple[Refused, list[Array]]:
-        """Make one sample; give it with what was refused on the way.
+    def __getitem__(self, item: Item) -> Made:
+        """Make one sample, or the next that can be made; give it with what was refused on the way.
 
-        Raises:
-            DatasetError: `MOST_IN_A_ROW` samples in a row could not be used.
+        Nothing is raised: a reader process could not tell its worker why.
         """
         epoch, index, width = item
         if width:
             self._widen(width)
         refused: Refused = {}
-        for turn in range(min(MOST_IN_A_ROW, len(self.samples))):
-            sample = self.samples[(index + turn) % len(self.samples)]
-            # PaddleOCR's operators draw from both global generators.
-            state = np.random.SeedSequence([self._seed, epoch, index, turn]).generate_state(2)
-            random.seed(int(state[0]))
-            np.random.seed(int(state[1]))
-            try:
-                made = self._make(sample)
-                reason = "left out by the augmentation"
-            # An operator may raise anything on odd input; whatever it was is counted and named.
-            except Exception as error:  # noqa: BLE001
-                made, reason = None, f"{type(error).__name__}: {error}"
-            if made is not None:
-                return refused, made
+        for place in range(min(MOST_IN_A_ROW, len(self.samples))):
+            sample = self.samples[(index + place) % len(self.samples)]
+            for turn in range(TURNS):
+                # PaddleOCR's operators draw from both global generators.
+                state = np.random.SeedSequence([self._seed, epoch, index, place, turn]).generate_state(2)
+                random.seed(int(state[0]))
+                np.random.seed(int(state[1]))
+                try:
+                    made = self._make(sample)
+                    reason = "left out by the augmentation, whatever it drew"
+                # An operator may raise anything on odd input; whatever it was is counted and named.
+                except Exception as error:  # noqa: BLE001
+                    made, reason = None, f"{type(error).__name__}: {error}"
+                if made is not None:
+                    return refused, made
             refused[sample.source] = reason
-        first, reason = next(iter(refused.items()))
-        raise DatasetError(
-            f"{len(refused)} training samples in a row could not be used. The first: {first}: {reason}. "
-            "Run `ocrfleet data check` on the dataset, and look at the recipe's augmentation."
-        )
+        return refused, None
 
     def _widen(self, width: int) -> None:
         """Make lines of a width; RecConAug fills that width and no more."""
@@ -113,9 +117,14 @@ class TrainingSet(paddle.io.Dataset):  # type: ignore[misc]
         for _ in range(MOST_IN_A_ROW):
             if len(found) == self._extra:
                 break
-            data: Any = self._read(self.samples[np.random.randint(len(self.samples))])
-            for operator in self._loading:
-                data = operator(data) if data is not None else None
+            other = self.samples[np.random.randint(len(self.samples))]
+            try:
+                data: Any = self._read(other)
+                for operator in self._loading:
+                    data = operator(data) if data is not None else None
+            # It is refused when its own turn comes, not in the name of this sample.
+            except Exception:  # noqa: BLE001
+                continue
             # CopyPaste mixes quadrilaterals only.
             if data is not None and ("polys" not in data or data["polys"].shape[1] == 4):
                 found.append(data)
@@ -157,22 +166,51 @@ def screen(
     return good, refused
 
 
-def collate(items: list[tuple[Refused, list[Array]]]) -> tuple[str, list[Array]]:
-    """Stack samples into a batch: what was refused as JSON (a loader passes strings whole), and the arrays."""
+def collate(items: list[Made]) -> tuple[str, list[Array]]:
+    """Stack samples into a batch: what was refused, and whether all were made, as JSON; and the arrays.
+
+    A loader passes strings whole, and waits for ever for a batch without an array.
+    """
     refused = {source: reason for some, _ in items for source, reason in some.items()}
-    return json.dumps(refused), [np.stack(parts) for parts in zip(*(arrays for _, arrays in items), strict=True)]
+    made = [arrays for _, arrays in items if arrays is not None]
+    whole = len(made) == len(items)
+    arrays = [np.stack(parts) for parts in zip(*made, strict=True)] if whole else [np.zeros(1)]
+    return json.dumps([refused, whole]), arrays
 
 
 def read_batches(
     dataset: TrainingSet, batches: Iterable[list[Item]], *, readers: int
 ) -> Iterator[tuple[Refused, list[paddle.Tensor]]]:
-    """Give batches as tensors, made in this process or, with `readers` above 0, in so many others."""
+    """Give batches as tensors, made in this process or, with `readers` above 0, in so many others.
+
+    Raises:
+        DatasetError: `MOST_IN_A_ROW` samples in a row could not be used.
+    """
     made: Any
     if readers:
         made = paddle.io.DataLoader(
             dataset, batch_sampler=list(batches), collate_fn=collate, num_workers=readers, return_list=True
         )
     else:
-        made = (collate([dataset[item] for item in batch]) for batch in batches)
-    for refused, arrays in made:
-        yield json.loads(refused), [paddle.to_tensor(array) for array in arrays]
+        made = _ahead(collate([dataset[item] for item in batch]) for batch in batches)
+    for told, arrays in made:
+        refused, whole = json.loads(told)
+        if not whole:
+            first, reason = next(iter(refused.items()))
+            raise DatasetError(
+                f"{len(refused)} training samples in a row could not be used. The first: {first}: {reason}. "
+                "Run `ocrfleet data check` on the dataset, and look at the recipe's augmentation."
+            )
+        yield refused, [paddle.to_tensor(array) for array in arrays]
+
+
+def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Give what an iterator gives, the next already under way in a thread: a step leaves cores idle now and then.
+
+    The thread alone draws from the generators of `random` and numpy meanwhile, so samples stay what they are.
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="reader") as thread:
+        coming = thread.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = thread.submit(next, batches, None)
+            yield batch

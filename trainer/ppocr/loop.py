@@ -9,10 +9,12 @@ import json
 import logging
 import math
 import os
+import random
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import paddle
 
 from trainer import checkpoints
@@ -67,7 +69,10 @@ class Training:
         self.job = job
         config = job.config
         samples = job.prepared.samples("train")
+        # Some of PaddleOCR's layers draw their weights from the generators of Python and numpy.
         paddle.seed(job.run.train.seed)
+        random.seed(job.run.train.seed)
+        np.random.seed(job.run.train.seed)
         self.model = build.build_model(config)
         if job.run.init.pretrained:
             build.start_from(self.model, job.work.pretrained, student=job.run.init.student)

@@ -33,6 +33,7 @@ def train(job: Job) -> dict[str, Any]:
 
 def evaluate(job: Job) -> dict[str, Any]:
     """Read the test split with the best weights, on all ranks."""
+    from trainer import analysis
     from trainer.ppocr import build, collective, evaluate, state
 
     began = time.perf_counter()
@@ -48,7 +49,8 @@ def evaluate(job: Job) -> dict[str, Any]:
         job.work.evaluation.mkdir(exist_ok=True)
         lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         job.work.predictions.write_text(lines, "utf-8")
-        job.work.evaluation_facts.write_text(json.dumps(facts, indent=1), "utf-8")
+        told = {**facts, "analysis": analysis.analyse(rows, job.config)}
+        job.work.evaluation_facts.write_text(json.dumps(told, indent=1, ensure_ascii=False), "utf-8")
     return facts
 
 

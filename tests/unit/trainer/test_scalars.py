@@ -1,6 +1,6 @@
 """Curves for VisualDL: what is written, and that no fault of it reaches a run.
 
-The package here is a stand-in on the path that notes its calls, so that it can be made to fail.
+But for the last test, the package here is a stand-in on the path that notes its calls, so that it can be made to fail.
 """
 
 import importlib
@@ -131,3 +131,17 @@ def test_a_broken_package_is_said_once_and_left_alone(tmp_path: Path, install: A
     scalars.close()
     assert len(said) == 1
     assert reason in said[0]
+
+
+def test_visualdl_itself_reads_what_was_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # On its first import the package makes a folder in the user's home.
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    scalars = Scalars(lambda: tmp_path / "log", world=1, say=pytest.fail)
+    for event in (step(1), step(2, loss={"loss": 0.25}), evaluated(2)):
+        scalars.observe(event)
+    scalars.close()
+    (path,) = (tmp_path / "log").iterdir()
+    reader = importlib.import_module("visualdl").LogReader(file_path=str(path))
+    assert [(record.id, record.value) for record in reader.get_data("scalar", "TRAIN/loss")] == [(1, 0.5), (2, 0.25)]
+    assert [(record.id, record.value) for record in reader.get_data("scalar", "EVAL/acc")] == [(2, 0.75)]
+    assert {"TRAIN/loss_ctc", "TRAIN/lr", "TRAIN/samples_per_second"} <= set(reader.get_tags()["scalar"])
