@@ -213,6 +213,8 @@ def _nearest(config: Mapping[str, Any], name: str) -> str:
         return f" Did you mean {close[0]!r}?"
     parent = ".".join(right)
     here = [f"{parent}.{child}".lstrip(".") for child in _below(places, parent)]
+    if not here:
+        return f" To set it, override {parent} as a whole, with its `name`."
     settable = ", ".join(place.rpartition(".")[2] for place in here if place not in OWNED)
     component = f" To set another key, override {parent} as a whole, with its `name`."
     hint = component if f"{parent}.name" in places else ""

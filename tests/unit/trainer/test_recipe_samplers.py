@@ -88,6 +88,7 @@ def test_what_a_sampler_leaves_out_is_filled_in(published: dict[str, Any]) -> No
         ("rec-crnn-mobile", {"Train.sampler.max_w": 0}, "'Train.sampler.max_w' is 0: at least 1"),
         ("rec-crnn-mobile", {"Train.sampler.divided_factor": [8, 16]}, "a whole number is wanted"),
         ("rec-crnn-mobile", {"Train.sampler.name": "RatioSampler"}, "'RatioSampler': the trainer has WidthSampler"),
+        ("det-db-mobile", {"Train.sampler.max_w": 640}, "is not a key .* To set it, override Train.sampler as a whole"),
         ("det-db-mobile", {"Train.sampler": {"name": "WidthSampler"}}, "which are for recognisers: leave it out"),
     ],
 )
