@@ -84,6 +84,14 @@ def _recipe(job: TrainingJob, _: Tools) -> Iterator[Finding]:
     yield Finding("ok", f"run: {recipe.name}, {len(job.run.overrides)} overrides; {recipe.summary}")
     for note in recipe.notes:
         yield Finding("warn", f"run: {note}")
+    # Paddle-free, though it stands among the rooms of PaddleOCR.
+    from trainer.ppocr import tree
+
+    try:
+        tree.require(recipe.config["Architecture"], source=recipe.name, requires=recipe.requires)
+    except SpecError as error:
+        # The image of a cluster may have a tree that this machine has not.
+        yield Finding("warn", f"run: on this machine, {error}")
 
 
 def _output(job: TrainingJob, _: Tools) -> Iterator[Finding]:

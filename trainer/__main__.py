@@ -1,6 +1,7 @@
 """A node of a run: `python -m trainer --workdir DIR`, with the environment of `trainer/contract.py`."""
 
 import argparse
+import contextlib
 import logging
 import os
 import signal
@@ -54,7 +55,9 @@ def _run(given: Assignment, progress: Progress, *, only: str | None) -> int:
     try:
         pipeline.run(only=only)
     finally:
-        given.work.metrics_snapshot.write_bytes(metrics.snapshot())
+        # A full disk must not hide why the run ended.
+        with contextlib.suppress(OSError):
+            given.work.metrics_snapshot.write_bytes(metrics.snapshot())
         # Without an attempt the bucket was not reached, or had nothing to do for us.
         if pipeline.mirror.attempt:
             pipeline.mirror.push_logs(node=given.topology.node_rank, say=progress.line)
@@ -81,6 +84,8 @@ def _log_to(path: Path) -> None:
     logging.basicConfig(
         level=logging.INFO, filename=path, format="%(asctime)s %(levelname)s %(name)s: %(message)s", encoding="utf-8"
     )
+    # Nor must it fill the terminal with tracebacks of the log.
+    logging.raiseExceptions = False
     # Clients of the object store log request headers at lower levels.
     for name in ("boto3", "botocore", "urllib3"):
         logging.getLogger(name).setLevel(logging.WARNING)

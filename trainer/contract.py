@@ -33,7 +33,7 @@ class ExitCode(IntEnum):
     SUSPENDED = 47
     """The schedule is suspended after repeated failures."""
     TRANSIENT = 75
-    """A peer or the rendezvous was lost, or a transient failure outlasted its retries. Worth a retry."""
+    """A peer or the rendezvous was lost, a transient failure outlasted its retries, a disk is full. Worth a retry."""
     STOPPED = 143
     """Told to stop; the checkpoint is flushed. Running the same job file again goes on from it."""
 

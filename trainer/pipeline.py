@@ -15,6 +15,7 @@ from trainer.errors import SpecError
 from trainer.events import Event
 from trainer.metrics import Metrics
 from trainer.mirror import Mirror
+from trainer.ppocr import tree
 from trainer.progress import Progress
 from trainer.receipts import Receipt, files_of, measure
 from trainer.scalars import Scalars
@@ -76,7 +77,8 @@ class Pipeline:
 
     def _run(self, only: str | None) -> None:
         # Before anything is pulled: a wrong name in the job file must not cost a download.
-        recipes.resolve(self.given.run, world_size=self.given.topology.world_size)
+        recipe = recipes.resolve(self.given.run, world_size=self.given.topology.world_size)
+        tree.require(recipe.config["Architecture"], source=recipe.name, requires=recipe.requires)
         if only is None and self._published():
             return
         self._claim()

@@ -52,6 +52,11 @@ class TrainingSet(paddle.io.Dataset):  # type: ignore[misc]
         self._seed = seed
         # create_operators writes every Global key into each operator's arguments: hence the copies.
         self._operators = create_operators(dataset["transforms"], copy.deepcopy(config["Global"]))
+        for operator, given in zip(self._operators, config["Train"]["dataset"]["transforms"], strict=True):
+            # Global's length is the encoder's, with its two marks: what is joined to that length the encoder drops.
+            if "RecConAug" in given:
+                own = given["RecConAug"] or {}
+                operator.max_text_length = own.get("max_text_length", operator.max_text_length)
         self._loading = self._operators[: dataset.get("ext_op_transform_idx", 2)]
         self._extra = next((op.ext_data_num for op in self._operators if hasattr(op, "ext_data_num")), 0)
         self._encode = next((op for op in self._operators if type(op).__name__.endswith("LabelEncode")), None)

@@ -4,9 +4,12 @@ PaddleOCR's exporter fixes a recogniser's height by the algorithm's name, names 
 refuses, and leaves a lone inference.yml behind when it fails; so the three files are written here.
 """
 
+import errno
+import hashlib
 import os
 import shutil
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -62,9 +65,31 @@ def export_layer(model: Any, config: Config, out: Path, *, model_name: str) -> N
         )
         (made / FILES[2]).write_text(yaml.safe_dump(description, allow_unicode=True, sort_keys=False), "utf-8")
         _check(made, description)
+        _check_whole(made, model, out)
         if out.exists():
             shutil.rmtree(out)
         os.replace(made, out)
+
+
+def _check_whole(made: Path, model: Any, out: Path) -> None:
+    """Refuse files that the disk did not take whole: paddle writes them through C++ streams, and does not look.
+
+    Raises:
+        OSError: they do not hold the network's tensors.
+    """
+    import paddle
+
+    def contents(tensors: Iterable[Any]) -> list[bytes]:
+        return [hashlib.sha256(tensor.numpy().tobytes()).digest() for tensor in tensors]
+
+    known = set(contents(model.state_dict().values()))
+    try:
+        written = contents(paddle.jit.load(str(made / "inference")).state_dict().values())
+    # A reader of cut files may raise anything.
+    except Exception as error:
+        raise OSError(errno.ENOSPC, "it does not read back", str(out)) from error
+    if not known.issuperset(written):
+        raise OSError(errno.ENOSPC, "it does not read back as written", str(out))
 
 
 def describe(config: Config, model_name: str) -> dict[str, Any]:

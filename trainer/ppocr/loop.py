@@ -75,7 +75,9 @@ class Training:
         np.random.seed(job.run.train.seed)
         self.model = build.build_model(config)
         if job.run.init.pretrained:
-            build.start_from(self.model, job.work.pretrained, student=job.run.init.student)
+            said = build.start_from(self.model, job.work.pretrained, student=job.run.init.student)
+            for sentence in said if job.rank == 0 else []:
+                job.events.send("notice", message=sentence)
         self.dataset, self.order, screened = _dataset(job, self.model, samples)
         self.loss = build.build_loss(config)
         self.optimizer, self.schedule = build.build_optimizer(config, self.model, steps_per_epoch=self.order.steps)

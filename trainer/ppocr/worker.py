@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from trainer import contract
+from trainer import contract, space
 from trainer.errors import DatasetError, OcrfleetError, TransientError
 from trainer.events import Events
 from trainer.ppocr.job import Job
@@ -143,7 +143,9 @@ def main() -> int:
         job.listen()
         _same_work(arguments.stage, job)
         events.send("ready", pid=os.getpid())
-        events.send("done", facts=STAGES[arguments.stage](job))
+        with space.watched(arguments.workdir):
+            facts = STAGES[arguments.stage](job)
+        events.send("done", facts=facts)
     except OcrfleetError as error:
         logging.error("%s", error)
         events.send("error", code=int(error.exit_code), message=str(error))
