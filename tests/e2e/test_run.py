@@ -105,8 +105,8 @@ def test_a_run_reads_from_the_bucket_and_publishes_into_it(tmp_path, data, bucke
     assert read.returncode == ExitCode.DONE, read.stderr
 
 
-# A line of each stage at which it is under way; in training a checkpoint is there already.
-UNDER_WAY = {stage: f"{stage} ..." for stage in contract.STAGES} | {"train": "train: checkpoint at step"}
+# A line of each stage at which it is under way; in training the first step is done and saved.
+UNDER_WAY = {stage: f"{stage} ..." for stage in contract.STAGES} | {"train": "train: checkpoint at step 1 "}
 
 
 def test_a_run_killed_at_every_stage_goes_on_and_publishes_once(tmp_path, data, bucket, run):
