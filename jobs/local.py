@@ -6,7 +6,6 @@ pure but for the choice of ports; `run_local` does it.
 
 import fcntl
 import importlib.metadata
-import os
 import random
 import signal
 import socket
@@ -21,6 +20,7 @@ from jobs import nodes as processes
 from jobs.jobfile import TrainingJob, as_dict
 from trainer import contract, space
 from trainer.contract import ExitCode
+from trainer.cores import cores
 from trainer.errors import ConflictError, TransientError
 from trainer.runspec import run_id, to_yaml
 from trainer.workdir import LocalRunDir
@@ -147,10 +147,9 @@ def announce(run: LocalRun, *, device_given: bool) -> list[str]:
         f"Run {run.run_id}: {_counted(nodes, 'node')} of {_counted(devices, 'worker')} on {device}{found}.",
         f"Work folder: {run.folder.root}",
     ]
-    cores = os.cpu_count() or 1
-    if device == "cpu" and nodes * devices > cores:
+    if device == "cpu" and nodes * devices > cores():
         sentences.append(
-            f"{nodes * devices} workers share {_counted(cores, 'core')}: --nodes and --devices-per-node change that, "
+            f"{nodes * devices} workers share {_counted(cores(), 'core')}: --nodes and --devices-per-node change that, "
             "and with it the global batch and the run's id."
         )
     return sentences

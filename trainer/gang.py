@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from trainer import contract
+from trainer.cores import cores
 from trainer.topology import Topology
 
 # A worker transfers nothing itself, so it gets nothing that opens a bucket or a cluster.
@@ -43,7 +44,7 @@ def worker_environment(
     rank = topology.rank(local_rank)
     own = topology.hosts[topology.node_rank]
     sharing = topology.hosts.count(own) * topology.devices_per_node
-    threads = max(1, len(os.sched_getaffinity(0)) // sharing)
+    threads = max(1, cores() // sharing)
     environment = {
         # Each thread of OpenMP takes a core; without this Paddle uses one core a process.
         "OMP_NUM_THREADS": str(threads),

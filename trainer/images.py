@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from trainer.cores import cores
+
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
@@ -110,7 +112,7 @@ def read_all(
 
     results: list[T | ImageError] = []
     # Threads, since OpenCV and hashlib let go of the interpreter's lock.
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         for part in pool.map(some, range(0, len(paths), _CHUNK)):
             results += part
             if progress:

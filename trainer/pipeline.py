@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import yaml
 
-from trainer import contract, recipes, registry, runspec, space
+from trainer import contract, precision, recipes, registry, runspec, space
 from trainer.assignment import Assignment
 from trainer.datasets import Prepared, require_batch
 from trainer.errors import SpecError
@@ -78,6 +78,7 @@ class Pipeline:
     def _run(self, only: str | None) -> None:
         # Before anything is pulled: a wrong name in the job file must not cost a download.
         recipe = recipes.resolve(self.given.run, world_size=self.given.topology.world_size)
+        precision.chosen(self.given.run.train.precision, device=self.given.topology.device)
         tree.require(recipe.config["Architecture"], source=recipe.name, requires=recipe.requires)
         if only is None and self._published():
             return

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from trainer import runspec
+from trainer.cores import cores
 from trainer.datasets import Prepared
 from trainer.events import Events
 from trainer.runspec import RunSpec
@@ -68,11 +69,9 @@ class Job:
         wanted = self.run.train.readers
         if wanted is not None:
             return wanted
-        return (
-            0
-            if self.device == "cpu"
-            else min(8, max(1, (os.cpu_count() or 1) // int(os.environ.get("PADDLE_LOCAL_SIZE", "1"))))
-        )
+        if self.device == "cpu":
+            return 0
+        return min(8, max(1, cores() // int(os.environ.get("PADDLE_LOCAL_SIZE", "1"))))
 
     def listen(self) -> None:
         """Take SIGTERM as a wish to stop after the step under way."""

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import paddle
 
-from trainer import checkpoints
+from trainer import checkpoints, precision
 from trainer.datasets import Sample
 from trainer.due import Due
-from trainer.errors import DatasetError, DivergedError, OcrfleetError, SpecError, StoppedError
+from trainer.errors import DatasetError, DivergedError, OcrfleetError, StoppedError
 from trainer.ppocr import build, collective, data, evaluate, infer, settings, state
 from trainer.ppocr.job import Job
 from trainer.ppocr.order import Order
@@ -103,14 +103,8 @@ class Training:
     @property
     def precision(self) -> str:
         """The number format of the forward pass on this device."""
-        wanted = self.job.run.train.precision
-        if self.job.device == "cpu":
-            if wanted in ("fp16", "bf16"):
-                raise SpecError(
-                    f"run.train.precision is {wanted!r}: this runs on CPU, which trains in fp32. Use `auto`."
-                )
-            return "fp32"
-        return "bf16" if wanted == "auto" and paddle.amp.is_bfloat16_supported() else wanted.replace("auto", "fp16")
+        bfloat16 = self.job.device == "gpu" and paddle.amp.is_bfloat16_supported()
+        return precision.chosen(self.job.run.train.precision, device=self.job.device, bfloat16=bfloat16)
 
     def run(self) -> dict[str, Any]:
         """Train to the last epoch."""

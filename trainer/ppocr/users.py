@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from trainer.cores import cores
 from trainer.ppocr import infer, settings
 from trainer.ppocr.settings import Config
 
@@ -99,4 +100,4 @@ def _det_values(config: Config) -> dict[str, Any]:
 
 
 def _threads() -> int:
-    return int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
+    return int(os.environ.get("OMP_NUM_THREADS") or cores())

@@ -1,0 +1,39 @@
+"""How many cores a process counts on."""
+
+import os
+
+import pytest
+
+from trainer.cores import cores
+
+HERE = len(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"cpu.max": "100000 100000\n"}, 1),
+        ({"cpu.max": "150000 100000\n"}, min(2, HERE)),
+        ({"cpu.max": "10000 100000\n"}, 1),
+        ({"cpu.max": "max 100000\n"}, HERE),
+        ({"cpu/cpu.cfs_quota_us": "100000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 1),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, HERE),
+        ({"cpu.max": "100000000 100000\n"}, HERE),
+        ({}, HERE),
+    ],
+    ids=[
+        "one",
+        "one and a half",
+        "a tenth",
+        "no limit",
+        "version 1",
+        "version 1, no limit",
+        "more than there are",
+        "none",
+    ],
+)
+def test_a_containers_share_counts(tmp_path, files, expected):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert cores(tmp_path) == expected
