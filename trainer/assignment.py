@@ -1,6 +1,6 @@
 """What a node was given to do, read from its work folder and its environment once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from trainer import runspec
@@ -29,8 +29,11 @@ class Assignment:
     topology: Topology
     """The gang, as this node sees it."""
 
-    deadlines: Deadlines
+    deadlines: Deadlines = field(default_factory=Deadlines)
     """How long a stage may be silent."""
+
+    image: str = ""
+    """The trainer image with its digest; "" where none is used."""
 
     @classmethod
     def read(cls, folder: Path, *, run_id: str, topology: Topology) -> "Assignment":

@@ -252,14 +252,8 @@ def _publish(pipeline: Pipeline) -> dict[str, Any]:
     facts = {"recipe": given.run.recipe or "config", "nodes": given.topology.nodes, "attempt": pipeline.mirror.attempt}
     write_report(work, name=given.name, run_id=given.run_id, task=given.run.task, facts=facts)
     return publish(
-        given.run,
-        work,
-        name=given.name,
-        run_id=given.run_id,
+        given,
         attempt=pipeline.mirror.attempt,
-        recipe_config=yaml.safe_load(work.configuration.read_text("utf-8")),
-        job=runspec.parse_yaml(work.run_file.read_text("utf-8"), source="run.yaml"),
-        topology=given.topology,
         progress=lambda done, total: pipeline.progress.transfer("publish", done, total),
     )
 

@@ -13,12 +13,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
+import yaml
+
 from trainer import contract
+from trainer.assignment import Assignment
 from trainer.datasets import Prepared
 from trainer.receipts import Receipt
 from trainer.refusals import PLACES, by_reason
-from trainer.runspec import RunSpec
-from trainer.topology import Topology
+from trainer.runspec import parse_yaml
 from trainer.workdir import WorkDir
 
 ENVIRONMENT: Final = (
@@ -34,40 +36,24 @@ ENVIRONMENT: Final = (
 """The variables that change a result and hold no secret."""
 
 
-def make_record(
-    run: RunSpec,
-    work: WorkDir,
-    *,
-    run_id: str,
-    attempt: int,
-    recipe_config: Mapping[str, Any],
-    job: Mapping[str, Any],
-    topology: Topology,
-    image: str = "",
-    environ: Mapping[str, str] = os.environ,
-) -> dict[str, Any]:
+def make_record(given: Assignment, *, attempt: int, environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
     """Put the record together from what the stages have left.
 
     Args:
-        run: what was trained.
-        work: the run's folder.
-        run_id: `<name>-<h8>`.
+        given: the run, and its folder.
         attempt: the attempt that publishes.
-        recipe_config: the resolved PaddleOCR configuration.
-        job: the job file, or its run half, as data.
-        topology: how many devices.
-        image: the trainer image with its digest; "" where none is used.
         environ: the process's environment; `ENVIRONMENT` names what is kept of it.
     """
+    work, topology = given.work, given.topology
     seconds = _seconds(work)
     return {
         "apiVersion": contract.API_VERSION,
         "kind": "Record",
-        "run": run_id,
+        "run": given.run_id,
         "attempt": attempt,
-        "job": dict(job),
-        "configuration": dict(recipe_config),
-        "seed": run.train.seed,
+        "job": parse_yaml(work.run_file.read_text("utf-8"), source=work.run_file.name),
+        "configuration": yaml.safe_load(work.configuration.read_text("utf-8")),
+        "seed": given.run.train.seed,
         "dataset": _dataset(work),
         "metrics": {
             "evaluation": _evaluation(_facts(work.evaluation_facts)),
@@ -81,7 +67,7 @@ def make_record(
         # A device is held from the first stage to the last, whether it computes or waits.
         "device_hours": round(sum(seconds.values()) * topology.world_size / 3600, 4),
         "code": code_version(),
-        "image": image,
+        "image": given.image,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cores": os.cpu_count(),

@@ -13,7 +13,7 @@ import pytest
 from examples.local_s3 import Server
 from tests.e2e.commands import job_file, ocrfleet
 from tests.e2e.proxy import Proxy
-from tests.unit.trainer.test_publish import finished, run_spec
+from tests.unit.trainer.test_publish import assigned, finished, run_spec
 from trainer import registry, runspec
 from trainer.contract import ExitCode
 from trainer.errors import TransientError
@@ -21,7 +21,6 @@ from trainer.runspec import RunSpec
 from trainer.stages import fetch as fetching
 from trainer.stages.publish import publish
 from trainer.storage import open_store
-from trainer.topology import Topology
 from trainer.workdir import WorkDir
 
 BOMB = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 64))
@@ -248,16 +247,7 @@ def test_of_two_starts_that_publish_one_run_at_once_one_wins_and_the_other_learn
     run = run_spec(store, publish={"promote": "candidate"})
 
     def start(attempt: int) -> dict:
-        return publish(
-            run,
-            finished(tmp_path / f"work-{attempt}"),
-            name="lines",
-            run_id="lines-00000001",
-            attempt=attempt,
-            recipe_config={},
-            job={},
-            topology=Topology(),
-        )
+        return publish(assigned(run, finished(tmp_path / f"work-{attempt}")), attempt=attempt)
 
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(start, (1, 2))

@@ -13,42 +13,23 @@ from typing import Any
 import yaml
 
 from trainer import channels, manifests, record
+from trainer.assignment import Assignment
 from trainer.checkpoints import file_digest
 from trainer.errors import GateError, SpecError, TransientError
 from trainer.manifests import Manifest, PublishedFile
 from trainer.runspec import RunSpec
 from trainer.storage import Progress, Store, open_store
-from trainer.topology import Topology
 from trainer.workdir import WorkDir
 
 _INFERENCE = ("inference.json", "inference.pdiparams", "inference.yml")
 
 
-def publish(
-    run: RunSpec,
-    work: WorkDir,
-    *,
-    name: str,
-    run_id: str,
-    attempt: int,
-    recipe_config: Mapping[str, Any],
-    job: Mapping[str, Any],
-    topology: Topology,
-    image: str = "",
-    progress: Progress | None = None,
-) -> dict[str, Any]:
+def publish(given: Assignment, *, attempt: int, progress: Progress | None = None) -> dict[str, Any]:
     """Publish the run's model if it passes its gate; a run that is published already stays as it is.
 
     Args:
-        run: what was trained.
-        work: the run's folder; export and verify are done, the report is written.
-        name: the job file's name.
-        run_id: `<name>-<h8>`.
+        given: the run; export and verify are done in its folder, and the report is written.
         attempt: this attempt.
-        recipe_config: the resolved PaddleOCR configuration, for the record.
-        job: the job file as data, for the record.
-        topology: how many devices, for the record.
-        image: the trainer image; "" where none is used.
         progress: told of bytes pushed.
 
     Returns:
@@ -59,6 +40,7 @@ def publish(
         GateError: the model is not good enough, or was not verified.
         SpecError: a channel is wanted, and the store does not honour conditional writes.
     """
+    run, run_id, work = given.run, given.run_id, given.work
     store = open_store(run.output)
     held = manifests.find(store, run_id)
     gate: dict[str, Any] = {}
@@ -70,20 +52,11 @@ def publish(
             )
         evaluation = _checked(work)
         gate = check_gate(run, evaluation, store=store)
-        written = record.make_record(
-            run,
-            work,
-            run_id=run_id,
-            attempt=attempt,
-            recipe_config=recipe_config,
-            job=job,
-            topology=topology,
-            image=image,
-        )
+        written = record.make_record(given, attempt=attempt)
         record.write_record(work, written)
         ours = Manifest(
             run=run_id,
-            name=name,
+            name=given.name,
             task=run.task,
             attempt=attempt,
             created=manifests.now(),

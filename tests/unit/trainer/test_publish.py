@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from trainer import registry, runspec
+from trainer.assignment import Assignment
 from trainer.errors import GateError, NotFoundError, SpecError
 from trainer.receipts import Receipt
 from trainer.runspec import RunSpec
@@ -51,6 +52,13 @@ def run_spec(store: Store, **more: Any) -> RunSpec:
     return runspec.from_dict(RunSpec, raw, where="run")
 
 
+def assigned(run: RunSpec, work: WorkDir, run_id: str = "lines-00000001") -> Assignment:
+    """The run as its node was given it."""
+    work.run_file.write_text(runspec.to_yaml({"name": "lines", "run": runspec.to_dict(run)}), "utf-8")
+    work.configuration.write_text("Global: {epoch_num: 1}\n", "utf-8")
+    return Assignment(name="lines", run=run, run_id=run_id, work=work, topology=Topology(devices_per_node=2))
+
+
 Publish = Callable[..., dict[str, Any]]
 
 
@@ -61,16 +69,7 @@ def go(tmp_path: Path, store: Store) -> Publish:
 
     def deed(run_id: str = "lines-00000001", *, acc: float = 0.9, attempt: int = 1, **more: Any) -> dict[str, Any]:
         run = run_spec(store, **more)
-        return publish(
-            run,
-            finished(tmp_path / f"work-{next(made)}", acc=acc),
-            name="lines",
-            run_id=run_id,
-            attempt=attempt,
-            recipe_config={"Global": {"epoch_num": 1}},
-            job=runspec.to_dict(run),
-            topology=Topology(devices_per_node=2),
-        )
+        return publish(assigned(run, finished(tmp_path / f"work-{next(made)}", acc=acc), run_id), attempt=attempt)
 
     return deed
 
@@ -105,7 +104,7 @@ def test_the_record_repeats_the_run_and_holds_no_secret(
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     go()
     record = json.loads(store.get("runs/lines-00000001/1/record.json"))
-    assert record["job"]["recipe"] == "rec-crnn-mobile"
+    assert record["job"]["run"]["recipe"] == "rec-crnn-mobile"
     assert record["configuration"] == {"Global": {"epoch_num": 1}}
     assert (record["seed"], record["image"], record["dataset"]["digest"]) == (42, "", "d" * 64)
     assert record["metrics"]["training"] == {"steps": 7}
@@ -165,7 +164,7 @@ def test_a_model_that_was_not_verified_is_not_published(store: Store, tmp_path: 
     work.verification_facts.unlink()
     run = run_spec(store)
     with pytest.raises(GateError, match="not verified"):
-        publish(run, work, name="l", run_id="l-1", attempt=1, recipe_config={}, job={}, topology=Topology())
+        publish(assigned(run, work), attempt=1)
     assert store.list() == []
 
 

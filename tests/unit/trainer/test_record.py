@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer import record, runspec
+from trainer.assignment import Assignment
 from trainer.runspec import RunSpec
 from trainer.topology import Topology
 from trainer.workdir import WorkDir
@@ -23,15 +24,11 @@ def metrics_of(root: Path, *, training: dict[str, Any], evaluation: dict[str, An
     ):
         path.parent.mkdir()
         path.write_text(json.dumps(facts), "utf-8")
-    made = record.make_record(
-        runspec.from_dict(RunSpec, RUN, where="run"),
-        work,
-        run_id="lines-00000001",
-        attempt=1,
-        recipe_config={},
-        job=RUN,
-        topology=Topology(devices_per_node=1),
-    )
+    run = runspec.from_dict(RunSpec, RUN, where="run")
+    work.run_file.write_text(runspec.to_yaml({"name": "lines", "run": RUN}), "utf-8")
+    work.configuration.write_text("Global: {}\n", "utf-8")
+    given = Assignment(name="lines", run=run, run_id="lines-00000001", work=work, topology=Topology())
+    made = record.make_record(given, attempt=1)
     metrics: dict[str, Any] = json.loads(json.dumps(made["metrics"]))
     return metrics
 
