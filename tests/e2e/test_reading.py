@@ -1,9 +1,12 @@
 """How samples get to the loop."""
 
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
+
+from trainer.datasets import Sample
 
 pytestmark = [pytest.mark.paddle, pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(60)]
 
@@ -40,3 +43,29 @@ def test_what_is_wrong_with_a_batch_is_raised_where_it_is_wanted():
     next(batches)
     with pytest.raises(ValueError, match="no such sample"):
         next(batches)
+
+
+def sample(label: str, *, width: int) -> Sample:
+    return Sample(image=Path("x.png"), label=label, source=f"rec_gt.txt:{label}", width=width, height=10)
+
+
+def test_labels_with_more_steps_than_places_are_refused_by_name():
+    """Equal neighbours need a blank between them, so `aa` takes three places; an infinite CTC loss would count as 0."""
+    from trainer.ppocr.data import screen
+
+    fits = [sample("ab", width=2), sample("aa", width=3), sample("aabb", width=6)]
+    fails = [sample("abc", width=2), sample("bb", width=2), sample("bbaa", width=5)]
+    good, refused = screen([*fits, *fails], takes=lambda text: True, places=lambda one: one.width)
+    assert good == fits
+    assert refused.keys() == {one.source for one in fails}
+    assert refused["rec_gt.txt:bbaa"] == "the label needs 6 places and a line of 5 × 10 pixels gives 5"
+
+
+def test_labels_that_the_encoder_drops_are_refused_by_name():
+    from trainer.ppocr.data import screen
+
+    good, refused = screen(
+        [sample("ab", width=9), sample("abc", width=9)], takes=lambda text: len(text) < 3, places=lambda one: one.width
+    )
+    assert [one.label for one in good] == ["ab"]
+    assert refused == {"rec_gt.txt:abc": "the label has 3 characters, more than Global.max_text_length allows"}

@@ -226,6 +226,7 @@ def test_a_loss_that_is_no_number_once_costs_two_batches_and_no_more(tmp_path, w
     facts = train(work, world=world, program=poisoned(tmp_path, calls=[4], rank=world - 1))
     assert [entry["step"] for entry in facts["skipped_batches"]] == [3, 4]
     left_out = facts["skipped_batches"]
+    assert {entry["reason"] for entry in left_out} == {"The loss of step 4 is no finite number"}
     assert all(
         len(entry["samples"]) == 4 * world and all(":" in name for name in entry["samples"]) for entry in left_out
     )
@@ -277,7 +278,7 @@ def test_a_few_bad_images_are_replaced_and_named(tmp_path):
 
 
 def test_labels_that_cannot_be_learned_are_left_out_by_name(tmp_path):
-    """One is longer than the limit that the user has set; the others are longer than their lines have places."""
+    """They are longer than the user's limit: PaddleOCR's encoder drops them without a word."""
     limit = {"Global.max_text_length": 4}
     work = a_run(tmp_path, "rec", world=1, epochs=1, overrides=limit, data={"maxRefused": {"train": 1.0}})
     long = {s.source for s in Prepared.load(work.prepared).samples("train") if len(s.label) > 4}

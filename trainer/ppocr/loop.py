@@ -279,7 +279,7 @@ class Training:
         advice = "Lower Optimizer.lr.learning_rate by run.overrides, or start from pretrained weights."
         found = checkpoints.local(self.job.work.checkpoints) if self.job.rank == 0 else []
         back_to = collective.share(int(found[-1].name) if found else 0)
-        entries = [self._batch(step) for step in steps if step > back_to and step in self._places]
+        entries = [{**self._batch(step), "reason": why} for step in steps if step > back_to and step in self._places]
         names = [name for entry in entries for name in entry["samples"]]
         if self.progress.skipped:
             before = self.progress.skipped[-1]["step"]
