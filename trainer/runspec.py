@@ -316,14 +316,26 @@ def nearest(word: str, known: list[str]) -> str:
     return f" Did you mean {close[0]!r}?" if close else f" Known here: {', '.join(sorted(known))}."
 
 
-def parse_yaml(text: str, *, source: str) -> Any:
+MAX_VALUES: Final = 20_000
+"""Values in a file, with every alias written out. A whole configuration has some hundred; ten lines of aliases to
+aliases have billions."""
+
+
+def parse_yaml(text: str, *, source: str, most: int = MAX_VALUES) -> Any:
     """Parse YAML as Kubernetes tools do: `1e-4` is a number, a key twice in one mapping is an error.
 
+    Args:
+        text: the document.
+        source: the file's name, for messages.
+        most: values that it may have. An export's inference.yml has one for each character of its dictionary.
+
     Raises:
-        SpecError: the text is not YAML, or has more than `MAX_VALUES` in it; names file, line and column.
+        SpecError: the text is not YAML, or has more values; names file, line and column.
     """
     try:
-        return yaml.load(text, Loader=_Loader)
+        loader = _Loader(text)
+        loader.most = most
+        return loader.get_single_data()
     except RecursionError as error:
         raise SpecError(f"{source} is nested too deeply: no job file needs that.") from error
     except ValueError as error:  # an int of thousands of digits
@@ -350,10 +362,6 @@ def read_run(path: Path) -> tuple[str, RunSpec]:
     return str(raw["name"]), from_dict(RunSpec, raw["run"], where="run")
 
 
-MAX_VALUES: Final = 20_000
-"""Values in a file, with every alias written out. A whole configuration has some hundred; ten lines of aliases to
-aliases have billions."""
-
 _MERGE: Final = "tag:yaml.org,2002:merge"
 _FLOAT_TAG: Final = "tag:yaml.org,2002:float"
 
@@ -362,11 +370,12 @@ class _Loader(yaml.SafeLoader):
     """SafeLoader with JSON's kinds of values and YAML 1.2 numbers, without duplicate keys, and without bombs."""
 
     composed = 0
+    most = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         self.composed += 1
-        if self.composed > MAX_VALUES:
-            raise _refusal(f"it has more than {MAX_VALUES:,} values", self.peek_event().start_mark)  # type: ignore[no-untyped-call]
+        if self.composed > self.most:
+            raise _refusal(f"it has more than {self.most:,} values", self.peek_event().start_mark)  # type: ignore[no-untyped-call]
         return super().compose_node(parent, index)
 
     def get_single_data(self) -> Any:
@@ -379,10 +388,10 @@ class _Loader(yaml.SafeLoader):
     def _count(self, node: yaml.Node, known: dict[int, int]) -> int:
         """Check a node and give the number of its values; each is looked at once, whatever aliases lead to it."""
         if id(node) not in known:
-            known[id(node)] = MAX_VALUES  # what contains itself has no end
+            known[id(node)] = self.most  # what contains itself has no end
             known[id(node)] = 1 + sum(self._count(part, known) for part in _parts(node))
-            if known[id(node)] > MAX_VALUES:
-                what = f"with its aliases written out it has more than {MAX_VALUES:,} values"
+            if known[id(node)] > self.most:
+                what = f"with its aliases written out it has more than {self.most:,} values"
                 raise _refusal(what, node.start_mark)
             if node.tag == _FLOAT_TAG and not math.isfinite(float(node.value.replace("_", ""))):
                 raise _refusal(f"{node.value} is larger than any number", node.start_mark)

@@ -109,3 +109,11 @@ def test_any_text_is_yaml_or_a_spec_error(text):
 @pytest.mark.parametrize(("text", "expected"), [("30s", 30), ("5m", 300), ("24h", 86400)])
 def test_durations_are_read_as_seconds(text, expected):
     assert expected == runspec.seconds(text)
+
+
+def test_a_large_dictionary_is_read_where_one_is_expected():
+    """An export's inference.yml lists every character; that of PP-OCRv5 has 18,383 of them."""
+    text = runspec.to_yaml({"character_dict": ["字"] * 30_000})
+    with pytest.raises(SpecError, match="it has more than 20,000 values"):
+        runspec.parse_yaml(text, source="job.yaml")
+    assert len(runspec.parse_yaml(text, source="inference.yml", most=1_000_000)["character_dict"]) == 30_000
