@@ -1,8 +1,8 @@
 """A detector and a recogniser from an export of real receipts: `python -m examples.receipts FOLDER`.
 
 FOLDER is what PPOCRLabel exported. It is put into the bucket of a local S3 server, both job files beside this
-program run with two processes each, and one of the pages is read with the published pair. Few epochs: it shows
-that the road holds for real data, not how good a model gets.
+program run with two processes each, and one of the pages is read with the published pair. Few epochs, but enough for
+the gates of the job files; `python -m benchmarks.receipts` trains longer and says how well receipts are read then.
 """
 
 import argparse

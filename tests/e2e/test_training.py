@@ -296,6 +296,12 @@ def test_an_epoch_without_a_batch_is_the_datasets_fault(tmp_path):
 
 
 def test_reader_processes_make_the_same_batches(tmp_path):
-    here = train(a_run(tmp_path / "here", "det", world=1, epochs=1), world=1)
-    there = train(a_run(tmp_path / "there", "det", world=1, epochs=1, readers=2), world=1)
-    assert here["parameters_sha256"] == there["parameters_sha256"]
+    """With regions of other pages mixed in, too."""
+
+    def made(name: str, **more) -> str:
+        work = a_run(tmp_path / name, "det", world=1, epochs=1, **more)
+        _, run = runspec.read_run(work.run_file)
+        configure(work, run, world=1, more=mixing)
+        return train(work, world=1)["parameters_sha256"]
+
+    assert made("here") == made("there", readers=2)
