@@ -16,15 +16,13 @@ from trainer.contract import ExitCode
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted(ROOT.glob("docs/**/*.md"))]
-JOB_FILES = sorted(ROOT.glob("examples/*/*.yaml"))
+JOB_FILES = sorted([*ROOT.glob("examples/*/*.yaml"), *ROOT.glob("benchmarks/jobs/*.yaml")])
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)")
 INLINE = re.compile(r"`(ocrfleet(?: [a-z-]+)+|make [a-z-]+)[^`]*`")
 FOREIGN = {"export", "curl", ".", "source", "git"}
 """Words that begin a line of a shell and are none of ours."""
-
-"""Named by a field of the job file that only a cluster reads, and there is no cluster yet."""
 
 WHOLE = {
     "apiVersion": "ocrfleet.io/v1",
