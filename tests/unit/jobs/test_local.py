@@ -188,10 +188,14 @@ def interrupted(run: local.LocalRun, *signals: signal.Signals) -> tuple[int, str
             # Two signals at once would be one to the kernel: the next follows the answer to this one.
             assert heard.acquire(timeout=10)
 
+    # Under nohup SIGHUP is ignored, which a run respects.
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in {*signals} - {signal.SIGINT}}
     thread = threading.Thread(target=send)
     thread.start()
     code = local.run_local(run, say=say, patience=Patience(peers=5, stop=1, again=5))
     thread.join()
+    for number, handler in before.items():
+        signal.signal(number, handler)
     return code, "\n".join(said)
 
 
