@@ -48,6 +48,10 @@ def test_no_secret_is_handed_to_a_worker(name):
     assert name not in gang.without_secrets({name: "canary", "LANG": "C"})
 
 
+def test_a_worker_has_one_thread_whatever_cores_there_are():
+    assert gang.worker_environment(Topology(), 0, environ={})["OMP_NUM_THREADS"] == "1"
+
+
 def test_the_users_own_thread_count_is_kept():
     assert gang.worker_environment(Topology(), 0, environ={"OMP_NUM_THREADS": "7"})["OMP_NUM_THREADS"] == "7"
 
