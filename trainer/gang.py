@@ -42,9 +42,8 @@ def worker_environment(
     """
     rank = topology.rank(local_rank)
     environment = {
-        # As Paddle itself does, said for other libraries too. Two threads gain nothing on depthwise nets, and with MKL's
-        # they made a step on ResNet18 three times slower from the second one on (paddle 3.2.2, two cores): processes
-        # use cores better.
+        # As Paddle itself does. Two threads gain nothing on depthwise nets, and MKL's two made a step on ResNet18 three
+        # times slower from the second one on (paddle 3.2.2, two cores). A process for each core uses them better.
         "OMP_NUM_THREADS": "1",
         **without_secrets(environ),
         contract.ENV_DEVICE: topology.device,
