@@ -24,6 +24,7 @@ from trainer.errors import DatasetError, DivergedError, OcrfleetError, StoppedEr
 from trainer.ppocr import build, collective, data, evaluate, infer, settings, state
 from trainer.ppocr.job import Job
 from trainer.ppocr.order import Order
+from trainer.recipes.samplers import resize_of
 
 log = logging.getLogger(__name__)
 
@@ -478,10 +479,8 @@ def _dataset(job: Job, model: paddle.nn.Layer, samples: list[Sample]) -> tuple[d
 
 def _line_size(config: dict[str, Any]) -> tuple[int, int]:
     """Give the height and the least width of a line while training."""
-    shapes = [
-        op["RecResizeImg"]["image_shape"] for op in config["Train"]["dataset"]["transforms"] if "RecResizeImg" in op
-    ]
-    _, height, width = shapes[0] if shapes else settings.rec_settings(config).image_shape
+    resize = resize_of(config["Train"]["dataset"]["transforms"])
+    _, height, width = resize["image_shape"] if resize else settings.rec_settings(config).image_shape
     return int(height), int(width)
 
 

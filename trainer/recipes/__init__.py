@@ -173,14 +173,15 @@ def _too_long(config: Mapping[str, Any], prepared: Prepared, column_width: int) 
     """
     if config["Train"].get("sampler"):
         return []
-    sizes = [
-        op["RecResizeImg"]["image_shape"] for op in config["Train"]["dataset"]["transforms"] if "RecResizeImg" in op
-    ]
-    places = sizes[0][2] // column_width if sizes else prepared.max_text_length
+    resize = samplers.resize_of(config["Train"]["dataset"]["transforms"])
+    if resize is None:
+        return []
+    width = resize["image_shape"][2]
+    places = width // column_width
     if prepared.max_text_length <= places:
         return []
     return [
-        f"The longest label has {prepared.max_text_length} characters, but a line of {sizes[0][2]} pixels gives "
+        f"The longest label has {prepared.max_text_length} characters, but a line of {width} pixels gives "
         f"{places} places: training learns nothing from longer labels. Override "
         "Train.dataset.transforms.RecResizeImg.image_shape, and Eval's, with a greater width."
     ]

@@ -38,7 +38,7 @@ def check(config: dict[str, Any], *, task: str, source: str) -> None:
             "width for all lines."
         )
     sampler = {**DEFAULTS, **sampler}
-    least = _resize(config["Train"]["dataset"]["transforms"])
+    least = resize_of(config["Train"]["dataset"]["transforms"])
     if least is None:
         raise SpecError(
             f"Train.sampler of {source} needs RecResizeImg in Train.dataset.transforms for the least width."
@@ -69,9 +69,9 @@ def translate(config: dict[str, Any]) -> list[str]:
         return []
     dataset["name"] = "SimpleDataSet"
     dataset.pop("ds_width", None)
-    resize = _resize(config["Eval"]["dataset"]["transforms"])
+    resize = resize_of(config["Eval"]["dataset"]["transforms"])
     transforms = dataset["transforms"]
-    if resize and _resize(transforms) is None:
+    if resize and resize_of(transforms) is None:
         # MultiScaleDataSet resizes by itself, after all transforms but the last.
         keep = next((place for place, op in enumerate(transforms) if "KeepKeys" in op), len(transforms))
         transforms.insert(keep, {"RecResizeImg": {"image_shape": copy.copy(resize["image_shape"])}})
@@ -85,6 +85,6 @@ def translate(config: dict[str, Any]) -> list[str]:
     ]
 
 
-def _resize(transforms: list[dict[str, Any]]) -> dict[str, Any] | None:
+def resize_of(transforms: list[dict[str, Any]]) -> dict[str, Any] | None:
     """Find the arguments of RecResizeImg."""
     return next((op["RecResizeImg"] for op in transforms if "RecResizeImg" in op), None)
