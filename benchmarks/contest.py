@@ -26,6 +26,7 @@ import yaml
 
 from jobs.local import free_ports
 from trainer import recipes, runspec
+from trainer.cores import mathematics
 from trainer.datasets import Prepared
 from trainer.errors import StoppedError, TransientError
 from trainer.ppocr import tree
@@ -241,16 +242,17 @@ def _timing(heard: Mapping[int, float], setting: Setting, *, devices: int) -> Ti
 
 @contextlib.contextmanager
 def _threads(count: int | None) -> Iterator[None]:
-    """Set, or leave to whoever is started meanwhile, how many threads of OpenMP a process has."""
-    before = os.environ.pop("OMP_NUM_THREADS", None)
+    """Give both sides one mathematics: so many threads of OpenMP, and the same code of MKL; or leave each its own."""
+    ours = mathematics()
+    before = {name: os.environ.pop(name) for name in ours if name in os.environ}
     if count is not None:
-        os.environ["OMP_NUM_THREADS"] = str(count)
+        os.environ |= {**ours, "OMP_NUM_THREADS": str(count)}
     try:
         yield
     finally:
-        os.environ.pop("OMP_NUM_THREADS", None)
-        if before is not None:
-            os.environ["OMP_NUM_THREADS"] = before
+        for name in ours:
+            os.environ.pop(name, None)
+        os.environ |= before
 
 
 def _end(process: subprocess.Popen[str]) -> None:

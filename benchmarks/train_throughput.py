@@ -47,7 +47,7 @@ class Case:
     """Against whom."""
 
     threads: int | None = None
-    """OpenMP threads of each process; None leaves each side its default."""
+    """OpenMP threads of each process, and then MKL's code is the same too; None leaves each side its default."""
 
     devices: int = 1
     """Worker processes of `side`; the peer has one."""
@@ -91,7 +91,7 @@ CASES: Final[Mapping[str, Case]] = {
         threads=1,
     ),
     "dense-own-defaults": Case(
-        claim="dense detector (ResNet18, 192x192, batch 2), threads and readers as each side takes them",
+        claim="dense detector (ResNet18, 192x192, batch 2); threads, MKL's code and readers as each side takes them",
         setting=_DENSE,
         side="ocrfleet",
         peer="PaddleOCR",

@@ -1,4 +1,4 @@
-"""How many cores this process may use: of the machine, of its affinity, and of its container's share."""
+"""How many cores this process may use, and how Paddle's mathematics is told to use one."""
 
 import math
 import os
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 _CGROUP: Final = Path("/sys/fs/cgroup")
+_CPUINFO: Final = Path("/proc/cpuinfo")
 
 
 def cores(cgroup: Path = _CGROUP) -> int:
@@ -32,3 +33,25 @@ def _quota(cgroup: Path) -> tuple[int, int]:
         except OSError:
             return 0, 1
     return (0, 1) if quota == "max" else (int(quota), int(period))
+
+
+def mathematics(cpuinfo: Path = _CPUINFO) -> dict[str, str]:
+    """Give the environment variables with which Paddle trains best on this processor; they act before it is loaded.
+
+    One thread, as Paddle itself takes: two gain little on depthwise networks, a process for each core gains more.
+
+    Paddle's wheels (3.2.2 looked at) bring an MKL of 2019 that gives processors other than Intel's its oldest code,
+    without AVX. `MKL_DEBUG_CPU_TYPE=5` lets it take the AVX2 code: a step of ResNet18 in 0.45 s instead of 0.98 on an
+    AMD EPYC. And its old code with two threads took 2.9 s, from the second step on.
+
+    Args:
+        cpuinfo: the kernel's word on the processor.
+    """
+    found = {"OMP_NUM_THREADS": "1"}
+    try:
+        words = set(cpuinfo.read_text("utf-8", errors="replace").split())
+    except OSError:
+        return found
+    if "AuthenticAMD" in words and {"avx2", "fma"} <= words:
+        found["MKL_DEBUG_CPU_TYPE"] = "5"
+    return found

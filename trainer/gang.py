@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from trainer import contract
+from trainer.cores import mathematics
 from trainer.topology import Topology
 
 # A worker transfers nothing itself, so it gets nothing that opens a bucket or a cluster.
@@ -42,9 +43,7 @@ def worker_environment(
     """
     rank = topology.rank(local_rank)
     environment = {
-        # As Paddle itself does. Two threads gain nothing on depthwise nets, and MKL's two made a step on ResNet18 three
-        # times slower from the second one on (paddle 3.2.2, two cores). A process for each core uses them better.
-        "OMP_NUM_THREADS": "1",
+        **mathematics(),
         **without_secrets(environ),
         contract.ENV_DEVICE: topology.device,
         "PYTHONUNBUFFERED": "1",

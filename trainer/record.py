@@ -18,6 +18,7 @@ import yaml
 from trainer import contract
 from trainer.assignment import Assignment
 from trainer.datasets import Prepared
+from trainer.gang import worker_environment
 from trainer.receipts import Receipt
 from trainer.refusals import PLACES, by_reason
 from trainer.runspec import parse_yaml
@@ -27,6 +28,7 @@ ENVIRONMENT: Final = (
     "CUDA_VISIBLE_DEVICES",
     "FLAGS_cudnn_deterministic",
     "FLAGS_use_mkldnn",
+    "MKL_DEBUG_CPU_TYPE",
     "MKL_NUM_THREADS",
     "NVIDIA_VISIBLE_DEVICES",
     "OMP_NUM_THREADS",
@@ -42,10 +44,11 @@ def make_record(given: Assignment, *, attempt: int, environ: Mapping[str, str] =
     Args:
         given: the run, and its folder.
         attempt: the attempt that publishes.
-        environ: the process's environment; `ENVIRONMENT` names what is kept of it.
+        environ: this process's environment; `ENVIRONMENT` names what is kept of the one that its workers get.
     """
     work, topology = given.work, given.topology
     seconds = _seconds(work)
+    workers = worker_environment(topology, 0, environ=environ)
     return {
         "apiVersion": contract.API_VERSION,
         "kind": "Record",
@@ -72,7 +75,7 @@ def make_record(given: Assignment, *, attempt: int, environ: Mapping[str, str] =
         "platform": platform.platform(),
         "cores": os.cpu_count(),
         "packages": package_versions(),
-        "environment": {name: environ[name] for name in ENVIRONMENT if name in environ},
+        "environment": {name: workers[name] for name in ENVIRONMENT if name in workers},
     }
 
 

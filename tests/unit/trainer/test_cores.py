@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from trainer.cores import cores
+from trainer.cores import cores, mathematics
 
 HERE = len(os.sched_getaffinity(0))
 
@@ -37,3 +37,19 @@ def test_a_containers_share_counts(tmp_path, files, expected):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
     assert cores(tmp_path) == expected
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "expected"),
+    [
+        ("vendor_id\t: AuthenticAMD\nflags\t\t: fpu sse2 fma avx avx2 avx512f\n", {"MKL_DEBUG_CPU_TYPE": "5"}),
+        ("vendor_id\t: AuthenticAMD\nflags\t\t: fpu sse2 avx\n", {}),
+        ("vendor_id\t: GenuineIntel\nflags\t\t: fpu sse2 fma avx avx2\n", {}),
+        (None, {}),
+    ],
+    ids=["AMD", "AMD without AVX2", "Intel", "unknown"],
+)
+def test_mkl_is_told_to_use_avx2_where_it_would_not_by_itself(cpuinfo, expected, tmp_path):
+    if cpuinfo is not None:
+        (tmp_path / "cpuinfo").write_text(cpuinfo, "utf-8")
+    assert mathematics(tmp_path / "cpuinfo") == {"OMP_NUM_THREADS": "1", **expected}
