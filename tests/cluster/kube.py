@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -52,7 +53,7 @@ class Cluster:
         found: Object = self.resource(kind, version).get(name=name, namespace=namespace).to_dict()
         return found
 
-    def list(
+    def find(
         self, kind: str, *, namespace: str | None = None, version: str | None = None, labels: str = ""
     ) -> list[Object]:
         """Give all objects of a kind."""
@@ -157,7 +158,7 @@ class Namespace:
 
     def pods(self, labels: str = "") -> list[Object]:
         """Give its pods."""
-        return self.cluster.list("Pod", namespace=self.name, version="v1", labels=labels)
+        return self.cluster.find("Pod", namespace=self.name, version="v1", labels=labels)
 
     def wait_pods(self, true: Callable[[list[Object]], T], *, labels: str = "", deadline: float = 60) -> T:
         """Watch its pods; see `Cluster.watch_pods`."""
@@ -170,7 +171,9 @@ class Namespace:
 
     def logs(self, pod: str, **options: Any) -> str:
         """Give what a pod has printed."""
-        return str(self.cluster.core.read_namespaced_pod_log(pod, self.name, **options))
+        # The client (36.0) would give the text of a bytes object.
+        read = self.cluster.core.read_namespaced_pod_log
+        return bytes(read(pod, self.name, _preload_content=False, **options).data).decode()
 
     def execute(self, pod: str, *command: str) -> str:
         """Run a command in a pod, and give what it printed."""
@@ -179,10 +182,16 @@ class Namespace:
             stream(call, pod, self.name, command=list(command), stdout=True, stderr=True, stdin=False, tty=False)
         )
 
-    def forward(self, pod: str, port: int) -> Any:
+    @contextmanager
+    def forward(self, pod: str, port: int) -> Iterator[Any]:
         """Give a socket to a pod's port, through the API server."""
         call = self.cluster.core.connect_get_namespaced_pod_portforward
-        return portforward(call, pod, self.name, ports=str(port)).socket(port)
+        line = portforward(call, pod, self.name, ports=str(port))
+        try:
+            with line.socket(port) as here:
+                yield here
+        finally:
+            line.close()
 
 
 def ready(found: Object) -> bool:

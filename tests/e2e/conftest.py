@@ -9,7 +9,7 @@ import pytest
 
 from examples.demo import pages
 from examples.local_s3 import Server, local_s3
-from tests.e2e.proxy import Proxy
+from tests.proxy import Proxy
 from trainer.storage import open_store
 
 

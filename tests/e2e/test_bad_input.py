@@ -12,7 +12,7 @@ import pytest
 
 from examples.local_s3 import Server
 from tests.e2e.commands import job_file, ocrfleet
-from tests.e2e.proxy import Proxy
+from tests.proxy import Proxy
 from tests.unit.trainer.test_publish import assigned, finished, run_spec
 from trainer import registry, runspec
 from trainer.contract import ExitCode

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from examples.local_s3 import Server
-from tests.e2e.proxy import Proxy
+from tests.proxy import Proxy
 from trainer.errors import AccessError, ConflictError, NotFoundError, SpecError, StoppedError, TransientError
 from trainer.storage import Store, open_store
 from trainer.storage.transfers import LARGE

@@ -92,7 +92,6 @@ def _configure(node: Node, *, sandbox: str) -> None:
 # No AppArmor here, and no right to lower an OOM score.
 _CONTAINERD: Final = """\
 version = 2
-disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs"]
 [plugins."io.containerd.grpc.v1.cri"]
 sandbox_image = "{sandbox}"
 disable_apparmor = true
