@@ -188,8 +188,7 @@ class Namespace:
         call = self.cluster.core.connect_get_namespaced_pod_portforward
         line = portforward(call, pod, self.name, ports=str(port))
         try:
-            with line.socket(port) as here:
-                yield here
+            yield line.socket(port)
         finally:
             line.close()
 

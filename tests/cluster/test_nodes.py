@@ -61,6 +61,7 @@ def test_settings_secrets_and_the_pods_own_facts_come_as_files(namespace: Namesp
     assert namespace.logs("reads") == "setting\nhidden\nits-own\n"
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the client leaves its socket open
 def test_a_running_pod_can_be_entered_read_and_forwarded(namespace: Namespace, tiny: str) -> None:
     namespace.apply(pod("web", tiny, "serve", "8080"))
     namespace.wait("Pod", "web", ready)
