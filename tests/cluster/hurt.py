@@ -88,11 +88,14 @@ def kill(program: str, node: Node) -> None:
 @contextmanager
 def full_disk(node: Node) -> Iterator[None]:
     """Fill the disk that a node's volumes are on, until the end of the block."""
-    inside(node, "sh", "-c", "dd if=/dev/zero of=/var/lib/kubelet/ballast bs=16M 2>/dev/null", deadline=120, quiet=True)
+    free = "df --output=avail --block-size=1 . | tail -1"
+    # Most of it at once, and the rest piece by piece until none is left.
+    fill = f"fallocate --length=$(( $({free}) - 1048576 )) ballast; dd if=/dev/zero of=ballast-2 bs=1k"
+    inside(node, "bash", "-c", f"cd /var/lib/kubelet; {fill}", deadline=120, quiet=True)
     try:
         yield
     finally:
-        inside(node, "rm", "--force", "/var/lib/kubelet/ballast")
+        inside(node, "rm", "--force", "/var/lib/kubelet/ballast", "/var/lib/kubelet/ballast-2")
 
 
 @contextmanager
