@@ -40,6 +40,30 @@ demo: setup ## Train a detector and a recogniser on generated pages, then read n
 test: setup ## Run every test that needs no cluster (up to 15 minutes on 2 cores)
 	$(BIN)/python -m pytest
 
+CLUSTER = $(VENV)/.cluster
+MACHINE = $(BIN)/python -m tests.cluster.machine
+
+$(CLUSTER): $(STAMP) requirements/cluster.txt
+	$(BIN)/python -m pip install --quiet --no-deps -r requirements/cluster.txt
+	@touch $@
+
+.PHONY: cluster-up
+cluster-up: $(CLUSTER) ## Bring up a Kubernetes of two nodes on this machine, and print its kubeconfig (root; Debian)
+	@$(MACHINE) up
+
+.PHONY: cluster-down
+cluster-down: $(CLUSTER) ## Take it down; what was built is kept
+	@$(MACHINE) down
+
+.PHONY: cluster-programs
+cluster-programs: $(CLUSTER) ## Build all that test-cluster can test, too, what it does not wait for by itself
+	@$(MACHINE) build
+
+# Taken down even if a test fails.
+.PHONY: test-cluster
+test-cluster: $(CLUSTER) ## Run the tests on a real cluster: cluster-up's, or the one of OCRFLEET_TEST_KUBECONFIG
+	@[[ -n "$$OCRFLEET_TEST_KUBECONFIG" ]] || trap '$(MACHINE) down' EXIT; $(BIN)/python -m pytest tests/cluster
+
 .PHONY: bench
 bench: setup ## Compare the speed of training with PaddleOCR's own loop (15 minutes on 2 quiet cores)
 	$(BIN)/python -m benchmarks.train_throughput

@@ -22,9 +22,7 @@ GIVEN = "OCRFLEET_TEST_KUBECONFIG"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests that take the cluster down behind all others, and let the Kubernetes client leave sockets open."""
-    for item in items:
-        item.add_marker(pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"))
+    """Put the tests that take the cluster down behind all others."""
     items.sort(key=lambda item: item.path.name == "test_lifetime.py")
 
 

@@ -178,9 +178,13 @@ class Namespace:
     def execute(self, pod: str, *command: str) -> str:
         """Run a command in a pod, and give what it printed."""
         call = self.cluster.core.connect_get_namespaced_pod_exec
-        return str(
-            stream(call, pod, self.name, command=list(command), stdout=True, stderr=True, stdin=False, tty=False)
-        )
+        wanted = {"stdout": True, "stderr": True, "stdin": False, "tty": False}
+        line = stream(call, pod, self.name, command=list(command), **wanted, _preload_content=False)
+        try:
+            line.run_forever(timeout=60)
+            return str(line.read_all())
+        finally:
+            line.sock.close()  # the client only says goodbye
 
     @contextmanager
     def forward(self, pod: str, port: int) -> Iterator[Any]:
@@ -191,6 +195,7 @@ class Namespace:
             yield line.socket(port)
         finally:
             line.close()
+            line.websocket.close()  # the client's thread leaves it open
 
 
 def ready(found: Object) -> bool:
