@@ -1,0 +1,74 @@
+# The image that trains: PaddlePaddle, PaddleOCR's training library and ocrfleet.
+# How to build it, and why it is as it is: docs/tasks/run/build-the-image.md
+
+# Anything with Python 3.11 or 3.12 and its venv module.
+ARG BASE=python:3.11-slim-bookworm
+
+# What training needs of pyproject.toml, alone: nothing else that changes there fetches a gigabyte of packages again.
+FROM ${BASE} AS wanted
+ARG PYTHON=python3
+COPY pyproject.toml /
+RUN "$PYTHON" -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)) and \
+"BASE must have Python 3.11 or 3.12; its %s is %s" % (sys.executable, sys.version.split()[0]))' && \
+    "$PYTHON" -c 'import tomllib; project = tomllib.load(open("/pyproject.toml", "rb"))["project"]; \
+print(*project["dependencies"], *project["optional-dependencies"]["trainer"], sep="\n")' > /wanted.txt
+
+FROM ${BASE} AS packages
+ARG PYTHON=python3
+# What trains: empty takes the base's own PaddlePaddle, or else the lock's, which is for CPU. For NVIDIA's GPUs
+# paddlepaddle-gpu, whose wheel brings CUDA, cuDNN and NCCL with it.
+ARG PADDLE=
+# The package index that has it, beside pip's own.
+ARG PADDLE_INDEX=
+ENV PATH=/opt/ocrfleet/bin:$PATH
+# The one library of the system that Paddle's wheel wants and a slim base has not.
+RUN ldconfig -p | grep -q libgomp.so.1 || \
+    { apt-get update && apt-get install -y --no-install-recommends libgomp1 && rm -rf /var/lib/apt/lists/*; }
+COPY --from=wanted /wanted.txt /tmp/requirements/
+COPY requirements/ /tmp/requirements/
+# A build behind a proxy or a certificate authority of its own gives these two as secrets, which are never kept.
+# What the lock has for development only is gone before the layer is made, and so are the libraries of the OpenCV that
+# the overlay covers.
+RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=secret,id=ca.crt \
+    set -eu; cd /tmp/requirements; \
+    [ ! -e /run/secrets/ca.crt ] || export PIP_CERT=/run/secrets/ca.crt; \
+    export PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore; \
+    own= theirs=; \
+    if "$PYTHON" -c 'import importlib.util as i, sys; sys.exit(not i.find_spec("paddle"))'; then \
+        own=--system-site-packages; \
+    fi; \
+    if [ -n "$own$PADDLE" ]; then theirs='^paddlepaddle=='; fi; \
+    "$PYTHON" -m venv $own /opt/ocrfleet; \
+    grep -v "${theirs:-^$}" lock.txt > image.txt; \
+    pip install --no-deps -r image.txt setuptools==80.9.0; \
+    python prune.py wanted.txt; \
+    grep -v '^visualdl' overlay.txt > image.txt; \
+    pip install --no-deps -r image.txt; \
+    rm -r /opt/ocrfleet/lib/python3.*/site-packages/opencv_contrib_python.libs; \
+    if [ -n "$PADDLE" ]; then \
+        pip install ${PADDLE_INDEX:+--extra-index-url "$PADDLE_INDEX"} --constraint lock.txt "$PADDLE"; \
+    fi; \
+    rm -r /tmp/requirements
+
+FROM packages AS code
+COPY pyproject.toml README.md /src/
+COPY jobs /src/jobs
+COPY trainer /src/trainer
+# Without the network, so that a change of the code is an image in seconds.
+RUN pip install --disable-pip-version-check --no-index --no-deps --no-build-isolation --prefix /out /src
+
+FROM packages
+# 65532 by number, since Kubernetes cannot tell whether a name is root. /work and /tmp are all that is ever written:
+# a read-only root needs a volume on each.
+RUN echo 'ocrfleet:x:65532:65532:ocrfleet:/tmp:/usr/sbin/nologin' >> /etc/passwd && \
+    echo 'ocrfleet:x:65532:' >> /etc/group && \
+    install -d -m 2775 -o 65532 -g 0 /work
+COPY --from=code /out/ /opt/ocrfleet/
+ENV HOME=/tmp OCRFLEET_WORKDIR=/work PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+WORKDIR /work
+USER 65532:65532
+ENTRYPOINT ["ocrfleet"]
+CMD ["--help"]
+LABEL org.opencontainers.image.title="ocrfleet" \
+      org.opencontainers.image.description="Train PaddleOCR text detectors and recognisers" \
+      org.opencontainers.image.licenses="Apache-2.0"
