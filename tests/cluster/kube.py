@@ -184,7 +184,7 @@ class Namespace:
             line.run_forever(timeout=60)
             return str(line.read_all())
         finally:
-            line.sock.close()  # the client only says goodbye
+            line.sock.shutdown()  # the client only says goodbye
 
     @contextmanager
     def forward(self, pod: str, port: int) -> Iterator[Any]:

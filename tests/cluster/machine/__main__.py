@@ -1,26 +1,37 @@
-"""`python -m tests.cluster.machine up|down|status`."""
+"""`python -m tests.cluster.machine up|down|status|build|pin`."""
 
 import argparse
 import sys
 
-from tests.cluster.machine import lifetime
+from tests.cluster.machine import lifetime, pin, programs
 from tests.cluster.machine.layout import KUBECONFIG
 from tests.cluster.machine.processes import ClusterError, say
 
 
 def main() -> int:
     """Do what is asked; give the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m tests.cluster.machine", description="A two-node cluster, here.")
-    parser.add_argument("deed", choices=["up", "down", "status"])
-    deed = parser.parse_args().deed
+    parser = argparse.ArgumentParser(prog="python -m tests.cluster.machine", description="A two-node Kubernetes, here.")
+    deeds = parser.add_subparsers(dest="deed", required=True, metavar="DEED")
+    deeds.add_parser("up", help="bring it up, and print its kubeconfig")
+    deeds.add_parser("down", help="take it down; what was built is kept")
+    deeds.add_parser("status", help="say whether it is up (0) or down (3), and what is left of it")
+    deeds.add_parser("build", help="build all programs, also those that tests don't wait for")
+    moving = deeds.add_parser("pin", help="move a version, in tests/cluster/programs/go.mod")
+    moving.add_argument("module", help="such as k8s.io/kubernetes@v1.37.1")
+    asked = parser.parse_args()
     try:
-        if deed == "up":
-            lifetime.up()
-            print(KUBECONFIG)
-        elif deed == "down":
-            lifetime.down()
-        else:
-            return status()
+        match asked.deed:
+            case "up":
+                lifetime.up()
+                print(KUBECONFIG)
+            case "down":
+                lifetime.down()
+            case "build":
+                print(programs.build(programs.ALL))
+            case "pin":
+                pin.pin(asked.module)
+            case _:
+                return status()
     except ClusterError as error:
         say(f"error: {error}")
         return 1

@@ -31,6 +31,8 @@ JOBSET: Final = {"jobset": "sigs.k8s.io/jobset"}
 KUEUE: Final = {"kueue": "sigs.k8s.io/kueue/cmd/kueue"}
 TRAINER: Final = {"trainer-controller-manager": "github.com/kubeflow/trainer/v2/cmd/trainer-controller-manager"}
 
+ALL: Final = {**CONTROL, **JOBSET, **KUEUE, **TRAINER}
+
 
 def go() -> Path:
     """Give the Go that `make` installs beside Python, so that every machine builds with the same one.
@@ -77,20 +79,20 @@ def build(packages: dict[str, str]) -> Path:
         say(f"building {name} ({wanted.index(name) + 1} of {len(wanted)}; the first one takes minutes) ...")
         with tempfile.TemporaryDirectory(dir=target, prefix=".build-") as scratch:
             made = Path(scratch) / name
-            _go("build", "-trimpath", "-ldflags", _flags(), "-o", str(made), packages[name])
+            call_go("build", "-trimpath", "-ldflags", _flags(), "-o", str(made), packages[name])
             made.rename(target / name)
     return target
 
 
 def version(module: str) -> str:
     """Give the version of a module that go.mod asks for, such as `v1.36.2`."""
-    found = json.loads(_go("mod", "edit", "-json"))
+    found = json.loads(call_go("mod", "edit", "-json"))
     return next(required["Version"] for required in found["Require"] if required["Path"] == module)
 
 
 def source(module: str) -> Path:
     """Give the folder where Go has put a module's files; they are read-only."""
-    return Path(json.loads(_go("mod", "download", "-json", f"{module}@{version(module)}"))["Dir"])
+    return Path(json.loads(call_go("mod", "download", "-json", f"{module}@{version(module)}"))["Dir"])
 
 
 def _flags() -> str:
@@ -102,7 +104,12 @@ def _flags() -> str:
     return " ".join(["-s -w", *(f"-X {place}.{name}={value}" for place in places for name, value in facts.items())])
 
 
-def _go(*arguments: str) -> str:
+def call_go(*arguments: str) -> str:
+    """Run Go in the module of the programs, and give what it printed.
+
+    Raises:
+        ClusterError: it failed.
+    """
     kept = ("PATH", "HOME", "GOPROXY", "GOSUMDB", "GOMODCACHE", "GOCACHE", "GOPRIVATE", "SSL_CERT_FILE")
     proxies = [name for name in os.environ if name.lower().endswith("_proxy")]
     environment = {name: os.environ[name] for name in (*kept, *proxies) if name in os.environ}
@@ -116,5 +123,5 @@ def _go(*arguments: str) -> str:
         check=False,
     )
     if done.returncode:
-        raise ClusterError(f"`go {' '.join(arguments)}` failed:\n{done.stderr.strip()[-3000:]}")
+        raise ClusterError(f"`go {' '.join(arguments)}` failed:\n{(done.stderr + done.stdout).strip()[-3000:]}")
     return done.stdout
