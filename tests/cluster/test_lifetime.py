@@ -2,21 +2,20 @@
 
 import os
 import signal
-from pathlib import Path
 
 import pytest
 
 from tests.cluster.kube import Cluster
 from tests.cluster.machine import lifetime
 from tests.cluster.machine.layout import STATE
-from tests.cluster.machine.processes import ours
+from tests.cluster.machine.processes import name_of, ours
 from tests.cluster.machine.traces import difference, traces
 
 pytestmark = pytest.mark.usefixtures("hands")
 
 
 def program(name: str) -> int:
-    return next(pid for pid in ours() if Path(f"/proc/{pid}/comm").read_text("ascii").strip() == name)
+    return next(pid for pid in ours() if name_of(pid) == name)
 
 
 def test_up_leaves_a_cluster_alone_that_is_up(cluster: Cluster) -> None:
@@ -25,7 +24,7 @@ def test_up_leaves_a_cluster_alone_that_is_up(cluster: Cluster) -> None:
     assert cluster.get("Namespace", "kube-system")["metadata"]["uid"] == before
 
 
-@pytest.mark.parametrize("name", ["kube-apiserver", "etcd", "unshare"])
+@pytest.mark.parametrize("name", ["kube-apiserver", "etcd", "kube-scheduler", "unshare"])
 def test_up_mends_a_cluster_that_has_lost_a_part(cluster: Cluster, name: str) -> None:
     assert cluster.local
     os.kill(program(name), signal.SIGKILL)

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +26,9 @@ PACKAGES: Final = {
     "e2fsprogs": "mkfs.ext4",
 }
 """Debian's packages that nodes are made of, and a program by which each is known to be there."""
+
+_CONTROL_PLANE: Final = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+_OF_A_NODE: Final = ("unshare", "containerd", "kubelet", "kube-proxy")
 
 
 def up() -> None:
@@ -60,14 +64,14 @@ def up() -> None:
 
 
 def is_up() -> bool:
-    """Tell whether both nodes are there and ready."""
-    if not KUBECONFIG.exists() or not any(processes.ours()):
+    """Tell whether all parts run, and both nodes are ready."""
+    running = Counter(processes.name_of(pid) for pid in processes.ours())
+    # The API server would go on calling a node ready for some seconds after it has gone.
+    parts = {**dict.fromkeys(_CONTROL_PLANE, 1), **dict.fromkeys(_OF_A_NODE, len(NODES))}
+    if any(running[name[:15]] < count for name, count in parts.items()):
         return False
-    wanted = "--for=condition=Ready"
-    answer = run(
-        [programs.folder() / "kubectl", f"--kubeconfig={KUBECONFIG}", "wait", "node", "--all", wanted, "--timeout=5s"],
-        quiet=True,
-    )
+    asked = ["wait", "node", "--all", "--for=condition=Ready", "--timeout=5s", "--request-timeout=5s"]
+    answer = run([programs.folder() / "kubectl", f"--kubeconfig={KUBECONFIG}", *asked], quiet=True)
     return answer.count("condition met") == len(NODES)
 
 

@@ -12,6 +12,10 @@ from pathlib import Path
 from tests.cluster.machine.layout import LOGS, MARK, STATE
 
 
+_STARTED: list[subprocess.Popen[bytes]] = []
+"""Those that this very process has started, which has to collect them when they have ended."""
+
+
 class ClusterError(Exception):
     """The cluster can't be had; the text says why, and what to do."""
 
@@ -67,7 +71,7 @@ def start(
     """
     LOGS.mkdir(parents=True, exist_ok=True)
     with (LOGS / f"{name}.log").open("ab") as log:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [str(part) for part in command],
             stdin=stdin,
             stdout=log,
@@ -81,6 +85,8 @@ def start(
             },
             start_new_session=True,
         )
+    _STARTED.append(process)
+    return process
 
 
 def wait_until(what: str, true: Callable[[], bool], *, process: subprocess.Popen[bytes], deadline: float = 60) -> None:
@@ -113,6 +119,14 @@ def ours() -> Iterator[int]:
                 yield int(entry.name)
 
 
+def name_of(pid: int) -> str:
+    """Give a program's name as the kernel knows it, in at most 15 characters; empty when it has ended."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text("utf-8").strip()
+    except OSError:
+        return ""
+
+
 def end_all(*, deadline: float = 30) -> None:
     """End all of them at once: nothing of the cluster's state is kept.
 
@@ -130,6 +144,8 @@ def end_all(*, deadline: float = 30) -> None:
             _wait_for_end(descriptor, until - time.monotonic())
         if time.monotonic() > until:
             raise ClusterError(f"These processes do not end: {found}")
+    while _STARTED:
+        _STARTED.pop().wait(deadline)
 
 
 def _wait_for_end(descriptor: int, seconds: float) -> None:
