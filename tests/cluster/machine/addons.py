@@ -1,0 +1,149 @@
+"""Install JobSet, Kueue and Kubeflow Trainer, each built here and with its own manifests."""
+
+import hashlib
+import json
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tests.cluster.machine import images, programs
+from tests.cluster.machine.layout import HERE
+from tests.cluster.machine.lifetime import apply, kubectl
+from tests.cluster.machine.processes import ClusterError, say
+
+_MANIFESTS: Final = HERE / "manifests"
+_MARK: Final = "ocrfleet.io/installed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Addon:
+    """A controller with kinds of its own, and a webhook that checks them."""
+
+    title: str
+    """As people call it."""
+
+    name: str
+    """Its kustomization in the folder `manifests`."""
+
+    package: Mapping[str, str]
+    """Its program, and where the `main` of that is."""
+
+    module: str
+    """The Go module that has its manifests."""
+
+    namespace: str
+    deployment: str
+    certificate: str
+    """The Secret that the controller fills with its webhook's certificate."""
+
+    version: str
+    kind: str
+    """What it brings, and of which its webhook takes an empty one when it is asked whether it answers."""
+
+    always: bool = True
+    """It is built wherever it is wanted, not only used where it was built before."""
+
+
+JOBSET: Final = Addon(
+    title="JobSet",
+    name="jobset",
+    package=programs.JOBSET,
+    module="sigs.k8s.io/jobset",
+    namespace="jobset-system",
+    deployment="jobset-controller-manager",
+    certificate="jobset-webhook-server-cert",
+    version="jobset.x-k8s.io/v1alpha2",
+    kind="JobSet",
+)
+KUEUE: Final = Addon(
+    title="Kueue",
+    name="kueue",
+    package=programs.KUEUE,
+    module="sigs.k8s.io/kueue",
+    namespace="kueue-system",
+    deployment="kueue-controller-manager",
+    certificate="kueue-webhook-server-cert",
+    version="kueue.x-k8s.io/v1beta2",
+    kind="ResourceFlavor",
+)
+TRAINER: Final = Addon(
+    title="Kubeflow Trainer",
+    name="trainer",
+    package=programs.TRAINER,
+    module="github.com/kubeflow/trainer/v2",
+    namespace="kubeflow-system",
+    deployment="kubeflow-trainer-controller-manager",
+    certificate="kubeflow-trainer-webhook-cert",
+    version="trainer.kubeflow.org/v1alpha1",
+    kind="ClusterTrainingRuntime",
+    always=False,
+)
+
+
+def install(addon: Addon) -> None:
+    """Install it, and return when its webhook answers; one that is installed as it should be stays as it is.
+
+    Raises:
+        ClusterError: it does not build, or is not ready in time.
+    """
+    (program,) = addon.package
+    image = images.of_program(programs.build(dict(addon.package)) / program)
+    images.import_everywhere(image)
+    manifests = _rendered(addon, image=image.name, program=program)
+    digest = hashlib.sha256(manifests.encode()).hexdigest()[:12]
+    if _mark(addon) != digest:
+        say(f"installing {addon.title} ...")
+        begun = time.monotonic()
+        apply(manifests)
+        _hand_over_certificate(addon)
+        _wait_until_it_answers(addon)
+        kubectl("annotate", "--overwrite", "namespace", addon.namespace, f"{_MARK}={digest}")
+        say(f"  {time.monotonic() - begun:.0f} s")
+    else:
+        _wait_until_it_answers(addon)  # its node may have been hurt a moment ago
+
+
+def _rendered(addon: Addon, *, image: str, program: str) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        # Kustomize takes no absolute path.
+        (Path(folder) / "source").symlink_to(programs.source(addon.module))
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": addon.namespace}}
+        (Path(folder) / "namespace.yaml").write_text(json.dumps(namespace), "utf-8")
+        for name, target in ((addon.name, "kustomization"), ("manager", "manager")):
+            text = (_MANIFESTS / f"{name}.yaml").read_text("utf-8")
+            filled = text.replace("$(image)", image).replace("$(program)", program)
+            (Path(folder) / f"{target}.yaml").write_text(filled, "utf-8")
+        return kubectl("kustomize", folder)
+
+
+def _mark(addon: Addon) -> str | None:
+    found = kubectl("get", "namespace", addon.namespace, "--ignore-not-found", "--output=json")
+    mark: str | None = json.loads(found)["metadata"].get("annotations", {}).get(_MARK) if found else None
+    return mark
+
+
+def _hand_over_certificate(addon: Addon) -> None:
+    """Let the pod see what it has written into the Secret: the kubelet looks once a minute, or when a pod changes."""
+    inside = f"--namespace={addon.namespace}"
+    there = r"--for=jsonpath={.data.tls\.crt}"
+    kubectl(inside, "wait", f"secret/{addon.certificate}", there, "--timeout=60s")
+    kubectl(inside, "annotate", "--overwrite", "pod", "--all", f"{_MARK}={time.time_ns()}")
+
+
+def _wait_until_it_answers(addon: Addon, *, deadline: float = 30) -> None:
+    """Ask until the API server gets through to the webhook: it does not tell when it has heard of a new address."""
+    kubectl(f"--namespace={addon.namespace}", "rollout", "status", f"deployment/{addon.deployment}", "--timeout=60s")
+    empty = {"apiVersion": addon.version, "kind": addon.kind, "metadata": {"name": "probe"}, "spec": {}}
+    until = time.monotonic() + deadline
+    while True:
+        try:
+            kubectl("create", "--dry-run=server", "--namespace=default", "--filename=-", given=json.dumps(empty))
+        except ClusterError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.2)
+        else:
+            return
