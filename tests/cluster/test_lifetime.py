@@ -1,14 +1,12 @@
 """The cluster comes up from any state, and leaves nothing behind. These tests run last: they end the cluster."""
 
-import os
-import signal
-
 import pytest
 
 from tests.cluster.kube import Cluster
 from tests.cluster.machine import lifetime
 from tests.cluster.machine.layout import STATE
-from tests.cluster.machine.processes import name_of, ours
+from tests.cluster.machine.node import first_process
+from tests.cluster.machine.processes import end, name_of, ours
 from tests.cluster.machine.traces import difference, traces
 
 pytestmark = pytest.mark.usefixtures("hands")
@@ -24,10 +22,10 @@ def test_up_leaves_a_cluster_alone_that_is_up(cluster: Cluster) -> None:
     assert cluster.get("Namespace", "kube-system")["metadata"]["uid"] == before
 
 
-@pytest.mark.parametrize("name", ["kube-apiserver", "etcd", "kube-scheduler", "unshare"])
+@pytest.mark.parametrize("name", ["kube-apiserver", "etcd", "kube-scheduler", "node"])
 def test_up_mends_a_cluster_that_has_lost_a_part(cluster: Cluster, name: str) -> None:
     assert cluster.local
-    os.kill(program(name), signal.SIGKILL)
+    end(first_process(program("unshare")) if name == "node" else program(name))
     lifetime.up()
     assert lifetime.is_up()
 

@@ -1,10 +1,13 @@
 """Bring the cluster up, take it down, and say what is left of it."""
 
+import fcntl
 import os
 import shutil
 import subprocess
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -40,9 +43,13 @@ def up() -> None:
     if os.geteuid() != 0:
         raise ClusterError("Nodes are made of namespaces, mounts and control groups: run this as root.")
     control_groups.hierarchies()
-    if is_up():
-        return
-    down()
+    with _alone():
+        if not is_up():
+            _down()
+            _up()
+
+
+def _up() -> None:
     install(PACKAGES)
     built = programs.build(programs.CONTROL)
     begun = time.monotonic()
@@ -81,13 +88,27 @@ def down() -> None:
     Raises:
         ClusterError: something does not go.
     """
+    with _alone():
+        _down()
+    if found := left():
+        raise ClusterError("This is left: " + ", ".join(found))
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Wait until nobody else brings it up or takes it down."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _down() -> None:
     processes.end_all()
     network.remove()
     for node in NODES:
         control_groups.remove(node)
     shutil.rmtree(STATE, ignore_errors=True)
-    if found := left():
-        raise ClusterError("This is left: " + ", ".join(found))
 
 
 def left() -> list[str]:

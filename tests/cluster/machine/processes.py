@@ -1,6 +1,7 @@
 """Start programs that go on when we leave, and find and end them again."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -135,23 +136,23 @@ def end_all(*, deadline: float = 30) -> None:
     """
     until = time.monotonic() + deadline
     while found := sorted(set(ours()) - {os.getpid()}):
-        watched = []
         for pid in found:
-            with suppress(ProcessLookupError):
-                watched.append(os.pidfd_open(pid))
-                os.kill(pid, signal.SIGKILL)
-        for descriptor in watched:
-            _wait_for_end(descriptor, until - time.monotonic())
+            end(pid, deadline=until - time.monotonic())
         if time.monotonic() > until:
             raise ClusterError(f"These processes do not end: {found}")
     while _STARTED:
         _STARTED.pop().wait(deadline)
 
 
-def _wait_for_end(descriptor: int, seconds: float) -> None:
-    import select
-
+def end(pid: int, *, deadline: float = 30) -> None:
+    """Kill a process and wait until it is gone; of the first one of a namespace, until all in it are."""
     try:
-        select.select([descriptor], [], [], max(0.0, seconds))
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        select.select([descriptor], [], [], max(0.0, deadline))
     finally:
         os.close(descriptor)
