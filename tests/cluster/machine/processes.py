@@ -12,7 +12,6 @@ from pathlib import Path
 
 from tests.cluster.machine.layout import LOGS, MARK, STATE
 
-
 _STARTED: list[subprocess.Popen[bytes]] = []
 """Those that this very process has started, which has to collect them when they have ended."""
 
@@ -136,6 +135,9 @@ def end_all(*, deadline: float = 30) -> None:
     """
     until = time.monotonic() + deadline
     while found := sorted(set(ours()) - {os.getpid()}):
+        for pid in found:  # all at once, or some would start others again
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         for pid in found:
             end(pid, deadline=until - time.monotonic())
         if time.monotonic() > until:
