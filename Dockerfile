@@ -33,21 +33,21 @@ RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=secret,id=
     set -eu; cd /tmp/requirements; \
     [ ! -e /run/secrets/ca.crt ] || export PIP_CERT=/run/secrets/ca.crt; \
     export PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore; \
-    own= theirs=; \
+    own=; \
     if "$PYTHON" -c 'import importlib.util as i, sys; sys.exit(not i.find_spec("paddle"))'; then \
         own=--system-site-packages; \
     fi; \
-    if [ -n "$own$PADDLE" ]; then theirs='^paddlepaddle=='; fi; \
+    if [ -n "$own$PADDLE" ]; then sed -i '/^paddlepaddle==/d' lock.txt; fi; \
+    sed -i '/^visualdl==/d' overlay.txt; \
     "$PYTHON" -m venv $own /opt/ocrfleet; \
-    grep -v "${theirs:-^$}" lock.txt > image.txt; \
-    pip install --no-deps -r image.txt setuptools==80.9.0; \
+    pip install --no-deps -r lock.txt setuptools==80.9.0; \
     python prune.py wanted.txt; \
-    grep -v '^visualdl' overlay.txt > image.txt; \
-    pip install --no-deps -r image.txt; \
+    pip install --no-deps -r overlay.txt; \
     rm -r /opt/ocrfleet/lib/python3.*/site-packages/opencv_contrib_python.libs; \
     if [ -n "$PADDLE" ]; then \
         pip install ${PADDLE_INDEX:+--extra-index-url "$PADDLE_INDEX"} --constraint lock.txt "$PADDLE"; \
     fi; \
+    python -c 'import importlib.util as i, sys; sys.exit(not i.find_spec("paddle") and "PaddlePaddle is not there")'; \
     rm -r /tmp/requirements
 
 FROM packages AS code

@@ -69,7 +69,7 @@ def _program() -> Object:
 
 
 def _job(namespace: Namespace, image: str, s3: Server) -> Object:
-    volumes = {
+    volumes: dict[str, Object] = {
         "/work": {"emptyDir": {}},
         "/tmp": {"emptyDir": {}},
         "/var/run/s3": {"secret": {"secretName": "s3"}},

@@ -57,6 +57,8 @@ def trainer_image(cache: Path) -> Image:
     with _locked(cache / "buildah.lock"):
         if not image.archive.exists():
             _require_programs()
+            for left in cache.glob("build-*"):  # by a build that was killed
+                shutil.rmtree(left)
             with tempfile.TemporaryDirectory(prefix="build-", dir=cache) as scratch:
                 _build(image, base=base, buildah=_Buildah(storage=cache / "buildah", scratch=Path(scratch)))
     return image
@@ -107,19 +109,27 @@ class _Buildah:
         return _contained("buildah", *storage, verb, *arguments, scratch=self.scratch)
 
     def build(self, context: Path, *options: str) -> None:
-        self("bud", "--isolation=chroot", "--layers", "--pull=never", *options, str(context))
+        log = self.storage.with_suffix(".log")
+        log.write_text("", "utf-8")
+        try:
+            self("bud", "--isolation=chroot", "--layers", "--pull=never", f"--logfile={log}", *options, str(context))
+        except ClusterError as error:
+            end = "\n".join(log.read_text("utf-8").splitlines()[-20:])
+            raise ClusterError(f"A build failed, in {log}:\n{end}") from error
 
     def names(self) -> set[str]:
         return set(self("images", "--format={{.Name}}:{{.Tag}}").split()) - {"<none>:<none>"}
 
 
 def _contained(*command: str, scratch: Path) -> str:
-    """Run a program that mounts; what it leaves behind is gone with it, and it is gone with us."""
+    """Run a program that mounts; its mounts and processes are gone with it, and it is gone with us."""
+    ours = ["setpriv", "--pdeathsig=KILL"]
     alone = ["unshare", "--mount", "--propagation=private", "--pid", "--mount-proc", "--kill-child"]
-    return run([*alone, "env", f"TMPDIR={scratch}", *command], deadline=_DEADLINE)
+    return run([*ours, *alone, "env", f"TMPDIR={scratch}", *command], deadline=_DEADLINE)
 
 
 def _build(image: Image, *, base: str, buildah: _Buildah) -> None:
+    buildah("rm", "--all")
     known = buildah.names()
     if base not in known:
         with _told(f"making {base}, a Debian {_SUITE} with Python"):
