@@ -27,10 +27,12 @@ def start_control_plane(programs: Path) -> None:
     start("etcd", [programs / "etcd", *_options(_etcd())])
     server = start("kube-apiserver", [programs / "kube-apiserver", *_options(_api_server())])
     wait_until("the API server is ready", _ready, process=server)
-    for name, more in (("kube-controller-manager", _controllers()), ("kube-scheduler", {})):
-        own = {"kubeconfig": kubeconfig(name), "leader-elect": "false", "bind-address": "127.0.0.1"}
-        access = {"authentication-kubeconfig": kubeconfig(name), "authorization-kubeconfig": kubeconfig(name)}
-        start(name, [programs / name, *_options({**own, **access, **more})])
+    others: dict[str, dict[str, str | Path]] = {"kube-controller-manager": _controllers(), "kube-scheduler": {}}
+    for name, more in others.items():
+        rights = ("kubeconfig", "authentication-kubeconfig", "authorization-kubeconfig")
+        own: dict[str, str | Path] = dict.fromkeys(rights, kubeconfig(name))
+        own |= {"leader-elect": "false", "bind-address": "127.0.0.1"}
+        start(name, [programs / name, *_options(own | more)])
 
 
 def _ready() -> bool:

@@ -32,7 +32,7 @@ def start_node(node: Node, programs: Path, *, sandbox: str) -> None:
     join = " && ".join(f"echo $$ > {group}/cgroup.procs" for group in control_groups.make(node))
     unshare = "unshare --cgroup --mount --pid --uts --ipc --net --fork --kill-child --propagation private"
     script = f'{join} && exec {unshare} bash "$@"'
-    arguments = [HERE / "node.sh", node.name, node.home, node.images, programs]
+    arguments: list[str | Path] = [HERE / "node.sh", node.name, node.home, node.images, programs]
     process = start(node.name, ["bash", "-ec", script, "bash", *arguments], stdin=subprocess.PIPE)
     wait_until(f"{node.name} has namespaces", lambda: _is_apart(process.pid), process=process)
     network.connect(node, first_process(process.pid))

@@ -87,7 +87,7 @@ def build(packages: dict[str, str]) -> Path:
 def version(module: str) -> str:
     """Give the version of a module that go.mod asks for, such as `v1.36.2`."""
     found = json.loads(call_go("mod", "edit", "-json"))
-    return next(required["Version"] for required in found["Require"] if required["Path"] == module)
+    return str(next(required["Version"] for required in found["Require"] if required["Path"] == module))
 
 
 def source(module: str) -> Path:
