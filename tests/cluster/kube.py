@@ -1,6 +1,7 @@
 """Talk to the API server in a test's words: apply, and wait for what it says next."""
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -195,7 +196,10 @@ class Namespace:
             yield line.socket(port)
         finally:
             line.close()
-            line.websocket.close()  # the client's thread leaves it open
+            for thread in threading.enumerate():
+                if thread.name.startswith("Kubernetes port forward proxy"):
+                    thread.join(10)
+            line.websocket.shutdown()  # the client's thread leaves it open
 
 
 def ready(found: Object) -> bool:
