@@ -8,6 +8,7 @@ from kubernetes.stream import stream
 
 from tests.cluster.kube import Cluster, Namespace, Object, ready
 from tests.cluster.machine import policies
+from tests.cluster.machine.separate import FIREWALL
 from tests.cluster.manifests import pod
 
 DEADLINE = 30.0
@@ -20,9 +21,9 @@ def need_policies(cluster: Cluster, namespace: Namespace, image: str) -> None:
     Raises:
         ClusterError: the enforcer does not come up on our own cluster.
     """
-    if cluster.local and not policies.program().exists():
-        pytest.skip(f"NetworkPolicy: not enforced here: {policies.NOT_BUILT}")
     if cluster.local:
+        if reason := FIREWALL.missing():
+            pytest.skip(reason)
         policies.install()
     elif reason := not_enforced(namespace, image):
         pytest.skip(f"NetworkPolicy: not enforced here: {reason}")

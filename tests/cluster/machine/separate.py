@@ -1,0 +1,83 @@
+"""Programs with a Go module of their own each: what they are built on is not what the cluster is built on."""
+
+import hashlib
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tests.cluster.machine import programs
+from tests.cluster.machine.layout import CACHE, HERE
+from tests.cluster.machine.processes import ClusterError, say
+
+
+@dataclass(frozen=True, kw_only=True)
+class Separate:
+    """A program, and the folder whose go.mod has its version."""
+
+    name: str
+    title: str
+    """As a skipped test names what it lacks."""
+
+    module: Path
+    package: str
+    tags: str = ""
+    """Go's build tags, with commas between."""
+
+    @property
+    def program(self) -> Path:
+        """Where the program of this version is, or will be."""
+        digest = hashlib.sha256(b"".join((self.module / name).read_bytes() for name in ("go.mod", "go.sum")))
+        return CACHE / self.name / digest.hexdigest()[:12] / self.name
+
+    def missing(self) -> str | None:
+        """Give the reason why what needs it can't be had here; None when it is built."""
+        if self.program.exists():
+            return None
+        return f"{self.title}: {self.name} is not built (run `make cluster-programs`)"
+
+    def require(self) -> Path:
+        """Give the program.
+
+        Raises:
+            ClusterError: it is not built.
+        """
+        if reason := self.missing():
+            raise ClusterError(reason)
+        return self.program
+
+    def build(self) -> None:
+        """Build the program when it is not there yet; that takes minutes.
+
+        Raises:
+            ClusterError: Go fails.
+        """
+        target = self.program
+        if target.exists():
+            return
+        say(f"building {self.name} (takes minutes) ...")
+        shutil.rmtree(target.parent.parent, ignore_errors=True)  # other versions
+        partial = target.with_suffix(".part")
+        options = ["-trimpath", "-ldflags=-s -w", f"-tags={self.tags}", "-o", str(partial)]
+        programs.call_go("-C", str(self.module), "build", *options, self.package)
+        partial.rename(target)
+
+
+FIREWALL: Final = Separate(
+    name="kube-router",
+    title="NetworkPolicy: not enforced here",
+    module=HERE.parent / "firewall",
+    package="github.com/cloudnativelabs/kube-router/v2/cmd/kube-router",
+)
+
+PROMETHEUS: Final = Separate(
+    name="prometheus",
+    title="Prometheus",
+    module=HERE.parent / "prometheus",
+    package="github.com/prometheus/prometheus/cmd/prometheus",
+    # Debian's has no Kubernetes in it, and this one nothing else.
+    tags="remove_all_sd,enable_kubernetes_sd",
+)
+
+ALL: Final = (FIREWALL, PROMETHEUS)
+"""What `make cluster-programs` builds beside the cluster's own."""
