@@ -4,7 +4,6 @@ import threading
 import time
 
 import pytest
-from kubernetes.stream import stream
 
 from tests.cluster.kube import Cluster, Namespace, Object, ready
 from tests.cluster.machine import policies
@@ -77,18 +76,6 @@ def assert_closed(namespace: Namespace, name: str, url: str) -> None:
     assert _closes(namespace, name, url), f"{name} still reaches {url} after {DEADLINE:.0f} s"
 
 
-def execute(namespace: Namespace, name: str, *command: str) -> str:
-    """Run a command in a pod, and give what it printed; unlike `Namespace.execute` it leaves no socket open."""
-    call = namespace.cluster.core.connect_get_namespaced_pod_exec
-    options = {"stdout": True, "stderr": True, "stdin": False, "tty": False, "_preload_content": False}
-    line = stream(call, name, namespace.name, command=list(command), **options)
-    try:
-        line.run_forever(timeout=2 * DEADLINE)
-        return str(line.read_all())
-    finally:
-        line.sock.shutdown()  # the client's `close` does nothing once the server has closed
-
-
 def _closes(namespace: Namespace, name: str, url: str) -> bool:
     until, pause = time.monotonic() + DEADLINE, threading.Event()
     while _answered(_ask(namespace, name, url, patience=0)):
@@ -99,7 +86,7 @@ def _closes(namespace: Namespace, name: str, url: str) -> bool:
 
 
 def _ask(namespace: Namespace, name: str, url: str, *, patience: float) -> str:
-    return execute(namespace, name, "/tiny", "get", url, str(patience))
+    return namespace.execute(name, "/tiny", "get", url, str(patience))
 
 
 def _answered(said: str) -> bool:

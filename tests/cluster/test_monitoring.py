@@ -7,7 +7,7 @@ from tests.cluster.machine import monitoring
 from tests.cluster.machine.monitoring import Series
 from tests.cluster.machine.separate import PROMETHEUS
 from tests.cluster.manifests import container, pod
-from tests.cluster.reach import address, execute
+from tests.cluster.reach import address
 
 REQUESTS = 3
 
@@ -37,7 +37,7 @@ def test_a_pod_with_a_port_named_metrics_is_read_until_it_is_gone(namespace: Nam
     url = f"http://{address(namespace, 'counts')}:8080"
     address(namespace, "asks")
     for _ in range(REQUESTS):
-        assert execute(namespace, "asks", "/tiny", "get", url) == "counts\n"
+        assert namespace.execute("asks", "/tiny", "get", url) == "counts\n"
     everything = f'tiny_requests_total{{namespace="{namespace.name}"}}'
 
     def has_counted(found: list[Series]) -> bool:

@@ -5,7 +5,7 @@ import pytest
 from examples.local_s3 import Server
 from tests.cluster.kube import Cluster, Namespace, Object
 from tests.cluster.manifests import container, on, pod
-from tests.cluster.reach import address, assert_closed, assert_open, execute, need_policies, policy
+from tests.cluster.reach import address, assert_closed, assert_open, need_policies, policy
 
 DNS: Object = {
     "to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}],
@@ -57,9 +57,9 @@ def test_a_pod_may_ask_for_names_and_nothing_else(walled: Namespace, url: str) -
     ask = ("/tiny", "resolve", "kubernetes.default.svc.cluster.local.")
     walled.apply(policy("out", {"app": "far"}, egress=[]))
     assert_closed(walled, "far", url)
-    assert execute(walled, "far", *ask, "0").startswith("tiny: lookup")
+    assert walled.execute("far", *ask, "0").startswith("tiny: lookup")
     walled.apply(policy("out", {"app": "far"}, egress=[DNS]))
-    assert not execute(walled, "far", *ask, "30").startswith("tiny:")
+    assert not walled.execute("far", *ask, "30").startswith("tiny:")
     assert_closed(walled, "far", url)
 
 
