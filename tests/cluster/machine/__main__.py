@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from tests.cluster.machine import lifetime, pin, programs
+from tests.cluster.machine import lifetime, pin, programs, separate
 from tests.cluster.machine.layout import KUBECONFIG
 from tests.cluster.machine.processes import ClusterError, say
 
@@ -28,6 +28,8 @@ def main() -> int:
                 lifetime.down()
             case "build":
                 print(programs.build(programs.ALL))
+                for each in separate.ALL:
+                    each.build()
             case "pin":
                 pin.pin(asked.module)
             case _:

@@ -75,14 +75,21 @@ def import_into(node: Node, image: Image) -> None:
     Raises:
         ClusterError: containerd refuses it.
     """
-    repository = image.name.rpartition(":")[0]
-    known = inside(node, "ctr", "--namespace=k8s.io", "images", "list", "--quiet").split()
-    if image.name in known:
+    if image.name in _known(node):
         return
     inside(node, "ctr", "--namespace=k8s.io", "images", "import", image.archive, deadline=300)
-    for old in known:
-        if old.startswith(f"{repository}:"):
-            inside(node, "ctr", "--namespace=k8s.io", "images", "remove", old)
+    known = _known(node)
+    repository = image.name.rpartition(":")[0]
+    old = {digest for name, digest in known.items() if name.startswith(f"{repository}:")} - {known[image.name]}
+    # The kubelet's door to containerd names each by its configuration's digest as well: one name left keeps it all.
+    if names := [name for name, digest in known.items() if digest in old]:
+        inside(node, "ctr", "--namespace=k8s.io", "images", "remove", "--sync", *names, deadline=300)
+
+
+def _known(node: Node) -> dict[str, str]:
+    """Give the images of a node: names and digests."""
+    lines = inside(node, "ctr", "--namespace=k8s.io", "images", "list").splitlines()[1:]
+    return {name: digest for name, _, digest, *_ in map(str.split, lines)}
 
 
 def import_everywhere(image: Image) -> None:

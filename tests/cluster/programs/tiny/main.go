@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -24,7 +25,8 @@ const help = `usage: tiny [COMMAND [ARGUMENT...]]
   id                     print the user's number
   write FILE TEXT        make a file
   exit CODE [FILE TEXT]  leave with a code, after writing a file
-  serve PORT             answer each request with the host's name, and POST /exit with an end of this process
+  serve PORT             answer each request with the host's name, GET /metrics with their number for Prometheus, and
+                         POST /exit with an end of this process
   get URL [SECONDS]      print what a URL answers; try until the time is over (default 30)
   resolve NAME [SECONDS] print the addresses of a name; try until the time is over
   eat MEBIBYTES          fill memory, then wait
@@ -122,7 +124,14 @@ func serve(port string) error {
 	if err != nil {
 		return err
 	}
-	http.HandleFunc("/", func(answer http.ResponseWriter, _ *http.Request) { fmt.Fprintln(answer, name) })
+	var requests atomic.Int64
+	http.HandleFunc("/", func(answer http.ResponseWriter, _ *http.Request) {
+		requests.Add(1)
+		fmt.Fprintln(answer, name)
+	})
+	http.HandleFunc("GET /metrics", func(answer http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(answer, "# TYPE tiny_requests_total counter\ntiny_requests_total %d\n", requests.Load())
+	})
 	http.HandleFunc("POST /exit", func(http.ResponseWriter, *http.Request) { os.Exit(0) })
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
