@@ -5,9 +5,9 @@ import json
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from tests.cluster.machine import images, programs
 from tests.cluster.machine.layout import HERE
@@ -41,7 +41,10 @@ class Addon:
 
     version: str
     kind: str
-    """What it brings, and of which its webhook takes an empty one when it is asked whether it answers."""
+    """What it brings, and its webhook checks."""
+
+    least: Mapping[str, Any] = field(default_factory=dict)
+    """The shortest specification of that which is right."""
 
     always: bool = True
     """It is built wherever it is wanted, not only used where it was built before."""
@@ -79,6 +82,7 @@ TRAINER: Final = Addon(
     certificate="kubeflow-trainer-webhook-cert",
     version="trainer.kubeflow.org/v1alpha1",
     kind="ClusterTrainingRuntime",
+    least={"mlPolicy": {"numNodes": 1}},
     always=False,
 )
 
@@ -136,11 +140,11 @@ def _hand_over_certificate(addon: Addon) -> None:
 def _wait_until_it_answers(addon: Addon, *, deadline: float = 30) -> None:
     """Ask until the API server gets through to the webhook: it does not tell when it has heard of a new address."""
     kubectl(f"--namespace={addon.namespace}", "rollout", "status", f"deployment/{addon.deployment}", "--timeout=60s")
-    empty = {"apiVersion": addon.version, "kind": addon.kind, "metadata": {"name": "probe"}, "spec": {}}
+    probe = {"apiVersion": addon.version, "kind": addon.kind, "metadata": {"name": "probe"}, "spec": addon.least}
     until = time.monotonic() + deadline
     while True:
         try:
-            kubectl("create", "--dry-run=server", "--namespace=default", "--filename=-", given=json.dumps(empty))
+            kubectl("create", "--dry-run=server", "--namespace=default", "--filename=-", given=json.dumps(probe))
         except ClusterError:
             if time.monotonic() > until:
                 raise
