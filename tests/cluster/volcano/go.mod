@@ -1,0 +1,6 @@
+// Volcano, for its kinds alone: nothing of it is built.
+module ocrfleet.io/tests/cluster/volcano
+
+go 1.26.0
+
+require volcano.sh/volcano v1.10.0
