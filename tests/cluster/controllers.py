@@ -3,7 +3,7 @@
 import pytest
 
 from tests.cluster.kube import Cluster, Namespace, Object
-from tests.cluster.machine import addons, programs
+from tests.cluster.machine import addons
 from tests.cluster.machine.addons import Addon
 
 SERVES = ("serve", "8080")
@@ -20,8 +20,8 @@ def need(cluster: Cluster, addon: Addon) -> None:
         if not cluster.has(addon.kind, addon.version):
             pytest.skip(f"this cluster lacks {addon.title} ({addon.version})")
         return
-    if not addon.always and programs.missing(addon.package):
-        pytest.skip(f"{addon.title}: its program is not built (run `make cluster-programs`)")
+    if not addon.always and (reason := addon.missing()):
+        pytest.skip(reason)
     addons.install(addon)
 
 

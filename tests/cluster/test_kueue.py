@@ -14,6 +14,9 @@ from tests.cluster.machine.layout import NODES
 from tests.cluster.manifests import container, pod_spec
 
 T = TypeVar("T")
+JOB = "batch/v1"
+"""Volcano has Jobs, too."""
+
 QUEUE = {"kueue.x-k8s.io/queue-name": "queue"}
 
 
@@ -57,7 +60,7 @@ def job(name: str, image: str, *arguments: str, pods: int = 1, labels: dict[str,
     one = container(image, *arguments, resources={"limits": {GPU: "1"}})
     spec = {"completions": pods, "parallelism": pods, "completionMode": "Indexed", "template": {"spec": pod_spec(one)}}
     metadata = {"name": name, "labels": QUEUE if labels is None else labels}
-    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}
+    return {"apiVersion": JOB, "kind": "Job", "metadata": metadata, "spec": spec}
 
 
 def gang(image: str, *arguments: str) -> Object:
@@ -120,14 +123,14 @@ def test_a_queued_job_starts_suspended_is_admitted_and_completes(namespace: Name
     made = namespace.apply(job("first", tiny, "echo", "done"))
     assert made["spec"]["suspend"] is True
     wait_workload(namespace, "first", admitted)
-    namespace.wait("Job", "first", finished)
+    namespace.wait("Job", "first", finished, version=JOB)
     wait_workload(namespace, "first", lambda found: condition(found, "Finished") == "True")
 
 
 def test_a_job_without_a_queue_is_none_of_its_business(namespace: Namespace, tiny: str) -> None:
     made = namespace.apply(job("free", tiny, "echo", "done", labels={}))
     assert not made["spec"]["suspend"]
-    namespace.wait("Job", "free", finished)
+    namespace.wait("Job", "free", finished, version=JOB)
 
 
 def test_a_job_that_does_not_fit_says_why_and_starts_when_the_first_has_ended(namespace: Namespace, tiny: str) -> None:
@@ -136,11 +139,11 @@ def test_a_job_that_does_not_fit_says_why_and_starts_when_the_first_has_ended(na
     namespace.apply(job("second", tiny, "echo", "done"))
     reason = wait_workload(namespace, "second", why_waiting)
     assert f"insufficient unused quota for {GPU} in flavor {namespace.name}, 1 more needed" in reason
-    assert namespace.get("Job", "second")["spec"]["suspend"] is True
+    assert namespace.get("Job", "second", version=JOB)["spec"]["suspend"] is True
     for pod in pods:
         end(namespace, pod)
     wait_workload(namespace, "second", admitted)
-    namespace.wait("Job", "second", finished)
+    namespace.wait("Job", "second", finished, version=JOB)
 
 
 def test_a_job_that_can_never_fit_says_so(namespace: Namespace, tiny: str) -> None:
@@ -171,7 +174,7 @@ def test_a_workload_that_is_deactivated_stops_and_goes_on_when_it_is_active_agai
     name = wait_workload(namespace, "gang", lambda found: str(found["metadata"]["name"]))
     set_active(namespace, name, False)
     namespace.wait_pods(lambda pods: not any(map(ready, pods)))
-    namespace.wait(kind, "gang", lambda found: found["spec"]["suspend"] is True)
+    namespace.wait(kind, "gang", lambda found: found["spec"]["suspend"] is True, version=wanted["apiVersion"])
     set_active(namespace, name, True)
     namespace.wait_pods(running(2))
 

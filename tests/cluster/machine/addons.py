@@ -1,4 +1,4 @@
-"""Install JobSet, Kueue and Kubeflow Trainer, each built here and with its own manifests."""
+"""Install JobSet, Kueue and Kubeflow's two trainers, each built here and with its own manifests."""
 
 import hashlib
 import json
@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.cluster.machine import images, programs
-from tests.cluster.machine.layout import HERE
+from tests.cluster.machine.kinds import source
+from tests.cluster.machine.layout import HERE, PROGRAMS
 from tests.cluster.machine.lifetime import apply, kubectl
 from tests.cluster.machine.processes import ClusterError, say
+from tests.cluster.machine.separate import Separate
 
 _MANIFESTS: Final = HERE / "manifests"
 _MARK: Final = "ocrfleet.io/installed"
@@ -28,11 +30,14 @@ class Addon:
     name: str
     """Its kustomization in the folder `manifests`."""
 
-    package: Mapping[str, str]
+    package: Mapping[str, str] | Separate
     """Its program, and where the `main` of that is."""
 
     module: str
     """The Go module that has its manifests."""
+
+    container: str = "manager"
+    """As its manifests call the container of its program."""
 
     namespace: str
     deployment: str
@@ -48,6 +53,30 @@ class Addon:
 
     always: bool = True
     """It is built wherever it is wanted, not only used where it was built before."""
+
+    @property
+    def pinned(self) -> Path:
+        """The folder whose go.mod has its version."""
+        return self.package.module if isinstance(self.package, Separate) else PROGRAMS
+
+    def missing(self) -> str | None:
+        """Give the reason why it can't be had without building for minutes; None if it can."""
+        if isinstance(self.package, Separate):
+            return self.package.missing()
+        if programs.missing(self.package):
+            return f"{self.title}: its program is not built (run `make cluster-programs`)"
+        return None
+
+    def program(self) -> Path:
+        """Give its program, built if tests may wait for that.
+
+        Raises:
+            ClusterError: it is not there.
+        """
+        if isinstance(self.package, Separate):
+            return self.package.require()
+        (name,) = self.package
+        return programs.build(dict(self.package)) / name
 
 
 JOBSET: Final = Addon(
@@ -85,6 +114,27 @@ TRAINER: Final = Addon(
     least={"mlPolicy": {"numNodes": 1}},
     always=False,
 )
+TRAINING_OPERATOR: Final = Addon(
+    title="Kubeflow Training Operator",
+    name="training",
+    package=Separate(
+        name="training-operator",
+        title="Kubeflow Training Operator",
+        module=HERE.parent / "training",
+        package="github.com/kubeflow/training-operator/cmd/training-operator.v1",
+    ),
+    module="github.com/kubeflow/training-operator",
+    container="training-operator",
+    namespace="kubeflow",
+    deployment="training-operator",
+    certificate="training-operator-webhook-cert",
+    version="kubeflow.org/v1",
+    kind="PaddleJob",
+    least={
+        "paddleReplicaSpecs": {"Worker": {"template": {"spec": {"containers": [{"name": "paddle", "image": "any"}]}}}}
+    },
+    always=False,
+)
 
 
 def install(addon: Addon) -> None:
@@ -93,10 +143,10 @@ def install(addon: Addon) -> None:
     Raises:
         ClusterError: it does not build, or is not ready in time.
     """
-    (program,) = addon.package
-    image = images.of_program(programs.build(dict(addon.package)) / program)
+    program = addon.program()
+    image = images.of_program(program)
     images.import_everywhere(image)
-    manifests = _rendered(addon, image=image.name, program=program)
+    manifests = _rendered(addon, image=image.name, program=program.name)
     digest = hashlib.sha256(manifests.encode()).hexdigest()[:12]
     if _mark(addon) != digest:
         say(f"installing {addon.title} ...")
@@ -113,13 +163,14 @@ def install(addon: Addon) -> None:
 def _rendered(addon: Addon, *, image: str, program: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         # Kustomize takes no absolute path.
-        (Path(folder) / "source").symlink_to(programs.source(addon.module))
+        (Path(folder) / "source").symlink_to(source(addon.module, pinned=addon.pinned))
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": addon.namespace}}
         (Path(folder) / "namespace.yaml").write_text(json.dumps(namespace), "utf-8")
         for name, target in ((addon.name, "kustomization"), ("manager", "manager")):
             text = (_MANIFESTS / f"{name}.yaml").read_text("utf-8")
-            filled = text.replace("$(image)", image).replace("$(program)", program)
-            (Path(folder) / f"{target}.yaml").write_text(filled, "utf-8")
+            for placeholder, value in (("image", image), ("program", program), ("container", addon.container)):
+                text = text.replace(f"$({placeholder})", value)
+            (Path(folder) / f"{target}.yaml").write_text(text, "utf-8")
         return kubectl("kustomize", folder)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.cluster.machine.layout import HERE, PROGRAMS
+from tests.cluster.machine.layout import HERE
 from tests.cluster.machine.lifetime import apply, kubectl
 from tests.cluster.machine.programs import call_go
 
@@ -45,11 +45,21 @@ VOLCANO: Final = Kinds(
 TRAINING_OPERATOR: Final = Kinds(
     title="Kubeflow Training Operator",
     module="github.com/kubeflow/training-operator",
-    pinned=PROGRAMS,
+    pinned=HERE.parent / "training",
     files=("manifests/base/crds/kubeflow.org_paddlejobs.yaml",),
     version="kubeflow.org/v1",
     kind="PaddleJob",
 )
+
+
+def source(module: str, *, pinned: Path) -> Path:
+    """Give the folder where Go has put a module's files; they are read-only.
+
+    Args:
+        module: its path.
+        pinned: the folder whose go.mod has its version.
+    """
+    return Path(json.loads(call_go("-C", str(pinned), "mod", "download", "-json", module))["Dir"])
 
 
 def define(kinds: Kinds) -> None:
@@ -58,9 +68,18 @@ def define(kinds: Kinds) -> None:
     Raises:
         ClusterError: it refuses one, or Go does not find the module.
     """
-    found = json.loads(call_go("-C", str(kinds.pinned), "mod", "download", "-json", kinds.module))
-    manifests = "\n---\n".join((Path(found["Dir"]) / name).read_text("utf-8") for name in kinds.files)
+    manifests = _manifests(kinds)
     apply(manifests)
     # kubectl does not wait for a condition of an object that has none yet.
     for so in ("jsonpath={.status.acceptedNames.kind}", "condition=Established"):
         kubectl("wait", f"--for={so}", "--timeout=30s", "--filename=-", given=manifests)
+
+
+def forget(kinds: Kinds) -> None:
+    """Take them away, and all objects of them."""
+    kubectl("delete", "--ignore-not-found", "--filename=-", given=_manifests(kinds))
+
+
+def _manifests(kinds: Kinds) -> str:
+    folder = source(kinds.module, pinned=kinds.pinned)
+    return "\n---\n".join((folder / name).read_text("utf-8") for name in kinds.files)
