@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from trainer.runspec import STRICT, Duration, spelled
+from trainer.runspec import STRICT, Duration, Flag, Whole, spelled
 
 Engine = Literal["job", "jobset", "trainjob", "volcano", "paddlejob", "auto"]
 Device = Literal["gpu", "cpu"]
@@ -97,10 +97,10 @@ class Placement:
     engine: Engine = "job"
     """The Kubernetes kind that runs the pods. `job` needs nothing installed; `auto` asks the cluster at submit."""
 
-    nodes: Annotated[int, Field(ge=1, le=1000)] = 1
+    nodes: Annotated[Whole, Field(ge=1, le=1000)] = 1
     """Pods, or node processes under `ocrfleet run`, that train together."""
 
-    devices_per_node: Annotated[int, Field(ge=1, le=64)] = 1
+    devices_per_node: Annotated[Whole, Field(ge=1, le=64)] = 1
     """Devices of each node; one worker process a device."""
 
     device: Device | None = None
@@ -127,10 +127,10 @@ class Placement:
     priority: ObjectName | None = None
     """A PriorityClass, or with a queue of Kueue its WorkloadPriorityClass. Unset: the cluster's default."""
 
-    retries: Annotated[int, Field(ge=0, le=100)] = 3
+    retries: Annotated[Whole, Field(ge=0, le=100)] = 3
     """Attempts of the whole gang after the first, counted in the bucket. 3 outlasts a bad night of preemptions."""
 
-    retry: Annotated[int, Field(ge=0)] = 0
+    retry: Annotated[Whole, Field(ge=0)] = 0
     """Raise it by one to start the same run again, from its checkpoint, after a final failure was mended."""
 
     storage: Storage = Field(default_factory=Storage)
@@ -175,8 +175,8 @@ class Schedule:
     time_zone: str = "Etc/UTC"
     """The zone that `cron` is read in, by its IANA name."""
 
-    skip_if_unchanged: bool = True
+    skip_if_unchanged: Flag = True
     """End at once when the dataset is the one that the last published model was trained on."""
 
-    suspend_after_failures: Annotated[int, Field(ge=1)] = 3
+    suspend_after_failures: Annotated[Whole, Field(ge=1)] = 3
     """Failed runs in a row after which the schedule is suspended. 3 tells a fault from bad luck."""

@@ -4,6 +4,7 @@ The chart, the submitter and the trainer all read them here, so that the three c
 """
 
 from enum import IntEnum
+from importlib.metadata import version
 from typing import Final
 
 
@@ -40,6 +41,9 @@ class ExitCode(IntEnum):
 
 API_VERSION: Final = "ocrfleet.io/v1"
 """The one version of the job file that this code reads."""
+
+IMAGE: Final = f"ocrfleet/trainer:{version('ocrfleet')}"
+"""The trainer image where the job file names none. It names no registry: a node has it, or the cluster a default."""
 
 METRICS_PORT: Final = 9400
 """Port of the Prometheus endpoint in a pod."""

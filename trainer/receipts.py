@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from trainer.canonical import digest
 from trainer.checkpoints import file_digest
-from trainer.runspec import digest
 from trainer.workdir import WorkDir
 
 

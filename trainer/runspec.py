@@ -6,19 +6,20 @@ half, `placement`, is in `jobs/placement.py`.
 """
 
 import difflib
-import hashlib
-import json
 import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from pydantic.fields import FieldInfo
 
+from trainer import contract
+from trainer.canonical import LARGEST
+from trainer.canonical import digest as digest  # pipeline has it from here
 from trainer.errors import SpecError
 
 
@@ -38,6 +39,16 @@ _DURATION: Final = r"^[0-9]+(s|m|h)$"
 _NAME: Final = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 _SPLIT: Final = r"^[0-9]+:[0-9]+:[0-9]+$"
 
+
+def _as_helm(value: object) -> object:
+    # To Helm all numbers are floats, so 2.0 is a whole number.
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, Field(strict=True), BeforeValidator(_as_helm)]
+"""A whole number; neither a text nor a boolean stands for one, as the chart's schema has it."""
+Number = Annotated[float, Field(strict=True)]
+Flag = Annotated[bool, Field(strict=True)]
 Uri = Annotated[str, Field(pattern=_URI)]
 Sha256 = Annotated[str, Field(pattern=_SHA256)]
 Interval = Annotated[str, Field(pattern=_INTERVAL)]
@@ -79,10 +90,10 @@ def seconds(duration: str) -> int:
 class MaxRefused:
     """Shares of the samples that may be refused; more ends the run. What is marked as unreadable is not counted."""
 
-    train: Annotated[float, Field(ge=0, le=1)] = 0.01
+    train: Annotated[Number, Field(ge=0, le=1)] = 0.01
     """Of the training samples. 1 %: one slip of the pen in a hundred lines; more is a dataset copied in part."""
 
-    eval: Annotated[float, Field(ge=0, le=1)] = 0.0
+    eval: Annotated[Number, Field(ge=0, le=1)] = 0.0
     """Of the evaluation and of the test samples. None: a figure is worth little when what is hard is left out."""
 
 
@@ -132,10 +143,10 @@ class Init:
 class Train:
     """How long and how hard to train. Unset fields come from the recipe."""
 
-    epochs: Annotated[int, Field(ge=1)] | None = None
+    epochs: Annotated[Whole, Field(ge=1)] | None = None
     """Passes over the training samples. Unset: the recipe's number."""
 
-    batch_size_per_device: Annotated[int, Field(ge=1)] | None = None
+    batch_size_per_device: Annotated[Whole, Field(ge=1)] | None = None
     """Samples a device takes in one step. Unset: the recipe's number."""
 
     scale_learning_rate: Literal["linear", "sqrt", "none"] = "none"
@@ -147,13 +158,13 @@ class Train:
     precision: Literal["fp32", "fp16", "bf16", "auto"] = "fp32"
     """Number format of the forward pass. fp32 is exact and works on any device."""
 
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 42
+    seed: Annotated[Whole, Field(ge=0, lt=2**31)] = 42
     """Seeds weights, shuffles, augmentation and the split."""
 
     evaluate_every: Interval = "1ep"
     """How often the evaluation set is read; the best model is kept. Epochs or steps."""
 
-    readers: Annotated[int, Field(ge=0, le=64)] | None = None
+    readers: Annotated[Whole, Field(ge=0, le=64)] | None = None
     """Reader processes a device. Unset: 0 on CPU, where training itself uses the cores, else up to 8."""
 
 
@@ -164,7 +175,7 @@ class Checkpoint:
     every: Interval = "5m"
     """Save after so much time, steps or epochs. 5 minutes: what a preemption may cost."""
 
-    keep: Annotated[int, Field(ge=2)] = 3
+    keep: Annotated[Whole, Field(ge=2)] = 3
     """How many to keep. At least 2: the newest may be half pushed."""
 
 
@@ -175,13 +186,13 @@ class Gate:
     metric: Literal["hmean", "precision", "recall", "acc", "norm_edit_dis"] | None = None
     """Unset: hmean for det, acc for rec."""
 
-    minimum: Annotated[float, Field(ge=0, le=1)] | None = None
+    minimum: Annotated[Number, Field(ge=0, le=1)] | None = None
     """The least value to publish. Unset: any value."""
 
     not_worse_than: str | None = None
     """A channel; the new model must be at least as good as the one there. Unset: no comparison."""
 
-    tolerance: Annotated[float, Field(ge=0, le=1)] = 0.002
+    tolerance: Annotated[Number, Field(ge=0, le=1)] = 0.002
     """How much below the channel's model still passes; evaluation sets of a few hundred samples vary by more."""
 
 
@@ -192,7 +203,7 @@ class Publish:
     formats: tuple[Literal["paddle"], ...] = ("paddle",)
     """`paddle`: inference.json, inference.pdiparams and inference.yml."""
 
-    weights: bool = False
+    weights: Flag = False
     """Also publish the trained weights (.pdparams), for fine-tuning later."""
 
     promote: Name | None = None
@@ -286,27 +297,17 @@ def to_dict(value: object) -> dict[str, Any]:
     return result
 
 
-def canonical(value: object) -> str:
-    """Serialise JSON data in the one form that digests are made of: sorted keys, no spaces, UTF-8."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-
-
-def digest(value: object) -> str:
-    """Give the sha256 of JSON data in canonical form, as 64 hex digits."""
-    return hashlib.sha256(canonical(value).encode()).hexdigest()
-
-
-def run_id(name: str, *, run: RunSpec, image: str, device: str, devices: int) -> str:
+def run_id(name: str, *, run: RunSpec, image: str | None, device: str, devices: int) -> str:
     """Name a run: `<name>-<h8>`, the same for the same work (house: identity).
 
     Args:
         name: the job file's name.
         run: the `run` half; its defaults are part of the digest.
-        image: the trainer image, or "" where none is used.
+        image: the trainer image; None: the one of this version, which the chart takes too.
         device: `gpu` or `cpu`.
         devices: nodes × devices a node.
     """
-    content = {"run": to_dict(run), "image": image, "device": device, "devices": devices}
+    content = {"run": to_dict(run), "image": image or contract.IMAGE, "device": device, "devices": devices}
     return f"{name}-{digest(content)[:8]}"
 
 
@@ -321,21 +322,21 @@ MAX_VALUES: Final = 20_000
 aliases have billions."""
 
 
-def parse_yaml(text: str, *, source: str, most: int = MAX_VALUES) -> Any:
-    """Parse YAML as Kubernetes tools do: `1e-4` is a number, a key twice in one mapping is an error.
+def parse_yaml(text: str, *, source: str, exported: bool = False) -> Any:
+    """Parse YAML as Helm does: `1e-4` is a number, `y` is true. A key twice in one mapping is an error.
 
     Args:
         text: the document.
         source: the file's name, for messages.
-        most: values that it may have. An export's inference.yml has one for each character of its dictionary.
+        exported: whether it is an export's inference.yml: it has a value for each character of its dictionary,
+            and `y` is one of them.
 
     Raises:
-        SpecError: the text is not YAML, or has more values; names file, line and column.
+        SpecError: the text is not YAML, has too many values, or one that Helm would change; names file, line and
+            column.
     """
     try:
-        loader = _Loader(text)
-        loader.most = most
-        return loader.get_single_data()
+        return (_Loader if exported else _JobLoader)(text).get_single_data()
     except RecursionError as error:
         raise SpecError(f"{source} is nested too deeply: no job file needs that.") from error
     except ValueError as error:  # an int of thousands of digits
@@ -362,15 +363,15 @@ def read_run(path: Path) -> tuple[str, RunSpec]:
     return str(raw["name"]), from_dict(RunSpec, raw["run"], where="run")
 
 
-_MERGE: Final = "tag:yaml.org,2002:merge"
-_FLOAT_TAG: Final = "tag:yaml.org,2002:float"
+_TAG: Final = "tag:yaml.org,2002:"
+_MERGE: Final = f"{_TAG}merge"
 
 
 class _Loader(yaml.SafeLoader):
     """SafeLoader with JSON's kinds of values and YAML 1.2 numbers, without duplicate keys, and without bombs."""
 
     composed = 0
-    most = 0
+    most = 1_000_000
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         self.composed += 1
@@ -393,9 +394,31 @@ class _Loader(yaml.SafeLoader):
             if known[id(node)] > self.most:
                 what = f"with its aliases written out it has more than {self.most:,} values"
                 raise _refusal(what, node.start_mark)
-            if node.tag == _FLOAT_TAG and not math.isfinite(float(node.value.replace("_", ""))):
-                raise _refusal(f"{node.value} is larger than any number", node.start_mark)
+            self.check(node)
         return known[id(node)]
+
+    def check(self, node: yaml.Node) -> None:
+        """Refuse what JSON has no place for."""
+        if node.tag == f"{_TAG}float" and not math.isfinite(float(node.value.replace("_", ""))):
+            raise _refusal(f"{node.value} is larger than any number", node.start_mark)
+
+
+class _JobLoader(_Loader):
+    """Reads a job file as Helm does, and refuses what Helm would change."""
+
+    most = MAX_VALUES
+    bool_values: ClassVar = {**yaml.SafeLoader.bool_values, "y": True, "n": False}
+
+    def check(self, node: yaml.Node) -> None:
+        super().check(node)
+        if node.tag in (f"{_TAG}int", f"{_TAG}float") and not abs(self.construct_object(node)) <= LARGEST:
+            raise _refusal(f"JSON would round {node.value}: write it in quotes", node.start_mark)
+        if isinstance(node, yaml.ScalarNode) and any("\ud800" <= character <= "\udfff" for character in node.value):
+            raise _refusal("half a surrogate pair is no character", node.start_mark)
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if key.tag not in (f"{_TAG}str", _MERGE):
+                shown = repr(key.value) if isinstance(key, yaml.ScalarNode) else "of several values"
+                raise _refusal(f"the key {shown} is no text: write it in quotes", key.start_mark)
 
 
 def _parts(node: yaml.Node) -> list[yaml.Node]:
@@ -414,29 +437,39 @@ def _refusal(what: str, mark: Any) -> yaml.YAMLError:
     return yaml.constructor.ConstructorError(None, None, what, mark)
 
 
+def _int(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
+    text = node.value.replace("_", "")
+    digits = text.lstrip("+-")
+    value = int(digits, 8 if digits.isdigit() and digits[0] == "0" else 0)
+    return -value if text[0] == "-" else value
+
+
 # No bytes, dates or sets, whatever their tag says: JSON has none.
 _Loader.yaml_constructors = {
     tag: constructor
     for tag, constructor in yaml.SafeLoader.yaml_constructors.items()
-    if tag is None or tag.rsplit(":")[-1] in ("null", "bool", "int", "float", "str", "seq", "map")
-}
-# Numbers as YAML 1.2 and Helm have them. To PyYAML (YAML 1.1) `1e-4` is a string, for want of a dot, `6:2:2` a
-# number to the base 60, and 2026-11-01 a date.
+    if tag is None or tag.rsplit(":")[-1] in ("null", "bool", "float", "str", "seq", "map")
+} | {f"{_TAG}int": _int}
+# Numbers as Go's YAML has them. To PyYAML (YAML 1.1) `1e-4` is a string, for want of a dot, `6:2:2` a number to the
+# base 60, and 2026-11-01 a date.
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, regexp) for tag, regexp in resolvers if tag.rsplit(":")[-1] not in ("int", "float", "timestamp")]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_INT: Final = re.compile(r"^[-+]?(?:0b[01_]+|0x[0-9a-fA-F_]+|0[0-7_]*|[1-9][0-9_]*)$")
-# Neither .inf nor .nan: JSON has none, so neither have Helm nor digests.
-_FLOAT: Final = re.compile(
-    r"^[-+]?(?:(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+)$"
+_SIGNS: Final = list("-+0123456789")
+_INT: Final = re.compile(
+    r"^[-+]?_*(?:0_*[bB]_*[01][01_]*|0_*[xX]_*[0-9a-fA-F][0-9a-fA-F_]*|0_*[oO]_*[0-7][0-7_]*|0[0-7_]*|[1-9][0-9_]*)$"
 )
-_Loader.add_implicit_resolver("tag:yaml.org,2002:int", _INT, list("-+0123456789"))
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
+# Neither .inf nor .nan: JSON has none, so neither have Helm nor digests.
+_FLOAT: Final = re.compile(r"^[-+]?_*(?:\._*[0-9][0-9_]*|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE]_*[-+]?_*[0-9][0-9_]*)?$")
+_Loader.add_implicit_resolver(f"{_TAG}int", _INT, _SIGNS)
+_Loader.add_implicit_resolver(f"{_TAG}float", _FLOAT, [*_SIGNS, "."])
+_LETTERS: Final = re.compile(r"^[yYnN]$")
+_JobLoader.add_implicit_resolver(f"{_TAG}bool", _LETTERS, list("yYnN"))
 
 
 class _Dumper(yaml.SafeDumper):
-    """SafeDumper that quotes what the loader would take for a number."""
+    """SafeDumper that quotes what the loader or Helm would take for a number or a boolean."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -445,11 +478,13 @@ class _Dumper(yaml.SafeDumper):
 def _text(dumper: _Dumper, value: str) -> yaml.ScalarNode:
     # Line breaks to YAML 1.1, which only double quotes keep.
     style = '"' if any(character in value for character in "\x85\u2028\u2029") else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+    return dumper.represent_scalar(f"{_TAG}str", value, style=style)
 
 
 _Dumper.add_representer(str, _text)
-_Dumper.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
+_Dumper.add_implicit_resolver(f"{_TAG}int", _INT, _SIGNS)
+_Dumper.add_implicit_resolver(f"{_TAG}float", _FLOAT, [*_SIGNS, "."])
+_Dumper.add_implicit_resolver(f"{_TAG}bool", _LETTERS, list("yYnN"))
 
 
 def _fields(cls: object) -> dict[str, FieldInfo]:

@@ -10,8 +10,8 @@ from typing import Literal
 
 from trainer import candidates, dictionary, images, labels
 from trainer.candidates import Candidate, Crops
+from trainer.canonical import canonical
 from trainer.labels import Entry, LabelSet, Problem
-from trainer.runspec import canonical
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -124,7 +124,7 @@ def parse(path: Path) -> dict[str, Any]:
     Raises:
         SpecError: it is not YAML or lacks a part.
     """
-    raw = parse_yaml(path.read_text("utf-8"), source=str(path), most=1_000_000)
+    raw = parse_yaml(path.read_text("utf-8"), source=str(path), exported=True)
     if not isinstance(raw, dict) or not {"PreProcess", "PostProcess"} <= raw.keys():
         raise SpecError(f"'{path}' lacks PreProcess or PostProcess: it is not the inference.yml of an OCR model.")
     return raw

@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from trainer.canonical import digest
 from trainer.checkpoints import file_digest
 from trainer.errors import DatasetError, NotFoundError, SpecError
-from trainer.runspec import RunSpec, digest
+from trainer.runspec import RunSpec
 from trainer.storage import NoBucketError, Progress, Store, Transfer, join_uri, open_store, split_uri
 from trainer.workdir import WorkDir
 

@@ -12,11 +12,12 @@ from typing import Any, Final
 
 from trainer import dictionary, images, labels, split
 from trainer.candidates import Candidate, Crops, by_content
+from trainer.canonical import digest
 from trainer.datasets import Prepared, Sample
 from trainer.division import Plan, divide
 from trainer.errors import DatasetError
 from trainer.labels import Problem
-from trainer.runspec import RunSpec, digest
+from trainer.runspec import RunSpec
 from trainer.survey import Survey, cover, survey
 from trainer.workdir import WorkDir
 

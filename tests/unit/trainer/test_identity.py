@@ -1,0 +1,181 @@
+"""A run's name: the same for the same work, however it was written, in Python as in Helm."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.chart import helm
+from trainer import contract
+from trainer.canonical import LARGEST, canonical, digest
+from trainer.errors import SpecError
+from trainer.runspec import RunSpec, from_dict, parse_yaml, run_id, to_dict, to_yaml
+
+LEAST = {
+    "task": "rec",
+    "recipe": "rec-crnn-mobile",
+    "data": {"train": "s3://data/receipts/"},
+    "output": "s3://models/r/",
+}
+
+NUMBERS = st.integers(-LARGEST, LARGEST) | st.floats(-LARGEST, LARGEST)
+# No surrogates, which no YAML has, and half of what Go escapes in its own way.
+TEXTS = st.text(st.characters(codec="utf-8") | st.sampled_from("\u2028\u2029<>&\x7f\b\f\x85\uffff\U0001f600"))
+SCALARS = st.none() | st.booleans() | NUMBERS | TEXTS
+VALUES = st.recursive(SCALARS, lambda v: st.lists(v, max_size=3) | st.dictionaries(TEXTS, v, max_size=3))
+MAPPINGS = st.dictionaries(TEXTS, VALUES, max_size=4)
+
+
+def name(run: dict[str, Any], **how: Any) -> str:
+    how = {"image": None, "device": "cpu", "devices": 2, **how}
+    return run_id("receipts", run=from_dict(RunSpec, run, where="run"), **how)
+
+
+def turned(value: Any) -> Any:
+    """Give the same data with the keys of every mapping in the opposite order."""
+    if isinstance(value, dict):
+        return {key: turned(value[key]) for key in reversed(value)}
+    return [turned(item) for item in value] if isinstance(value, list) else value
+
+
+def floating(value: Any) -> Any:
+    """Give the same data with every whole number as a float, as Helm has it."""
+    if isinstance(value, dict):
+        return {key: floating(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [floating(item) for item in value]
+    return float(value) if type(value) is int else value
+
+
+def bare(value: Any) -> Any:
+    """Give the same data without keys that have no value."""
+    if isinstance(value, dict):
+        return {key: bare(item) for key, item in value.items() if item is not None}
+    return [bare(item) for item in value] if isinstance(value, list) else value
+
+
+@given(MAPPINGS)
+def test_the_canonical_form_depends_on_what_is_said_and_not_on_how(value: dict[str, Any]) -> None:
+    """Order of keys, 1 or 1.0, a key without a value or none: one form."""
+    assert canonical(value) == canonical(turned(value)) == canonical(floating(value)) == canonical(bare(value))
+
+
+@given(MAPPINGS)
+def test_the_canonical_form_is_json_that_says_the_same(value: dict[str, Any]) -> None:
+    assert json.loads(canonical(value)) == bare(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1.0, "1"),
+        (-0.0, "-0"),
+        (1e-5, "0.00001"),
+        (1e-6, "0.000001"),
+        (1e-7, "1e-7"),
+        (-1.5e-10, "-1.5e-10"),
+        (5e-324, "5e-324"),
+        (0.1 + 0.2, "0.30000000000000004"),
+        (2.0**53, "9007199254740992"),
+        (1e15, "1000000000000000"),
+        (123456.789, "123456.789"),
+        ("<&>\u2028\x7f\b\x01é", '"<&>\\u2028\x7f\\b\\u0001é"'),
+        ({"b": None, "a": [None, True]}, '{"a":[null,true]}'),
+        ({"\U0001f600": 1, "\uffff": 2}, '{"\uffff":2,"\U0001f600":1}'),
+    ],
+)
+def test_the_canonical_form_is_what_go_writes(value: object, text: str) -> None:
+    """Numbers as JavaScript has them; keys by their bytes, not by the halves of UTF-16."""
+    assert text == canonical(value)
+
+
+@pytest.mark.parametrize("value", [LARGEST + 1, -LARGEST - 1, 1e20, float("inf"), float("nan")])
+def test_a_number_that_helm_would_round_is_refused(value: float) -> None:
+    with pytest.raises(SpecError, match="is beyond ±2"):
+        canonical({"a": [value]})
+
+
+@pytest.mark.parametrize("text", ["9007199254740993", "1e20", "0x3fffffffffffff"])
+def test_a_file_with_such_a_number_is_refused_with_its_place(text: str) -> None:
+    with pytest.raises(SpecError, match=rf"job\.yaml:2:6 is not YAML: JSON would round {text}: write it in quotes\."):
+        parse_yaml(f"a: 1\nb:  [{text}]\n", source="job.yaml")
+
+
+@pytest.mark.parametrize("key", ["1", "1.5", "true", "y", "null", "[a]"])
+def test_a_key_that_is_no_text_is_refused(key: str) -> None:
+    """Helm makes a text of it, Python does not."""
+    with pytest.raises(SpecError, match="is no text: write it in quotes"):
+        parse_yaml(f"? {key}\n: 1\n", source="job.yaml")
+
+
+def test_half_a_surrogate_pair_is_refused() -> None:
+    """No UTF-8 has it, so no digest could be made."""
+    with pytest.raises(SpecError, match=r"job\.yaml:1:4 is not YAML: half a surrogate pair is no character"):
+        parse_yaml('a: "\\ud800"\n', source="job.yaml")
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "overrides": MAPPINGS,
+            "train": st.fixed_dictionaries({}, optional={"epochs": st.none() | st.integers(1, 99)}),
+            "gate": st.fixed_dictionaries({}, optional={"tolerance": st.sampled_from([0, 1, 1e-5, 1e-7, 0.5])}),
+        },
+    )
+)
+def test_a_run_has_one_name_however_it_is_written(parts: dict[str, Any]) -> None:
+    run = {**LEAST, **parts}
+    whole = to_dict(from_dict(RunSpec, run, where="run"))
+    assert name(run) == name(turned(run)) == name(bare(run)) == name(floating(run)) == name(whole)
+    assert name(run) == name(parse_yaml(to_yaml(run), source="x"))
+
+
+def test_other_work_has_another_name() -> None:
+    names = {
+        name(LEAST),
+        name({**LEAST, "train": {"seed": 43}}),
+        name({**LEAST, "overrides": {"Global.epoch_num": 2}}),
+        name(LEAST, devices=4),
+        name(LEAST, device="gpu"),
+        name(LEAST, image="registry.example/trainer:1"),
+    }
+    assert len(names) == 6
+    assert all(one.startswith("receipts-") and len(one) == len("receipts-") + 8 for one in names)
+
+
+def test_no_image_is_the_image_of_this_version() -> None:
+    assert name(LEAST) == name(LEAST, image=contract.IMAGE)
+    assert contract.IMAGE.startswith("ocrfleet/trainer:")
+
+
+SPELLINGS = r"""
+n Y N y yes On off ~ Null True tRUE 0777 0o17 -0o7 1_000 0b101 0x1F 0X1F 1__0 _1 -_1 0_7 1_ 00 -0x1 +5 -0 09 0o8 0x 0b
+.5 5. +.5 +1e4 1e-5 1.e3 08.5 -0.0 0.000001 0.0000001 1e15 1e1_0 1e_5 .1_0 1e 1e5.5 1.2.3 1.5E-0007 5e-324 nan Infinity
+6:2:2 1:30 2026-11-01 . .. + ._ '~' 'y' '1e-5' '09' é😀 "\u2028<>&\x7f\b\f\x01"
+"""
+
+
+@pytest.mark.parametrize("which", helm.LAYERS)
+def test_helm_reads_every_spelling_of_a_scalar_as_python_does(which: str, tmp_path: Path) -> None:
+    """Else one job file has two names, and perhaps two meanings."""
+    job = "".join(f"k{number}: [{spelling}]\n" for number, spelling in enumerate(SPELLINGS.split()))
+    seen = helm.seen(which, chart=tmp_path, job=job, scratch=tmp_path, template="toRawJson .Values")
+    assert seen == canonical(parse_yaml(job, source="job.yaml"))
+
+
+@pytest.mark.parametrize("which", helm.LAYERS)
+@settings(max_examples=15, deadline=None)
+@given(values=st.lists(MAPPINGS, max_size=20))
+def test_helm_and_python_make_the_same_digest(which: str, values: list[Any], tmp_path_factory: Any) -> None:
+    """Of whatever a configuration may hold, written by `ocrfleet`."""
+    scratch = tmp_path_factory.mktemp("helm", numbered=True)
+    job = to_yaml({"values": bare(values)})
+    seen = helm.seen(
+        which, chart=scratch, job=job, scratch=scratch, template='toRawJson (dict "values" .Values.values) | sha256sum'
+    )
+    assert seen == digest({"values": values}) == hashlib.sha256(canonical({"values": values}).encode()).hexdigest()

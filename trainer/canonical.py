@@ -1,0 +1,59 @@
+"""Canonical JSON: the one spelling that digests are made of, byte for byte what Go writes and so what Helm hashes.
+
+It is RFC 8785 but for two points, where Go's encoding/json goes its own way and Helm's `toRawJson` with it: keys
+are sorted by code point instead of UTF-16 unit, and U+2028 and U+2029 are escaped. A key without a value is left
+out, since some versions of Helm drop it and others don't.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Final
+
+from trainer.errors import SpecError
+
+LARGEST: Final = 2**53
+"""The largest number that JSON keeps to the unit everywhere: Helm has all numbers as 64-bit floats."""
+
+# What Go escapes though it need not: both end a line in JavaScript.
+_LINE_ENDS: Final = str.maketrans({"\u2028": "\\u2028", "\u2029": "\\u2029"})
+
+
+def canonical(value: object) -> str:
+    """Spell JSON data in its canonical form; nulls in mappings are left out, those in lists are kept.
+
+    Raises:
+        SpecError: the data has a number beyond ±2^53, which Helm would round.
+    """
+    match value:
+        case None | bool():
+            return json.dumps(value)
+        case str():
+            return json.dumps(value, ensure_ascii=False).translate(_LINE_ENDS)
+        case int() | float():
+            return _number(value)
+        case list() | tuple():
+            return f"[{','.join(map(canonical, value))}]"
+        case Mapping():
+            pairs = sorted((str(key), item) for key, item in value.items() if item is not None)
+            return f"{{{','.join(f'{canonical(key)}:{canonical(item)}' for key, item in pairs)}}}"
+    raise TypeError(f"{value!r} is not JSON data")
+
+
+def _number(value: float) -> str:
+    if not abs(value) <= LARGEST:
+        raise SpecError(f"{value} is beyond ±2^53: JSON would round it. Write it as a text, in quotes.")
+    if isinstance(value, int):
+        return str(value)
+    if value.is_integer():
+        return f"{value:.0f}"
+    if abs(value) < 1e-6:  # from here on JavaScript writes exponents, Python from 1e-4 on
+        digits, exponent = repr(value).split("e")
+        return f"{digits}e{int(exponent)}"
+    return format(Decimal(repr(value)), "f")
+
+
+def digest(value: object) -> str:
+    """Give the sha256 of JSON data in canonical form, as 64 hex digits."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
