@@ -25,7 +25,7 @@ from typing import Any, Final
 import yaml
 
 from jobs.local import free_ports
-from trainer import recipes, runspec
+from trainer import contract, recipes, runspec
 from trainer.cores import mathematics
 from trainer.datasets import Prepared
 from trainer.errors import StoppedError, TransientError
@@ -149,7 +149,7 @@ def time_ours(work: WorkDir, setting: Setting, *, threads: int | None, devices: 
                 supervisor.stop()
 
     supervisor = Supervisor(
-        Topology(devices_per_node=devices, port=free_ports(devices + 1)),
+        Topology(devices_per_node=devices, port=free_ports(contract.ports(devices))),
         deadlines=Deadlines(rendezvous=DEADLINE, stall=DEADLINE),
         on_event=hear,
     )

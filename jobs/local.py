@@ -91,7 +91,7 @@ def plan(
     )
     folder = LocalRunDir((workdir / identity).absolute())
     words = [*(command or NODE_PROGRAM), *(("--stage", stage) if stage else ())]
-    shared = _environment(identity, placement, port=free_ports(devices + 1))
+    shared = _environment(identity, placement, port=free_ports(contract.ports(devices)))
     return LocalRun(
         run_id=identity,
         folder=folder,

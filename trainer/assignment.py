@@ -1,9 +1,10 @@
 """What a node was given to do, read from its work folder and its environment once."""
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from trainer import runspec
+from trainer import contract, runspec
 from trainer.runspec import RunSpec
 from trainer.supervisor import Deadlines
 from trainer.topology import Topology
@@ -32,12 +33,15 @@ class Assignment:
     deadlines: Deadlines = field(default_factory=Deadlines)
     """How long a stage may be silent."""
 
+    retries: int = 0
+    """How often the gang meets again after a loss."""
+
     image: str = ""
     """The trainer image with its digest; "" where none is used."""
 
     @classmethod
     def read(cls, folder: Path, *, run_id: str, topology: Topology) -> "Assignment":
-        """Read the folder's run.yaml.
+        """Read the folder's run.yaml, and the number of retries from the environment.
 
         Raises:
             SpecError: it is wrong; the message says where.
@@ -47,4 +51,12 @@ class Assignment:
         placement = runspec.parse_yaml(work.run_file.read_text("utf-8"), source="run.yaml").get("placement") or {}
         given = placement.get("deadlines") or {}
         known = {key: float(runspec.seconds(given[key])) for key in ("rendezvous", "stall") if given.get(key)}
-        return cls(name=name, run=run, run_id=run_id, work=work, topology=topology, deadlines=Deadlines(**known))
+        return cls(
+            name=name,
+            run=run,
+            run_id=run_id,
+            work=work,
+            topology=topology,
+            deadlines=Deadlines(**known),
+            retries=int(os.environ.get(contract.ENV_RETRIES, "0")),
+        )

@@ -1,4 +1,4 @@
-"""The outside of a pod: exit codes, environment names and ports. Constants only.
+"""The outside of a pod: exit codes, environment names and ports. Constants, and what follows from them alone.
 
 The chart, the submitter and the trainer all read them here, so that the three cannot disagree.
 """
@@ -62,11 +62,18 @@ ENV_NODES: Final = "OCRFLEET_NODES"
 ENV_DEVICES: Final = "OCRFLEET_DEVICES_PER_NODE"
 ENV_DEVICE: Final = "OCRFLEET_DEVICE"
 ENV_HOSTS: Final = "OCRFLEET_HOSTS"
-"""Comma-separated host names of all nodes in rank order; node 0 is the master."""
+"""Host names of all nodes in rank order, with commas; or one name with `*` in the place of the rank. Node 0 leads."""
 ENV_PORT: Final = "OCRFLEET_PORT"
-"""First of `nodes × devicesPerNode + 1` free TCP ports; the first is the rendezvous."""
+"""First of the TCP ports that a gang has to itself, `ports(devices)` of them; at the first one the supervisors meet."""
+ENV_RETRIES: Final = "OCRFLEET_RETRIES"
+"""How often a gang that has lost a node or a worker meets again. Unset: never; whoever started the nodes sees to it."""
 ENV_METRICS_PORT: Final = "OCRFLEET_METRICS_PORT"
 ENV_EVENTS_FD: Final = "OCRFLEET_EVENTS_FD"
 """File descriptor on which a worker tells its supervisor what happens, one JSON object a line."""
 ENV_PADDLEOCR_HOME: Final = "PADDLEOCR_HOME"
 """A checkout of PaddleOCR to train with, in place of the packaged tree."""
+
+
+def ports(devices: int) -> int:
+    """Give how many ports in a row a gang of so many devices uses: two attempts' worth, and the supervisors' own."""
+    return 1 + 2 * (devices + 1)

@@ -10,6 +10,7 @@ import yaml
 
 from trainer import contract, precision, recipes, registry, runspec, space
 from trainer.assignment import Assignment
+from trainer.attempts import Attempts
 from trainer.datasets import Prepared, require_batch
 from trainer.errors import SpecError
 from trainer.events import Event
@@ -18,6 +19,7 @@ from trainer.mirror import Mirror
 from trainer.ppocr import tree
 from trainer.progress import Progress
 from trainer.receipts import Receipt, files_of, measure
+from trainer.rendezvous import PastError
 from trainer.scalars import Scalars
 from trainer.storage import open_store
 from trainer.summaries import summary
@@ -57,6 +59,7 @@ class Pipeline:
             lambda: given.work.attempt_logs(self.mirror.attempt), world=given.topology.world_size, say=progress.line
         )
         self.supervisor = Supervisor(given.topology, deadlines=given.deadlines, on_event=self._hear)
+        self.attempts: Attempts | None = None
 
     @property
     def leader(self) -> bool:
@@ -73,7 +76,11 @@ class Pipeline:
             OcrfleetError: of the class that says whether running it again can help.
         """
         with space.watched(self.work.root):
-            self._run(only)
+            try:
+                self._run(only)
+            finally:
+                if self.attempts:
+                    self.attempts.close()
 
     def _run(self, only: str | None) -> None:
         # Before anything is pulled: a wrong name in the job file must not cost a download.
@@ -83,6 +90,9 @@ class Pipeline:
         if only is None and self._published():
             return
         self._claim()
+        self.attempts = Attempts(
+            self.given, supervisor=self.supervisor, mirror=self.mirror, metrics=self.metrics, say=self.progress.line
+        )
         identity = self.given.run_id
         for stage in contract.STAGES:
             if stage in _AFTER_THE_GANG and not self.leader:
@@ -135,7 +145,10 @@ class Pipeline:
         self.metrics.phase(stage)
         self.progress.stage(stage)
         began = time.monotonic()
-        facts = _STAGES[stage](self)
+        try:
+            facts = _STAGES[stage](self)
+        except PastError:
+            facts = {}
         if stage in contract.GANG_STAGES and not self.leader:
             # The leader has the outputs, so what they are called is in its receipt.
             receipt = self.mirror.wait_for(stage, fingerprint=fingerprint, seconds=HANDOVER)
@@ -171,17 +184,23 @@ class Pipeline:
             remote.write(self.work)
         return remote
 
-    def worker(self, stage: str, *, alone: bool = False) -> dict[str, Any]:
-        """Do a stage in worker processes."""
+    def gang(self, stage: str) -> dict[str, Any]:
+        """Do a stage in the worker processes of all nodes."""
+        assert self.attempts
         try:
-            return self.supervisor.run(
-                stage,
-                workdir=self.work.root,
-                log=lambda rank: self.work.worker_log(attempt=self.mirror.attempt, stage=stage, rank=rank),
-                alone=alone,
-            )
+            return self.attempts.run(stage)
         finally:
             self.scalars.close()
+
+    def alone(self, stage: str) -> dict[str, Any]:
+        """Do a stage in one worker process of this node."""
+        attempt = self.mirror.attempt
+        return self.supervisor.run(
+            stage,
+            workdir=self.work.root,
+            log=lambda rank: self.work.worker_log(attempt=attempt, stage=stage, rank=rank),
+            alone=True,
+        )
 
     def _hear(self, event: Event) -> None:
         self.metrics.observe(event)
@@ -227,21 +246,21 @@ def _train(pipeline: Pipeline) -> dict[str, Any]:
         pipeline.work,
         leader=pipeline.leader,
         mirror=pipeline.mirror,
-        worker=lambda: pipeline.worker("train"),
+        worker=lambda: pipeline.gang("train"),
         say=pipeline.progress.line,
     )
 
 
 def _evaluate(pipeline: Pipeline) -> dict[str, Any]:
-    return pipeline.worker("evaluate")
+    return pipeline.gang("evaluate")
 
 
 def _export(pipeline: Pipeline) -> dict[str, Any]:
-    return pipeline.worker("export", alone=True)
+    return pipeline.alone("export")
 
 
 def _verify(pipeline: Pipeline) -> dict[str, Any]:
-    return pipeline.worker("verify", alone=True)
+    return pipeline.alone("verify")
 
 
 def _publish(pipeline: Pipeline) -> dict[str, Any]:

@@ -13,12 +13,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 from trainer import contract, events, gang
 from trainer.errors import OcrfleetError, StoppedError, TransientError, error_for
+from trainer.rendezvous import PeerLostError
 from trainer.topology import Topology
 
 GRACE: Final = 20.0
@@ -71,14 +72,28 @@ class Supervisor:
         # A SimpleQueue may be filled from a signal handler.
         self._inbox: queue.SimpleQueue[tuple[Worker | None, str, Any]] = queue.SimpleQueue()
         self._busy = False
+        self._void: str | None = None
+        self.told_to_stop = False
+
+    def lose(self, why: str) -> None:
+        """End the workers at once, since a peer is lost (safe in another thread); before a stage, it won't begin."""
+        self._void = why
+        self._inbox.put((None, "lost", why))
+
+    def regain(self) -> None:
+        """Forget what was lost: the gang is about to meet again."""
+        self._void = None
 
     def stop(self) -> bool:
         """Ask the workers to stop (safe in a signal handler); whether there were any."""
+        self.told_to_stop = True
         if self._busy:
             self._inbox.put((None, "stop", None))
         return self._busy
 
-    def run(self, stage: str, *, workdir: Path, log: Callable[[int], Path], alone: bool = False) -> dict[str, Any]:
+    def run(
+        self, stage: str, *, workdir: Path, log: Callable[[int], Path], alone: bool = False, attempt: int = 0
+    ) -> dict[str, Any]:
         """Do a stage on this node's workers.
 
         Args:
@@ -86,6 +101,7 @@ class Supervisor:
             workdir: the run's folder on this node.
             log: the log file of a rank.
             alone: with one worker, whatever the gang's size.
+            attempt: of the gang.
 
         Returns:
             The facts of the node's first worker.
@@ -93,11 +109,13 @@ class Supervisor:
         Raises:
             OcrfleetError: of the class and with the sentence of the worker that failed first.
         """
-        topology = gang.solo(self.topology) if alone else self.topology
+        topology = gang.solo(self.topology) if alone else replace(self.topology, attempt=attempt)
         self._inbox = queue.SimpleQueue()
         self._busy = True
         workers: list[Worker] = []
         try:
+            if self._void:
+                raise PeerLostError(self._void)
             for local_rank in range(topology.devices_per_node):
                 workers.append(self._start(topology, local_rank, [stage, "--workdir", str(workdir)], log))
             self._attend(workers)
@@ -164,6 +182,8 @@ class Supervisor:
                     _signal(late, signal.SIGKILL)
                 until = time.monotonic() + GRACE
                 continue
+            if kind == "lost":
+                raise PeerLostError(what)
             if worker is None:
                 if not stopping:
                     stopping, until = True, time.monotonic() + self.deadlines.stop

@@ -28,7 +28,10 @@ class Topology:
     """Host name of each node, in rank order."""
 
     port: int = 29400
-    """The rendezvous; the workers listen on the ports after it."""
+    """Where the supervisors meet; the workers listen on ports after it."""
+
+    attempt: int = 0
+    """Which attempt the workers belong to: one after another they have other ports, since an old worker may linger."""
 
     @property
     def world_size(self) -> int:
@@ -45,15 +48,20 @@ class Topology:
         return self.node_rank * self.devices_per_node + local_rank
 
     @property
+    def _first_port(self) -> int:
+        return self.port + 1 + self.attempt % 2 * (self.world_size + 1)
+
+    @property
     def master(self) -> str:
         """`host:port` where Paddle's store of the gang listens."""
-        return f"{self.hosts[0]}:{self.port}"
+        return f"{self.hosts[0]}:{self._first_port}"
 
     @property
     def endpoints(self) -> list[str]:
         """`host:port` of every worker in rank order; ports differ even when nodes share a host."""
         return [
-            f"{self.hosts[rank // self.devices_per_node]}:{self.port + 1 + rank}" for rank in range(self.world_size)
+            f"{self.hosts[rank // self.devices_per_node]}:{self._first_port + 1 + rank}"
+            for rank in range(self.world_size)
         ]
 
     @classmethod
@@ -70,7 +78,7 @@ class Topology:
                 nodes=nodes,
                 devices_per_node=int(environ.get(contract.ENV_DEVICES, "1")),
                 device=environ.get(contract.ENV_DEVICE, "cpu"),
-                hosts=tuple(environ.get(contract.ENV_HOSTS, ",".join(["127.0.0.1"] * nodes)).split(",")),
+                hosts=_hosts(environ.get(contract.ENV_HOSTS, ",".join(["127.0.0.1"] * nodes)), nodes),
                 port=int(environ.get(contract.ENV_PORT, "29400")),
             )
         except ValueError as error:
@@ -80,3 +88,10 @@ class Topology:
                 f"{contract.ENV_HOSTS} names {len(topology.hosts)} hosts, but {contract.ENV_NODES} is {nodes}."
             )
         return topology
+
+
+def _hosts(text: str, nodes: int) -> tuple[str, ...]:
+    """Read names that are listed, or one with `*` where a node's rank belongs."""
+    if "*" in text:
+        return tuple(text.replace("*", str(rank)) for rank in range(nodes))
+    return tuple(text.split(","))

@@ -16,7 +16,7 @@ def test_ranks_go_by_node_then_device():
 
 
 def test_the_first_node_is_the_master():
-    assert TWO_NODES.master == "node-0:29400"
+    assert TWO_NODES.master == "node-0:29401"
 
 
 def test_workers_on_one_host_have_ports_of_their_own():
@@ -75,3 +75,20 @@ def test_the_topology_is_read_from_the_contracts_names():
 def test_a_wrong_environment_is_refused_by_name(environ):
     with pytest.raises(SpecError, match="OCRFLEET_"):
         Topology.from_environment(environ)
+
+
+def test_two_attempts_share_no_port_and_use_no_more_than_the_gang_has():
+    shape = {"nodes": 3, "devices_per_node": 2, "hosts": ("a", "b", "c"), "port": 1000}
+    used = [
+        {at.master.rpartition(":")[2], *(e.rpartition(":")[2] for e in at.endpoints)}
+        for at in (Topology(attempt=n, **shape) for n in (1, 2, 3))
+    ]
+    assert not used[0] & used[1]
+    assert used[0] == used[2]
+    assert {*map(int, used[0] | used[1]), 1000} == set(range(1000, 1000 + contract.ports(6)))
+
+
+def test_hosts_may_be_one_name_with_the_rank_in_it():
+    environ = {contract.ENV_NODES: "3", contract.ENV_HOSTS: "receipts-1a2b-*.receipts"}
+    hosts = Topology.from_environment(environ).hosts
+    assert hosts == ("receipts-1a2b-0.receipts", "receipts-1a2b-1.receipts", "receipts-1a2b-2.receipts")

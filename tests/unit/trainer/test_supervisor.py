@@ -41,8 +41,8 @@ def test_a_worker_gets_paddles_contract_and_no_secret(tmp_path, monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary")
     monkeypatch.setenv("WEBHOOK_TOKEN", "canary")
     environment = run("succeed", tmp_path)["environment"]
-    assert environment["PADDLE_TRAINER_ENDPOINTS"] == "127.0.0.1:29401,127.0.0.1:29402"
-    assert environment["PADDLE_MASTER"] == "127.0.0.1:29400"
+    assert environment["PADDLE_TRAINER_ENDPOINTS"] == "127.0.0.1:29402,127.0.0.1:29403"
+    assert environment["PADDLE_MASTER"] == "127.0.0.1:29401"
     assert "canary" not in environment.values()
 
 
