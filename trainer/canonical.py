@@ -7,6 +7,7 @@ out, since some versions of Helm drop it and others don't.
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final
@@ -24,7 +25,7 @@ def canonical(value: object) -> str:
     """Spell JSON data in its canonical form; nulls in mappings are left out, those in lists are kept.
 
     Raises:
-        SpecError: the data has a number beyond ±2^53, which Helm would round.
+        SpecError: the data has an integer beyond ±2^53, which Helm would round.
     """
     match value:
         case None | bool():
@@ -42,16 +43,15 @@ def canonical(value: object) -> str:
 
 
 def _number(value: float) -> str:
-    if not abs(value) <= LARGEST:
+    if not math.isfinite(value) or isinstance(value, int) and not abs(value) <= LARGEST:
         raise SpecError(f"{value} is beyond ±2^53: JSON would round it. Write it as a text, in quotes.")
     if isinstance(value, int):
         return str(value)
-    if value.is_integer():
-        return f"{value:.0f}"
-    if abs(value) < 1e-6:  # from here on JavaScript writes exponents, Python from 1e-4 on
+    # JavaScript writes exponents below 1e-6 and from 1e21 on, Python below 1e-4 and from 1e16 on.
+    if value and not 1e-6 <= abs(value) < 1e21:
         digits, exponent = repr(value).split("e")
-        return f"{digits}e{int(exponent)}"
-    return format(Decimal(repr(value)), "f")
+        return f"{digits}e{int(exponent):+d}"
+    return format(Decimal(repr(value)), "f").removesuffix(".0")
 
 
 def digest(value: object) -> str:

@@ -83,6 +83,8 @@ def test_the_canonical_form_is_json_that_says_the_same(value: dict[str, Any]) ->
         (2.0**53, "9007199254740992"),
         (1e15, "1000000000000000"),
         (123456.789, "123456.789"),
+        (1.2345678901234568e20, "123456789012345680000"),
+        (1e30, "1e+30"),
         ("<&>\u2028\x7f\b\x01é", '"<&>\\u2028\x7f\\b\\u0001é"'),
         ({"b": None, "a": [None, True]}, '{"a":[null,true]}'),
         ({"\U0001f600": 1, "\uffff": 2}, '{"\uffff":2,"\U0001f600":1}'),
@@ -93,13 +95,13 @@ def test_the_canonical_form_is_what_go_writes(value: object, text: str) -> None:
     assert text == canonical(value)
 
 
-@pytest.mark.parametrize("value", [LARGEST + 1, -LARGEST - 1, 1e20, float("inf"), float("nan")])
+@pytest.mark.parametrize("value", [LARGEST + 1, -LARGEST - 1, float("inf"), float("nan")])
 def test_a_number_that_helm_would_round_is_refused(value: float) -> None:
     with pytest.raises(SpecError, match="is beyond ±2"):
         canonical({"a": [value]})
 
 
-@pytest.mark.parametrize("text", ["9007199254740993", "1e20", "0x3fffffffffffff"])
+@pytest.mark.parametrize("text", ["9007199254740993", "0x3fffffffffffff"])
 def test_a_file_with_such_a_number_is_refused_with_its_place(text: str) -> None:
     with pytest.raises(SpecError, match=rf"job\.yaml:2:6 is not YAML: JSON would round {text}: write it in quotes\."):
         parse_yaml(f"a: 1\nb:  [{text}]\n", source="job.yaml")
