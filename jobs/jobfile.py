@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, get_args
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from jobs.chartvalues import Chart
 from jobs.overrides import apply
 from jobs.placement import Notify, Placement, Schedule
 from trainer import contract
@@ -40,8 +41,19 @@ class TrainingJob:
     notify: Notify = Field(default_factory=Notify)
     """Who is told when the run ends."""
 
-    schedule: Schedule | None = None
-    """Train again and again. Unset: once."""
+    schedule: Schedule = Field(default_factory=Schedule)
+    """Train again and again. Without `cron`: once."""
+
+    chart: Chart = Field(default_factory=Chart)
+    """What a platform team sets once for its clusters. Read by the chart alone."""
+
+    def __post_init__(self) -> None:
+        """Refuse two ways to the buckets at once."""
+        if self.placement.credentials_secret and self.chart.identity.preset != "none":
+            raise ValueError(
+                "the job has placement.credentialsSecret and chart.identity: the secret would hide the identity; "
+                "choose one"
+            )
 
 
 def load(source: Path | str, *, sets: Sequence[str] = ()) -> TrainingJob:

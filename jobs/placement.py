@@ -4,11 +4,13 @@ The chart reads all of it. `ocrfleet run` reads `nodes`, `devicesPerNode`, `devi
 hands the rest on unread. Written as `trainer/runspec.py` is: each field says what, unit, and why this default.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 from pydantic.dataclasses import dataclass
+from pydantic_core import PydanticCustomError
 
 from trainer.runspec import STRICT, Duration, Flag, Whole, spelled
 
@@ -16,8 +18,12 @@ Engine = Literal["job", "jobset", "trainjob", "volcano", "paddlejob", "auto"]
 Device = Literal["gpu", "cpu"]
 
 _QUANTITY: Final = r"^[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|Ti|k|M|G|T)?$"
-_CRON: Final = r"^(@(yearly|annually|monthly|weekly|daily|midnight|hourly)|\S+( +\S+){4})$"
-_DNS: Final = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
+_CRON: Final = r"^(@(yearly|annually|monthly|weekly|daily|midnight|hourly)|[0-9A-Za-z*/,?-]+( +[0-9A-Za-z*/,?-]+){4})$"
+_DNS: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+_IMAGE: Final = r"^[0-9A-Za-z][-0-9A-Za-z._:/@]*$"
+_LABEL: Final = r"^([a-z0-9][-a-z0-9.]{0,251}[a-z0-9]/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
+_LABEL_VALUE: Final = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$"
+_AMOUNT: Final = r"^[0-9]+(\.[0-9]+)?(m|Ki|Mi|Gi|Ti|k|M|G|T)?$"
 
 Quantity = Annotated[str, spelled(_QUANTITY, "write a size as Kubernetes does, such as 512Mi or 50Gi")]
 Cron = Annotated[str, spelled(_CRON, 'write five fields, minute hour day month weekday, such as "0 3 * * 0"')]
@@ -26,6 +32,49 @@ ObjectName = Annotated[
     Field(max_length=253),
     spelled(_DNS, "the name of a Kubernetes object has lower-case letters, digits, '-' and '.'"),
 ]
+TimeZone = Annotated[str, spelled("^[A-Za-z0-9_+/-]+$", "write a time zone by its IANA name, such as Asia/Shanghai")]
+Image = Annotated[str, spelled(_IMAGE, "write an image as REGISTRY/NAME:TAG or REGISTRY/NAME@sha256:DIGEST")]
+LabelName = Annotated[
+    str,
+    spelled(_LABEL, "a label's name has letters, digits, '-', '_' and '.', with a domain and a slash before it or not"),
+]
+LabelValue = Annotated[
+    str,
+    spelled(
+        _LABEL_VALUE, "a label's value has at most 63 letters, digits, '-', '_' and '.', and is quoted if a number"
+    ),
+]
+Labels = Mapping[LabelName, LabelValue]
+
+
+def _amount(value: Any) -> Any:
+    # A number or a text, as Kubernetes takes both; a union's refusal would name each kind in a sentence of its own.
+    if isinstance(value, str):
+        fits = re.fullmatch(_AMOUNT, value) is not None
+    else:
+        fits = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+    if not fits:
+        raise PydanticCustomError("amount", "write an amount as Kubernetes does, such as 4, 500m or 16Gi")
+    return value
+
+
+Amount = Annotated[
+    Any,
+    AfterValidator(_amount),
+    WithJsonSchema({"type": ["string", "number"], "pattern": _AMOUNT, "minimum": 0}),
+]
+Amounts = Mapping[LabelName, Amount]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Resources:
+    """What a pod asks of its node and what it may take. The devices are added."""
+
+    requests: Amounts = Field(default_factory=dict)
+    """What must be free on a node, such as `cpu: 4, memory: 16Gi`. Empty: what the chart thinks right for a device."""
+
+    limits: Amounts = Field(default_factory=dict)
+    """What it may take. Empty: memory as requested, and as much of the cores as there is."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -106,16 +155,16 @@ class Placement:
     device: Device | None = None
     """`gpu` or `cpu`. Unset: gpu on a cluster; under `ocrfleet run` what this machine has, and it says which."""
 
-    image: str | None = None
+    image: Image | None = None
     """The trainer image. Unset: the chart's own, of the same version. Not used by `ocrfleet run`."""
 
     image_pull_secrets: tuple[ObjectName, ...] = ()
     """Secrets of the registry that the image comes from."""
 
-    resources: Mapping[str, Any] = Field(default_factory=dict)
-    """`requests` and `limits` of a pod, as Kubernetes has them; the devices are added. Empty: the chart's."""
+    resources: Resources = Field(default_factory=Resources)
+    """What a pod asks of its node and what it may take."""
 
-    node_selector: Mapping[str, str] = Field(default_factory=dict)
+    node_selector: Labels = Field(default_factory=dict)
     """Labels that a node must have."""
 
     tolerations: tuple[Mapping[str, Any], ...] = ()
@@ -169,10 +218,10 @@ class Notify:
 class Schedule:
     """Training again and again, by a CronJob."""
 
-    cron: Cron
-    """When, in cron's five fields."""
+    cron: Cron | None = None
+    """When, in cron's five fields. Unset: once, at once."""
 
-    time_zone: str = "Etc/UTC"
+    time_zone: TimeZone = "Etc/UTC"
     """The zone that `cron` is read in, by its IANA name."""
 
     skip_if_unchanged: Flag = True
@@ -180,3 +229,10 @@ class Schedule:
 
     suspend_after_failures: Annotated[Whole, Field(ge=1)] = 3
     """Failed runs in a row after which the schedule is suspended. 3 tells a fault from bad luck."""
+
+    def __post_init__(self) -> None:
+        """Refuse a schedule that has no time."""
+        known = self.__pydantic_fields__  # type: ignore[attr-defined]
+        given = [field.alias for name, field in known.items() if getattr(self, name) != field.default]
+        if self.cron is None and given:
+            raise ValueError(f"schedule.cron is missing: without it schedule.{given[0]} has no meaning")

@@ -37,7 +37,9 @@ _SHA256: Final = r"^[0-9a-f]{64}$"
 _INTERVAL: Final = r"^[1-9][0-9]*(ep|steps|s|m|h)$"
 _DURATION: Final = r"^[0-9]+(s|m|h)$"
 _NAME: Final = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
-_SPLIT: Final = r"^[0-9]+:[0-9]+:[0-9]+$"
+# Three whole numbers, one of them above 0.
+_SOME: Final = "[0-9]*[1-9][0-9]*"
+_SPLIT: Final = rf"^({_SOME}:[0-9]+:[0-9]+|[0-9]+:{_SOME}:[0-9]+|[0-9]+:[0-9]+:{_SOME})$"
 
 
 def _as_helm(value: object) -> object:
@@ -63,7 +65,7 @@ _IN_WORDS: Final = {
     _INTERVAL: "write epochs, steps or a time, such as 1ep, 500steps, 30s, 5m or 1h",
     _DURATION: "write a time such as 30s, 5m or 24h",
     _NAME: "a name has lower-case letters, digits and '-', begins with a letter and does not end with '-'",
-    _SPLIT: "write three whole numbers, such as 6:2:2",
+    _SPLIT: "write three whole numbers, one of them above 0, such as 6:2:2",
 }
 
 
@@ -256,8 +258,6 @@ class RunSpec:
                 "run.init.sha256 is missing: a .pdparams file is a pickle, so it is read only with its digest "
                 "(`sha256sum FILE` prints it)"
             )
-        if sum(int(share) for share in self.data.split.split(":")) == 0:
-            raise ValueError(f"run.data.split is {self.data.split!r}: one share must be above 0")
         wanted = {"det": {"hmean", "precision", "recall"}, "rec": {"acc", "norm_edit_dis"}}[self.task]
         if self.gate.metric and self.gate.metric not in wanted:
             raise ValueError(
@@ -411,7 +411,7 @@ class _JobLoader(_Loader):
 
     def check(self, node: yaml.Node) -> None:
         super().check(node)
-        if node.tag in (f"{_TAG}int", f"{_TAG}float") and not abs(self.construct_object(node)) <= LARGEST:
+        if node.tag == f"{_TAG}int" and not abs(self.construct_object(node)) <= LARGEST:
             raise _refusal(f"JSON would round {node.value}: write it in quotes", node.start_mark)
         if isinstance(node, yaml.ScalarNode) and any("\ud800" <= character <= "\udfff" for character in node.value):
             raise _refusal("half a surrogate pair is no character", node.start_mark)
@@ -494,7 +494,7 @@ def _fields(cls: object) -> dict[str, FieldInfo]:
 
 def _sentence(cls: object, where: str, error: dict[str, Any]) -> str:
     """Turn one of pydantic's errors into a sentence with a place and a remedy."""
-    steps = [part for part in error["loc"] if not str(part).startswith(("constrained-", "function-"))]
+    steps = [part for part in error["loc"] if not str(part).startswith(("constrained-", "function-", "[key]"))]
     place = ".".join([where, *(str(part) for part in steps)]).strip(".")
     owner: object = cls
     for part in steps[:-1]:

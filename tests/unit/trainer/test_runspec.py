@@ -37,7 +37,7 @@ def with_field(path, value):
         ("task", "cls", r"^run\.task is 'cls': input should be 'det' or 'rec'\.$"),
         ("data.train", "gs://x/y", r"^run\.data\.train is 'gs://x/y': a location begins with s3:// or file:///\.$"),
         ("data.split", "6:2", r"run\.data\.split is '6:2': write three whole numbers"),
-        ("data.split", "0:0:0", r"one share must be above 0"),
+        ("data.split", "0:0:0", r"one of them above 0"),
         ("train.epochs", 0, r"^run\.train\.epochs is 0: "),
         ("train", 3, r"^run\.train is 3: a mapping is wanted\.$"),
         ("checkpoint.every", "often", r"run\.checkpoint\.every is 'often': write epochs, steps or a time"),
