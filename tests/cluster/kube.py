@@ -16,6 +16,8 @@ from kubernetes.stream import portforward, stream
 
 Object = dict[str, Any]
 T = TypeVar("T")
+_OWN = {"Job": "batch/v1", "Event": "v1"}
+"""Versions of kinds that Kubernetes shares with others (Volcano has Jobs), where none is said."""
 
 
 class Cluster:
@@ -35,6 +37,7 @@ class Cluster:
 
     def resource(self, kind: str, version: str | None = None) -> Any:
         """Give the API of a kind, such as `Pod`, `Job` or `Workload`."""
+        version = version or _OWN.get(kind)
         wanted = {"kind": kind, **({"api_version": version} if version else {})}
         try:
             return self._dynamic.resources.get(**wanted)
@@ -74,7 +77,7 @@ class Cluster:
         self,
         kind: str,
         name: str,
-        true: Callable[[Object], T],
+        true: Callable[[Object], T | None],
         *,
         namespace: str | None = None,
         deadline: float = 60,
@@ -110,7 +113,7 @@ class Cluster:
         raise AssertionError(f"{kind} {name}: not true within {deadline:.0f} s. Its last state:\n{last}")
 
     def watch_pods(
-        self, namespace: str, true: Callable[[list[Object]], T], *, labels: str = "", deadline: float = 60
+        self, namespace: str, true: Callable[[list[Object]], T | None], *, labels: str = "", deadline: float = 60
     ) -> T:
         """Watch the pods of a namespace until something is true of all of them together.
 
@@ -152,7 +155,13 @@ class Namespace:
         return self.cluster.get(kind, name, namespace=self.name, version=version)
 
     def wait(
-        self, kind: str, name: str, true: Callable[[Object], T], *, deadline: float = 60, version: str | None = None
+        self,
+        kind: str,
+        name: str,
+        true: Callable[[Object], T | None],
+        *,
+        deadline: float = 60,
+        version: str | None = None,
     ) -> T:
         """Watch an object of it; see `Cluster.wait`."""
         return self.cluster.wait(kind, name, true, namespace=self.name, deadline=deadline, version=version)
@@ -161,7 +170,7 @@ class Namespace:
         """Give its pods."""
         return self.cluster.find("Pod", namespace=self.name, version="v1", labels=labels)
 
-    def wait_pods(self, true: Callable[[list[Object]], T], *, labels: str = "", deadline: float = 60) -> T:
+    def wait_pods(self, true: Callable[[list[Object]], T | None], *, labels: str = "", deadline: float = 60) -> T:
         """Watch its pods; see `Cluster.watch_pods`."""
         return self.cluster.watch_pods(self.name, true, labels=labels, deadline=deadline)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from tests.cluster.machine import images, programs
+from tests.cluster.machine import images, programs, separate
 from tests.cluster.machine.kinds import source
 from tests.cluster.machine.layout import HERE, PROGRAMS
 from tests.cluster.machine.lifetime import apply, kubectl
@@ -117,12 +117,7 @@ TRAINER: Final = Addon(
 TRAINING_OPERATOR: Final = Addon(
     title="Kubeflow Training Operator",
     name="training",
-    package=Separate(
-        name="training-operator",
-        title="Kubeflow Training Operator",
-        module=HERE.parent / "training",
-        package="github.com/kubeflow/training-operator/cmd/training-operator.v1",
-    ),
+    package=separate.TRAINING_OPERATOR,
     module="github.com/kubeflow/training-operator",
     container="training-operator",
     namespace="kubeflow",

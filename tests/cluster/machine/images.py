@@ -81,6 +81,9 @@ def import_into(node: Node, image: Image) -> None:
     known = _known(node)
     repository = image.name.rpartition(":")[0]
     old = {digest for name, digest in known.items() if name.startswith(f"{repository}:")} - {known[image.name]}
+    # What pods' sandboxes are made of has to stay while the node lives.
+    settings = (node.home / "containerd.toml").read_text("utf-8")
+    old -= {digest for name, digest in known.items() if f'"{name}"' in settings}
     # The kubelet's door to containerd names each by its configuration's digest as well: one name left keeps it all.
     if names := [name for name, digest in known.items() if digest in old]:
         inside(node, "ctr", "--namespace=k8s.io", "images", "remove", "--sync", *names, deadline=300)

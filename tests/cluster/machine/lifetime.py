@@ -75,7 +75,7 @@ def is_up() -> bool:
     running = Counter(processes.name_of(pid) for pid in processes.ours())
     # The API server would go on calling a node ready for some seconds after it has gone.
     parts = {**dict.fromkeys(_CONTROL_PLANE, 1), **dict.fromkeys(_OF_A_NODE, len(NODES))}
-    if any(running[name[:15]] < count for name, count in parts.items()):
+    if programs.missing(["kubectl"]) or any(running[name[:15]] < count for name, count in parts.items()):
         return False
     asked = ["wait", "node", "--all", "--for=condition=Ready", "--timeout=5s", "--request-timeout=5s"]
     answer = run([programs.folder() / "kubectl", f"--kubeconfig={KUBECONFIG}", *asked], quiet=True)

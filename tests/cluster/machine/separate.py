@@ -79,5 +79,12 @@ PROMETHEUS: Final = Separate(
     tags="remove_all_sd,enable_kubernetes_sd",
 )
 
-ALL: Final = (FIREWALL, PROMETHEUS)
+TRAINING_OPERATOR: Final = Separate(
+    name="training-operator",
+    title="Kubeflow Training Operator",
+    module=HERE.parent / "training",
+    package="github.com/kubeflow/training-operator/cmd/training-operator.v1",
+)
+
+ALL: Final = (FIREWALL, PROMETHEUS, TRAINING_OPERATOR)
 """What `make cluster-programs` builds beside the cluster's own."""
