@@ -75,8 +75,10 @@ lint: setup ## Check style, types and the layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+GENERATED = docs/reference ':(glob)charts/ocr-training/*'
+
 .PHONY: verify
-verify: setup ## Regenerate the reference pages; fail when they differ from what is committed
+verify: setup ## Write the reference pages and the chart's values again; fail when they differ from what is committed
 	$(BIN)/python -m docs.generate
-	@test -z "$$(git status --porcelain docs/reference)" || { git --no-pager diff -- docs/reference; \
-		echo "docs/reference differs from what is committed. It is up to date now: look at it and commit it." >&2; exit 1; }
+	@test -z "$$(git status --porcelain $(GENERATED))" || { git --no-pager diff -- $(GENERATED); \
+		echo "What is generated differs from what is committed. It is up to date now: look at it and commit it." >&2; exit 1; }

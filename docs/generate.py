@@ -1,4 +1,6 @@
-"""Writes docs/reference from the code: `python -m docs.generate`; `make verify` runs it and wants no difference.
+"""Writes docs/reference from the code, and the chart's values, schema and README.
+
+`make verify` runs it, as `python -m docs.generate`, and wants no difference.
 
 Everything a page says stands in the code: field texts in the dataclasses, options in argparse, exit codes in
 `trainer/contract.py`, recipes in `trainer/recipes/`.
@@ -7,19 +9,16 @@ Everything a page says stands in the code: field texts in the dataclasses, optio
 import argparse
 import ast
 import inspect
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import TypeAdapter
-
-from jobs import placement
+from docs import chart, fields
+from docs.fields import class_of, line, meaning, table, values_of
 from jobs.cli import build_parser
 from jobs.commands.completion import children, walk
-from jobs.jobfile import TrainingJob
-from trainer import contract, recipes, runspec
-from trainer.runspec import camel, to_yaml, words_of
+from trainer import contract, recipes
+from trainer.runspec import to_yaml
 
 REFERENCE: Final = Path(__file__).parent / "reference"
 HEAD: Final = "<!-- Written by docs/generate.py. Change the code that it names, then run `make verify`. -->\n\n"
@@ -33,7 +32,7 @@ ENVIRONMENT: Final = {
 
 
 def main() -> None:
-    """Write all pages."""
+    """Write all pages, and the chart's files."""
     REFERENCE.mkdir(exist_ok=True)
     pages = {
         "job-file.md": job_file(),
@@ -43,6 +42,7 @@ def main() -> None:
     }
     for name, text in pages.items():
         (REFERENCE / name).write_text(HEAD + text.rstrip() + "\n", "utf-8", newline="\n")
+    chart.write()
 
 
 # --- the job file ---------------------------------------------------------------------------------------------------
@@ -50,74 +50,46 @@ def main() -> None:
 
 def job_file() -> str:
     """Give the page of the job file: a section a class, a row a field."""
-    schema = TypeAdapter(TrainingJob).json_schema()
-    for name, part in {**schema["$defs"], "": schema}.items():
-        cls = getattr(runspec, name, None) or getattr(placement, name, TrainingJob)
-        # As the class has them; the schema has those first whose default is made.
-        part["properties"] = {camel(field): part["properties"][camel(field)] for field in cls.__annotations__}
+    schema = fields.schema()
     sections = [
         "# The job file\n\nYAML, at most 1 MB. Unknown fields are refused, and the nearest known one is named. A field "
-        "without a value is as if left out. `--set` overrides any of them, see [the commands](commands.md)."
+        "without a value is as if left out. `--set` overrides any of them, see [the commands](commands.md). The file "
+        "is the values of [the chart](../../charts/ocr-training/README.md)."
     ]
     sections += _section("", schema, schema["$defs"])
     return "\n".join(sections)
 
 
 def _section(path: str, schema: Mapping[str, Any], classes: Mapping[str, Any]) -> Iterator[str]:
-    fields = schema["properties"]
+    known = schema["properties"]
     rows = [
         (
             f"`{name}`",
-            _type(field, f"{path}.{name}".strip(".")),
+            _values(field, f"{path}.{name}".strip(".")),
             _default(name, field, schema),
-            _line(_meaning(field, classes)),
+            meaning(field, classes),
         )
-        for name, field in fields.items()
+        for name, field in known.items()
     ]
     text = schema["description"].split("\n")[0]
     heading = f"## `{path}`\n\n{text}\n" if path else ""
-    yield f"{heading}\n{_table(('field', 'value', 'default', 'meaning'), rows)}"
-    for name, field in fields.items():
-        inner = _class(field)
+    yield f"{heading}\n{table(('field', 'value', 'default', 'meaning'), rows)}"
+    for name, field in known.items():
+        inner = _inner(field)
         if inner:
             yield from _section(f"{path}.{name}".strip("."), classes[inner], classes)
 
 
-def _meaning(field: Mapping[str, Any], classes: Mapping[str, Any]) -> str:
-    # Left out where it would say what the class says.
-    return str(field.get("description") or classes[str(_class(field))]["description"]).split("\n\n")[0]
+def _inner(field: Mapping[str, Any]) -> str | None:
+    """Give the class of a field, or of its items."""
+    return class_of(field) or class_of(field.get("items") or {})
 
 
-def _class(field: Mapping[str, Any]) -> str | None:
-    """Give the class of a field whose value is a part of the file with fields of its own."""
-    for choice in [field, *field.get("anyOf", [])]:
-        if "$ref" in choice:
-            return str(choice["$ref"]).rsplit("/", 1)[-1]
-    return None
-
-
-def _type(field: Mapping[str, Any], path: str) -> str:
-    if _class(field):
-        return f"[a mapping](#{path.replace('.', '').lower()})"
-    kinds = [choice for choice in field.get("anyOf", [field]) if choice.get("type") != "null"]
-    return " or ".join(_kind(choice) for choice in kinds)
-
-
-def _kind(choice: Mapping[str, Any]) -> str:
-    if "const" in choice:
-        return f"`{choice['const']}`"
-    if "enum" in choice:
-        return ", ".join(f"`{value}`" for value in choice["enum"])
-    if "pattern" in choice and words_of(choice["pattern"]):
-        return str(words_of(choice["pattern"])).removeprefix("write ")
-    word = {"integer": "whole number", "number": "number", "boolean": "`true`, `false`", "array": "list"}
-    kind = word.get(choice.get("type", ""), "mapping" if choice.get("type") == "object" else "text")
-    low, high = choice.get("minimum"), choice.get("maximum")
-    if low is not None:
-        kind += f", {low:g} to {high:g}" if high is not None else f", at least {low:g}"
-    if choice.get("type") == "array" and isinstance(choice.get("items"), dict) and "const" in choice["items"]:
-        kind += f" of {_kind(choice['items'])}"
-    return kind
+def _values(field: Mapping[str, Any], path: str) -> str:
+    link = f"(#{path.replace('.', '').lower()})"
+    if class_of(field):
+        return f"[a mapping]{link}"
+    return f"[a list of mappings]{link}" if _inner(field) else values_of(field)
 
 
 def _default(name: str, field: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
@@ -126,7 +98,7 @@ def _default(name: str, field: Mapping[str, Any], schema: Mapping[str, Any]) -> 
     if field.get("default") is None:
         return ""
     if isinstance(field["default"], list):
-        return f"`[{', '.join(field['default'])}]`"
+        return f"`[{', '.join(map(str, field['default']))}]`"
     return f"`{to_yaml(field['default']).strip().removesuffix('...').strip()}`"
 
 
@@ -149,7 +121,7 @@ def commands() -> str:
         "",
         "## Environment",
         "",
-        _table(("variable", "meaning"), [(f"`{k}`", v) for k, v in ENVIRONMENT.items()]),
+        table(("variable", "meaning"), [(f"`{k}`", v) for k, v in ENVIRONMENT.items()]),
     ]
     return "\n".join(lines)
 
@@ -166,7 +138,7 @@ def _command(words: str, parser: argparse.ArgumentParser) -> Iterator[str]:
     yield ""
     yield " ".join((parser.description or "").split())
     yield ""
-    yield _table(("word", "meaning"), [(_words(a), _line(a.help or "")) for a in actions])
+    yield table(("word", "meaning"), [(_words(a), line(a.help or "")) for a in actions])
     yield "```console"
     yield from (f"$ {line.strip()}" for line in (parser.epilog or "").splitlines()[1:])
     yield "```"
@@ -198,10 +170,10 @@ def exit_codes() -> str:
     for before, node in zip(tree.body, tree.body[1:], strict=False):
         if isinstance(before, ast.Assign) and isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             texts[ast.unparse(before.targets[0])] = str(node.value.value)
-    rows = [(str(int(code)), f"`{code.name}`", _line(texts[code.name])) for code in contract.ExitCode]
+    rows = [(str(int(code)), f"`{code.name}`", line(texts[code.name])) for code in contract.ExitCode]
     return (
         "# Exit codes\n\nOf `ocrfleet run`, of the other commands, and of a pod. With 75 and 143 the same command goes "
-        "on where it was.\n\n" + _table(("code", "name", "meaning"), rows)
+        "on where it was.\n\n" + table(("code", "name", "meaning"), rows)
     )
 
 
@@ -223,19 +195,9 @@ def recipe_table() -> str:
             )
         )
     heads = ("recipe", "task", "what it is", "epochs", "batch a device", "name for PaddleOCR 3", "tolerance of verify")
-    return (
-        "# Recipes\n\n`ocrfleet recipes NAME` shows one in full. Any key is changed by `run.overrides`.\n\n"
-        + _table(heads, rows)
+    return "# Recipes\n\n`ocrfleet recipes NAME` shows one in full. Any key is changed by `run.overrides`.\n\n" + table(
+        heads, rows
     )
-
-
-def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    lines = [heads, ("---",) * len(heads), *rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines) + "\n"
-
-
-def _line(text: str) -> str:
-    return re.sub(r"\s+", " ", text).strip()
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from jobs.placement import LabelName, Labels, ObjectName, Quantity
-from trainer.runspec import STRICT, Duration, Flag, Whole, spelled
+from trainer.runspec import STRICT, WHOLE, Duration, Flag, spelled
 
 _BYTE: Final = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _CIDR4: Final = rf"{_BYTE}(\.{_BYTE}){{3}}/(3[0-2]|[12]?[0-9])"
@@ -19,14 +19,14 @@ _CIDR6: Final = "(::|([0-9a-fA-F]{1,4}:){1,7}:)/(12[0-8]|1[01][0-9]|[1-9]?[0-9])
 Cidr = Annotated[
     str, spelled(f"^({_CIDR4}|{_CIDR6})$", "write a range of addresses such as 10.0.0.0/8 or 2600:1f18::/32")
 ]
-Port = Annotated[Whole, Field(ge=1, le=65535)]
-Url = Annotated[str, spelled(r"^https?://[^\s/]+(/[^\s]*)?$", "a URL begins with http:// or https://")]
+Port = Annotated[int, Field(ge=1, le=65535), WHOLE]
+Url = Annotated[str, spelled("^https?://[!-.0-~]+(/[!-~]*)?$", "a URL begins with http:// or https://")]
 RoleArn = Annotated[
     str,
     spelled("^arn:aws[a-z-]*:iam::[0-9]{12}:role/[0-9A-Za-z+=,.@_/-]+$", "write arn:aws:iam::ACCOUNT:role/NAME"),
 ]
 GoogleAccount = Annotated[
-    str, spelled(r"^[^@\s]+@[^@\s]+\.gserviceaccount\.com$", "write NAME@PROJECT.iam.gserviceaccount.com")
+    str, spelled(r"^[-a-z0-9]+@[-a-z0-9.]+\.gserviceaccount\.com$", "write NAME@PROJECT.iam.gserviceaccount.com")
 ]
 Guid = Annotated[
     str,
@@ -42,6 +42,8 @@ ResourceName = Annotated[
         "write it as the device plugin has it, such as rdma.example.com/hca",
     ),
 ]
+NoProxy = Annotated[str, spelled("^[!-+.-~-]+$", "write one host, domain or range of addresses an item")]
+FileName = Annotated[str, spelled("^[-._a-zA-Z0-9]{1,253}$", "a key has letters, digits, '-', '_' and '.'")]
 Objects = tuple[Mapping[str, Any], ...]
 """Objects that are handed on as they are; what they may hold is Kubernetes' affair."""
 
@@ -165,8 +167,8 @@ class Proxy:
     https: Url | None = None
     """For https URLs; the variable HTTPS_PROXY."""
 
-    no: tuple[str, ...] = ()
-    """Hosts and domains to reach without it; the pods' own are added."""
+    no_proxy: tuple[NoProxy, ...] = ()
+    """Hosts and domains to reach without it; the variable NO_PROXY. The pods' own are added."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -176,7 +178,7 @@ class CaBundle:
     config_map: ObjectName | None = None
     """A ConfigMap with the certificates, as PEM. Unset: the image's own authorities."""
 
-    key: str = "ca.crt"
+    key: FileName = "ca.crt"
     """The key in it."""
 
 
@@ -201,7 +203,7 @@ class Rdma:
     Pinning memory takes the capability IPC_LOCK, which only a namespace of Pod Security `privileged` grants.
     """
 
-    count: Annotated[Whole, Field(ge=1, le=64)] = 1
+    count: Annotated[int, Field(ge=1, le=64), WHOLE] = 1
     """Cards of each pod."""
 
 
@@ -220,10 +222,10 @@ class Topology:
 class SecurityContext:
     """Groups of the pods' processes. The rest is what Pod Security `restricted` asks for, and is not for choice."""
 
-    fs_group: Annotated[Whole, Field(ge=1)] = 65532
+    fs_group: Annotated[int, Field(ge=1), WHOLE] = 65532
     """The group of mounted files; the image's own. Identity tokens and secrets are read by it."""
 
-    supplemental_groups: tuple[Annotated[Whole, Field(ge=1)], ...] = ()
+    supplemental_groups: tuple[Annotated[int, Field(ge=1), WHOLE], ...] = ()
     """More groups, such as that of a file share."""
 
 

@@ -116,6 +116,8 @@ def _without_nulls(cls: Any, raw: Any) -> Any:
     key must still be refused.
     """
     fields = getattr(cls, "__pydantic_fields__", None)
+    if fields is not None and isinstance(raw, list):
+        return [_without_nulls(cls, item) for item in raw]
     if fields is None or not isinstance(raw, dict):
         return raw
     classes = {field.alias: _class_of(field.annotation) for field in fields.values()}
@@ -127,5 +129,5 @@ def _without_nulls(cls: Any, raw: Any) -> Any:
 
 
 def _class_of(annotation: Any) -> Any:
-    """Give the class of the job file in an annotation such as `Schedule | None`."""
+    """Give the class of the job file in an annotation, that of the items where it is a list."""
     return next((c for c in (annotation, *get_args(annotation)) if hasattr(c, "__pydantic_fields__")), None)

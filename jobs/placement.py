@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError
 
-from trainer.runspec import STRICT, Duration, Flag, Whole, spelled
+from trainer.runspec import STRICT, WHOLE, Duration, Flag, spelled, words_of
 
 Engine = Literal["job", "jobset", "trainjob", "volcano", "paddlejob", "auto"]
 Device = Literal["gpu", "cpu"]
@@ -47,6 +47,9 @@ LabelValue = Annotated[
 Labels = Mapping[LabelName, LabelValue]
 
 
+spelled(_AMOUNT, "write an amount as Kubernetes does, such as 4, 500m or 16Gi")
+
+
 def _amount(value: Any) -> Any:
     # A number or a text, as Kubernetes takes both; a union's refusal would name each kind in a sentence of its own.
     if isinstance(value, str):
@@ -54,7 +57,7 @@ def _amount(value: Any) -> Any:
     else:
         fits = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
     if not fits:
-        raise PydanticCustomError("amount", "write an amount as Kubernetes does, such as 4, 500m or 16Gi")
+        raise PydanticCustomError("amount", "{words}", {"words": words_of(_AMOUNT)})
     return value
 
 
@@ -146,10 +149,10 @@ class Placement:
     engine: Engine = "job"
     """The Kubernetes kind that runs the pods. `job` needs nothing installed; `auto` asks the cluster at submit."""
 
-    nodes: Annotated[Whole, Field(ge=1, le=1000)] = 1
+    nodes: Annotated[int, Field(ge=1, le=1000), WHOLE] = 1
     """Pods, or node processes under `ocrfleet run`, that train together."""
 
-    devices_per_node: Annotated[Whole, Field(ge=1, le=64)] = 1
+    devices_per_node: Annotated[int, Field(ge=1, le=64), WHOLE] = 1
     """Devices of each node; one worker process a device."""
 
     device: Device | None = None
@@ -176,10 +179,10 @@ class Placement:
     priority: ObjectName | None = None
     """A PriorityClass, or with a queue of Kueue its WorkloadPriorityClass. Unset: the cluster's default."""
 
-    retries: Annotated[Whole, Field(ge=0, le=100)] = 3
+    retries: Annotated[int, Field(ge=0, le=100), WHOLE] = 3
     """Attempts of the whole gang after the first, counted in the bucket. 3 outlasts a bad night of preemptions."""
 
-    retry: Annotated[Whole, Field(ge=0)] = 0
+    retry: Annotated[int, Field(ge=0), WHOLE] = 0
     """Raise it by one to start the same run again, from its checkpoint, after a final failure was mended."""
 
     storage: Storage = Field(default_factory=Storage)
@@ -227,7 +230,7 @@ class Schedule:
     skip_if_unchanged: Flag = True
     """End at once when the dataset is the one that the last published model was trained on."""
 
-    suspend_after_failures: Annotated[Whole, Field(ge=1)] = 3
+    suspend_after_failures: Annotated[int, Field(ge=1), WHOLE] = 3
     """Failed runs in a row after which the schedule is suspended. 3 tells a fault from bad luck."""
 
     def __post_init__(self) -> None:

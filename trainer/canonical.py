@@ -1,8 +1,7 @@
 """Canonical JSON: the one spelling that digests are made of, byte for byte what Go writes and so what Helm hashes.
 
 It is RFC 8785 but for two points, where Go's encoding/json goes its own way and Helm's `toRawJson` with it: keys
-are sorted by code point instead of UTF-16 unit, and U+2028 and U+2029 are escaped. A key without a value is left
-out, since some versions of Helm drop it and others don't.
+are sorted by code point instead of UTF-16 unit, and U+2028 and U+2029 are escaped.
 """
 
 import hashlib
@@ -10,7 +9,8 @@ import json
 import math
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Final
+from operator import itemgetter
+from typing import Any, Final
 
 from trainer.errors import SpecError
 
@@ -22,7 +22,7 @@ _LINE_ENDS: Final = str.maketrans({"\u2028": "\\u2028", "\u2029": "\\u2029"})
 
 
 def canonical(value: object) -> str:
-    """Spell JSON data in its canonical form; nulls in mappings are left out, those in lists are kept.
+    """Spell JSON data in its canonical form.
 
     Raises:
         SpecError: the data has an integer beyond ±2^53, which Helm would round.
@@ -37,13 +37,13 @@ def canonical(value: object) -> str:
         case list() | tuple():
             return f"[{','.join(map(canonical, value))}]"
         case Mapping():
-            pairs = sorted((str(key), item) for key, item in value.items() if item is not None)
+            pairs = sorted(((str(key), item) for key, item in value.items()), key=itemgetter(0))
             return f"{{{','.join(f'{canonical(key)}:{canonical(item)}' for key, item in pairs)}}}"
     raise TypeError(f"{value!r} is not JSON data")
 
 
 def _number(value: float) -> str:
-    if not math.isfinite(value) or isinstance(value, int) and not abs(value) <= LARGEST:
+    if not math.isfinite(value) or (isinstance(value, int) and not abs(value) <= LARGEST):
         raise SpecError(f"{value} is beyond ±2^53: JSON would round it. Write it as a text, in quotes.")
     if isinstance(value, int):
         return str(value)
@@ -52,6 +52,13 @@ def _number(value: float) -> str:
         digits, exponent = repr(value).split("e")
         return f"{digits}e{int(exponent):+d}"
     return format(Decimal(repr(value)), "f").removesuffix(".0")
+
+
+def bare(value: Any) -> Any:
+    """Leave out keys without a value, as Helm 3.19 does and others don't. None looks into lists, so nor does this."""
+    if not isinstance(value, Mapping):
+        return value
+    return {key: bare(item) for key, item in value.items() if item is not None}
 
 
 def digest(value: object) -> str:

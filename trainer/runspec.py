@@ -16,9 +16,10 @@ import yaml
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
 
 from trainer import contract
-from trainer.canonical import LARGEST
+from trainer.canonical import LARGEST, bare
 from trainer.canonical import digest as digest  # pipeline has it from here
 from trainer.errors import SpecError
 
@@ -42,13 +43,15 @@ _SOME: Final = "[0-9]*[1-9][0-9]*"
 _SPLIT: Final = rf"^({_SOME}:[0-9]+:[0-9]+|[0-9]+:{_SOME}:[0-9]+|[0-9]+:[0-9]+:{_SOME})$"
 
 
-def _as_helm(value: object) -> object:
-    # To Helm all numbers are floats, so 2.0 is a whole number.
+def _whole(value: object) -> object:
+    if isinstance(value, str | bool):
+        raise PydanticCustomError("whole", "write a whole number")
+    # To Helm all numbers are floats, so 2.0 is one too.
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Whole = Annotated[int, Field(strict=True), BeforeValidator(_as_helm)]
-"""A whole number; neither a text nor a boolean stands for one, as the chart's schema has it."""
+WHOLE: Final = BeforeValidator(_whole)
+"""Makes an `int` take what is an integer to the chart's schema: no text, no boolean. Comes last, after the limits."""
 Number = Annotated[float, Field(strict=True)]
 Flag = Annotated[bool, Field(strict=True)]
 Uri = Annotated[str, Field(pattern=_URI)]
@@ -145,10 +148,10 @@ class Init:
 class Train:
     """How long and how hard to train. Unset fields come from the recipe."""
 
-    epochs: Annotated[Whole, Field(ge=1)] | None = None
+    epochs: Annotated[int, Field(ge=1), WHOLE] | None = None
     """Passes over the training samples. Unset: the recipe's number."""
 
-    batch_size_per_device: Annotated[Whole, Field(ge=1)] | None = None
+    batch_size_per_device: Annotated[int, Field(ge=1), WHOLE] | None = None
     """Samples a device takes in one step. Unset: the recipe's number."""
 
     scale_learning_rate: Literal["linear", "sqrt", "none"] = "none"
@@ -160,13 +163,13 @@ class Train:
     precision: Literal["fp32", "fp16", "bf16", "auto"] = "fp32"
     """Number format of the forward pass. fp32 is exact and works on any device."""
 
-    seed: Annotated[Whole, Field(ge=0, lt=2**31)] = 42
+    seed: Annotated[int, Field(ge=0, lt=2**31), WHOLE] = 42
     """Seeds weights, shuffles, augmentation and the split."""
 
     evaluate_every: Interval = "1ep"
     """How often the evaluation set is read; the best model is kept. Epochs or steps."""
 
-    readers: Annotated[Whole, Field(ge=0, le=64)] | None = None
+    readers: Annotated[int, Field(ge=0, le=64), WHOLE] | None = None
     """Reader processes a device. Unset: 0 on CPU, where training itself uses the cores, else up to 8."""
 
 
@@ -177,7 +180,7 @@ class Checkpoint:
     every: Interval = "5m"
     """Save after so much time, steps or epochs. 5 minutes: what a preemption may cost."""
 
-    keep: Annotated[Whole, Field(ge=2)] = 3
+    keep: Annotated[int, Field(ge=2), WHOLE] = 3
     """How many to keep. At least 2: the newest may be half pushed."""
 
 
@@ -308,7 +311,7 @@ def run_id(name: str, *, run: RunSpec, image: str | None, device: str, devices: 
         devices: nodes × devices a node.
     """
     content = {"run": to_dict(run), "image": image or contract.IMAGE, "device": device, "devices": devices}
-    return f"{name}-{digest(content)[:8]}"
+    return f"{name}-{digest(bare(content))[:8]}"
 
 
 def nearest(word: str, known: list[str]) -> str:

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from tests.chart import helm
 from trainer import contract
-from trainer.canonical import LARGEST, canonical, digest
+from trainer.canonical import LARGEST, bare, canonical, digest
 from trainer.errors import SpecError
 from trainer.runspec import RunSpec, from_dict, parse_yaml, run_id, to_dict, to_yaml
 
-LEAST = {
+LEAST: dict[str, Any] = {
     "task": "rec",
     "recipe": "rec-crnn-mobile",
     "data": {"train": "s3://data/receipts/"},
@@ -51,22 +51,15 @@ def floating(value: Any) -> Any:
     return float(value) if type(value) is int else value
 
 
-def bare(value: Any) -> Any:
-    """Give the same data without keys that have no value."""
-    if isinstance(value, dict):
-        return {key: bare(item) for key, item in value.items() if item is not None}
-    return [bare(item) for item in value] if isinstance(value, list) else value
-
-
 @given(MAPPINGS)
 def test_the_canonical_form_depends_on_what_is_said_and_not_on_how(value: dict[str, Any]) -> None:
-    """Order of keys, 1 or 1.0, a key without a value or none: one form."""
-    assert canonical(value) == canonical(turned(value)) == canonical(floating(value)) == canonical(bare(value))
+    """Order of keys, 1 or 1.0: one form."""
+    assert canonical(value) == canonical(turned(value)) == canonical(floating(value))
 
 
 @given(MAPPINGS)
 def test_the_canonical_form_is_json_that_says_the_same(value: dict[str, Any]) -> None:
-    assert json.loads(canonical(value)) == bare(value)
+    assert json.loads(canonical(value)) == value
 
 
 @pytest.mark.parametrize(
@@ -86,7 +79,7 @@ def test_the_canonical_form_is_json_that_says_the_same(value: dict[str, Any]) ->
         (1.2345678901234568e20, "123456789012345680000"),
         (1e30, "1e+30"),
         ("<&>\u2028\x7f\b\x01é", '"<&>\\u2028\x7f\\b\\u0001é"'),
-        ({"b": None, "a": [None, True]}, '{"a":[null,true]}'),
+        ({"b": None, "a": [None, True]}, '{"a":[null,true],"b":null}'),
         ({"\U0001f600": 1, "\uffff": 2}, '{"\uffff":2,"\U0001f600":1}'),
     ],
 )
@@ -150,6 +143,14 @@ def test_other_work_has_another_name() -> None:
     assert all(one.startswith("receipts-") and len(one) == len("receipts-") + 8 for one in names)
 
 
+def test_a_key_without_a_value_is_as_if_left_out_but_in_a_list() -> None:
+    """In a list `- CTCLabelEncode:` is a transform without arguments, and no Helm changes it."""
+    assert name(LEAST) == name({**LEAST, "data": {**LEAST["data"], "eval": None}})
+    assert name(LEAST) == name({**LEAST, "overrides": {"Global.pretrained_model": None}})
+    one, other = ({**LEAST, "overrides": {"T": [{label: None}]}} for label in ("CTCLabelEncode", "NRTRLabelEncode"))
+    assert name(one) != name(other)
+
+
 def test_no_image_is_the_image_of_this_version() -> None:
     assert name(LEAST) == name(LEAST, image=contract.IMAGE)
     assert contract.IMAGE.startswith("ocrfleet/trainer:")
@@ -176,7 +177,7 @@ def test_helm_reads_every_spelling_of_a_scalar_as_python_does(which: str, tmp_pa
 def test_helm_and_python_make_the_same_digest(which: str, values: list[Any], tmp_path_factory: Any) -> None:
     """Of whatever a configuration may hold, written by `ocrfleet`."""
     scratch = tmp_path_factory.mktemp("helm", numbered=True)
-    job = to_yaml({"values": bare(values)})
+    job = to_yaml({"values": values})
     seen = helm.seen(
         which, chart=scratch, job=job, scratch=scratch, template='toRawJson (dict "values" .Values.values) | sha256sum'
     )
