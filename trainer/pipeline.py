@@ -8,9 +8,10 @@ from typing import Any, Final
 
 import yaml
 
-from trainer import contract, precision, recipes, registry, runspec, space
+from trainer import contract, precision, recipes, registry, space
 from trainer.assignment import Assignment
 from trainer.attempts import Attempts
+from trainer.canonical import digest
 from trainer.datasets import Prepared, require_batch
 from trainer.errors import SpecError
 from trainer.events import Event
@@ -97,7 +98,7 @@ class Pipeline:
         for stage in contract.STAGES:
             if stage in _AFTER_THE_GANG and not self.leader:
                 return
-            fingerprint = runspec.digest({"stage": stage, "after": identity})
+            fingerprint = digest({"stage": stage, "after": identity})
             receipt = None if stage == only else self._done_before(stage, fingerprint)
             if receipt is not None:
                 self.progress.skipped(stage, "done before")

@@ -19,8 +19,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from trainer import contract
-from trainer.canonical import LARGEST, bare
-from trainer.canonical import digest as digest  # pipeline has it from here
+from trainer.canonical import LARGEST, bare, digest
 from trainer.errors import SpecError
 
 
