@@ -16,6 +16,7 @@ from trainer.metrics import Metrics
 from trainer.pipeline import Pipeline
 from trainer.progress import Progress
 from trainer.topology import Topology
+from trainer.workdir import WorkDir
 
 log = logging.getLogger("trainer")
 
@@ -34,6 +35,7 @@ def main() -> int:
     progress = Progress(sys.stderr)
     try:
         topology = Topology.from_environment()
+        _bring_run_file(WorkDir(arguments.workdir))
         given = Assignment.read(arguments.workdir, run_id=os.environ[contract.ENV_RUN_ID], topology=topology)
         _log_to(given.work.node_log)
         return _run(given, progress, only=arguments.stage)
@@ -45,11 +47,21 @@ def main() -> int:
         progress.close()
 
 
+def _bring_run_file(work: WorkDir) -> None:
+    """Copy the pod's run.yaml to where all of the run's files are."""
+    if source := os.environ.get(contract.ENV_RUN_FILE):
+        work.root.mkdir(parents=True, exist_ok=True)
+        temporary = work.run_file.with_suffix(".part")
+        temporary.write_bytes(Path(source).read_bytes())
+        temporary.replace(work.run_file)
+
+
 def _run(given: Assignment, progress: Progress, *, only: str | None) -> int:
     metrics = Metrics(run=given.run_id, node=given.topology.node_rank, task=given.run.task)
     port = os.environ.get(contract.ENV_METRICS_PORT)
     if port:
-        progress.line(f"Metrics are at http://127.0.0.1:{metrics.serve(int(port))}/metrics.")
+        host = os.environ.get(contract.ENV_METRICS_HOST, "127.0.0.1")
+        progress.line(f"Metrics are at http://{host}:{metrics.serve(int(port), host=host)}/metrics.")
     pipeline = Pipeline(given, progress=progress, metrics=metrics)
     _obey_signals(pipeline)
     try:
