@@ -1,0 +1,77 @@
+{{/* Names and labels: what an object is called follows from what is in it. */}}
+
+{{- /* Leaves keys without a value out of a mapping, as trainer/canonical.py does. */ -}}
+{{- define "ocr.bare" -}}
+{{- $bare := dict -}}
+{{- range $key, $value := . -}}
+{{- if kindIs "map" $value -}}
+{{- $_ := set $bare $key (include "ocr.bare" $value | fromJson) -}}
+{{- else if not (kindIs "invalid" $value) -}}
+{{- $_ := set $bare $key $value -}}
+{{- end -}}
+{{- end -}}
+{{- toRawJson $bare -}}
+{{- end -}}
+
+{{- define "ocr.image" -}}
+{{- .Values.placement.image | default (printf "ocrfleet/trainer:%s" .Chart.AppVersion) -}}
+{{- end -}}
+
+{{- define "ocr.device" -}}
+{{- .Values.placement.device | default "gpu" -}}
+{{- end -}}
+
+{{- define "ocr.devices" -}}
+{{- mul (int .Values.placement.nodes) (int .Values.placement.devicesPerNode) -}}
+{{- end -}}
+
+{{- /* <name>-<h8>: the same for the same work; trainer/runspec.py has the other half of this. */ -}}
+{{- define "ocr.runId" -}}
+{{- $work := printf `{"device":%s,"devices":%s,"image":%s,"run":%s}` (include "ocr.device" . | toRawJson) (include "ocr.devices" .) (include "ocr.image" . | toRawJson) (include "ocr.bare" .Values.run) -}}
+{{- printf "%s-%s" .Values.name ($work | sha256sum | trunc 8) -}}
+{{- end -}}
+
+{{- /* <name>-<h8>-<p4>: another placement or another `retry` is another object of the same run. Takes the workload's spec, as text. */ -}}
+{{- define "ocr.objectName" -}}
+{{- printf "%s-%s" (include "ocr.runId" .root) (.spec | sha256sum | trunc 4) -}}
+{{- end -}}
+
+{{- /* What Service, NetworkPolicy and monitors select: all pods of a job's name. */ -}}
+{{- define "ocr.selector" -}}
+app.kubernetes.io/name: ocr-training
+ocrfleet.io/name: {{ .Values.name }}
+{{- end -}}
+
+{{- define "ocr.labels" -}}
+{{ include "ocr.selector" . }}
+app.kubernetes.io/part-of: ocrfleet
+app.kubernetes.io/managed-by: ocrfleet
+{{- end -}}
+
+{{- define "ocr.runLabels" -}}
+{{ include "ocr.labels" . }}
+ocrfleet.io/run: {{ include "ocr.runId" . }}
+ocrfleet.io/task: {{ .Values.run.task }}
+{{- end -}}
+
+{{- /* Nothing that Helm or a GitOps tool does may end a run. */ -}}
+{{- define "ocr.kept" -}}
+helm.sh/resource-policy: keep
+argocd.argoproj.io/sync-options: Prune=false
+argocd.argoproj.io/compare-options: IgnoreExtraneous
+kustomize.toolkit.fluxcd.io/prune: disabled
+{{- end -}}
+
+{{- /* 90s, 5m or 24h in seconds. */ -}}
+{{- define "ocr.seconds" -}}
+{{- $unit := dict "s" 1 "m" 60 "h" 3600 -}}
+{{- mul (trimSuffix (regexFind "[smh]$" .) . | int64) (get $unit (regexFind "[smh]$" .)) -}}
+{{- end -}}
+
+{{- /* A size such as 512Mi or 1.5G in bytes. */ -}}
+{{- define "ocr.bytes" -}}
+{{- $unit := dict "" 1 "k" 1000 "M" 1000000 "G" 1000000000 "T" 1000000000000 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 -}}
+{{- $text := toString . -}}
+{{- $suffix := regexFind "[A-Za-z]*$" $text -}}
+{{- mulf (trimSuffix $suffix $text | float64) (get $unit $suffix) | int64 -}}
+{{- end -}}

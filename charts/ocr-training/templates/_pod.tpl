@@ -1,0 +1,206 @@
+{{/* The one pod template: every engine has it, and translates its controller's names into the contract of trainer/contract.py. */}}
+
+{{- /* What the pod is given to do, as run.yaml; JSON is YAML. */ -}}
+{{- define "ocr.runFile" -}}
+{{- $placement := dict "nodes" .Values.placement.nodes "devicesPerNode" .Values.placement.devicesPerNode "device" (include "ocr.device" .) "image" (include "ocr.image" .) "deadlines" .Values.placement.deadlines -}}
+{{- dict "apiVersion" .Values.apiVersion "name" .Values.name "run" (include "ocr.bare" .Values.run | fromJson) "placement" $placement | toRawJson -}}
+{{- end -}}
+
+{{- /* Takes root, and of the engine: the label that has a pod's rank, the label that has the object's name, and the pattern of host names. */ -}}
+{{- define "ocr.podTemplate" -}}
+{{- $values := .root.Values -}}
+{{- $placement := $values.placement -}}
+{{- $chart := $values.chart -}}
+metadata:
+  labels:
+    {{- include "ocr.runLabels" .root | nindent 4 }}
+    {{- with $chart.podLabels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  annotations:
+    ocrfleet.io/run.yaml: {{ include "ocr.runFile" .root | quote }}
+    {{- with $chart.podAnnotations }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+spec:
+  restartPolicy: Never
+  {{- /* Each node's own name in the job's Service. */}}
+  subdomain: {{ $values.name }}
+  enableServiceLinks: false
+  automountServiceAccountToken: {{ $chart.serviceAccount.automountToken }}
+  serviceAccountName: {{ include "ocr.serviceAccount" .root }}
+  {{- /* Time for the last checkpoint: the workers have 120 s to save it, the bucket as much again. */}}
+  terminationGracePeriodSeconds: 300
+  {{- with $placement.imagePullSecrets }}
+  imagePullSecrets:
+    {{- range . }}
+    - name: {{ . }}
+    {{- end }}
+  {{- end }}
+  {{- if and $placement.priority (not $placement.queue) }}
+  priorityClassName: {{ $placement.priority }}
+  {{- end }}
+  securityContext:
+    runAsNonRoot: true
+    runAsUser: 65532
+    runAsGroup: 65532
+    fsGroup: {{ int $chart.securityContext.fsGroup }}
+    fsGroupChangePolicy: OnRootMismatch
+    {{- with $chart.securityContext.supplementalGroups }}
+    supplementalGroups: {{ toRawJson . }}
+    {{- end }}
+    seccompProfile: {type: RuntimeDefault}
+  {{- with $placement.nodeSelector }}
+  nodeSelector:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  tolerations:
+    {{- /* A gang waits for its lost node: half a minute, in place of five. */}}
+    {{- range list "not-ready" "unreachable" }}
+    - {key: node.kubernetes.io/{{ . }}, operator: Exists, effect: NoExecute, tolerationSeconds: 30}
+    {{- end }}
+    {{- if eq (include "ocr.device" .root) "gpu" }}
+    - {key: nvidia.com/gpu, operator: Exists, effect: NoSchedule}
+    {{- end }}
+    {{- with $placement.tolerations }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  {{- with include "ocr.affinity" .root }}
+  affinity:
+    {{- . | nindent 4 }}
+  {{- end }}
+  containers:
+    - name: {{ .container | default "trainer" }}
+      image: {{ include "ocr.image" .root }}
+      imagePullPolicy: {{ $chart.imagePullPolicy }}
+      command: [python, -m, trainer]
+      terminationMessagePolicy: FallbackToLogsOnError
+      securityContext:
+        allowPrivilegeEscalation: false
+        readOnlyRootFilesystem: true
+        capabilities: {drop: [ALL]}
+      ports:
+        - {name: metrics, containerPort: 9400, protocol: TCP}
+      env:
+        - name: OCRFLEET_OBJECT
+          valueFrom: {fieldRef: {fieldPath: "metadata.labels['{{ .objectLabel }}']"}}
+        - name: OCRFLEET_NODE_RANK
+          valueFrom: {fieldRef: {fieldPath: "metadata.labels['{{ .rankLabel }}']"}}
+        - {name: OCRFLEET_RUN_ID, value: {{ include "ocr.runId" .root }}}
+        - {name: OCRFLEET_NODES, value: {{ $placement.nodes | quote }}}
+        - {name: OCRFLEET_DEVICES_PER_NODE, value: {{ $placement.devicesPerNode | quote }}}
+        - {name: OCRFLEET_DEVICE, value: {{ include "ocr.device" .root }}}
+        - {name: OCRFLEET_HOSTS, value: "{{ .hosts }}.{{ $values.name }}"}
+        - {name: OCRFLEET_RETRIES, value: {{ $placement.retries | quote }}}
+        - {name: OCRFLEET_RUN_FILE, value: /etc/ocrfleet/run.yaml}
+        - {name: OCRFLEET_WORKDIR, value: /work}
+        - {name: OCRFLEET_METRICS_HOST, value: 0.0.0.0}
+        - {name: OCRFLEET_METRICS_PORT, value: "9400"}
+        {{- with $chart.endpoint.url }}
+        - {name: AWS_ENDPOINT_URL, value: {{ . | quote }}}
+        {{- end }}
+        {{- with $chart.endpoint.region }}
+        - {name: AWS_REGION, value: {{ . | quote }}}
+        {{- end }}
+        {{- if $placement.credentialsSecret }}
+        - {name: AWS_SHARED_CREDENTIALS_FILE, value: /etc/ocrfleet-credentials/credentials}
+        {{- end }}
+        {{- if $chart.caBundle.configMap }}
+        - {name: SSL_CERT_FILE, value: /etc/ocrfleet-authorities/{{ $chart.caBundle.key }}}
+        - {name: AWS_CA_BUNDLE, value: /etc/ocrfleet-authorities/{{ $chart.caBundle.key }}}
+        {{- end }}
+        {{- range $name, $value := dict "HTTP_PROXY" $chart.proxy.http "HTTPS_PROXY" $chart.proxy.https "NO_PROXY" (join "," $chart.proxy.noProxy) }}
+        {{- if $value }}
+        - {name: {{ $name }}, value: {{ $value | quote }}}
+        {{- end }}
+        {{- end }}
+        {{- with $chart.extraEnv }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+      resources:
+        {{- include "ocr.resources" .root | nindent 8 }}
+      volumeMounts:
+        - {name: run, mountPath: /etc/ocrfleet, readOnly: true}
+        - {name: work, mountPath: /work}
+        - {name: cache, mountPath: /work/data}
+        - {name: tmp, mountPath: /tmp}
+        - {name: shared-memory, mountPath: /dev/shm}
+        {{- if $placement.credentialsSecret }}
+        - {name: credentials, mountPath: /etc/ocrfleet-credentials, readOnly: true}
+        {{- end }}
+        {{- if $chart.caBundle.configMap }}
+        - {name: authorities, mountPath: /etc/ocrfleet-authorities, readOnly: true}
+        {{- end }}
+        {{- with $chart.extraVolumeMounts }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+  volumes:
+    - name: run
+      downwardAPI:
+        items:
+          - path: run.yaml
+            fieldRef: {fieldPath: "metadata.annotations['ocrfleet.io/run.yaml']"}
+    - name: work
+      emptyDir: {sizeLimit: {{ $placement.storage.scratch }}}
+    - name: cache
+      {{- include "ocr.cache" .root | nindent 6 }}
+    - name: tmp
+      emptyDir: {sizeLimit: {{ $chart.tmp }}}
+    - name: shared-memory
+      emptyDir: {medium: Memory, sizeLimit: {{ $placement.storage.sharedMemory }}}
+    {{- with $placement.credentialsSecret }}
+    - name: credentials
+      secret: {secretName: {{ . }}, defaultMode: 0440}
+    {{- end }}
+    {{- with $chart.caBundle.configMap }}
+    - name: authorities
+      configMap: {name: {{ . }}}
+    {{- end }}
+    {{- with $chart.extraVolumes }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+{{- end -}}
+
+{{- define "ocr.cache" -}}
+{{- $cache := .Values.placement.storage.cache -}}
+{{- if $cache.existingClaim -}}
+persistentVolumeClaim: {claimName: {{ $cache.existingClaim }}}
+{{- else if $cache.ephemeral -}}
+ephemeral:
+  volumeClaimTemplate:
+    spec:
+      accessModes: [ReadWriteOnce]
+      {{- with $cache.storageClass }}
+      storageClassName: {{ . }}
+      {{- end }}
+      resources: {requests: {storage: {{ $cache.ephemeral }}}}
+{{- else -}}
+emptyDir: {sizeLimit: {{ $cache.emptyDir | default "50Gi" }}}
+{{- end -}}
+{{- end -}}
+
+{{- /* The devices are added to what the job asks for; a GPU is asked for as a limit, as Kubernetes wants it. */ -}}
+{{- define "ocr.resources" -}}
+{{- $given := deepCopy .Values.placement.resources -}}
+{{- $limits := dict -}}
+{{- if eq (include "ocr.device" .) "gpu" -}}
+{{- $_ := set $limits "nvidia.com/gpu" (int .Values.placement.devicesPerNode) -}}
+{{- end -}}
+{{- with .Values.chart.rdma -}}
+{{- if .resource -}}
+{{- $_ := set $limits .resource (int .count) -}}
+{{- end -}}
+{{- end -}}
+{{- $limits = merge (deepCopy ($given.limits | default dict)) $limits -}}
+{{- toYaml (dict "requests" ($given.requests | default dict) "limits" $limits) -}}
+{{- end -}}
+
+{{- define "ocr.affinity" -}}
+{{- with .Values.chart.affinity -}}
+{{- toYaml . -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "ocr.serviceAccount" -}}
+{{- .Values.placement.serviceAccount | default .Values.chart.serviceAccount.name | default (ternary .Values.name "default" .Values.chart.serviceAccount.create) -}}
+{{- end -}}
