@@ -69,6 +69,7 @@ class Attempts:
                 self._metrics.attempt(attempt)
             try:
                 facts = self._work(stage)
+                self._member.done()
             except OcrfleetError as error:
                 self._member.failed(error)
                 if not self._goes_on(error):
@@ -77,7 +78,6 @@ class Attempts:
                 self._say(f"{error} The gang meets again, and goes on from the last checkpoint.")
                 log.info("Attempt %d is over: %s", attempt, error)
             else:
-                self._member.done()
                 return facts
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from trainer.contract import ExitCode
+from trainer.contract import GANG_STAGES, ExitCode
 from trainer.errors import OcrfleetError, StoppedError, TransientError, error_for
 from trainer.topology import Topology
 
@@ -93,6 +93,9 @@ class Server:
         self._stage, self._attempt, self._void = "", 0, True
         self._at_work: set[int] = set()
         self._absent_since: float | None = time.monotonic()
+        self._lines: set[_Line] | None = set()
+        """All connections, those of strangers too; None when it is closed."""
+        self._lock = threading.Lock()
         here = topology.hosts[0] if topology.hosts[0] == "127.0.0.1" else ""
         self._listener = socket.create_server((here, topology.port), backlog=1024)
         threading.Thread(target=self._accept, name="gang-door", daemon=True).start()
@@ -106,6 +109,10 @@ class Server:
         self._listener.close()
         self._inbox.put((-1, None, {}))
         self._thread.join(5)
+        with self._lock:
+            lines, self._lines = self._lines or set(), None
+        for line in lines:
+            line.close()
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
@@ -115,6 +122,11 @@ class Server:
 
     def _listen(self, connection: socket.socket) -> None:
         line, rank = _Line(connection), -1
+        with self._lock:
+            if self._lines is None:
+                line.close()
+                return
+            self._lines.add(line)
         for message in line.hear():
             if message["say"] == "hello" and message.get("run") == self._run_id:
                 rank = int(message["node"])
@@ -125,6 +137,9 @@ class Server:
             if rank >= 0:
                 self._inbox.put((rank, line, {"say": "gone"}))
         line.close()
+        with self._lock:
+            if self._lines is not None:
+                self._lines.discard(line)
 
     def _serve(self) -> None:
         while True:
@@ -136,13 +151,11 @@ class Server:
                 self._end(ExitCode.TRANSIENT, self._who_is_missing())
                 continue
             if line is None:
-                break
+                return
             if message["say"] == "hello":
                 self._welcome(rank, line)
             elif self._members.get(rank) is line:
                 self._obey(rank, line, message)
-        for line in self._members.values():
-            line.close()
 
     def _welcome(self, rank: int, line: _Line) -> None:
         old = self._members.get(rank)
@@ -150,6 +163,8 @@ class Server:
         if old is not None:
             self._ready.pop(rank, None)
             self._lose(rank, "it was started anew")
+            # If the old one still lives, on a node that was cut off, it must not come back.
+            old.say(say="end", code=int(ExitCode.TRANSIENT), why=f"Another pod has taken the place of node {rank}.")
             old.close()
         if len(self._members) == self._topology.nodes:
             self._absent_since = None
@@ -157,17 +172,21 @@ class Server:
     def _obey(self, rank: int, line: _Line, message: Message) -> None:
         current = rank in self._at_work and message.get("attempt") == self._attempt
         match message["say"]:
-            case "ready" if message["stage"] in self._past:
-                line.say(say="past")
             case "ready":
                 self._lose(rank, "it has left its work")
                 self._ready[rank] = message["stage"]
+                if rank == 0:
+                    # The bucket has told it what is done; a new leader may know of more than those who wait for it.
+                    self._past |= set(GANG_STAGES[: GANG_STAGES.index(message["stage"])])
                 self._start()
             case "done" if current:
                 self._at_work.discard(rank)
                 # What the leader has done is done: its receipt is on its way to the bucket.
                 if rank == 0:
                     self._past.add(self._stage)
+                line.say(say="noted")
+            case "done":
+                line.say(say="noted" if self._stage in self._past else "again", why="The gang was called back.")
             case "failed" if current and message["code"] == ExitCode.TRANSIENT:
                 self._lose(rank, message["why"])
             case "failed" if current:
@@ -180,7 +199,10 @@ class Server:
                 self._lose(rank, "its connection was closed")
 
     def _start(self) -> None:
-        """Let all go when all are ready for the same stage."""
+        """Let all go when all are ready for the same stage; tell those who are behind."""
+        for rank in [rank for rank, stage in self._ready.items() if stage in self._past]:
+            del self._ready[rank]
+            self._members[rank].say(say="past")
         if len(self._ready) < self._topology.nodes or len(set(self._ready.values())) > 1:
             return
         try:
@@ -264,16 +286,7 @@ class Member:
             if self._line:
                 self._line.say(say="ready", stage=stage)
         while True:
-            since = self._unreached
-            try:
-                answer = self._inbox.get(
-                    timeout=None if since is None else max(0.0, since + self._deadline - time.monotonic())
-                )
-            except queue.Empty:
-                raise TransientError(
-                    f"Node 0 ({self._topology.hosts[0]}) was out of reach for {self._deadline:.0f} s "
-                    "(placement.deadlines.rendezvous). Why its pod is not there, its own events say."
-                ) from None
+            answer = self._hear()
             match answer["say"]:
                 case "go":
                     return int(answer["attempt"])
@@ -284,8 +297,28 @@ class Member:
                     raise error_for(answer["code"], answer["why"])
 
     def done(self) -> None:
-        """Say that this node's workers have done the stage."""
-        self._tell("done")
+        """Say that this node's workers have done the stage.
+
+        Raises:
+            PeerLostError: the gang was called back before the leader had heard it.
+        """
+        with self._lock:
+            told = self._line is not None and self._attempt is not None
+            if self._line and told:
+                self._line.say(say="done", attempt=self._attempt)
+        while told:
+            answer = self._hear()
+            match answer["say"]:
+                case "noted":
+                    self._attempt = None
+                    return
+                case "again" | "end" | "lost":
+                    # What ends all is said once more when this node joins again.
+                    if answer["say"] == "end":
+                        self._inbox.put(answer)
+                    break
+        self._attempt = None
+        raise PeerLostError("The gang was called back when this node had just done its part.")
 
     def failed(self, error: OcrfleetError) -> None:
         """Say that they have not, unless it was others who made them fail, or this node is told to stop."""
@@ -297,10 +330,24 @@ class Member:
     def close(self) -> None:
         """Leave the gang."""
         self._closed.set()
+        self._inbox.put({"say": "end", "code": int(ExitCode.TRANSIENT), "why": "This node has left its gang."})
         with self._lock:
             self._attempt = None
             if self._line:
                 self._line.close()
+
+    def _hear(self) -> Message:
+        """Wait for what the leader says next, and for the leader if it is out of reach."""
+        since = self._unreached
+        try:
+            return self._inbox.get(
+                timeout=None if since is None else max(0.0, since + self._deadline - time.monotonic())
+            )
+        except queue.Empty:
+            raise TransientError(
+                f"Node 0 ({self._topology.hosts[0]}) was out of reach for {self._deadline:.0f} s "
+                "(placement.deadlines.rendezvous). Why its pod is not there, its own events say."
+            ) from None
 
     def _tell(self, what: str, **facts: Any) -> None:
         with self._lock:
@@ -332,6 +379,8 @@ class Member:
             line.close()
             self._lose("Node 0, the leader, was lost: its connection was closed")
             self._inbox.put({"say": "lost"})
+            # One that is turned away must not knock without end.
+            self._closed.wait(AGAIN)
 
     def _obey(self, message: Message) -> None:
         match message["say"]:
@@ -339,12 +388,12 @@ class Member:
                 with self._lock:
                     self._attempt, self._ready = int(message["attempt"]), None
                 self._inbox.put(message)
-            case "again":
-                self._lose(message["why"])
-            case "end":
+            case "again" | "end":
+                if message["say"] == "end":
+                    self._closed.set()
                 self._inbox.put(message)
                 self._lose(message["why"])
-            case "past":
+            case "past" | "noted":
                 self._inbox.put(message)
 
     def _lose(self, why: str) -> None:
