@@ -13,8 +13,14 @@
 {{- toRawJson $bare -}}
 {{- end -}}
 
+{{- /* The values laid over the defaults: Helm takes a default away where a job file says null, and means to. */ -}}
+{{- define "ocr.root" -}}
+{{- $values := mergeOverwrite (.Files.Get "defaults.json" | fromJson) (include "ocr.bare" .Values | fromJson) -}}
+{{- dict "Values" $values "Version" .Chart.AppVersion "Release" (dict "Name" .Release.Name "Namespace" .Release.Namespace) | toRawJson -}}
+{{- end -}}
+
 {{- define "ocr.image" -}}
-{{- .Values.placement.image | default (printf "ocrfleet/trainer:%s" .Chart.AppVersion) -}}
+{{- .Values.placement.image | default (printf "ocrfleet/trainer:%s" .Version) -}}
 {{- end -}}
 
 {{- define "ocr.device" -}}

@@ -2,7 +2,7 @@
 
 {{- /* What the pod is given to do, as run.yaml; JSON is YAML. */ -}}
 {{- define "ocr.runFile" -}}
-{{- $placement := dict "nodes" .Values.placement.nodes "devicesPerNode" .Values.placement.devicesPerNode "device" (include "ocr.device" .) "image" (include "ocr.image" .) "deadlines" .Values.placement.deadlines -}}
+{{- $placement := dict "nodes" .Values.placement.nodes "devicesPerNode" .Values.placement.devicesPerNode "device" (include "ocr.device" .) "image" (include "ocr.image" .) "deadlines" .Values.placement.deadlines "retry" .Values.placement.retry -}}
 {{- dict "apiVersion" .Values.apiVersion "name" .Values.name "run" (include "ocr.bare" .Values.run | fromJson) "placement" $placement | toRawJson -}}
 {{- end -}}
 
@@ -14,6 +14,9 @@
 metadata:
   labels:
     {{- include "ocr.runLabels" .root | nindent 4 }}
+    {{- if eq $chart.identity.preset "azure" }}
+    azure.workload.identity/use: "true"
+    {{- end }}
     {{- with $chart.podLabels }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
@@ -78,7 +81,8 @@ spec:
       securityContext:
         allowPrivilegeEscalation: false
         readOnlyRootFilesystem: true
-        capabilities: {drop: [ALL]}
+        {{- /* Cards for remote memory need it pinned; only Pod Security `privileged` lets that through. */}}
+        capabilities: {drop: [ALL]{{ if $chart.rdma.resource }}, add: [IPC_LOCK]{{ end }}}
       ports:
         - {name: metrics, containerPort: 9400, protocol: TCP}
       env:
@@ -109,7 +113,7 @@ spec:
         - {name: SSL_CERT_FILE, value: /etc/ocrfleet-authorities/{{ $chart.caBundle.key }}}
         - {name: AWS_CA_BUNDLE, value: /etc/ocrfleet-authorities/{{ $chart.caBundle.key }}}
         {{- end }}
-        {{- range $name, $value := dict "HTTP_PROXY" $chart.proxy.http "HTTPS_PROXY" $chart.proxy.https "NO_PROXY" (join "," $chart.proxy.noProxy) }}
+        {{- range $name, $value := dict "HTTP_PROXY" $chart.proxy.http "HTTPS_PROXY" $chart.proxy.https "NO_PROXY" (ternary (join "," (concat (list ".svc" ".cluster.local") $chart.proxy.noProxy)) "" (or (not (empty $chart.proxy.http)) (not (empty $chart.proxy.https)))) }}
         {{- if $value }}
         - {name: {{ $name }}, value: {{ $value | quote }}}
         {{- end }}
@@ -196,7 +200,15 @@ emptyDir: {sizeLimit: {{ $cache.emptyDir | default "50Gi" }}}
 {{- end -}}
 
 {{- define "ocr.affinity" -}}
-{{- with .Values.chart.affinity -}}
+{{- $affinity := deepCopy .Values.chart.affinity -}}
+{{- with .Values.chart.topology -}}
+{{- if .key -}}
+{{- $near := dict "topologyKey" .key "labelSelector" (dict "matchLabels" (dict "ocrfleet.io/run" (include "ocr.runId" $))) -}}
+{{- $rule := ternary (dict "requiredDuringSchedulingIgnoredDuringExecution" (list $near)) (dict "preferredDuringSchedulingIgnoredDuringExecution" (list (dict "weight" 100 "podAffinityTerm" $near))) .required -}}
+{{- $affinity = merge $affinity (dict "podAffinity" $rule) -}}
+{{- end -}}
+{{- end -}}
+{{- with $affinity -}}
 {{- toYaml . -}}
 {{- end -}}
 {{- end -}}

@@ -33,7 +33,7 @@ metadata:
   name: {{ include "ocr.objectName" (dict "root" . "spec" $spec) }}
   labels:
     {{- include "ocr.runLabels" . | nindent 4 }}
-    {{- include "ocr.queueLabels" . | nindent 4 }}
+    {{- include "ocr.queueLabels" . | trim | nindent 4 }}
   annotations:
     {{- include "ocr.kept" . | nindent 4 }}
 spec:
