@@ -14,8 +14,8 @@ import pytest
 from examples.local_s3 import Server, local_s3
 from tests.cluster import evidence, manifests
 from tests.cluster.kube import Cluster, Namespace, Object
-from tests.cluster.machine import images, lifetime, programs
-from tests.cluster.machine.layout import HOST, KUBECONFIG
+from tests.cluster.machine import images, lifetime, programs, trainer_image
+from tests.cluster.machine.layout import CACHE, HOST, KUBECONFIG
 from tests.proxy import Proxy
 
 GIVEN = "OCRFLEET_TEST_KUBECONFIG"
@@ -54,6 +54,17 @@ def tiny(cluster: Cluster) -> str:
         images.import_everywhere(image)
     elif not _runs(cluster, image.name):
         pytest.skip(f"this cluster lacks the image {image.name}: give it {image.archive}, such as by `kind load`")
+    return image.name
+
+
+@pytest.fixture(scope="session")
+def trainer(cluster: Cluster) -> str:
+    """Name of the trainer's image; both nodes have it."""
+    if not cluster.local:
+        pytest.skip("this cluster lacks the trainer's image")
+    lifetime.install(trainer_image.PACKAGES)
+    image = trainer_image.trainer_image(CACHE)
+    images.import_everywhere(image)
     return image.name
 
 

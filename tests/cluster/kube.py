@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import kubernetes
+import urllib3
 import yaml
 from kubernetes.client.exceptions import ApiException
 from kubernetes.dynamic.exceptions import ResourceNotFoundError
@@ -184,6 +185,30 @@ class Namespace:
         # The client (36.0) would give the text of a bytes object.
         read = self.cluster.core.read_namespaced_pod_log
         return bytes(read(pod, self.name, _preload_content=False, **options).data).decode()
+
+    def follow(self, pod: str, beginning: str, *, deadline: float = 60) -> None:
+        """Read what a running pod prints until a line begins so.
+
+        Raises:
+            AssertionError: it has ended before, or not said so in time.
+        """
+        read = self.cluster.core.read_namespaced_pod_log
+        answer = read(pod, self.name, follow=True, _preload_content=False, _request_timeout=deadline)
+        until, said = time.monotonic() + deadline, b""
+        try:
+            for block in answer.stream(1 << 16, decode_content=False):
+                said += block
+                if any(line.startswith(beginning) for line in said.decode(errors="replace").splitlines()):
+                    return
+                if time.monotonic() > until:
+                    break
+        except urllib3.exceptions.HTTPError:
+            pass
+        finally:
+            answer.close()
+        raise AssertionError(
+            f"{pod} has not said {beginning!r} within {deadline:.0f} s:\n{said.decode(errors='replace')}"
+        )
 
     def execute(self, pod: str, *command: str) -> str:
         """Run a command in a pod, and give what it printed."""

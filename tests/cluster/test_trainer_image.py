@@ -8,25 +8,12 @@ import pytest
 
 from examples.local_s3 import Server
 from tests.cluster import allreduce
-from tests.cluster.kube import Cluster, Namespace, Object, condition
-from tests.cluster.machine import images, lifetime, trainer_image
-from tests.cluster.machine.layout import CACHE
+from tests.cluster.kube import Namespace, Object, condition
 from tests.cluster.manifests import container, headless, pod_spec
 from trainer.storage import open_store
 
 PROGRAM = Path(allreduce.__file__)
 LABELS = {"job-name": "sum"}
-
-
-@pytest.fixture(scope="session")
-def trainer(cluster: Cluster) -> str:
-    """Name of the trainer's image; both nodes have it."""
-    if not cluster.local:
-        pytest.skip("this cluster lacks the trainer's image")
-    lifetime.install(trainer_image.PACKAGES)
-    image = trainer_image.trainer_image(CACHE)
-    images.import_everywhere(image)
-    return image.name
 
 
 @pytest.mark.timeout(900)  # the image is built first when it is not there
