@@ -15,6 +15,7 @@ from tests.chart.helm import helm
 from tests.cluster import hurt
 from tests.cluster.controllers import need
 from tests.cluster.kube import Cluster, Namespace, Object, condition
+from tests.cluster.machine import policies, separate
 from tests.cluster.machine.addons import JOBSET
 from trainer.storage import open_store
 
@@ -98,6 +99,9 @@ def test_a_run_of_two_nodes_publishes_its_model_and_outlives_a_killed_pod(
 ) -> None:
     if engine == "jobset":
         need(cluster, JOBSET)
+    # The policy holds where something enforces it; where nothing does, the tests of policies say so by name.
+    if not separate.FIREWALL.missing():
+        policies.install()
     namespace.apply(credentials(bucket))
     path = job_file(tmp_path, image=trainer, server=bucket, engine=engine)
     install = ("upgrade", "--install", "lines", CHART, "--values", path, "--namespace", namespace.name)
