@@ -9,7 +9,6 @@ from contextlib import closing, suppress
 import pytest
 
 from jobs.local import free_ports
-from trainer import rendezvous
 from trainer.errors import DivergedError, OcrfleetError, TransientError
 from trainer.rendezvous import Member, PastError, PeerLostError, Server
 from trainer.topology import Topology
@@ -63,7 +62,7 @@ class Gang:
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rendezvous, "AGAIN", 0.05)
+    monkeypatch.setattr("trainer.rendezvous.member.AGAIN", 0.05)
 
 
 @pytest.fixture

@@ -1,0 +1,177 @@
+"""A node's side of its gang's rendezvous."""
+
+import queue
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from trainer.contract import ExitCode
+from trainer.errors import OcrfleetError, StoppedError, TransientError, error_for
+from trainer.rendezvous.line import Line, Message
+from trainer.topology import Topology
+
+AGAIN: Final = 1.0
+"""Seconds between two tries to reach the leader, which may not have a name yet."""
+
+
+class PeerLostError(TransientError):
+    """Another node of the gang has left its work; this one has nothing to reproach itself with."""
+
+
+class PastError(Exception):
+    """The gang has done this stage already."""
+
+
+class Member:
+    """A node's side. It looks for the leader from its first moment, and again whenever the line breaks."""
+
+    def __init__(self, topology: Topology, *, run_id: str, deadline: float, on_lost: Callable[[str], None]) -> None:
+        """Be one of a gang.
+
+        Args:
+            topology: the gang, as this node sees it.
+            run_id: whose gang it is.
+            deadline: seconds that the leader may be out of reach.
+            on_lost: called, from another thread, when what this node's workers do has become void.
+        """
+        self._topology, self._run_id, self._deadline, self._on_lost = topology, run_id, deadline, on_lost
+        self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._line: Line | None = None
+        self._ready: str | None = None
+        self._attempt: int | None = None
+        """Of the work that this node is at; None between two stages."""
+        self._closed = threading.Event()
+        self._unreached: float | None = time.monotonic()
+        threading.Thread(target=self._keep, name="gang-line", daemon=True).start()
+
+    def join(self, stage: str) -> int:
+        """Wait until all nodes are ready for a stage; give the attempt's number.
+
+        Raises:
+            PastError: the gang has done it.
+            TransientError: a node is missing, and this says which.
+            OcrfleetError: of the class with which another node has ended.
+        """
+        with self._lock:
+            self._ready = stage
+            if self._line:
+                self._line.say(say="ready", stage=stage)
+        while True:
+            answer = self._hear()
+            match answer["say"]:
+                case "go":
+                    return int(answer["attempt"])
+                case "past":
+                    self._ready = None
+                    raise PastError
+                case "end":
+                    raise error_for(answer["code"], answer["why"])
+
+    def done(self) -> None:
+        """Say that this node's workers have done the stage.
+
+        Raises:
+            PeerLostError: the gang was called back before the leader had heard it.
+        """
+        with self._lock:
+            told = self._line is not None and self._attempt is not None
+            if self._line and told:
+                self._line.say(say="done", attempt=self._attempt)
+        while told:
+            answer = self._hear()
+            match answer["say"]:
+                case "noted":
+                    self._attempt = None
+                    return
+                case "again" | "end" | "lost":
+                    # What ends all is said once more when this node joins again.
+                    if answer["say"] == "end":
+                        self._inbox.put(answer)
+                    break
+        self._attempt = None
+        raise PeerLostError("The gang was called back when this node had just done its part.")
+
+    def failed(self, error: OcrfleetError) -> None:
+        """Say that they have not, unless it was others who made them fail, or this node is told to stop."""
+        if isinstance(error, PeerLostError | StoppedError):
+            self._attempt = None
+        else:
+            self._tell("failed", code=int(error.exit_code), why=str(error))
+
+    def close(self) -> None:
+        """Leave the gang."""
+        self._closed.set()
+        self._inbox.put({"say": "end", "code": int(ExitCode.TRANSIENT), "why": "This node has left its gang."})
+        with self._lock:
+            self._attempt = None
+            if self._line:
+                self._line.close()
+
+    def _hear(self) -> Message:
+        """Wait for what the leader says next, and for the leader if it is out of reach."""
+        since = self._unreached
+        try:
+            return self._inbox.get(
+                timeout=None if since is None else max(0.0, since + self._deadline - time.monotonic())
+            )
+        except queue.Empty:
+            raise TransientError(
+                f"Node 0 ({self._topology.hosts[0]}) was out of reach for {self._deadline:.0f} s "
+                "(placement.deadlines.rendezvous). Why its pod is not there, its own events say."
+            ) from None
+
+    def _tell(self, what: str, **facts: Any) -> None:
+        with self._lock:
+            if self._line and self._attempt is not None:
+                self._line.say(say=what, attempt=self._attempt, **facts)
+            self._attempt = None
+
+    def _keep(self) -> None:
+        host = "127.0.0.1" if self._topology.leader else self._topology.hosts[0]
+        while not self._closed.is_set():
+            try:
+                line = Line(socket.create_connection((host, self._topology.port), timeout=10))
+            except OSError:
+                self._closed.wait(AGAIN)
+                continue
+            with self._lock:
+                if self._closed.is_set():
+                    line.close()
+                    return
+                self._line, self._unreached = line, None
+                line.say(say="hello", node=self._topology.node_rank, run=self._run_id)
+                if self._ready:
+                    line.say(say="ready", stage=self._ready)
+            self._inbox.put({"say": "reached"})
+            for message in line.hear():
+                self._obey(message)
+            with self._lock:
+                self._line, self._unreached = None, time.monotonic()
+            line.close()
+            self._lose("Node 0, the leader, was lost: its connection was closed")
+            self._inbox.put({"say": "lost"})
+            # One that is turned away must not knock without end.
+            self._closed.wait(AGAIN)
+
+    def _obey(self, message: Message) -> None:
+        match message["say"]:
+            case "go":
+                with self._lock:
+                    self._attempt, self._ready = int(message["attempt"]), None
+                self._inbox.put(message)
+            case "again" | "end":
+                if message["say"] == "end":
+                    self._closed.set()
+                self._inbox.put(message)
+                self._lose(message["why"])
+            case "past" | "noted":
+                self._inbox.put(message)
+
+    def _lose(self, why: str) -> None:
+        with self._lock:
+            at_work, self._attempt = self._attempt is not None, None
+        if at_work:
+            self._on_lost(why)

@@ -1,0 +1,194 @@
+"""The leader's side of a gang's rendezvous."""
+
+import contextlib
+import queue
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+from trainer.contract import GANG_STAGES, ExitCode
+from trainer.errors import OcrfleetError
+from trainer.rendezvous.line import Line, Message
+from trainer.topology import Topology
+
+
+class Server:
+    """The leader's side: lets the gang go when all are ready, and calls it back when one is lost."""
+
+    def __init__(
+        self, topology: Topology, *, run_id: str, claim: Callable[[], int], retries: int, deadline: float
+    ) -> None:
+        """Listen.
+
+        Args:
+            topology: the gang.
+            run_id: whose gang it is; a node of another run is not heard.
+            claim: gives the number of the next attempt; called for the first one, and after each loss.
+            retries: attempts after the first that may follow a loss.
+            deadline: seconds that a node may be absent.
+        """
+        self._topology, self._run_id, self._claim = topology, run_id, claim
+        self._left, self._deadline = retries, deadline
+        self._inbox: queue.SimpleQueue[tuple[int, Line | None, Message]] = queue.SimpleQueue()
+        self._members: dict[int, Line] = {}
+        self._ready: dict[int, str] = {}
+        self._past: set[str] = set()
+        self._stage, self._attempt, self._void = "", 0, True
+        self._at_work: set[int] = set()
+        self._absent_since: float | None = time.monotonic()
+        self._lines: set[Line] | None = set()
+        """All connections, those of strangers too; None when it is closed."""
+        self._lock = threading.Lock()
+        here = topology.hosts[0] if topology.hosts[0] == "127.0.0.1" else ""
+        self._listener = socket.create_server((here, topology.port), backlog=1024)
+        threading.Thread(target=self._accept, name="gang-door", daemon=True).start()
+        self._thread = threading.Thread(target=self._serve, name="gang", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End it, and all connections with it; what was said before is delivered."""
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._inbox.put((-1, None, {}))
+        self._thread.join(5)
+        with self._lock:
+            lines, self._lines = self._lines or set(), None
+        for line in lines:
+            line.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                threading.Thread(target=self._listen, args=(connection,), daemon=True).start()
+
+    def _listen(self, connection: socket.socket) -> None:
+        line, rank = Line(connection), -1
+        with self._lock:
+            if self._lines is None:
+                line.close()
+                return
+            self._lines.add(line)
+        for message in line.hear():
+            if message["say"] == "hello" and message.get("run") == self._run_id:
+                rank = int(message["node"])
+            if not 0 <= rank < self._topology.nodes:
+                break
+            self._inbox.put((rank, line, message))
+        else:
+            if rank >= 0:
+                self._inbox.put((rank, line, {"say": "gone"}))
+        line.close()
+        with self._lock:
+            if self._lines is not None:
+                self._lines.discard(line)
+
+    def _serve(self) -> None:
+        while True:
+            since = self._absent_since
+            seconds = None if since is None else max(0.0, since + self._deadline - time.monotonic())
+            try:
+                rank, line, message = self._inbox.get(timeout=seconds)
+            except queue.Empty:
+                self._end(ExitCode.TRANSIENT, self._who_is_missing())
+                continue
+            if line is None:
+                return
+            if message["say"] == "hello":
+                self._welcome(rank, line)
+            elif self._members.get(rank) is line:
+                self._obey(rank, line, message)
+
+    def _welcome(self, rank: int, line: Line) -> None:
+        old = self._members.get(rank)
+        self._members[rank] = line
+        if old is not None:
+            self._ready.pop(rank, None)
+            self._lose(rank, "it was started anew")
+            # If the old one still lives, on a node that was cut off, it must not come back.
+            old.say(say="end", code=int(ExitCode.TRANSIENT), why=f"Another pod has taken the place of node {rank}.")
+            old.close()
+        if len(self._members) == self._topology.nodes:
+            self._absent_since = None
+
+    def _obey(self, rank: int, line: Line, message: Message) -> None:
+        current = rank in self._at_work and message.get("attempt") == self._attempt
+        match message["say"]:
+            case "ready":
+                self._lose(rank, "it has left its work")
+                self._ready[rank] = message["stage"]
+                if rank == 0:
+                    # The bucket has told it what is done; a new leader may know of more than those who wait for it.
+                    self._past |= set(GANG_STAGES[: GANG_STAGES.index(message["stage"])])
+                self._start()
+            case "done" if current:
+                self._at_work.discard(rank)
+                # What the leader has done is done: its receipt is on its way to the bucket.
+                if rank == 0:
+                    self._past.add(self._stage)
+                line.say(say="noted")
+            case "done":
+                line.say(say="noted" if self._stage in self._past else "again", why="The gang was called back.")
+            case "failed" if current and message["code"] == ExitCode.TRANSIENT:
+                self._lose(rank, message["why"])
+            case "failed" if current:
+                del self._members[rank]
+                self._end(message["code"], f"Node {rank}: {message['why']}")
+            case "gone":
+                del self._members[rank]
+                self._ready.pop(rank, None)
+                self._absent_since = self._absent_since or time.monotonic()
+                self._lose(rank, "its connection was closed")
+
+    def _start(self) -> None:
+        """Let all go when all are ready for the same stage; tell those who are behind."""
+        for rank in [rank for rank, stage in self._ready.items() if stage in self._past]:
+            del self._ready[rank]
+            self._members[rank].say(say="past")
+        if len(self._ready) < self._topology.nodes or len(set(self._ready.values())) > 1:
+            return
+        try:
+            self._attempt = self._claim() if self._void else self._attempt
+        except OcrfleetError as error:
+            self._end(error.exit_code, str(error))
+            return
+        self._void = False
+        self._stage, self._at_work = self._ready[0], set(self._ready)
+        self._ready.clear()
+        for line in self._members.values():
+            line.say(say="go", attempt=self._attempt)
+
+    def _lose(self, rank: int, why: str) -> None:
+        """Call the others back from a stage in which one was lost."""
+        if rank not in self._at_work:
+            return
+        if self._stage in self._past:
+            self._at_work.discard(rank)
+            return
+        self._at_work.clear()
+        self._void = True
+        why = f"Node {rank} was lost: {why}"
+        if self._left <= 0:
+            self._end(ExitCode.TRANSIENT, why)
+            return
+        self._left -= 1
+        for other, line in self._members.items():
+            if other != rank:
+                line.say(say="again", why=why)
+
+    def _end(self, code: int, why: str) -> None:
+        """Send all away for good."""
+        self._absent_since = None
+        self._at_work.clear()
+        for line in self._members.values():
+            line.say(say="end", code=int(code), why=why)
+
+    def _who_is_missing(self) -> str:
+        absent = [rank for rank in range(self._topology.nodes) if rank not in self._members]
+        names = ", ".join(f"{rank} ({self._topology.hosts[rank]})" for rank in absent)
+        return (
+            f"Missing for {self._deadline:.0f} s (placement.deadlines.rendezvous): node {names}. "
+            "Why its pod is not there, its own events say."
+        )
