@@ -108,11 +108,9 @@ def proxy_outside(s3_outside: Server) -> Iterator[Proxy]:
 
 
 def _runs(cluster: Cluster, image: str) -> bool:
-    """Tell whether a cluster has an image."""
-    cluster.core.delete_namespaced_pod("ocrfleet-has-image", "default") if any(
-        pod["metadata"]["name"] == "ocrfleet-has-image" for pod in cluster.find("Pod", namespace="default")
-    ) else None
-    body = manifests.pod("ocrfleet-has-image", image, "echo", "here")
+    """Tell whether a cluster has an image, by a pod that may not pull it."""
+    name = f"has-image-{secrets.token_hex(4)}"
+    body = manifests.pod(name, image, "echo", "here")
     body["spec"]["containers"][0]["imagePullPolicy"] = "Never"
     cluster.apply(body, namespace="default")
 
@@ -121,6 +119,6 @@ def _runs(cluster: Cluster, image: str) -> bool:
         return "yes" if "terminated" in status else (status.get("waiting") or {}).get("message")
 
     try:
-        return cluster.wait("Pod", "ocrfleet-has-image", known, namespace="default") == "yes"
+        return cluster.wait("Pod", name, known, namespace="default") == "yes"
     finally:
-        cluster.core.delete_namespaced_pod("ocrfleet-has-image", "default")
+        cluster.core.delete_namespaced_pod(name, "default")
