@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).with_name("golden")
 CASES = sorted(CHART.glob("ci/*-values.yaml"))
 FILES = [*CASES, *sorted(ROOT.glob("examples/*/*.yaml")), *sorted(ROOT.glob("benchmarks/jobs/*.yaml"))]
-ENGINES = {"Job", "JobSet"}
+ENGINES = {"Job", "JobSet", "TrainJob", "PaddleJob"}
 
 
 def render(which: str, path: Path, *sets: str) -> str:

@@ -5,9 +5,6 @@
 {{- if eq $placement.engine "auto" -}}
 {{- fail "placement.engine is auto: only `ocrfleet submit` can ask the cluster. Name one of job, jobset, trainjob, volcano, paddlejob." -}}
 {{- end -}}
-{{- if not (has $placement.engine (list "job" "jobset")) -}}
-{{- fail (printf "placement.engine is %s, which this version cannot render yet: take job or jobset." $placement.engine) -}}
-{{- end -}}
 {{- if .Values.schedule.cron -}}
 {{- fail "schedule.cron is set, which this version cannot render yet: leave it out, and apply the file when it is time." -}}
 {{- end -}}
