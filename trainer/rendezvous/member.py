@@ -76,30 +76,17 @@ class Member:
         Raises:
             PeerLostError: the gang was called back before the leader had heard it.
         """
-        with self._lock:
-            told = self._line is not None and self._attempt is not None
-            if self._line and told:
-                self._line.say(say="done", attempt=self._attempt)
-        while told:
-            answer = self._hear()
-            match answer["say"]:
-                case "noted":
-                    self._attempt = None
-                    return
-                case "again" | "end" | "lost":
-                    # What ends all is said once more when this node joins again.
-                    if answer["say"] == "end":
-                        self._inbox.put(answer)
-                    break
-        self._attempt = None
-        raise PeerLostError("The gang was called back when this node had just done its part.")
+        if not self._tell("done"):
+            raise PeerLostError("The gang was called back when this node had just done its part.")
 
     def failed(self, error: OcrfleetError) -> None:
-        """Say that they have not, unless it was others who made them fail, or this node is told to stop."""
-        if isinstance(error, PeerLostError | StoppedError):
-            self._attempt = None
-        else:
+        """Say that they have not, unless it was others who made them fail, or this node is told to stop.
+
+        The leader has told the others when this returns, so that it may leave.
+        """
+        if not isinstance(error, PeerLostError | StoppedError):
             self._tell("failed", code=int(error.exit_code), why=str(error))
+        self._attempt = None
 
     def close(self) -> None:
         """Leave the gang."""
@@ -123,11 +110,26 @@ class Member:
                 "(placement.deadlines.rendezvous). Why its pod is not there, its own events say."
             ) from None
 
-    def _tell(self, what: str, **facts: Any) -> None:
+    def _tell(self, what: str, **facts: Any) -> bool:
+        """Say how this node's work has ended; whether the leader has taken note of it."""
         with self._lock:
-            if self._line and self._attempt is not None:
+            told = self._line is not None and self._attempt is not None
+            if self._line and told:
                 self._line.say(say=what, attempt=self._attempt, **facts)
-            self._attempt = None
+        noted = False
+        while told:
+            answer = self._hear()
+            match answer["say"]:
+                case "noted":
+                    noted = True
+                    break
+                case "again" | "end" | "lost":
+                    # What ends all is said once more when this node joins again.
+                    if answer["say"] == "end":
+                        self._inbox.put(answer)
+                    break
+        self._attempt = None
+        return noted
 
     def _keep(self) -> None:
         host = "127.0.0.1" if self._topology.leader else self._topology.hosts[0]
@@ -165,8 +167,9 @@ class Member:
             case "again" | "end":
                 if message["say"] == "end":
                     self._closed.set()
-                self._inbox.put(message)
+                # First, so that whoever hears of it may begin anew.
                 self._lose(message["why"])
+                self._inbox.put(message)
             case "past" | "noted":
                 self._inbox.put(message)
 

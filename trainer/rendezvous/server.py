@@ -131,11 +131,13 @@ class Server:
                 line.say(say="noted")
             case "done":
                 line.say(say="noted" if self._stage in self._past else "again", why="The gang was called back.")
-            case "failed" if current and message["code"] == ExitCode.TRANSIENT:
-                self._lose(rank, message["why"])
-            case "failed" if current:
-                del self._members[rank]
-                self._end(message["code"], f"Node {rank}: {message['why']}")
+            case "failed":
+                if current and message["code"] == ExitCode.TRANSIENT:
+                    self._lose(rank, message["why"])
+                elif current:
+                    del self._members[rank]
+                    self._end(message["code"], f"Node {rank}: {message['why']}")
+                line.say(say="noted")
             case "gone":
                 del self._members[rank]
                 self._ready.pop(rank, None)

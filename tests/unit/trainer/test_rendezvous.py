@@ -127,6 +127,17 @@ def test_a_final_failure_of_one_ends_all_in_the_same_way(gang: Gang) -> None:
             gang.members[rank].join("train")
 
 
+def test_the_leaders_own_last_word_reaches_the_others_though_it_leaves_at_once() -> None:
+    for _ in range(20):
+        with closing(Gang(2)) as gang:
+            gang.join("train")
+            gang.members[0].failed(DivergedError("The loss is NaN."))
+            gang.members[0].close()
+            gang.server.close()
+            with pytest.raises(DivergedError, match=r"Node 0: The loss is NaN\."):
+                gang.members[1].join("train")
+
+
 def test_after_the_last_retry_all_are_sent_away() -> None:
     with closing(Gang(2, retries=0)) as gang:
         gang.join("train")
