@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-from trainer import contract
+from trainer import access, contract
 from trainer.assignment import Assignment
 from trainer.errors import OcrfleetError, StoppedError
 from trainer.metrics import Metrics
@@ -31,9 +31,12 @@ def main() -> int:
         help="the run's folder, with run.yaml in it",
     )
     parser.add_argument("--stage", choices=contract.STAGES, help="do this stage alone; those before it must be done")
+    parser.add_argument("--prove-access", action="store_true", help="reach all that the run names, and end")
     arguments = parser.parse_args()
     progress = Progress(sys.stderr)
     try:
+        if arguments.prove_access:
+            return _prove_access(progress)
         topology = Topology.from_environment()
         _bring_run_file(WorkDir(arguments.workdir))
         given = Assignment.read(arguments.workdir, run_id=os.environ[contract.ENV_RUN_ID], topology=topology)
@@ -45,6 +48,14 @@ def main() -> int:
         return int(error.exit_code)
     finally:
         progress.close()
+
+
+def _prove_access(progress: Progress) -> int:
+    # All that it has to say goes to the terminal; a traceback would hide the sentence.
+    logging.getLogger().addHandler(logging.NullHandler())
+    for sentence in access.prove(Path(os.environ[contract.ENV_RUN_FILE])):
+        progress.line(sentence)
+    return int(contract.ExitCode.DONE)
 
 
 def _bring_run_file(work: WorkDir) -> None:

@@ -362,6 +362,11 @@ def read_run(path: Path) -> tuple[str, RunSpec]:
         SpecError: the file is not there, not YAML, or of a version that this code does not know.
     """
     raw = parse_yaml(path.read_text("utf-8"), source=str(path))
+    if raw.get("apiVersion") != contract.API_VERSION:
+        raise SpecError(
+            f"{path}: apiVersion is {raw.get('apiVersion')!r}, and this trainer reads {contract.API_VERSION!r}. "
+            "Take a trainer image of the same version as the chart or the command line."
+        )
     return str(raw["name"]), from_dict(RunSpec, raw["run"], where="run")
 
 

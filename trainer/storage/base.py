@@ -104,6 +104,14 @@ class Store(ABC):
         """
 
     @abstractmethod
+    def first(self) -> ObjectInfo | None:
+        """Give any object of the location that is not empty, at the price of one request; None when there is none.
+
+        Raises:
+            NotFoundError: the bucket does not exist.
+        """
+
+    @abstractmethod
     def read(self, key: str) -> tuple[bytes, str]:
         """Give an object's content with the etag of that content.
 

@@ -39,6 +39,11 @@ class FileStore(Store):
             found = [self._info(path) for path in _files(top)]
         return sorted(found, key=lambda info: info.key)
 
+    def first(self) -> ObjectInfo | None:
+        """Give any file that is not empty; see `Store.first`."""
+        with _faults(self.root):
+            return next((info for info in map(self._info, _files(self.root)) if info.size), None)
+
     def read(self, key: str) -> tuple[bytes, str]:
         """Give a file's content and etag; see `Store.read`."""
         path = below(self.root, key)

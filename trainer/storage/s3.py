@@ -124,6 +124,13 @@ class S3Store(Store):
         listed = (info for info in found if not _hidden(info.key) and (info.size or info.key not in parents | {folder}))
         return sorted(listed, key=lambda info: info.key)
 
+    def first(self) -> ObjectInfo | None:
+        """Give any object that is not empty; see `Store.first`."""
+        with self._faults():
+            pages = obstore.list(self._client, chunk_size=50)
+            found = (_info(meta) for page in pages for meta in page if meta["path"] and meta["size"])
+            return next((info for info in found if not _hidden(info.key)), None)
+
     def read(self, key: str) -> tuple[bytes, str]:
         """Give an object's content and etag; see `Store.read`."""
         with self._faults(check_key(key)):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from trainer import registry, runspec
+from trainer import contract, registry, runspec
 from trainer.assignment import Assignment
 from trainer.errors import GateError, NotFoundError, SpecError
 from trainer.receipts import Receipt
@@ -54,7 +54,9 @@ def run_spec(store: Store, **more: Any) -> RunSpec:
 
 def assigned(run: RunSpec, work: WorkDir, run_id: str = "lines-00000001") -> Assignment:
     """The run as its node was given it."""
-    work.run_file.write_text(runspec.to_yaml({"name": "lines", "run": runspec.to_dict(run)}), "utf-8")
+    work.run_file.write_text(
+        runspec.to_yaml({"apiVersion": contract.API_VERSION, "name": "lines", "run": runspec.to_dict(run)}), "utf-8"
+    )
     work.configuration.write_text("Global: {epoch_num: 1}\n", "utf-8")
     return Assignment(name="lines", run=run, run_id=run_id, work=work, topology=Topology(devices_per_node=2))
 

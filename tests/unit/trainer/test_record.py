@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from trainer import record, runspec
+from trainer import contract, record, runspec
 from trainer.assignment import Assignment
 from trainer.runspec import RunSpec
 from trainer.topology import Topology
@@ -25,7 +25,9 @@ def metrics_of(root: Path, *, training: dict[str, Any], evaluation: dict[str, An
         path.parent.mkdir()
         path.write_text(json.dumps(facts), "utf-8")
     run = runspec.from_dict(RunSpec, RUN, where="run")
-    work.run_file.write_text(runspec.to_yaml({"name": "lines", "run": RUN}), "utf-8")
+    work.run_file.write_text(
+        runspec.to_yaml({"apiVersion": contract.API_VERSION, "name": "lines", "run": RUN}), "utf-8"
+    )
     work.configuration.write_text("Global: {}\n", "utf-8")
     given = Assignment(name="lines", run=run, run_id="lines-00000001", work=work, topology=Topology())
     made = record.make_record(given, attempt=1)
