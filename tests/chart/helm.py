@@ -8,6 +8,7 @@ import base64
 import io
 import json
 import os
+import re
 import subprocess
 import tarfile
 import tempfile
@@ -102,6 +103,24 @@ def in_process(values: Mapping[str, Any]) -> dict[str, str]:
     except helm_python.HelmError as error:
         raise HelmError(str(error)) from error
     return {Path(name).name: text for name, text in made.items() if name.endswith(".yaml") and text.strip()}
+
+
+_REFUSAL: Final = re.compile(
+    r"execution error at \(ocr-training/templates/[^)]*\): (?P<own>.*)"
+    r"|values don't meet the specifications of the schema\(s\).*?\n(?P<schema>- at .*)",
+    re.DOTALL,
+)
+
+
+def sentence(refusal: HelmError) -> str:
+    """Give the words of a refusal that are for a user: the chart's own, or the schema's.
+
+    Raises:
+        AssertionError: a template failed where it should have refused.
+    """
+    found = _REFUSAL.search(str(refusal))
+    assert found, f"not a refusal, but a fault of the chart: {refusal}"
+    return (found["own"] or found["schema"]).strip()
 
 
 @cache

@@ -8,6 +8,15 @@
 {{- if .Values.schedule.cron -}}
 {{- fail "schedule.cron is set, which this version cannot render yet: leave it out, and apply the file when it is time." -}}
 {{- end -}}
+{{- $once := dict "timeZone" "Etc/UTC" "skipIfUnchanged" true "suspendAfterFailures" 3 -}}
+{{- range list "timeZone" "skipIfUnchanged" "suspendAfterFailures" -}}
+{{- if ne (toString (index $.Values.schedule .)) (toString (index $once .)) -}}
+{{- fail (printf "schedule.cron is missing: without it schedule.%s has no meaning" .) -}}
+{{- end -}}
+{{- end -}}
+{{- if .Values.notify.webhookSecret -}}
+{{- fail "notify.webhookSecret is set, which this version cannot do yet: leave it out, and wait for the end with `kubectl wait`." -}}
+{{- end -}}
 {{- if and .Values.run.recipe .Values.run.config -}}
 {{- fail "run needs one of `recipe` and `config`, and not both" -}}
 {{- end -}}
