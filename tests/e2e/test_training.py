@@ -16,7 +16,7 @@ import yaml
 from examples.demo import pages
 from jobs.local import free_ports
 from tests.e2e.commands import RECIPES, SMALL
-from trainer import checkpoints, recipes, runspec
+from trainer import checkpoints, contract, recipes, runspec
 from trainer.checkpoints import file_digest
 from trainer.datasets import Prepared
 from trainer.errors import DatasetError, DivergedError, StoppedError, TransientError
@@ -61,7 +61,8 @@ def a_run(
         },
         where="run",
     )
-    work.run_file.write_text(yaml.safe_dump({"name": "test", "run": runspec.to_dict(run)}))
+    content = {"apiVersion": contract.API_VERSION, "name": "test", "run": runspec.to_dict(run)}
+    work.run_file.write_text(yaml.safe_dump(content))
     prepare(run, work, lambda done, total: None)
     configure(work, run, world=world)
     work.trained.mkdir(exist_ok=True)
