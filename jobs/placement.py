@@ -94,7 +94,10 @@ class Cache:
     """Storage class of `ephemeral`. Unset: the cluster's default."""
 
     existing_claim: ObjectName | None = None
-    """A PersistentVolumeClaim that is there already; ReadWriteMany when there are several nodes."""
+    """A PersistentVolumeClaim that is there already; with several nodes one that all of them can mount."""
+
+    access_mode: Literal["ReadWriteOnce", "ReadWriteMany"] = "ReadWriteOnce"
+    """Of `ephemeral` and `existingClaim`. ReadWriteMany says that several nodes can mount the claim."""
 
     def __post_init__(self) -> None:
         """Refuse two places at once."""
@@ -104,6 +107,10 @@ class Cache:
             raise ValueError(f"placement.storage.cache has {' and '.join(given)}: choose one")
         if self.storage_class and not self.ephemeral:
             raise ValueError("placement.storage.cache.storageClass is for `ephemeral`, which is not set")
+        if self.access_mode != "ReadWriteOnce" and not (self.ephemeral or self.existing_claim):
+            raise ValueError(
+                "placement.storage.cache.accessMode is for `ephemeral` and `existingClaim`, and neither is set"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -201,11 +208,17 @@ class Placement:
     """For looking into a run that fails."""
 
     def __post_init__(self) -> None:
-        """Refuse two ways in at once."""
+        """Refuse two ways in at once, and a claim that not all nodes can mount."""
         if self.service_account and self.credentials_secret:
             raise ValueError(
                 "placement has serviceAccount and credentialsSecret: the secret would hide the account's identity; "
                 "choose one"
+            )
+        cache = self.storage.cache
+        if self.nodes > 1 and cache.existing_claim and cache.access_mode != "ReadWriteMany":
+            raise ValueError(
+                f"placement.storage.cache.existingClaim is one volume for {self.nodes} nodes: if all of them can mount "
+                "it, say so with placement.storage.cache.accessMode: ReadWriteMany; else use `ephemeral` or `emptyDir`"
             )
 
 

@@ -105,6 +105,14 @@ def in_process(values: Mapping[str, Any]) -> dict[str, str]:
     return {Path(name).name: text for name, text in made.items() if name.endswith(".yaml") and text.strip()}
 
 
+def outcome(values: Mapping[str, Any]) -> dict[str, str] | str:
+    """Give the manifests of a job by their templates, or the sentence that refuses it."""
+    try:
+        return in_process(values)
+    except HelmError as refusal:
+        return sentence(refusal)
+
+
 _REFUSAL: Final = re.compile(
     r"execution error at \(ocr-training/templates/[^)]*\): (?P<own>.*)"
     r"|values don't meet the specifications of the schema\(s\).*?\n(?P<schema>- at .*)",

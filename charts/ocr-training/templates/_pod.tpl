@@ -173,7 +173,7 @@ persistentVolumeClaim: {claimName: {{ $cache.existingClaim }}}
 ephemeral:
   volumeClaimTemplate:
     spec:
-      accessModes: [ReadWriteOnce]
+      accessModes: [{{ $cache.accessMode }}]
       {{- with $cache.storageClass }}
       storageClassName: {{ . }}
       {{- end }}

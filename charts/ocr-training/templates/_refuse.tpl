@@ -29,6 +29,14 @@
 {{- if gt (len $places) 1 -}}
 {{- fail (printf "placement.storage.cache has %s: choose one" (join " and " $places)) -}}
 {{- end -}}
+{{- $cache := $placement.storage.cache -}}
+{{- $many := eq $cache.accessMode "ReadWriteMany" -}}
+{{- if and $many (not $cache.ephemeral) (not $cache.existingClaim) -}}
+{{- fail "placement.storage.cache.accessMode is for `ephemeral` and `existingClaim`, and neither is set" -}}
+{{- end -}}
+{{- if and (gt (int $placement.nodes) 1) $cache.existingClaim (not $many) -}}
+{{- fail (printf "placement.storage.cache.existingClaim is one volume for %d nodes: if all of them can mount it, say so with placement.storage.cache.accessMode: ReadWriteMany; else use `ephemeral` or `emptyDir`" (int $placement.nodes)) -}}
+{{- end -}}
 {{- if and $placement.serviceAccount $placement.credentialsSecret -}}
 {{- fail "placement has serviceAccount and credentialsSecret: the secret would hide the account's identity; choose one" -}}
 {{- end -}}
