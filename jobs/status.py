@@ -22,7 +22,7 @@ class Phase(StrEnum):
     RUNNING = "Running"
     """All nodes run, or have done their part."""
     STOPPING = "Stopping"
-    """Told to stop; pods write their checkpoint."""
+    """Its pods are told to end, and write their checkpoint first."""
     STOPPED = "Stopped"
     """No pod is left; the run goes on when it is resumed."""
     SUCCEEDED = "Succeeded"
@@ -192,11 +192,11 @@ class Observed:
     rivals: Sequence[Object] = ()
     """Other Workloads of Kueue that hold quota of the same ClusterQueue."""
 
-    machines: Sequence[Object] = ()
-    """The cluster's Nodes."""
+    machines: Sequence[Object] | None = None
+    """The cluster's Nodes; None if they may not be read."""
 
-    neighbours: Sequence[Object] = ()
-    """Pods of all namespaces on these; they hold devices."""
+    neighbours: Sequence[Object] | None = None
+    """Pods of all namespaces, which hold devices of these; None if they may not be read."""
 
 
 @dataclass(frozen=True, kw_only=True)

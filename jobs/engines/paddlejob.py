@@ -1,0 +1,66 @@
+"""Engine `paddlejob`: a PaddleJob of Kubeflow's training operator, version 1."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from jobs.engines.reading import at, moment, number
+from jobs.engines.state import Change, State, by_conditions, first_moment, patch
+from jobs.status import NO_REASON, Object, Observed, Phase, Reason
+
+NAME: Final = "paddlejob"
+VERSION: Final = "kubeflow.org/v1"
+KIND: Final = "PaddleJob"
+RANK_LABEL: Final = "training.kubeflow.org/replica-index"
+
+# kubeflow.org/v1 JobConditionType. Created stays true for good, and Running until something else is.
+CONDITIONS: Final[Mapping[str, Phase | None]] = {
+    "Succeeded": Phase.SUCCEEDED,
+    "Failed": Phase.FAILED,
+    "Suspended": Phase.STOPPED,
+    "Restarting": Phase.WAITING,
+    "Running": None,
+    "Created": None,
+}
+# The operator's reasons are its conditions again; only its messages say more.
+REASONS: Final[Mapping[str, Reason]] = {
+    "PaddleJobCreated": NO_REASON,
+    "PaddleJobRunning": NO_REASON,
+    "PaddleJobRestarting": Reason("A node failed, and its controller makes a new pod."),
+    "PaddleJobSucceeded": Reason("The leader has published the model."),
+    "PaddleJobSuspended": NO_REASON,
+    "PaddleJobResumed": NO_REASON,
+}
+
+
+def pod_selector(name: str) -> str:
+    """Give the label selector of an object's pods."""
+    return f"training.kubeflow.org/job-name={name}"
+
+
+def size(workload: Object) -> int:
+    """Give how many nodes it has."""
+    return number(workload, "spec", "paddleReplicaSpecs", "Worker", "replicas") or 0
+
+
+def suspended(workload: Object) -> bool:
+    """Tell whether it is told to have no pods."""
+    return at(workload, "spec", "runPolicy", "suspend") is True
+
+
+def pause(workload: Object) -> Change:
+    """Give the change that ends its pods and keeps the run."""
+    return patch(workload, {"spec": {"runPolicy": {"suspend": True}}})
+
+
+def resume(workload: Object) -> Change:
+    """Give the change that makes its pods again."""
+    return patch(workload, {"spec": {"runPolicy": {"suspend": False}}})
+
+
+def state(observed: Observed) -> State:
+    """Give what the PaddleJob says of itself."""
+    job = observed.workload
+    told = by_conditions(job, CONDITIONS, REASONS)
+    finished = first_moment(job, ("Succeeded", "Failed"))
+    return replace(told, started=moment(job, "status", "startTime"), finished=finished)

@@ -1,0 +1,109 @@
+"""Why the scheduler gives a pod no place: its message in words, and who holds the room."""
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+from jobs.engines.reading import condition, one_line, text
+from jobs.engines.room import THINGS, nearest, rooms, wanted
+from jobs.status import NO_REASON, Object, Observed, Reason
+
+_LIST: Final = "`ocrfleet list` shows who runs; it starts by itself when there is room."
+
+# The scheduler's reasons for a Kubernetes node, with their counts left out; the first that fits counts.
+_FILTERS: Final[tuple[tuple[str, str, str], ...]] = (
+    (r"untolerated taint", "have a taint that it does not tolerate", "Name it in placement.tolerations."),
+    (
+        r"didn't match Pod's node affinity/selector",
+        "do not fit placement.nodeSelector or chart.affinity",
+        "See `kubectl get nodes --show-labels`.",
+    ),
+    (r"didn't match pod (anti-)?affinity", "are ruled out by chart.affinity or chart.topology", "Loosen those."),
+    (r"didn't match pod topology spread", "would break the spread of its pods", "See `kubectl describe pod {pod}`."),
+    (r"volume node affinity conflict", "cannot reach its volume", "Look at placement.storage.cache."),
+    (r"were unschedulable", "are cordoned", "`kubectl uncordon NODE` opens one again."),
+    (r"Too many pods", "have as many pods as they may", _LIST),
+)
+_WHOLE: Final[tuple[tuple[str, str, str], ...]] = (
+    (
+        r"persistentvolumeclaim \"?([^\" ]+)\"? not found",
+        "the PersistentVolumeClaim {0} does not exist",
+        "Make it, or mend placement.storage.cache.existingClaim.",
+    ),
+    (
+        r"unbound immediate PersistentVolumeClaims",
+        "its volume is not there yet",
+        "See `kubectl get persistentvolumeclaims`: a claim that stays Pending lacks a storage class or room.",
+    ),
+)
+_SCARCE: Final = re.compile(r"Insufficient ([\w./-]+\w)")
+_COUNTED: Final = re.compile(r"(?:^|, )(\d+) (?=\D)")
+
+
+def why_not_placed(pod: Object, observed: Observed) -> Reason:
+    """Give the reason for which a pod has no place yet; none while the scheduler has not said one."""
+    decided = condition(pod, "PodScheduled") or {}
+    if text(decided, "status") != "False":
+        return NO_REASON
+    return _WORDS.get(text(decided, "reason"), _other)(pod, text(decided, "message"), observed)
+
+
+def _unschedulable(pod: Object, message: str, observed: Observed) -> Reason:
+    for pattern, words, advice in _WHOLE:
+        if found := re.search(pattern, message):
+            return Reason(words.format(*found.groups()), advice)
+    parts = _filters(message)
+    said: list[str] = []
+    advice = ""
+    for resource in dict.fromkeys(found for _, part in parts for found in _SCARCE.findall(part)):
+        said.append(_scarce(pod, resource, observed))
+        advice = advice or _LIST
+    for count, part in parts:
+        known = next((each for each in _FILTERS if re.search(each[0], part)), None)
+        if known:
+            said.append(f"{count} Kubernetes {'node' if count == 1 else 'nodes'} {known[1]}")
+            # What only the user can change goes before what passes by itself.
+            advice = known[2] if advice in ("", _LIST) and known[2] != _LIST else advice or known[2]
+    if not said:
+        return _other(pod, message, observed)
+    return Reason("; ".join(said), advice)
+
+
+def _scarce(pod: Object, resource: str, observed: Observed) -> str:
+    amount = wanted(pod, resource)
+    if observed.machines is not None:
+        found = rooms(observed.machines, observed.neighbours, resource=resource, pod=pod)
+        if words := nearest(found, resource=resource, amount=amount):
+            return words
+    return nearest_unknown(resource, amount)
+
+
+def nearest_unknown(resource: str, amount: float) -> str:
+    """Say that room lacks where the Kubernetes nodes may not be read, or are free again by now."""
+    return f"no Kubernetes node has {amount:g} free {THINGS.get(resource, resource)}" if amount else f"{resource} lacks"
+
+
+def _filters(message: str) -> list[tuple[int, str]]:
+    """Give the counted parts of `0/5 nodes are available: 3 Insufficient cpu, 2 node(s) …. preemption: …`."""
+    _, _, rest = message.partition("nodes are available: ")
+    rest = re.split(r"\. (?:no new claims|preemption:)", rest)[0]
+    marks = list(_COUNTED.finditer(rest))
+    ends = [mark.start() for mark in marks[1:]] + [len(rest)]
+    return [(int(mark[1]), rest[mark.end() : end]) for mark, end in zip(marks, ends, strict=True)]
+
+
+def _gated(pod: Object, message: str, observed: Observed) -> Reason:
+    return Reason("a scheduling gate holds its pod back, such as a queue's", "See `kubectl describe pod {pod}`.")
+
+
+def _other(pod: Object, message: str, observed: Observed) -> Reason:
+    words = one_line(message) or "it gives no reason"
+    return Reason(f"the scheduler finds no place for its pod: {words}", "See `kubectl describe pod {pod}`.")
+
+
+# core/v1 PodReason… of the condition PodScheduled.
+_WORDS: Final[dict[str, Callable[[Object, str, Observed], Reason]]] = {
+    "Unschedulable": _unschedulable,
+    "SchedulingGated": _gated,
+    "SchedulerError": _other,
+}

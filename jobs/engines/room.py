@@ -1,0 +1,110 @@
+"""Who has room: how much of a resource is free on which Kubernetes node, and which runs hold the rest."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from jobs.engines.reading import RUN_LABEL, at, holds, label, name_of, quantity, several, spelled, text
+from jobs.status import Object
+
+
+@dataclass(frozen=True, kw_only=True)
+class Room:
+    """What one Kubernetes node has of a resource."""
+
+    machine: str
+    total: float
+    """What pods can have of it at all."""
+
+    free: float | None
+    """What no pod holds; None if the pods may not be read."""
+
+    holders: Mapping[str, float]
+    """Runs that hold some of it, by their id; `""` for pods that are none of ours."""
+
+
+def rooms(machines: Sequence[Object], pods: Sequence[Object] | None, *, resource: str, pod: Object) -> list[Room]:
+    """Give the room on every machine that a pod may be on by name and state, the roomiest first.
+
+    Args:
+        machines: the cluster's Nodes.
+        pods: those of all namespaces; None if they may not be read.
+        resource: such as `nvidia.com/gpu`.
+        pod: the one that looks for room; its node selector counts, taints and affinity are the scheduler's word.
+    """
+    found = [_room(each, pods, resource) for each in machines if _open(each) and _selected(each, pod)]
+    return sorted(
+        found, key=lambda each: (-(each.total if each.free is None else each.free), -each.total, each.machine)
+    )
+
+
+def wanted(pod: Object, resource: str) -> float:
+    """Give how much of a resource a pod asks for: its containers together, and those that start before and stay."""
+    stay = [each for each in several(pod, "spec", "initContainers") if each.get("restartPolicy") == "Always"]
+    return sum(_asked(each, resource) for each in [*several(pod, "spec", "containers"), *stay])
+
+
+def nearest(found: Sequence[Room], *, resource: str, amount: float) -> str:
+    """Say in words that no machine has so much free, and which comes closest; empty where one has."""
+    thing = THINGS.get(resource, resource)
+    whole = f"no Kubernetes node has {_in_unit(amount, resource)} free {thing}"
+    if not found:
+        return f"{whole}: none is ready and fits placement.nodeSelector"
+    best = found[0]
+    if best.total == 0:
+        return f"{whole}: none offers any"
+    if best.free is None:
+        return whole
+    if best.free >= amount:
+        return ""
+    near = f"the closest, {best.machine}, has {_in_unit(best.free, resource)} of {_in_unit(best.total, resource)}"
+    held = held_by(best.holders, resource)
+    return f"{whole}; {near}" + (f" ({held})" if held else "")
+
+
+def held_by(holders: Mapping[str, float], resource: str) -> str:
+    """Say in words which runs hold how much."""
+    ours = sorted(((amount, run) for run, amount in holders.items() if run), reverse=True)
+    words = [f"run {run} holds {_in_unit(amount, resource)}" for amount, run in ours[:3]]
+    if len(ours) > 3:
+        words.append(f"{len(ours) - 3} more runs hold {_in_unit(sum(amount for amount, _ in ours[3:]), resource)}")
+    if others := holders.get(""):
+        words.append(f"other pods hold {_in_unit(others, resource)}")
+    return ", ".join(words)
+
+
+THINGS: Final = {"nvidia.com/gpu": "GPUs", "cpu": "CPUs", "ephemeral-storage": "local disk"}
+"""Resources in words; others have their names."""
+
+
+def _in_unit(amount: float, resource: str) -> str:
+    if resource in ("memory", "ephemeral-storage"):
+        return f"{amount / 2**30:.3g} GiB"
+    return spelled(round(amount, 3))
+
+
+def _room(machine: Object, pods: Sequence[Object] | None, resource: str) -> Room:
+    total, name = quantity(at(machine, "status", "allocatable", resource)), name_of(machine)
+    if pods is None:
+        return Room(machine=name, total=total, free=None, holders={})
+    holders: defaultdict[str, float] = defaultdict(float)
+    for pod in pods:
+        over = text(pod, "status", "phase") in ("Succeeded", "Failed")
+        if text(pod, "spec", "nodeName") == name and not over and (amount := wanted(pod, resource)):
+            holders[label(pod, RUN_LABEL)] += amount
+    return Room(machine=name, total=total, free=max(0.0, total - sum(holders.values())), holders=dict(holders))
+
+
+def _open(machine: Object) -> bool:
+    return holds(machine, "Ready") and at(machine, "spec", "unschedulable") is not True
+
+
+def _selected(machine: Object, pod: Object) -> bool:
+    selector = at(pod, "spec", "nodeSelector")
+    return not isinstance(selector, Mapping) or all(label(machine, str(key)) == selector[key] for key in selector)
+
+
+def _asked(container: Object, resource: str) -> float:
+    asked: Any = at(container, "resources", "requests", resource)
+    return quantity(at(container, "resources", "limits", resource) if asked is None else asked)

@@ -1,0 +1,98 @@
+"""What an engine's own object says, before pods and queue are asked: the tables' common part."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from jobs.engines.reading import condition, moment, one_line, text, true_conditions
+from jobs.status import NO_REASON, Object, Phase, Reason
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """What an engine's object says of itself."""
+
+    phase: Phase | None
+    """None: it is alive, and its pods say where it stands."""
+
+    reason: Reason = NO_REASON
+    exit_code: int | None = None
+    """Where the controller tells the code of the pod that ended it."""
+
+    started: datetime | None = None
+    finished: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """One write to the API server, as data: a merge patch of an object, or a new object."""
+
+    verb: Literal["patch", "create"]
+    version: str
+    """API version of the object."""
+
+    kind: str
+    name: str
+    """Of the object to patch; what a new object's name begins with."""
+
+    body: Mapping[str, Any]
+    """The merge patch (application/merge-patch+json), or the whole object."""
+
+
+def patch(found: Object, body: Mapping[str, Any]) -> Change:
+    """Give the change that lays a merge patch over an object."""
+    version, kind = text(found, "apiVersion"), text(found, "kind")
+    return Change(verb="patch", version=version, kind=kind, name=text(found, "metadata", "name"), body=body)
+
+
+def by_conditions(found: Object, table: Mapping[str, Phase | None], reasons: Mapping[str, Reason]) -> State:
+    """Give the state that an object's conditions make.
+
+    Args:
+        found: the object.
+        table: every type of condition that its API has, those that decide first; None decides nothing.
+        reasons: the controller's reasons in our words.
+    """
+    true = true_conditions(found)
+    for kind, phase in table.items():
+        if kind in true and phase:
+            decided = condition(found, kind) or {}
+            return State(phase=phase, reason=in_words(decided, reasons), exit_code=_code_in(text(decided, "message")))
+    if strange := [kind for kind in true if kind not in table]:
+        return State(phase=Phase.UNKNOWN, reason=unknown_word(found, strange[0]))
+    return State(phase=None)
+
+
+def in_words(decided: Object, reasons: Mapping[str, Reason]) -> Reason:
+    """Give a condition's reason in our words; the controller's own message where we have none."""
+    known = reasons.get(text(decided, "reason"))
+    if known is not None:
+        return known
+    message = one_line(text(decided, "message")) or text(decided, "reason")
+    return Reason(f"Its controller says: {message}.") if message else NO_REASON
+
+
+def unknown_word(found: Object, word: str) -> Reason:
+    """Give the reason for a word that no table has."""
+    kind, name = text(found, "kind") or "object", text(found, "metadata", "name")
+    return Reason(
+        f"Its {kind} says '{one_line(word)}', a word that this version of ocrfleet does not know.",
+        f"See `kubectl describe {kind.lower()} {name}`." if name else "",
+    )
+
+
+def first_moment(found: Object, kinds: Iterable[str]) -> datetime | None:
+    """Give when the first of these conditions that is true became so."""
+    true = true_conditions(found)
+    return next((moment(condition(found, kind) or {}, "lastTransitionTime") for kind in kinds if kind in true), None)
+
+
+_CODE: Final = re.compile(r"failed with exit code (\d{1,3})\b")
+
+
+def _code_in(message: str) -> int | None:
+    # The Job controller says so when its failure policy acts: the code outlives the pod.
+    found = _CODE.search(message)
+    return int(found[1]) if found else None
