@@ -45,7 +45,7 @@
 {{- /* What Service, NetworkPolicy and monitors select: all pods of a job's name. */ -}}
 {{- define "ocr.selector" -}}
 app.kubernetes.io/name: ocr-training
-ocrfleet.io/name: {{ .Values.name }}
+ocrfleet.io/name: {{ .Values.name | quote }}
 {{- end -}}
 
 {{- define "ocr.labels" -}}

@@ -28,20 +28,20 @@ metadata:
 spec:
   restartPolicy: Never
   {{- /* Each node's own name in the job's Service. */}}
-  subdomain: {{ $values.name }}
+  subdomain: {{ $values.name | quote }}
   enableServiceLinks: false
   automountServiceAccountToken: {{ $chart.serviceAccount.automountToken }}
-  serviceAccountName: {{ include "ocr.serviceAccount" .root }}
+  serviceAccountName: {{ include "ocr.serviceAccount" .root | quote }}
   {{- /* Time for the last checkpoint: the workers have 120 s to save it, the bucket as much again. */}}
   terminationGracePeriodSeconds: 300
   {{- with $placement.imagePullSecrets }}
   imagePullSecrets:
     {{- range . }}
-    - name: {{ . }}
+    - name: {{ . | quote }}
     {{- end }}
   {{- end }}
   {{- if and $placement.priority (not $placement.queue) }}
-  priorityClassName: {{ $placement.priority }}
+  priorityClassName: {{ $placement.priority | quote }}
   {{- end }}
   securityContext:
     runAsNonRoot: true
@@ -74,7 +74,7 @@ spec:
   {{- end }}
   containers:
     - name: {{ .container | default "trainer" }}
-      image: {{ include "ocr.image" .root }}
+      image: {{ include "ocr.image" .root | quote }}
       imagePullPolicy: {{ $chart.imagePullPolicy }}
       command: [python, -m, trainer]
       terminationMessagePolicy: FallbackToLogsOnError
@@ -145,20 +145,20 @@ spec:
           - path: run.yaml
             fieldRef: {fieldPath: "metadata.annotations['ocrfleet.io/run.yaml']"}
     - name: work
-      emptyDir: {sizeLimit: {{ $placement.storage.scratch }}}
+      emptyDir: {sizeLimit: {{ $placement.storage.scratch | quote }}}
     - name: cache
       {{- include "ocr.cache" .root | nindent 6 }}
     - name: tmp
-      emptyDir: {sizeLimit: {{ $chart.tmp }}}
+      emptyDir: {sizeLimit: {{ $chart.tmp | quote }}}
     - name: shared-memory
-      emptyDir: {medium: Memory, sizeLimit: {{ $placement.storage.sharedMemory }}}
+      emptyDir: {medium: Memory, sizeLimit: {{ $placement.storage.sharedMemory | quote }}}
     {{- with $placement.credentialsSecret }}
     - name: credentials
-      secret: {secretName: {{ . }}, defaultMode: 0440}
+      secret: {secretName: {{ . | quote }}, defaultMode: 0440}
     {{- end }}
     {{- with $chart.caBundle.configMap }}
     - name: authorities
-      configMap: {name: {{ . }}}
+      configMap: {name: {{ . | quote }}}
     {{- end }}
     {{- with $chart.extraVolumes }}
     {{- toYaml . | nindent 4 }}
@@ -168,18 +168,18 @@ spec:
 {{- define "ocr.cache" -}}
 {{- $cache := .Values.placement.storage.cache -}}
 {{- if $cache.existingClaim -}}
-persistentVolumeClaim: {claimName: {{ $cache.existingClaim }}}
+persistentVolumeClaim: {claimName: {{ $cache.existingClaim | quote }}}
 {{- else if $cache.ephemeral -}}
 ephemeral:
   volumeClaimTemplate:
     spec:
       accessModes: [{{ $cache.accessMode }}]
       {{- with $cache.storageClass }}
-      storageClassName: {{ . }}
+      storageClassName: {{ . | quote }}
       {{- end }}
-      resources: {requests: {storage: {{ $cache.ephemeral }}}}
+      resources: {requests: {storage: {{ $cache.ephemeral | quote }}}}
 {{- else -}}
-emptyDir: {sizeLimit: {{ $cache.emptyDir | default "50Gi" }}}
+emptyDir: {sizeLimit: {{ $cache.emptyDir | default "50Gi" | quote }}}
 {{- end -}}
 {{- end -}}
 

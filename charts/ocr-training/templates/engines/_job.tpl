@@ -42,9 +42,9 @@ spec:
 
 {{- define "ocr.queueLabels" -}}
 {{- with .Values.placement.queue }}
-kueue.x-k8s.io/queue-name: {{ . }}
+kueue.x-k8s.io/queue-name: {{ . | quote }}
 {{- end }}
 {{- if and .Values.placement.queue .Values.placement.priority }}
-kueue.x-k8s.io/priority-class: {{ .Values.placement.priority }}
+kueue.x-k8s.io/priority-class: {{ .Values.placement.priority | quote }}
 {{- end }}
 {{- end -}}
