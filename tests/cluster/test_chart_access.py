@@ -39,7 +39,7 @@ def test_helm_test_passes_with_the_right_keys_and_names_what_the_wrong_ones_may_
 
     namespace.apply(bucket.keys())
     began = time.monotonic()
-    assert "Succeeded" in release("test", lines.NAME, "--logs")
+    assert "Succeeded" in release("test", lines.NAME)
     assert time.monotonic() - began < 45
     assert not namespace.pods(ACCESS)
     assert {info.key for info in bucket.store("").list()} == before
