@@ -7,6 +7,7 @@ pure but for the choice of ports; `run_local` does it.
 import fcntl
 import importlib.metadata
 import random
+import secrets
 import signal
 import socket
 import sys
@@ -191,6 +192,8 @@ def _all_free(ports: range) -> bool:
 def _environment(identity: str, placement: dict[str, Any], *, port: int) -> dict[str, str]:
     return {
         contract.ENV_RUN_ID: identity,
+        # Each start is newer than those before it, here or elsewhere.
+        contract.ENV_OBJECT: f"{socket.gethostname()}-{secrets.token_hex(4)}",
         contract.ENV_NODES: str(placement["nodes"]),
         contract.ENV_DEVICES: str(placement["devicesPerNode"]),
         contract.ENV_DEVICE: placement["device"],

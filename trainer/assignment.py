@@ -36,12 +36,15 @@ class Assignment:
     retries: int = 0
     """How often the gang meets again after a loss."""
 
+    owner: str = ""
+    """The cluster's object that this node's pod is of; "" for none."""
+
     image: str = ""
     """The trainer image with its digest; "" where none is used."""
 
     @classmethod
     def read(cls, folder: Path, *, run_id: str, topology: Topology) -> "Assignment":
-        """Read the folder's run.yaml, and the number of retries from the environment.
+        """Read the folder's run.yaml, and the rest from the environment.
 
         Raises:
             SpecError: it is wrong; the message says where.
@@ -59,4 +62,5 @@ class Assignment:
             topology=topology,
             deadlines=Deadlines(**known),
             retries=int(os.environ.get(contract.ENV_RETRIES, "0")),
+            owner=os.environ.get(contract.ENV_OBJECT, ""),
         )

@@ -47,23 +47,29 @@ class Attempts:
             self._server = Server(
                 topology, run_id=given.run_id, claim=self._claim, retries=given.retries, deadline=deadline
             )
-        self._member = Member(topology, run_id=given.run_id, deadline=deadline, on_lost=supervisor.lose)
+        self._member = Member(
+            topology, run_id=given.run_id, deadline=deadline, on_lost=lambda why: supervisor.end(PeerLostError(why))
+        )
 
-    def run(self, stage: str) -> dict[str, Any]:
+    def run(self, stage: str, *, dataset: str) -> dict[str, Any]:
         """Do a stage on all nodes; give the facts of this node's first worker.
 
         A worker or a node that is lost costs an attempt: the others end their workers, wait until all are there again,
         and go on from the last checkpoint.
 
+        Args:
+            stage: what to do.
+            dataset: names what this node has prepared; the leader's must be the same.
+
         Raises:
-            PastError: the gang has done it without this node.
+            PastError: the leader has kept what came of it, so that this node is not needed for it any more.
             OcrfleetError: of the class that says whether running it again can help.
         """
         if self._member is None:
             return self._work(stage)
         while True:
             self._supervisor.regain()
-            attempt = self._member.join(stage)
+            attempt = self._member.join(stage, dataset=dataset)
             if attempt != self._mirror.attempt:
                 self._mirror.attempt = attempt
                 self._metrics.attempt(attempt)
@@ -78,7 +84,20 @@ class Attempts:
                 self._say(f"{error} The gang meets again, and goes on from the last checkpoint.")
                 log.info("Attempt %d is over: %s", attempt, error)
             else:
-                return facts
+                if self._given.topology.leader:
+                    return facts
+                # Until the leader has kept it, it may be to be done again: this node joins once more.
+
+    def keep(self, stage: str) -> None:
+        """Tell the gang that what came of a stage is in the bucket."""
+        if self._server:
+            self._server.keep(stage)
+
+    def end(self, error: OcrfleetError) -> None:
+        """End the gang's work, and its waiting, for good (safe in another thread)."""
+        if self._server:
+            self._server.end(error)
+        self._supervisor.end(error)
 
     def close(self) -> None:
         """Leave the gang."""
@@ -104,6 +123,6 @@ class Attempts:
 
     def _claim(self) -> int:
         if self._claimed:
-            return self._mirror.remote.claim_attempt()
+            return self._mirror.claims.claim()
         self._claimed = True
         return self._mirror.attempt

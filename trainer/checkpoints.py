@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from trainer.errors import TransientError
+from trainer.errors import NotFoundError, TransientError
 
 if TYPE_CHECKING:  # a worker seals and checks folders, and needs no bucket
     from trainer.storage import Store
@@ -95,14 +95,22 @@ class Remote:
             into: the folder of local checkpoints.
             newer_than: the newest step that is there already; -1 for none.
         """
-        steps = self.steps()
-        if not steps:
-            return None
-        attempt, step = steps[-1]
-        if step <= newer_than:
-            return None
-        folder, landing, prefix = into / f"{step:08d}", into / ".pulled", f"{attempt}/{step:08d}"
-        self.store.pull([info.key for info in self.store.list(f"{prefix}/")], landing)
+        landing = into / ".pulled"
+        while True:
+            steps = self.steps()
+            if not steps or steps[-1][1] <= newer_than:
+                return None
+            attempt, step = steps[-1]
+            folder, prefix = into / f"{step:08d}", f"{attempt}/{step:08d}"
+            try:
+                self.store.pull([info.key for info in self.store.list(f"{prefix}/")], landing)
+            except NotFoundError:
+                # An older object that does not know yet that it is superseded has pushed newer ones, and pruned this.
+                if self.steps()[-1:] == [(attempt, step)]:
+                    raise
+                shutil.rmtree(landing, ignore_errors=True)
+                continue
+            break
         verified(landing / prefix)
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(landing / prefix, folder)
@@ -116,14 +124,3 @@ class Remote:
             keys = [info.key for info in self.store.list(prefix)]
             self.store.delete([f"{prefix}{SEAL}"])
             self.store.delete([key for key in keys if not key.endswith(f"/{SEAL}")])
-
-    def claim_attempt(self) -> int:
-        """Claim the next attempt's number by creating its note, which only one process can."""
-        attempt = self.latest_attempt() + 1 if self.store.list("attempts/") else 1
-        self.store.put(f"attempts/{attempt}", b"{}", if_absent=True)
-        return attempt
-
-    def latest_attempt(self) -> int:
-        """Give the highest claimed attempt; 1 where none is claimed yet."""
-        numbers = [info.key.rpartition("/")[2] for info in self.store.list("attempts/")]
-        return max((int(number) for number in numbers if number.isdigit()), default=1)

@@ -56,6 +56,8 @@ GANG_STAGES: Final = ("train", "evaluate")
 
 # Names of the environment that a node process reads; `ocrfleet run` and the chart both set them.
 ENV_RUN_ID: Final = "OCRFLEET_RUN_ID"
+ENV_OBJECT: Final = "OCRFLEET_OBJECT"
+"""Name of the cluster's object that a pod is of. A run that a newer object takes up is lost to the older one."""
 ENV_WORKDIR: Final = "OCRFLEET_WORKDIR"
 ENV_NODE_RANK: Final = "OCRFLEET_NODE_RANK"
 ENV_NODES: Final = "OCRFLEET_NODES"

@@ -1,7 +1,7 @@
 """Keeps the bucket's copy of a run: receipts with their outputs, checkpoints beside training, logs.
 
-For the stages that a whole gang does, the bucket's receipt is the truth: a node that has lost its disk,
-or was never the leader, learns from it what is done before it asks for a peer.
+For the stages that a whole gang does, the bucket's receipt is the truth: a leader that has lost its disk learns from
+it what is done before it asks for a peer.
 """
 
 import logging
@@ -11,27 +11,24 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
 
 from trainer.checkpoints import Remote
+from trainer.claims import Claims
 from trainer.errors import AccessError, NotFoundError, OcrfleetError, TransientError
 from trainer.metrics import Metrics
 from trainer.receipts import Receipt, measure
-from trainer.storage import Store
 from trainer.workdir import WorkDir
 
 log = logging.getLogger(__name__)
-
-POLL: Final = 1.0
-"""Seconds between two looks for another node's receipt: a bucket tells nobody of a new object."""
 
 
 class Mirror:
     """The bucket's side of one node's attempt at a run."""
 
-    def __init__(self, store: Store, *, work: WorkDir, keep: int, metrics: Metrics) -> None:
-        """Mirror into `store`, which is at `<output>/checkpoints/<run>`."""
-        self.store = store
+    def __init__(self, claims: Claims, *, work: WorkDir, keep: int, metrics: Metrics) -> None:
+        """Mirror into the store of `claims`, which is at `<output>/checkpoints/<run>`."""
+        self.claims = claims
+        self.store = store = claims.store
         self.work = work
         self.remote = Remote(store=store)
         self.attempt = 0
@@ -43,35 +40,18 @@ class Mirror:
         self._thread: threading.Thread | None = None
 
     def push_receipt(self, receipt: Receipt) -> None:
-        """Push a stage's outputs, then its receipt."""
-        prefix = f"stages/{receipt.stage}"
-        files = {f"{prefix}/{name}": self.work.root / name for name in receipt.outputs}
+        """Push a stage's outputs, then its receipt; those of other attempts stay as they are."""
+        files = {f"{_outputs(receipt)}/{name}": self.work.root / name for name in receipt.outputs}
         self._metrics.transfer("push", self.store.push(files).moved_bytes)
-        self.store.put(f"receipts/{receipt.stage}.json", receipt.to_json().encode())
+        self.store.put(f"receipts/{receipt.attempt}/{receipt.stage}.json", receipt.to_json().encode())
 
     def receipt(self, stage: str) -> Receipt | None:
-        """Read a stage's receipt from the bucket, if there is one."""
-        try:
-            return Receipt.from_json(self.store.get(f"receipts/{stage}.json"))
-        except NotFoundError:
+        """Read a stage's receipt from the bucket, if there is one: the latest attempt's."""
+        keys = (info.key.split("/") for info in self.store.list("receipts/"))
+        attempts = [int(key[1]) for key in keys if key[2:] == [f"{stage}.json"] and key[1].isdigit()]
+        if not attempts:
             return None
-
-    def wait_for(self, stage: str, *, fingerprint: str, seconds: float) -> Receipt:
-        """Wait until the bucket has a stage's receipt, and give it.
-
-        Raises:
-            TransientError: it has not come in time.
-        """
-        until, pause = time.monotonic() + seconds, threading.Event()
-        while True:
-            found = self.receipt(stage)
-            if found is not None and found.fingerprint == fingerprint:
-                return found
-            if time.monotonic() > until:
-                raise TransientError(
-                    f"The leader has not finished {stage} within {seconds:.0f} s. Its own log says why; run it again."
-                )
-            pause.wait(POLL)
+        return Receipt.from_json(self.store.get(f"receipts/{max(attempts)}/{stage}.json"))
 
     def restore(self, receipt: Receipt) -> None:
         """Bring a stage's outputs to this node, but for those that are here already and right.
@@ -80,7 +60,7 @@ class Mirror:
             TransientError: what came is not what the receipt names.
         """
         here = measure(self.work, list(receipt.outputs))
-        missing = {f"stages/{receipt.stage}/{n}": n for n, o in receipt.outputs.items() if here.get(n) != o}
+        missing = {f"{_outputs(receipt)}/{n}": n for n, o in receipt.outputs.items() if here.get(n) != o}
         if missing:
             pulled = self.store.pull(missing, self.work.restored)
             self._metrics.transfer("pull", pulled.moved_bytes)
@@ -156,7 +136,11 @@ class Mirror:
         files[f"node-{node}.log"] = self.work.node_log
         try:
             # Other nodes count their own starts; by now the leader has claimed the attempt that they were part of.
-            attempt = self.remote.latest_attempt() if node else self.attempt
+            attempt = self.claims.latest() if node else self.attempt
             self.store.push({f"logs/{attempt}/{name}": path for name, path in files.items()})
         except (AccessError, NotFoundError, TransientError) as error:
             say(f"The logs are kept in {self.work.logs} only: {error}")
+
+
+def _outputs(receipt: Receipt) -> str:
+    return f"stages/{receipt.attempt}/{receipt.stage}"

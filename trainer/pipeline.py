@@ -1,8 +1,10 @@
 """The road of a run on one node: stage after stage, each skipped when its receipt still holds."""
 
 import logging
+import secrets
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +14,7 @@ from trainer import contract, precision, recipes, registry, space
 from trainer.assignment import Assignment
 from trainer.attempts import Attempts
 from trainer.canonical import digest
+from trainer.claims import Claims, Fence
 from trainer.datasets import Prepared, require_batch
 from trainer.errors import SpecError
 from trainer.events import Event
@@ -37,9 +40,6 @@ _AFTER_THE_GANG: Final = tuple(
 )
 """Stages that the leader does while the others are gone."""
 
-HANDOVER: Final = 600.0
-"""Seconds the other nodes wait for the leader's receipt of a stage that they have done together."""
-
 
 class Pipeline:
     """One attempt of one node at a run."""
@@ -50,17 +50,20 @@ class Pipeline:
         self.progress = progress
         self.metrics = metrics
         self.output = open_store(given.run.output)
-        self.mirror = Mirror(
-            open_store(f"{given.run.output.rstrip('/')}/checkpoints/{given.run_id}"),
-            work=given.work,
-            keep=given.run.checkpoint.keep,
-            metrics=metrics,
+        process = secrets.token_hex(8)
+        claims = Claims(
+            store=open_store(f"{given.run.output.rstrip('/')}/checkpoints/{given.run_id}"),
+            owner=given.owner or process,
+            process=process,
         )
+        self.mirror = Mirror(claims, work=given.work, keep=given.run.checkpoint.keep, metrics=metrics)
         self.scalars = Scalars(
             lambda: given.work.attempt_logs(self.mirror.attempt), world=given.topology.world_size, say=progress.line
         )
         self.supervisor = Supervisor(given.topology, deadlines=given.deadlines, on_event=self._hear)
         self.attempts: Attempts | None = None
+        self.dataset = ""
+        """Names what this node has prepared, by its content."""
 
     @property
     def leader(self) -> bool:
@@ -76,14 +79,10 @@ class Pipeline:
         Raises:
             OcrfleetError: of the class that says whether running it again can help.
         """
-        with space.watched(self.work.root):
-            try:
-                self._run(only)
-            finally:
-                if self.attempts:
-                    self.attempts.close()
+        with space.watched(self.work.root), ExitStack() as closing:
+            self._run(only, closing)
 
-    def _run(self, only: str | None) -> None:
+    def _run(self, only: str | None, closing: ExitStack) -> None:
         # Before anything is pulled: a wrong name in the job file must not cost a download.
         recipe = recipes.resolve(self.given.run, world_size=self.given.topology.world_size)
         precision.chosen(self.given.run.train.precision, device=self.given.topology.device)
@@ -94,6 +93,9 @@ class Pipeline:
         self.attempts = Attempts(
             self.given, supervisor=self.supervisor, mirror=self.mirror, metrics=self.metrics, say=self.progress.line
         )
+        closing.callback(self.attempts.close)
+        if self.leader:
+            closing.callback(Fence(self._require, on_lost=self.attempts.end).close)
         identity = self.given.run_id
         for stage in contract.STAGES:
             if stage in _AFTER_THE_GANG and not self.leader:
@@ -108,6 +110,9 @@ class Pipeline:
                 raise SpecError(f"--stage {only} needs {stage}, which is not done: run --stage {stage}, or all of it.")
             if stage == "prepare":
                 self._configure()
+                self.dataset = receipt.identity
+            if self.leader and stage in contract.GANG_STAGES:
+                self.attempts.keep(stage)
             if stage == only:
                 return
             identity = receipt.identity
@@ -137,12 +142,18 @@ class Pipeline:
 
     def _claim(self) -> None:
         """Claim an attempt (the leader), or count one more start of this node."""
-        self.mirror.attempt = self.mirror.remote.claim_attempt() if self.leader else self.work.starts() + 1
+        self.mirror.attempt = self.mirror.claims.claim() if self.leader else self.work.starts() + 1
         self.metrics.attempt(self.mirror.attempt)
         log.info("%s, attempt %d, node %d.", self.given.run_id, self.mirror.attempt, self.given.topology.node_rank)
 
+    def _require(self) -> None:
+        """Look whether this node still holds the run, as Claims.require does."""
+        self.mirror.claims.require(self.mirror.attempt)
+
     def _do(self, stage: str, *, fingerprint: str) -> Receipt:
         """Do one stage; give its receipt."""
+        if self.leader:
+            self._require()
         self.metrics.phase(stage)
         self.progress.stage(stage)
         began = time.monotonic()
@@ -150,28 +161,33 @@ class Pipeline:
             facts = _STAGES[stage](self)
         except PastError:
             facts = {}
-        if stage in contract.GANG_STAGES and not self.leader:
-            # The leader has the outputs, so what they are called is in its receipt.
-            receipt = self.mirror.wait_for(stage, fingerprint=fingerprint, seconds=HANDOVER)
-            return self._note(receipt)
+        # What a gang makes, the leader has.
+        has_outputs = self.leader or stage not in contract.GANG_STAGES
         receipt = Receipt(
             stage=stage,
             fingerprint=fingerprint,
-            outputs=measure(self.work, _outputs(self.work, stage)),
+            outputs=measure(self.work, _outputs(self.work, stage)) if has_outputs else {},
             facts=facts,
             seconds=round(time.monotonic() - began, 3),
+            attempt=self.mirror.attempt,
         )
         if self.leader and stage in MIRRORED:
             # The bucket's first, then ours: so ours says that the bucket has it.
+            self._require()
             self.mirror.push_receipt(receipt)
-        receipt.write(self.work)
+        if has_outputs:
+            receipt.write(self.work)
         return self._note(receipt)
 
     def _note(self, receipt: Receipt) -> Receipt:
-        self.progress.done(receipt.stage, receipt.seconds, summary(receipt.stage, receipt.facts))
+        told = summary(receipt.stage, receipt.facts) if receipt.facts else "the leader has what came of it"
+        self.progress.done(receipt.stage, receipt.seconds, told)
         return receipt
 
     def _done_before(self, stage: str, fingerprint: str) -> Receipt | None:
+        if stage in contract.GANG_STAGES and not self.leader:
+            # The leader says so when they meet: two nodes that look into the bucket may see it at two moments.
+            return None
         local = Receipt.read(self.work, stage)
         if local is not None and local.holds(self.work, fingerprint=fingerprint):
             return local
@@ -180,16 +196,15 @@ class Pipeline:
         remote = self.mirror.receipt(stage)
         if remote is None or remote.fingerprint != fingerprint:
             return None
-        if self.leader:
-            self.mirror.restore(remote)
-            remote.write(self.work)
+        self.mirror.restore(remote)
+        remote.write(self.work)
         return remote
 
     def gang(self, stage: str) -> dict[str, Any]:
         """Do a stage in the worker processes of all nodes."""
         assert self.attempts
         try:
-            return self.attempts.run(stage)
+            return self.attempts.run(stage, dataset=self.dataset)
         finally:
             self.scalars.close()
 

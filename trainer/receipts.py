@@ -33,6 +33,9 @@ class Receipt:
     seconds: float
     """How long it took."""
 
+    attempt: int = 0
+    """The attempt that did it; the bucket keeps each attempt's apart."""
+
     @property
     def identity(self) -> str:
         """Name the outputs by their content, alike on every node: prepare's by the dataset's own digest."""

@@ -72,17 +72,18 @@ class Supervisor:
         # A SimpleQueue may be filled from a signal handler.
         self._inbox: queue.SimpleQueue[tuple[Worker | None, str, Any]] = queue.SimpleQueue()
         self._busy = False
-        self._void: str | None = None
+        self._void: OcrfleetError | None = None
         self.told_to_stop = False
 
-    def lose(self, why: str) -> None:
-        """End the workers at once, since a peer is lost (safe in another thread); before a stage, it won't begin."""
-        self._void = why
-        self._inbox.put((None, "lost", why))
+    def end(self, error: OcrfleetError) -> None:
+        """End the workers at once with an error (safe in another thread); before a stage, it won't begin."""
+        self._void = error
+        self._inbox.put((None, "end", error))
 
     def regain(self) -> None:
-        """Forget what was lost: the gang is about to meet again."""
-        self._void = None
+        """Forget that a peer was lost: the gang is about to meet again."""
+        if isinstance(self._void, PeerLostError):
+            self._void = None
 
     def stop(self) -> bool:
         """Ask the workers to stop (safe in a signal handler); whether there were any."""
@@ -115,7 +116,7 @@ class Supervisor:
         workers: list[Worker] = []
         try:
             if self._void:
-                raise PeerLostError(self._void)
+                raise self._void
             for local_rank in range(topology.devices_per_node):
                 workers.append(self._start(topology, local_rank, [stage, "--workdir", str(workdir)], log))
             self._attend(workers)
@@ -182,8 +183,8 @@ class Supervisor:
                     _signal(late, signal.SIGKILL)
                 until = time.monotonic() + GRACE
                 continue
-            if kind == "lost":
-                raise PeerLostError(what)
+            if kind == "end":
+                raise what
             if worker is None:
                 if not stopping:
                     stopping, until = True, time.monotonic() + self.deadlines.stop

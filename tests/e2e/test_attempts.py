@@ -65,10 +65,10 @@ class Nodes:
                 return
         raise AssertionError("no worker")
 
-    def finish(self) -> dict[int, str]:
+    def finish(self, *, code: ExitCode = ExitCode.DONE) -> dict[int, str]:
         said = {rank: process.communicate(timeout=200)[1] for rank, process in self.processes.items()}
         for rank, process in self.processes.items():
-            assert process.returncode == ExitCode.DONE, said[rank]
+            assert process.returncode == code, said[rank]
         return said
 
     def model(self) -> dict[str, str]:
@@ -105,3 +105,17 @@ def test_a_lost_worker_and_lost_nodes_cost_attempts_and_not_the_model(
     said = nodes.finish()
     assert "going on after step" in said[0]
     assert nodes.model() == undisturbed
+
+
+def test_a_newer_object_takes_up_the_run_and_the_older_one_ends(
+    tmp_path: Path, data: str, bucket: str, undisturbed: dict[str, str]
+) -> None:
+    """Both at work at once, each with its own nodes and ports, as two placements of one run on a cluster."""
+    older, newer = (Nodes(tmp_path / name, data=data, output=f"{bucket}taken/") for name in ("older", "newer"))
+    older.start(0, 1)
+    older.wait_until(0, "train: checkpoint at step 3 ")
+    newer.start(0, 1)
+    ended = older.finish(code=ExitCode.SUPERSEDED)
+    assert "raise placement.retry" in ended[0]
+    assert "going on after step" in newer.finish()[0]
+    assert newer.model() == undisturbed

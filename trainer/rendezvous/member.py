@@ -40,25 +40,29 @@ class Member:
         self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._line: Line | None = None
-        self._ready: str | None = None
+        self._ready: tuple[str, str] | None = None
         self._attempt: int | None = None
         """Of the work that this node is at; None between two stages."""
         self._closed = threading.Event()
         self._unreached: float | None = time.monotonic()
         threading.Thread(target=self._keep, name="gang-line", daemon=True).start()
 
-    def join(self, stage: str) -> int:
+    def join(self, stage: str, *, dataset: str) -> int:
         """Wait until all nodes are ready for a stage; give the attempt's number.
 
+        Args:
+            stage: what the gang is to do.
+            dataset: names what this node has prepared; the leader's must be the same.
+
         Raises:
-            PastError: the gang has done it.
+            PastError: the gang has done it, and the leader has kept what came of it.
             TransientError: a node is missing, and this says which.
             OcrfleetError: of the class with which another node has ended.
         """
         with self._lock:
-            self._ready = stage
+            self._ready = stage, dataset
             if self._line:
-                self._line.say(say="ready", stage=stage)
+                self._line.say(say="ready", stage=stage, dataset=dataset)
         while True:
             answer = self._hear()
             match answer["say"]:
@@ -146,7 +150,7 @@ class Member:
                 self._line, self._unreached = line, None
                 line.say(say="hello", node=self._topology.node_rank, run=self._run_id)
                 if self._ready:
-                    line.say(say="ready", stage=self._ready)
+                    line.say(say="ready", stage=self._ready[0], dataset=self._ready[1])
             self._inbox.put({"say": "reached"})
             for message in line.hear():
                 self._obey(message)

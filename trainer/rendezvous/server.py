@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from trainer.contract import GANG_STAGES, ExitCode
+from trainer.contract import ExitCode
 from trainer.errors import OcrfleetError
 from trainer.rendezvous.line import Line, Message
 from trainer.topology import Topology
@@ -33,7 +33,11 @@ class Server:
         self._inbox: queue.SimpleQueue[tuple[int, Line | None, Message]] = queue.SimpleQueue()
         self._members: dict[int, Line] = {}
         self._ready: dict[int, str] = {}
+        self._datasets: dict[int, str] = {}
         self._past: set[str] = set()
+        """Stages that the leader has done; no other node can be missed in them."""
+        self._kept: set[str] = set()
+        """Those of which the bucket has what came of them."""
         self._stage, self._attempt, self._void = "", 0, True
         self._at_work: set[int] = set()
         self._absent_since: float | None = time.monotonic()
@@ -45,6 +49,14 @@ class Server:
         threading.Thread(target=self._accept, name="gang-door", daemon=True).start()
         self._thread = threading.Thread(target=self._serve, name="gang", daemon=True)
         self._thread.start()
+
+    def keep(self, stage: str) -> None:
+        """Tell all, now and later, that a stage is over: what came of it is in the bucket."""
+        self._inbox.put((-1, None, {"say": "kept", "stage": stage}))
+
+    def end(self, error: OcrfleetError) -> None:
+        """Send all nodes away for good (safe in another thread)."""
+        self._inbox.put((-1, None, {"say": "end", "code": int(error.exit_code), "why": str(error)}))
 
     def close(self) -> None:
         """End it, and all connections with it; what was said before is delivered."""
@@ -95,11 +107,22 @@ class Server:
                 self._end(ExitCode.TRANSIENT, self._who_is_missing())
                 continue
             if line is None:
-                return
-            if message["say"] == "hello":
+                if not message:
+                    return
+                self._obey_leader(message)
+            elif message["say"] == "hello":
                 self._welcome(rank, line)
             elif self._members.get(rank) is line:
                 self._obey(rank, line, message)
+
+    def _obey_leader(self, message: Message) -> None:
+        match message["say"]:
+            case "kept":
+                self._past.add(message["stage"])
+                self._kept.add(message["stage"])
+                self._start()
+            case "end":
+                self._end(message["code"], message["why"])
 
     def _welcome(self, rank: int, line: Line) -> None:
         old = self._members.get(rank)
@@ -118,14 +141,10 @@ class Server:
         match message["say"]:
             case "ready":
                 self._lose(rank, "it has left its work")
-                self._ready[rank] = message["stage"]
-                if rank == 0:
-                    # The bucket has told it what is done; a new leader may know of more than those who wait for it.
-                    self._past |= set(GANG_STAGES[: GANG_STAGES.index(message["stage"])])
+                self._ready[rank], self._datasets[rank] = message["stage"], message["dataset"]
                 self._start()
             case "done" if current:
                 self._at_work.discard(rank)
-                # What the leader has done is done: its receipt is on its way to the bucket.
                 if rank == 0:
                     self._past.add(self._stage)
                 line.say(say="noted")
@@ -146,10 +165,17 @@ class Server:
 
     def _start(self) -> None:
         """Let all go when all are ready for the same stage; tell those who are behind."""
-        for rank in [rank for rank, stage in self._ready.items() if stage in self._past]:
+        for rank in [rank for rank, stage in self._ready.items() if stage in self._kept]:
             del self._ready[rank]
             self._members[rank].say(say="past")
         if len(self._ready) < self._topology.nodes or len(set(self._ready.values())) > 1:
+            return
+        if strangers := [rank for rank in self._ready if self._datasets[rank] != self._datasets[0]]:
+            self._end(
+                ExitCode.TRANSIENT,
+                f"Node {strangers[0]} has prepared another dataset than node 0: the data was changed while it was "
+                "fetched. Run it again when nobody writes there; run.data.digest holds a run to one dataset.",
+            )
             return
         try:
             self._attempt = self._claim() if self._void else self._attempt

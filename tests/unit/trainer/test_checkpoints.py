@@ -77,13 +77,23 @@ def test_a_checkpoint_whose_seal_is_not_pushed_yet_is_not_pulled(tmp_path, remot
     assert remote.pull_newest(tmp_path / "there", newer_than=-1) is None
 
 
+def test_a_checkpoint_that_is_pruned_while_it_is_pulled_gives_way_to_the_newer_one(tmp_path, remote, monkeypatch):
+    remote.push(make(tmp_path / "here", 1), attempt=1)
+    pull = remote.store.pull
+
+    def pruned_meanwhile(*words, **named):
+        monkeypatch.undo()
+        remote.push(make(tmp_path / "here", 2), attempt=1)
+        remote.prune(keep=1)
+        return pull(*words, **named)
+
+    monkeypatch.setattr(type(remote.store), "pull", lambda _, *words, **named: pruned_meanwhile(*words, **named))
+    assert remote.pull_newest(tmp_path / "there", newer_than=-1).name == "00000002"
+
+
 def test_the_bucket_keeps_the_newest_too(tmp_path, remote):
     for step in (1, 2, 3):
         remote.push(make(tmp_path / "here", step), attempt=1)
     remote.prune(keep=2)
     assert remote.steps() == [(1, 2), (1, 3)]
     assert not remote.store.list("1/00000001/")
-
-
-def test_attempts_are_numbered_in_the_bucket(remote):
-    assert [remote.claim_attempt(), remote.claim_attempt(), remote.latest_attempt()] == [1, 2, 2]

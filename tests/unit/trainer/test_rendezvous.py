@@ -9,11 +9,12 @@ from contextlib import closing, suppress
 import pytest
 
 from jobs.local import free_ports
-from trainer.errors import DivergedError, OcrfleetError, TransientError
+from trainer.errors import DivergedError, OcrfleetError, SupersededError, TransientError
 from trainer.rendezvous import Member, PastError, PeerLostError, Server
 from trainer.topology import Topology
 
 RUN = "receipts-00000001"
+DATA = "what all have prepared"
 
 
 class Gang:
@@ -43,7 +44,7 @@ class Gang:
 
         def one(rank: int) -> None:
             try:
-                found[rank] = self.members[rank].join(stage)
+                found[rank] = self.members[rank].join(stage, dataset=DATA)
             except (OcrfleetError, PastError) as error:
                 found[rank] = error
 
@@ -75,7 +76,42 @@ def test_all_go_together_and_keep_the_attempt_from_stage_to_stage(gang: Gang) ->
     assert gang.join("train") == {0: 1, 1: 1, 2: 1}
     for member in gang.members.values():
         member.done()
+    gang.server.keep("train")
     assert gang.join("evaluate") == {0: 1, 1: 1, 2: 1}
+
+
+def test_a_stage_is_over_when_the_leader_has_kept_it_and_not_before(gang: Gang) -> None:
+    gang.join("train")
+    for member in gang.members.values():
+        member.done()
+    # The leader is lost with what it had not kept: all do it again.
+    gang.members[0].close()
+    gang.server.close()
+    waiting = threading.Thread(target=lambda: answers.update(gang.join("train", 1, 2)))
+    answers: dict[int, int | Exception] = {}
+    waiting.start()
+    gang.server = gang.serve()
+    gang.members[0] = gang.member(0)
+    assert gang.join("train", 0) == {0: 2}
+    waiting.join(30)
+    assert answers == {1: 2, 2: 2}
+
+
+def test_a_node_that_is_behind_is_told_what_a_new_leader_found_kept(gang: Gang) -> None:
+    gang.server.keep("train")
+    assert isinstance(gang.join("train", 1)[1], PastError)
+    assert gang.join("evaluate") == {0: 1, 1: 1, 2: 1}
+
+
+def test_nodes_with_other_data_do_not_train_together(gang: Gang) -> None:
+    def other() -> None:
+        with suppress(TransientError):
+            gang.members[2].join("train", dataset="another")
+
+    threading.Thread(target=other).start()
+    for answer in gang.join("train", 0, 1).values():
+        assert isinstance(answer, TransientError)
+        assert "Node 2 has prepared another dataset than node 0" in str(answer)
 
 
 def test_a_lost_node_calls_the_others_back_and_its_successor_joins_them(gang: Gang) -> None:
@@ -96,7 +132,7 @@ def test_a_node_that_comes_back_before_it_is_missed_calls_the_others_back(gang: 
         assert "started anew" in gang.lost[rank].get(timeout=10)
     assert gang.join("train") == {0: 2, 1: 2, 2: 2}
     with pytest.raises(TransientError, match="Another pod has taken the place of node 1"):
-        old.join("train")
+        old.join("train", dataset=DATA)
 
 
 def test_a_lost_worker_costs_an_attempt_and_no_node(gang: Gang) -> None:
@@ -124,7 +160,7 @@ def test_a_final_failure_of_one_ends_all_in_the_same_way(gang: Gang) -> None:
     for rank in (0, 1):
         assert "The loss is NaN" in gang.lost[rank].get(timeout=10)
         with pytest.raises(DivergedError, match=r"Node 2: The loss is NaN\."):
-            gang.members[rank].join("train")
+            gang.members[rank].join("train", dataset=DATA)
 
 
 def test_the_leaders_own_last_word_reaches_the_others_though_it_leaves_at_once() -> None:
@@ -135,7 +171,17 @@ def test_the_leaders_own_last_word_reaches_the_others_though_it_leaves_at_once()
             gang.members[0].close()
             gang.server.close()
             with pytest.raises(DivergedError, match=r"Node 0: The loss is NaN\."):
-                gang.members[1].join("train")
+                gang.members[1].join("train", dataset=DATA)
+
+
+def test_a_gang_whose_run_is_another_objects_is_sent_away_from_its_work_and_its_waiting(gang: Gang) -> None:
+    gang.join("train")
+    gang.server.end(SupersededError("This run belongs to another now."))
+    for rank, member in gang.members.items():
+        assert "belongs to another" in gang.lost[rank].get(timeout=10)
+        member.failed(PeerLostError("another"))
+        with pytest.raises(SupersededError, match="belongs to another"):
+            member.join("train", dataset=DATA)
 
 
 def test_after_the_last_retry_all_are_sent_away() -> None:
@@ -144,7 +190,7 @@ def test_after_the_last_retry_all_are_sent_away() -> None:
         gang.members[1].failed(TransientError("Out of memory."))
         assert "Out of memory" in gang.lost[0].get(timeout=10)
         with pytest.raises(TransientError, match=r"Node 1 was lost: Out of memory\."):
-            gang.members[0].join("train")
+            gang.members[0].join("train", dataset=DATA)
 
 
 def test_a_missing_node_is_named() -> None:
@@ -160,10 +206,10 @@ def test_a_node_that_is_busy_elsewhere_is_not_missing() -> None:
     """One pulls a large dataset while the others are ready: that takes as long as it takes."""
     with closing(Gang(2, deadline=0.5)) as gang:
         got: queue.SimpleQueue[int] = queue.SimpleQueue()
-        threading.Thread(target=lambda: got.put(gang.members[0].join("train")), daemon=True).start()
+        threading.Thread(target=lambda: got.put(gang.members[0].join("train", dataset=DATA)), daemon=True).start()
         with pytest.raises(queue.Empty):
             got.get(timeout=1.5)
-        assert gang.members[1].join("train") == 1
+        assert gang.members[1].join("train", dataset=DATA) == 1
         assert got.get(timeout=10) == 1
 
 
@@ -172,7 +218,7 @@ def test_a_leader_that_never_comes_is_named() -> None:
         gang.members[0].close()
         gang.server.close()
         with pytest.raises(TransientError, match=r"Node 0 \(127\.0\.0\.1\) was out of reach"):
-            gang.members[1].join("train")
+            gang.members[1].join("train", dataset=DATA)
 
 
 def test_what_the_leader_has_done_is_done_for_all(gang: Gang) -> None:
@@ -182,6 +228,7 @@ def test_what_the_leader_has_done_is_done_for_all(gang: Gang) -> None:
     gang.members[1].failed(TransientError("connection reset by peer"))
     gang.members[2].close()
     gang.members[2] = gang.member(2)
+    gang.server.keep("train")
     found = gang.join("train", 1, 2)
     assert all(isinstance(answer, PastError) for answer in found.values())
     assert gang.join("evaluate") == {0: 1, 1: 1, 2: 1}
@@ -193,17 +240,19 @@ def test_a_node_of_another_run_is_not_heard(gang: Gang) -> None:
 
     def knock() -> None:
         with suppress(TransientError):  # it is out of reach for it, for ever
-            stranger.join("train")
+            stranger.join("train", dataset=DATA)
 
     knocking = threading.Thread(target=knock)
     knocking.start()
     found: queue.SimpleQueue[int] = queue.SimpleQueue()
     for rank in (0, 2):
-        threading.Thread(target=lambda rank=rank: found.put(gang.members[rank].join("train")), daemon=True).start()
+        threading.Thread(
+            target=lambda rank=rank: found.put(gang.members[rank].join("train", dataset=DATA)), daemon=True
+        ).start()
     with pytest.raises(queue.Empty):
         found.get(timeout=0.5)
     gang.members[1] = gang.member(1)
-    assert gang.members[1].join("train") == 1
+    assert gang.members[1].join("train", dataset=DATA) == 1
     assert [found.get(timeout=10), found.get(timeout=10)] == [1, 1]
     stranger.close()
     knocking.join(30)
