@@ -24,12 +24,13 @@ CONDITIONS: Final[Mapping[str, Phase | None]] = {
 }
 
 _AGAIN: Final = "submit the file again with placement.retry one higher: it goes on from its checkpoint."
+DEADLINE: Final = Reason("It ran longer than placement.deadlines.run allows.", f"Raise that, and {_AGAIN}")
 # batch/v1 JobReason…, and the reasons of Suspended.
 REASONS: Final[Mapping[str, Reason]] = {
     "BackoffLimitExceeded": Reason(
         "More of its pods failed than its Job allows.", f"Look at `ocrfleet logs {{run}}`, then {_AGAIN}"
     ),
-    "DeadlineExceeded": Reason("It ran longer than placement.deadlines.run allows.", f"Raise that, and {_AGAIN}"),
+    "DeadlineExceeded": DEADLINE,
     "PodFailurePolicy": Reason("A pod ended with a code that no retry helps.", "Look at `ocrfleet logs {run}`."),
     # Only of Jobs with a limit for each index, which the chart does not make.
     "MaxFailedIndexesExceeded": Reason("More nodes failed than its Job allows.", "Look at `ocrfleet logs {run}`."),

@@ -80,7 +80,8 @@ def read(jobset: Object, observed: Observed) -> State:
     if told.phase is Phase.FAILED:
         # The JobSet only says that its Job failed; that one says why.
         inner = job.why_failed(list(observed.inner))
-        told = replace(told, reason=inner.reason if inner.reason.text else told.reason, exit_code=inner.exit_code)
+        reason = inner.reason if inner.reason.text else told.reason
+        told = replace(told, reason=reason, decisive=inner.decisive, exit_code=inner.exit_code)
     started = [at for each in observed.inner if (at := moment(each, "status", "startTime"))]
     finished = first_moment(jobset, ("Completed", "Failed"))
     return replace(told, started=min(started, default=None), finished=finished)

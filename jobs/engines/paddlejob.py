@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from jobs.engines.reading import at, moment, number
+from jobs.engines.job import DEADLINE
+from jobs.engines.reading import at, condition, moment, number, text
 from jobs.engines.state import Change, State, by_conditions, first_moment, patch
 from jobs.status import NO_REASON, Object, Observed, Phase, Reason
 
@@ -31,6 +32,10 @@ REASONS: Final[Mapping[str, Reason]] = {
     "PaddleJobSuspended": NO_REASON,
     "PaddleJobResumed": NO_REASON,
 }
+
+
+_DEADLINE: Final = "active longer than specified deadline"
+"""How the operator's message says so; its reason is the same for every failure."""
 
 
 def pod_selector(name: str) -> str:
@@ -62,5 +67,7 @@ def state(observed: Observed) -> State:
     """Give what the PaddleJob says of itself."""
     job = observed.workload
     told = by_conditions(job, CONDITIONS, REASONS)
+    if _DEADLINE in text(condition(job, "Failed") or {}, "message"):
+        told = replace(told, reason=DEADLINE, decisive=True)
     finished = first_moment(job, ("Succeeded", "Failed"))
     return replace(told, started=moment(job, "status", "startTime"), finished=finished)

@@ -5,10 +5,8 @@ from collections.abc import Callable
 from typing import Final
 
 from jobs.engines.reading import condition, one_line, text
-from jobs.engines.room import THINGS, nearest, rooms, wanted
+from jobs.engines.room import PATIENCE, nearest, rooms, wanted
 from jobs.status import NO_REASON, Object, Observed, Reason
-
-_LIST: Final = "`ocrfleet list` shows who runs; it starts by itself when there is room."
 
 # The scheduler's reasons for a Kubernetes node, with their counts left out; the first that fits counts.
 _FILTERS: Final[tuple[tuple[str, str, str], ...]] = (
@@ -22,7 +20,7 @@ _FILTERS: Final[tuple[tuple[str, str, str], ...]] = (
     (r"didn't match pod topology spread", "would break the spread of its pods", "See `kubectl describe pod {pod}`."),
     (r"volume node affinity conflict", "cannot reach its volume", "Look at placement.storage.cache."),
     (r"were unschedulable", "are cordoned", "`kubectl uncordon NODE` opens one again."),
-    (r"Too many pods", "have as many pods as they may", _LIST),
+    (r"Too many pods", "have as many pods as they may", PATIENCE),
 )
 _WHOLE: Final[tuple[tuple[str, str, str], ...]] = (
     (
@@ -53,34 +51,26 @@ def _unschedulable(pod: Object, message: str, observed: Observed) -> Reason:
         if found := re.search(pattern, message):
             return Reason(words.format(*found.groups()), advice)
     parts = _filters(message)
-    said: list[str] = []
-    advice = ""
-    for resource in dict.fromkeys(found for _, part in parts for found in _SCARCE.findall(part)):
-        said.append(_scarce(pod, resource, observed))
-        advice = advice or _LIST
+    said = [
+        _scarce(pod, resource, observed)
+        for resource in dict.fromkeys(found for _, part in parts for found in _SCARCE.findall(part))
+    ]
     for count, part in parts:
         known = next((each for each in _FILTERS if re.search(each[0], part)), None)
         if known:
-            said.append(f"{count} Kubernetes {'node' if count == 1 else 'nodes'} {known[1]}")
-            # What only the user can change goes before what passes by itself.
-            advice = known[2] if advice in ("", _LIST) and known[2] != _LIST else advice or known[2]
+            said.append(Reason(f"{count} Kubernetes {'node' if count == 1 else 'nodes'} {known[1]}", known[2]))
     if not said:
         return _other(pod, message, observed)
-    return Reason("; ".join(said), advice)
+    # What only the user can change goes before what passes by itself.
+    advice = next((each.advice for each in said if each.advice != PATIENCE), PATIENCE)
+    return Reason("; ".join(each.text for each in said), advice)
 
 
-def _scarce(pod: Object, resource: str, observed: Observed) -> str:
-    amount = wanted(pod, resource)
+def _scarce(pod: Object, resource: str, observed: Observed) -> Reason:
+    found = None
     if observed.machines is not None:
         found = rooms(observed.machines, observed.neighbours, resource=resource, pod=pod)
-        if words := nearest(found, resource=resource, amount=amount):
-            return words
-    return nearest_unknown(resource, amount)
-
-
-def nearest_unknown(resource: str, amount: float) -> str:
-    """Say that room lacks where the Kubernetes nodes may not be read, or are free again by now."""
-    return f"no Kubernetes node has {amount:g} free {THINGS.get(resource, resource)}" if amount else f"{resource} lacks"
+    return nearest(found, resource=resource, amount=wanted(pod, resource))
 
 
 def _filters(message: str) -> list[tuple[int, str]]:

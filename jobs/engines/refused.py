@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Final
 
 from jobs.engines.reading import moment, one_line, text
@@ -67,8 +68,7 @@ def why_no_pod(events: Sequence[Object]) -> Reason:
     return Reason(f"its pod could not be made: {message}", "See `ocrfleet events {run}`.")
 
 
-def when(event: Object) -> str:
-    """Give when an event was last seen, as text that sorts by time."""
+def when(event: Object) -> datetime:
+    """Give when an event was last seen; the beginning of time where it does not say."""
     fields = (("series", "lastObservedTime"), ("lastTimestamp",), ("eventTime",), ("metadata", "creationTimestamp"))
-    found = next((at for path in fields if (at := moment(event, *path))), None)
-    return found.isoformat() if found else ""
+    return next((at for path in fields if (at := moment(event, *path))), datetime.min.replace(tzinfo=UTC))

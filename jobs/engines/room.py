@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from jobs.engines.reading import RUN_LABEL, at, holds, label, name_of, quantity, several, spelled, text
-from jobs.status import Object
+from jobs.status import Object, Reason
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,32 +45,44 @@ def wanted(pod: Object, resource: str) -> float:
     return sum(_asked(each, resource) for each in [*several(pod, "spec", "containers"), *stay])
 
 
-def nearest(found: Sequence[Room], *, resource: str, amount: float) -> str:
-    """Say in words that no machine has so much free, and which comes closest; empty where one has."""
+def nearest(found: Sequence[Room] | None, *, resource: str, amount: float) -> Reason:
+    """Say that no machine has so much free, and which comes closest.
+
+    Args:
+        found: what `rooms` gives; None if the Kubernetes nodes may not be read.
+        resource: such as `nvidia.com/gpu`.
+        amount: what a pod asks for.
+    """
     thing = THINGS.get(resource, resource)
-    whole = f"no Kubernetes node has {_in_unit(amount, resource)} free {thing}"
+    whole = f"no Kubernetes node has {in_unit(amount, resource)} free {thing}"
+    if found is None:
+        return Reason(whole, PATIENCE)
     if not found:
-        return f"{whole}: none is ready and fits placement.nodeSelector"
+        return Reason(f"{whole}: none is ready and fits placement.nodeSelector", "See `kubectl get nodes`.")
+    most = max(found, key=lambda each: each.total)
+    if most.total < amount:
+        offer = f"the largest, {most.machine}, offers {in_unit(most.total, resource)}" if most.total else "none has any"
+        return Reason(f"{whole}: {offer}", "Ask for less in placement, or add a Kubernetes node that has it.")
     best = found[0]
-    if best.total == 0:
-        return f"{whole}: none offers any"
-    if best.free is None:
-        return whole
-    if best.free >= amount:
-        return ""
-    near = f"the closest, {best.machine}, has {_in_unit(best.free, resource)} of {_in_unit(best.total, resource)}"
+    # With enough free, room came after the scheduler spoke, or taints are in the way.
+    if best.free is None or best.free >= amount:
+        return Reason(whole, PATIENCE)
     held = held_by(best.holders, resource)
-    return f"{whole}; {near}" + (f" ({held})" if held else "")
+    near = f"the closest, {best.machine}, has {in_unit(best.free, resource)} of {in_unit(best.total, resource)}"
+    return Reason(f"{whole}; {near}" + (f" ({held})" if held else ""), PATIENCE)
+
+
+PATIENCE: Final = "`ocrfleet list` shows who runs; it starts by itself when there is room."
 
 
 def held_by(holders: Mapping[str, float], resource: str) -> str:
     """Say in words which runs hold how much."""
     ours = sorted(((amount, run) for run, amount in holders.items() if run), reverse=True)
-    words = [f"run {run} holds {_in_unit(amount, resource)}" for amount, run in ours[:3]]
+    words = [f"run {run} holds {in_unit(amount, resource)}" for amount, run in ours[:3]]
     if len(ours) > 3:
-        words.append(f"{len(ours) - 3} more runs hold {_in_unit(sum(amount for amount, _ in ours[3:]), resource)}")
+        words.append(f"{len(ours) - 3} more runs hold {in_unit(sum(amount for amount, _ in ours[3:]), resource)}")
     if others := holders.get(""):
-        words.append(f"other pods hold {_in_unit(others, resource)}")
+        words.append(f"other pods hold {in_unit(others, resource)}")
     return ", ".join(words)
 
 
@@ -78,7 +90,8 @@ THINGS: Final = {"nvidia.com/gpu": "GPUs", "cpu": "CPUs", "ephemeral-storage": "
 """Resources in words; others have their names."""
 
 
-def _in_unit(amount: float, resource: str) -> str:
+def in_unit(amount: float, resource: str) -> str:
+    """Write an amount of a resource as people say it."""
     if resource in ("memory", "ephemeral-storage"):
         return f"{amount / 2**30:.3g} GiB"
     return spelled(round(amount, 3))

@@ -18,6 +18,9 @@ class State:
     """None: it is alive, and its pods say where it stands."""
 
     reason: Reason = NO_REASON
+    decisive: bool = False
+    """The reason says more than the exit codes of the pods that it ended."""
+
     exit_code: int | None = None
     """Where the controller tells the code of the pod that ended it."""
 
@@ -59,10 +62,19 @@ def by_conditions(found: Object, table: Mapping[str, Phase | None], reasons: Map
     for kind, phase in table.items():
         if kind in true and phase:
             decided = condition(found, kind) or {}
-            return State(phase=phase, reason=in_words(decided, reasons), exit_code=_code_in(text(decided, "message")))
+            return State(
+                phase=phase,
+                reason=in_words(decided, reasons),
+                decisive=text(decided, "reason") in DECISIVE,
+                exit_code=_code_in(text(decided, "message")),
+            )
     if strange := [kind for kind in true if kind not in table]:
         return State(phase=Phase.UNKNOWN, reason=unknown_word(found, strange[0]))
     return State(phase=None)
+
+
+DECISIVE: Final = ("DeadlineExceeded", "TrainingRuntimeNotSupported")
+"""Reasons of controllers that end pods which have done nothing wrong."""
 
 
 def in_words(decided: Object, reasons: Mapping[str, Reason]) -> Reason:

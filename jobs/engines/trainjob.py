@@ -29,7 +29,7 @@ REASONS: Final[Mapping[str, Reason]] = {
         "Its runtime is not one that Kubeflow Trainer supports.",
         "An administrator installs ClusterTrainingRuntime ocrfleet-paddle: see manifests/components/trainjob-runtime.",
     ),
-    "DeadlineExceeded": job.REASONS["DeadlineExceeded"],
+    "DeadlineExceeded": job.DEADLINE,
 }
 
 pod_selector = jobset.pod_selector  # its JobSet has its name
@@ -53,6 +53,6 @@ def state(observed: Observed) -> State:
     told = replace(told, started=inner.started, finished=finished)
     if told.phase is None:
         return inner
-    if told.phase is Phase.FAILED and inner.phase is Phase.FAILED and inner.reason.text:
-        return replace(told, reason=inner.reason, exit_code=inner.exit_code)
+    if told.phase is Phase.FAILED and inner.phase is Phase.FAILED and not told.decisive:
+        return replace(told, reason=inner.reason, decisive=inner.decisive, exit_code=inner.exit_code)
     return told

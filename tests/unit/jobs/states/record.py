@@ -94,8 +94,8 @@ DROPPED: Final = {
 }
 EVERYWHERE: Final = {
     "uid", "managedFields", "securityContext", "volumeMounts", "env", "nodeInfo", "containerID", "imageID",
-    "controller-uid", "batch.kubernetes.io/controller-uid", "resourceVersion", "lastProbeTime",
-    "features", "jobset.sigs.k8s.io/jobset-uid", "uncountedTerminatedPods", "user", "runtimeHandlers", "declaredFeatures",
+    "controller-uid", "batch.kubernetes.io/controller-uid", "resourceVersion", "lastProbeTime", "features",
+    "jobset.sigs.k8s.io/jobset-uid", "uncountedTerminatedPods", "user", "runtimeHandlers", "declaredFeatures",
 }  # fmt: skip
 
 
@@ -141,6 +141,9 @@ def job_spec(image: str, *arguments: str, pods: int = 2, pod: Object | None = No
 
 
 def job(spec: Object, *, name: str = NAME, queue: str = "") -> Object:
+    if name != NAME:
+        labels = LABELS | {"ocrfleet.io/run": name.rpartition("-")[0]}
+        spec = spec | {"template": spec["template"] | {"metadata": {"labels": labels}}}
     labels = LABELS | ({"kueue.x-k8s.io/queue-name": queue} if queue else {})
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name, "labels": labels}, "spec": spec}
 
@@ -235,7 +238,7 @@ def job_states(record: Recorder, wanted: Callable[[str], bool]) -> None:
         ),
         "job-memory": (
             job_spec(
-                image, "eat", "64Mi", pods=1, backoffLimit=0,
+                image, "eat", "64", pods=1, backoffLimit=0,
                 pod={"container": {"resources": {"limits": {"memory": "16Mi"}}}},
             ),
             lambda s: s.wait("Job", NAME, over),

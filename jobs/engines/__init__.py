@@ -1,0 +1,47 @@
+"""Engines: objects of a cluster in, what is so with a run out. Pure functions over the API server's JSON."""
+
+from collections.abc import Callable
+from types import MappingProxyType
+from typing import Final, Protocol
+
+from jobs.engines import job, jobset, paddlejob, trainjob, volcano
+from jobs.engines.reading import text
+from jobs.engines.state import Change, State
+from jobs.status import Object, Observed
+
+
+class Engine(Protocol):
+    """What the module of an engine has."""
+
+    NAME: str
+    """As `placement.engine` has it."""
+    VERSION: str
+    """API version of its object."""
+    KIND: str
+    RANK_LABEL: str
+    """The label of a pod that has its rank."""
+    pod_selector: Callable[[str], str]
+    """Gives the label selector of an object's pods, by the object's name."""
+    size: Callable[[Object], int]
+    """Gives how many nodes an object has."""
+    suspended: Callable[[Object], bool]
+    """Tells whether an object is told to have no pods."""
+    pause: Callable[[Object], Change]
+    """Gives the change that ends an object's pods and keeps the run."""
+    resume: Callable[[Object], Change]
+    """Gives the change that makes its pods again."""
+    state: Callable[[Observed], State]
+    """Gives what the object says of itself."""
+
+
+ENGINES: Final[MappingProxyType[str, Engine]] = MappingProxyType(
+    {each.NAME: each for each in (job, jobset, trainjob, volcano, paddlejob)}
+)
+"""All engines, by their names."""
+
+
+def engine_of(workload: Object) -> Engine | None:
+    """Give the engine that an object belongs to, whatever the version of its API; None if it is of none."""
+    group, kind = text(workload, "apiVersion").partition("/")[0], text(workload, "kind")
+    fits = (each for each in ENGINES.values() if (each.VERSION.partition("/")[0], each.KIND) == (group, kind))
+    return next(fits, None)
