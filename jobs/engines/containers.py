@@ -6,7 +6,8 @@ from typing import Final
 
 from jobs.engines.reading import at, name_of, number, one_line, several, text
 from jobs.engines.refused import when
-from jobs.status import NO_REASON, Object, Reason, meaning
+from jobs.meanings import meaning
+from jobs.status import NO_REASON, Object, Reason
 from trainer.contract import ExitCode
 
 NAMES: Final = ("trainer", "node", "paddle")

@@ -9,6 +9,7 @@ from jobs.engines import Engine, engine_of, kueue
 from jobs.engines.pods import fill, nodes
 from jobs.engines.reading import moment, name_of, one_line, run_of, text
 from jobs.engines.state import State
+from jobs.meanings import meaning
 from jobs.status import (
     NO_REASON,
     NodePhase,
@@ -18,7 +19,6 @@ from jobs.status import (
     QueueStatus,
     Reason,
     Status,
-    meaning,
 )
 from trainer.contract import ExitCode
 
