@@ -12,6 +12,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from jobs.engines import engine_of, kueue
+from jobs.engines.state import Change
 from tests.cluster.controllers import SERVES
 from tests.cluster.kube import Cluster, Namespace, Object, condition, ended, ready
 from tests.cluster.machine import addons, images, lifetime, programs
@@ -56,7 +58,9 @@ class Recorder:
         inner = [each for step in _STEPS.get(kind, ()) for each in found(*step)]
         queued = found("Workload", KUEUE.version) if state.startswith("kueue") else []
         mine = [each for each in queued if owner(each) in (NAME, *(one["metadata"]["name"] for one in inner))]
-        pods = [pod for pod in space.pods() if pod["metadata"]["name"].startswith(NAME)]
+        engine = engine_of({"apiVersion": version, "kind": kind})
+        assert engine
+        pods = space.pods(engine.pod_selector(NAME))
         objects = {
             "workload": space.get(kind, NAME, version=version),
             "pods": pods,
@@ -70,6 +74,33 @@ class Recorder:
         text = text.replace(space.name, "ml").replace(self.image, "ocrfleet/trainer:0.1.0")
         (HERE / f"{state}.json").write_text(text + "\n", "utf-8")
         print("wrote", state, flush=True)
+
+
+def make(space: Namespace, change: Change) -> None:
+    """Do what an engine says."""
+    assert change.verb == "patch"
+    space.cluster.resource(change.kind, change.version).patch(
+        name=change.name,
+        namespace=space.name,
+        body=change.body,
+        content_type="application/merge-patch+json",
+    )
+
+
+def rest(record: Recorder, state: str, body: Object) -> None:
+    """Record a run that is paused while it runs, and see it run again when it is resumed."""
+    kind, version = body["kind"], body["apiVersion"]
+    engine = engine_of(body)
+    assert engine
+    with record.namespace() as space:
+        made = space.apply(body)
+        space.wait_pods(both_ready)
+        make(space, engine.pause(made))
+        space.wait(kind, NAME, lambda found: condition(found, "Suspended") == "True", version=version)
+        space.wait_pods(lambda pods: all(map(ended, pods)))
+        record.write(state, space, kind, version)
+        make(space, engine.resume(made))
+        space.wait_pods(lambda pods: both_ready([pod for pod in pods if not ended(pod)]))
 
 
 def owner(found: Object) -> str:
@@ -148,12 +179,11 @@ def job(spec: Object, *, name: str = NAME, queue: str = "") -> Object:
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name, "labels": labels}, "spec": spec}
 
 
-def jobset(spec: Object, **fields: Any) -> Object:
+def jobset(spec: Object) -> Object:
     body = {
         "network": {"enableDNSHostnames": False},
         "failurePolicy": {"maxRestarts": 0},
         "replicatedJobs": [{"name": "node", "replicas": 1, "template": {"spec": spec}}],
-        **fields,
     }
     metadata = {"name": NAME, "labels": LABELS}
     return {"apiVersion": JOBSET.version, "kind": "JobSet", "metadata": metadata, "spec": body}
@@ -260,13 +290,7 @@ def job_states(record: Recorder, wanted: Callable[[str], bool]) -> None:
             space.wait_pods(lambda pods: any(map(ready, pods)))
             record.write("job-quota", space, "Job", "batch/v1")
     if wanted("job-suspended"):
-        with record.namespace() as space:
-            space.apply(job(job_spec(image, *SERVES)))
-            space.wait_pods(both_ready)
-            space.apply(job(job_spec(image, *SERVES, suspend=True)))
-            space.wait("Job", NAME, lambda found: condition(found, "Suspended") == "True")
-            space.wait_pods(lambda pods: all(map(ended, pods)))
-            record.write("job-suspended", space, "Job", "batch/v1")
+        rest(record, "job-suspended", job(job_spec(image, *SERVES)))
     if wanted("job-evicted"):
         with record.namespace() as space:
             space.apply(job(job_spec(image, *SERVES, pod={"terminationGracePeriodSeconds": 30})))
@@ -300,13 +324,7 @@ def jobset_states(record: Recorder, wanted: Callable[[str], bool]) -> None:
                 until(space)
                 record.write(state, space, "JobSet", JOBSET.version)
     if wanted("jobset-suspended"):
-        with record.namespace() as space:
-            space.apply(jobset(job_spec(image, *SERVES)))
-            space.wait_pods(both_ready)
-            space.apply(jobset(job_spec(image, *SERVES), suspend=True))
-            space.wait_pods(lambda pods: not pods)
-            space.wait("JobSet", NAME, lambda found: condition(found, "Suspended") == "True")
-            record.write("jobset-suspended", space, "JobSet", JOBSET.version)
+        rest(record, "jobset-suspended", jobset(job_spec(image, *SERVES)))
 
 
 def trainjob_states(record: Recorder, wanted: Callable[[str], bool]) -> None:
@@ -335,17 +353,18 @@ def trainjob_states(record: Recorder, wanted: Callable[[str], bool]) -> None:
             ("trainjob-running", SERVES, None),
             ("trainjob-complete", ("exit", "0"), "Complete"),
             ("trainjob-exit-43", ("exit", "43"), "Failed"),
-            ("trainjob-suspended", SERVES, "Suspended"),
         ):
             if not wanted(state):
                 continue
             with record.namespace() as space:
-                space.apply(trainjob(*arguments, suspend=until == "Suspended"))
+                space.apply(trainjob(*arguments))
                 if until:
                     space.wait("TrainJob", NAME, lambda found, word=until: condition(found, word) == "True")
                 else:
                     space.wait_pods(both_ready)
                 record.write(state, space, "TrainJob", TRAINER.version)
+        if wanted("trainjob-suspended"):
+            rest(record, "trainjob-suspended", trainjob(*SERVES))
     finally:
         record.cluster.resource(TRAINER.kind, TRAINER.version).delete(name=name)
 
@@ -368,18 +387,21 @@ def paddlejob_states(record: Recorder, wanted: Callable[[str], bool]) -> None:
         ("paddlejob-running", SERVES, None),
         ("paddlejob-succeeded", ("exit", "0"), "Succeeded"),
         ("paddlejob-exit-44", ("exit", "44"), "Failed"),
-        ("paddlejob-suspended", SERVES, "Suspended"),
+        ("paddlejob-deadline", SERVES, "Failed"),
     ):
         if not wanted(state):
             continue
         with record.namespace() as space:
-            space.apply(paddlejob(*arguments, suspend=until == "Suspended"))
+            policy = {"activeDeadlineSeconds": 8} if state == "paddlejob-deadline" else {}
+            space.apply(paddlejob(*arguments, **policy))
             if until:
                 space.wait("PaddleJob", NAME, lambda found, word=until: condition(found, word) == "True")
             else:
                 space.wait_pods(both_ready)
                 space.wait("PaddleJob", NAME, lambda found: condition(found, "Running") == "True")
             record.write(state, space, "PaddleJob", TRAINING_OPERATOR.version)
+    if wanted("paddlejob-suspended"):
+        rest(record, "paddlejob-suspended", paddlejob(*SERVES))
 
 
 # -- under Kueue ------------------------------------------------------------------------------------------------------
@@ -460,16 +482,13 @@ def kueue_states(record: Recorder, wanted: Callable[[str], bool]) -> None:
             space.wait_pods(both_ready)
             wait_workload(space, NAME, lambda found: condition(found, "PodsReady") != "False")
             record.write("kueue-running", space, "Job", "batch/v1")
-            name = wait_workload(space, NAME, lambda found: found["metadata"]["name"])
-            space.cluster.resource("Workload", KUEUE.version).patch(
-                name=name,
-                namespace=space.name,
-                body={"spec": {"active": False}},
-                content_type="application/merge-patch+json",
-            )
+            queued = wait_workload(space, NAME, lambda found: found)
+            make(space, kueue.pause(queued))
             space.wait_pods(lambda pods: all(map(ended, pods)))
             wait_workload(space, NAME, unreserved)
             record.write("kueue-stopped", space, "Job", "batch/v1")
+            make(space, kueue.resume(queued))
+            space.wait_pods(lambda pods: both_ready([pod for pod in pods if not ended(pod)]))
         if wanted("kueue-preempted"):
             space = stack.enter_context(record.namespace(**labels))
             stack.enter_context(queue(record, space, "250m"))
