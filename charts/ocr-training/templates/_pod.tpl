@@ -6,7 +6,7 @@
 {{- dict "apiVersion" .Values.apiVersion "name" .Values.name "run" (include "ocr.bare" .Values.run | fromJson) "placement" $placement | toRawJson -}}
 {{- end -}}
 
-{{- /* Takes root, and of the engine: the label that has a pod's rank, the label that has the object's name, and the pattern of host names. */ -}}
+{{- /* Takes root, and of the engine: the label that has a pod's rank, the label that has the object's name, and the whole pattern of host names. */ -}}
 {{- define "ocr.podTemplate" -}}
 {{- $values := .root.Values -}}
 {{- $placement := $values.placement -}}
@@ -94,7 +94,7 @@ spec:
         - {name: OCRFLEET_NODES, value: {{ $placement.nodes | quote }}}
         - {name: OCRFLEET_DEVICES_PER_NODE, value: {{ $placement.devicesPerNode | quote }}}
         - {name: OCRFLEET_DEVICE, value: {{ include "ocr.device" .root }}}
-        - {name: OCRFLEET_HOSTS, value: "{{ .hosts }}.{{ $values.name }}"}
+        - {name: OCRFLEET_HOSTS, value: {{ .hosts | quote }}}
         - {name: OCRFLEET_RETRIES, value: {{ $placement.retries | quote }}}
         - {name: OCRFLEET_RUN_FILE, value: /etc/ocrfleet/run.yaml}
         - {name: OCRFLEET_WORKDIR, value: /work}

@@ -25,7 +25,7 @@ template:
 {{- end -}}
 
 {{- define "ocr.engine.job" -}}
-{{- $pod := dict "root" . "rankLabel" "batch.kubernetes.io/job-completion-index" "objectLabel" "batch.kubernetes.io/job-name" "hosts" "$(OCRFLEET_OBJECT)-*" -}}
+{{- $pod := dict "root" . "rankLabel" "batch.kubernetes.io/job-completion-index" "objectLabel" "batch.kubernetes.io/job-name" "hosts" (printf "$(OCRFLEET_OBJECT)-*.%s" .Values.name) -}}
 {{- $spec := printf "activeDeadlineSeconds: %s\nsuspend: %t\n%s" (include "ocr.seconds" .Values.placement.deadlines.run) (not (empty .Values.placement.queue)) (include "ocr.jobSpec" $pod) -}}
 apiVersion: batch/v1
 kind: Job

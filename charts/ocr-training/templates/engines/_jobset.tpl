@@ -1,7 +1,7 @@
 {{/* engine: jobset. One replicated job, whose Job is that of engine `job`; for clusters that have JobSet anyway. */}}
 
 {{- define "ocr.engine.jobset" -}}
-{{- $pod := dict "root" . "rankLabel" "batch.kubernetes.io/job-completion-index" "objectLabel" "batch.kubernetes.io/job-name" "hosts" "$(OCRFLEET_OBJECT)-*" -}}
+{{- $pod := dict "root" . "rankLabel" "batch.kubernetes.io/job-completion-index" "objectLabel" "batch.kubernetes.io/job-name" "hosts" (printf "$(OCRFLEET_OBJECT)-*.%s" .Values.name) -}}
 {{- $spec := include "ocr.jobSetSpec" (dict "root" . "pod" $pod) -}}
 apiVersion: jobset.x-k8s.io/v1alpha2
 kind: JobSet
