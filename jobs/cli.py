@@ -10,7 +10,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from jobs.commands import check, completion, data, init, models, predict, recipes, run, version
+from jobs.commands import check, completion, data, init, models, predict, recipes, render, run, version
 from trainer.contract import ExitCode
 from trainer.errors import OcrfleetError
 
@@ -38,7 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (init, recipes, check, run, predict, data, models, version):
+    for module in (init, recipes, check, run, render, predict, data, models, version):
         module.add(commands)
     completion.add(commands, build_parser)
     return parser

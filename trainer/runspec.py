@@ -338,7 +338,7 @@ def parse_yaml(text: str, *, source: str, exported: bool = False) -> Any:
             column.
     """
     try:
-        return (_Loader if exported else _JobLoader)(text).get_single_data()
+        return (_Loader if exported else JobLoader)(text).get_single_data()
     except RecursionError as error:
         raise SpecError(f"{source} is nested too deeply: no job file needs that.") from error
     except ValueError as error:  # an int of thousands of digits
@@ -352,7 +352,7 @@ def parse_yaml(text: str, *, source: str, exported: bool = False) -> Any:
 
 def to_yaml(value: object) -> str:
     """Write JSON data as YAML that `parse_yaml` reads back the same."""
-    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+    return yaml.dump(value, Dumper=JobDumper, sort_keys=False, allow_unicode=True, width=110)
 
 
 def read_run(path: Path) -> tuple[str, RunSpec]:
@@ -410,13 +410,14 @@ class _Loader(yaml.SafeLoader):
             raise _refusal(f"{node.value} is larger than any number", node.start_mark)
 
 
-class _JobLoader(_Loader):
+class JobLoader(_Loader):
     """Reads a job file as Helm does, and refuses what Helm would change."""
 
     most = MAX_VALUES
     bool_values: ClassVar = {**yaml.SafeLoader.bool_values, "y": True, "n": False}
 
     def check(self, node: yaml.Node) -> None:
+        """Refuse what Helm would change, too."""
         super().check(node)
         if node.tag == f"{_TAG}int" and not abs(self.construct_object(node)) <= LARGEST:
             raise _refusal(f"JSON would round {node.value}: write it in quotes", node.start_mark)
@@ -472,26 +473,27 @@ _FLOAT: Final = re.compile(r"^[-+]?_*(?:\._*[0-9][0-9_]*|[0-9][0-9_]*(?:\.[0-9_]
 _Loader.add_implicit_resolver(f"{_TAG}int", _INT, _SIGNS)
 _Loader.add_implicit_resolver(f"{_TAG}float", _FLOAT, [*_SIGNS, "."])
 _LETTERS: Final = re.compile(r"^[yYnN]$")
-_JobLoader.add_implicit_resolver(f"{_TAG}bool", _LETTERS, list("yYnN"))
+JobLoader.add_implicit_resolver(f"{_TAG}bool", _LETTERS, list("yYnN"))
 
 
-class _Dumper(yaml.SafeDumper):
+class JobDumper(yaml.SafeDumper):
     """SafeDumper that quotes what the loader or Helm would take for a number or a boolean."""
 
     def ignore_aliases(self, data: Any) -> bool:
+        """Write everything in full."""
         return True
 
 
-def _text(dumper: _Dumper, value: str) -> yaml.ScalarNode:
+def _text(dumper: JobDumper, value: str) -> yaml.ScalarNode:
     # Line breaks to YAML 1.1, which only double quotes keep.
     style = '"' if any(character in value for character in "\x85\u2028\u2029") else None
     return dumper.represent_scalar(f"{_TAG}str", value, style=style)
 
 
-_Dumper.add_representer(str, _text)
-_Dumper.add_implicit_resolver(f"{_TAG}int", _INT, _SIGNS)
-_Dumper.add_implicit_resolver(f"{_TAG}float", _FLOAT, [*_SIGNS, "."])
-_Dumper.add_implicit_resolver(f"{_TAG}bool", _LETTERS, list("yYnN"))
+JobDumper.add_representer(str, _text)
+JobDumper.add_implicit_resolver(f"{_TAG}int", _INT, _SIGNS)
+JobDumper.add_implicit_resolver(f"{_TAG}float", _FLOAT, [*_SIGNS, "."])
+JobDumper.add_implicit_resolver(f"{_TAG}bool", _LETTERS, list("yYnN"))
 
 
 def _fields(cls: object) -> dict[str, FieldInfo]:

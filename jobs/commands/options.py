@@ -1,6 +1,7 @@
 """Words that several commands have in common."""
 
 import argparse
+import re
 import sys
 import textwrap
 from collections.abc import Callable
@@ -70,12 +71,25 @@ def cache(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def namespace(parser: argparse.ArgumentParser) -> None:
+    """Add -n."""
+    parser.add_argument(
+        "-n", "--namespace", metavar="NAMESPACE", type=_namespace, help="the namespace (default: whoever applies says)"
+    )
+
+
 def read_job(arguments: argparse.Namespace) -> "TrainingJob":
     """Load the job file that a command was given, with its --set options."""
     from jobs import jobfile
 
     source = sys.stdin.read() if arguments.job == "-" else Path(arguments.job)
     return jobfile.load(source, sets=arguments.sets)
+
+
+def _namespace(text: str) -> str:
+    if not re.fullmatch("[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a namespace: lower case, digits and '-', at most 63 of them")
+    return text
 
 
 def positive(text: str) -> int:

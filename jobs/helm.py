@@ -1,0 +1,144 @@
+"""Helm, which makes objects of the chart: in this process where `helm-python-sdk` is installed, else a program on PATH.
+
+The one module that knows either. Both are given whole values, which the model of the job file has checked, and both
+give the same text of manifests; what stands in it is the chart's affair.
+"""
+
+import functools
+import io
+import json
+import re
+import shutil
+import subprocess
+import tarfile
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from trainer.errors import OcrfleetError, SpecError, TransientError
+
+if TYPE_CHECKING:
+    import helm_python
+
+# In a checkout this is a link, in an installed package it is the files.
+CHART: Final = Path(__file__).with_name("chart")
+
+OLDEST: Final = (3, 16)
+"""The oldest program that is known to render the chart as the newest does."""
+
+DEADLINE: Final = 60.0
+"""Seconds for a program that takes a tenth of one."""
+
+RELEASE: Final = "ocrfleet"
+"""Helm wants a name for the release; the chart takes none of it."""
+
+INSTALL: Final = "install one of them: `pip install helm-python-sdk`, or Helm's own program, 3.16 or newer."
+
+
+def manifests(values: Mapping[str, Any]) -> str:
+    """Give what the chart makes of a job, as YAML documents.
+
+    Args:
+        values: the job file with all of its defaults.
+
+    Raises:
+        SpecError: the chart refused the job; its sentence.
+        OcrfleetError: there is no Helm, or the chart itself is at fault.
+    """
+    if not (CHART / "Chart.yaml").is_file():
+        raise OcrfleetError(
+            f"{CHART} has no chart: this copy of ocrfleet is not whole. Install it again, from a wheel."
+        )
+    try:
+        import helm_python
+    except ImportError:
+        return _by_program(values)
+    try:
+        made = _loaded().render(dict(values), name=RELEASE)
+    except helm_python.HelmError as error:
+        raise refusal(str(error)) from error
+    return "\n---\n".join(made[name] for name in sorted(made))
+
+
+def warm() -> None:
+    """Begin to load the Helm of this process, which takes as long as to read the model of the job file, beside it."""
+    threading.Thread(target=_warm, daemon=True).start()
+
+
+def _warm() -> None:
+    try:
+        _loaded()
+    except (ImportError, OSError):
+        return  # whoever renders says it
+
+
+@functools.cache
+def _loaded() -> "helm_python.Chart":
+    """Load the chart, but for what gives no objects of a job.
+
+    The schema says what the model has said already, and takes half of the time of a render; the notes and the test pod
+    take half of the rest.
+    """
+    import helm_python
+
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w:gz", compresslevel=1) as tar:
+        for path in [*(CHART / name for name in ("Chart.yaml", "values.yaml", "defaults.json")), *_templates()]:
+            tar.add(path, f"ocr-training/{path.relative_to(CHART)}")
+    return helm_python.Chart.load_archive(archive.getvalue())
+
+
+def _templates() -> list[Path]:
+    top = CHART / "templates"
+    return sorted(path for path in (*top.glob("*.*"), *top.glob("engines/*")) if path.suffix != ".txt")
+
+
+def _by_program(values: Mapping[str, Any]) -> str:
+    program = shutil.which("helm")
+    if program is None:
+        raise OcrfleetError(
+            f"Helm makes the objects of a job; neither its package for Python nor `helm` on PATH is there: {INSTALL}"
+        )
+    # Asked beside the work, since each takes as long to start.
+    asked = subprocess.Popen(
+        [program, "version", "--template", "{{.Version}}"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    command = [program, "template", RELEASE, str(CHART.resolve()), "--values", "-"]
+    try:
+        done = subprocess.run(
+            command, input=json.dumps(values), capture_output=True, text=True, timeout=DEADLINE, check=False
+        )
+        version = asked.communicate(timeout=DEADLINE)[0].strip()
+    except subprocess.TimeoutExpired as error:
+        raise TransientError(
+            f"{program} was not done in {DEADLINE:g} s. Run this again on a quieter machine."
+        ) from error
+    finally:
+        asked.kill()
+    found = re.match(r"v(\d+)\.(\d+)\.", version)
+    if found is None or (int(found[1]), int(found[2])) < OLDEST:
+        what = f"is Helm {version}" if found else "says no version, so it may be no Helm"
+        raise OcrfleetError(f"{program} {what}, and 3.16 is the oldest that can be used: {INSTALL}")
+    if done.returncode:
+        raise refusal(done.stderr)
+    return done.stdout
+
+
+_OWN: Final = re.compile(
+    r"execution error at \(ocr-training/templates/[^)]*\): (.*?)\.?\s*(?:\n\nUse --debug|\Z)", re.DOTALL
+)
+_SCHEMA: Final = re.compile(r"^ *- (?:at '/?(?P<pointer>[^']*)'|(?P<path>\S+)): (?P<what>.*)$", re.MULTILINE)
+
+
+def refusal(printed: str) -> OcrfleetError:
+    """Give the error for what a Helm said: the chart's own sentence, or the schema's, without Helm's words round it."""
+    if own := _OWN.search(printed):
+        return SpecError(f"{own[1]}.")
+    if "the specifications of the schema" in printed:
+        lines = [
+            f"{found['path'] or found['pointer'].replace('/', '.') or 'The job file'}: {found['what'].strip('. ')}."
+            for found in _SCHEMA.finditer(printed)
+        ]
+        return SpecError("\n".join(lines) or printed.strip())
+    return OcrfleetError(f"The chart fails on this job, which is a fault of ocrfleet: {printed.strip()}")
