@@ -26,7 +26,8 @@ template:
 
 {{- define "ocr.engine.job" -}}
 {{- $pod := dict "root" . "rankLabel" "batch.kubernetes.io/job-completion-index" "objectLabel" "batch.kubernetes.io/job-name" "hosts" (printf "$(OCRFLEET_OBJECT)-*.%s" .Values.name) -}}
-{{- $spec := printf "activeDeadlineSeconds: %s\nsuspend: %t\n%s" (include "ocr.seconds" .Values.placement.deadlines.run) (not (empty .Values.placement.queue)) (include "ocr.jobSpec" $pod) -}}
+{{- /* Without `suspend`, in every engine: it is Kueue's or the user's, and the same file again must not take it back. */ -}}
+{{- $spec := printf "activeDeadlineSeconds: %s\n%s" (include "ocr.seconds" .Values.placement.deadlines.run) (include "ocr.jobSpec" $pod) -}}
 apiVersion: batch/v1
 kind: Job
 metadata:

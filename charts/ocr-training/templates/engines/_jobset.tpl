@@ -17,8 +17,7 @@ spec:
 {{- end -}}
 
 {{- define "ocr.jobSetSpec" -}}
-suspend: {{ not (empty .root.Values.placement.queue) }}
-{{- /* The pods' names are in the job's own Service, which outlives this object. */}}
+{{- /* The pods' names are in the job's own Service, which outlives this object. */ -}}
 network: {enableDNSHostnames: false}
 {{- /* The gang restarts itself; JobSet would start all pods anew. */}}
 failurePolicy: {maxRestarts: 0}
