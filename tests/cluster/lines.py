@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from examples.demo import pages
 from examples.local_s3 import Server
 from tests.chart.helm import helm
 from tests.cluster.kube import Namespace, Object, condition
+from trainer.checkpoints import Remote
 from trainer.storage import Store, open_store
 
 NAME = "lines"
@@ -46,6 +48,10 @@ class Bucket:
         data = {"credentials": base64.b64encode(text.encode()).decode()}
         return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "bucket"}, "data": data}
 
+    def newest(self, run: str) -> int:
+        """Give the step of a run's newest whole checkpoint in the bucket."""
+        return Remote(store=self.store(f"out/checkpoints/{run}")).steps()[-1][1]
+
     def record(self, run: str) -> dict[str, Any]:
         """Give the record of a published run.
 
@@ -60,7 +66,7 @@ class Bucket:
 
 
 def job(bucket: Bucket, *, image: str, epochs: int = 6, seed: int = 42, **placement: Any) -> dict[str, Any]:
-    """Give a job file; each epoch is a few steps, and a checkpoint is pushed every second step."""
+    """Give a job file; each epoch is a few steps, and a checkpoint is pushed every fifth."""
     narrow = {f"{part}.dataset.transforms.RecResizeImg.image_shape": [3, 32, 64] for part in ("Train", "Eval")}
     return {
         "apiVersion": "ocrfleet.io/v1",
@@ -71,7 +77,7 @@ def job(bucket: Bucket, *, image: str, epochs: int = 6, seed: int = 42, **placem
             "overrides": narrow,
             "data": {"train": f"s3://{bucket.name}/pages/", "split": "4:1:1"},
             "train": {"epochs": epochs, "batchSizePerDevice": 4, "evaluateEvery": f"{epochs}ep", "seed": seed},
-            "checkpoint": {"every": "2steps"},
+            "checkpoint": {"every": "5steps"},
             "output": f"s3://{bucket.name}/out/",
         },
         "placement": {
@@ -105,26 +111,32 @@ class Release:
         path.write_text(yaml.safe_dump(content), "utf-8")
         self("upgrade", "--install", NAME, CHART, "--values", path)
 
-    def objects(self, kind: str = "Job") -> dict[str, Object]:
+    def objects(self, kind: str = "Job", *, version: str | None = None) -> dict[str, Object]:
         """Give this job's objects of a kind by their names."""
-        found = self.namespace.cluster.find(kind, namespace=self.namespace.name, labels=f"ocrfleet.io/name={NAME}")
+        find = self.namespace.cluster.find
+        found = find(kind, namespace=self.namespace.name, version=version, labels=f"ocrfleet.io/name={NAME}")
         return {each["metadata"]["name"]: each for each in found}
 
 
-def leader(pods: list[Object], of: str) -> Object | None:
-    """Give the running pod of node 0 of an object."""
-    for pod in pods:
-        labels = pod["metadata"]["labels"]
-        rank = labels.get("batch.kubernetes.io/job-completion-index")
-        mine = labels.get("batch.kubernetes.io/job-name", "").startswith(of)
-        if (
-            mine
-            and rank == "0"
+def run_of(name: str) -> str:
+    """Give the run's id out of an object's name."""
+    return name.rpartition("-")[0]
+
+
+def running(name: str, nodes: int) -> Callable[[list[Object]], dict[str, Object] | None]:
+    """Give a test for so many running pods of a Job; it gives them by rank."""
+
+    def all_of_them(pods: list[Object]) -> dict[str, Object] | None:
+        found = {
+            pod["metadata"]["labels"]["batch.kubernetes.io/job-completion-index"]: pod
+            for pod in pods
+            if pod["metadata"]["labels"].get("batch.kubernetes.io/job-name") == name
             and pod["status"].get("phase") == "Running"
             and "deletionTimestamp" not in pod["metadata"]
-        ):
-            return pod
-    return None
+        }
+        return found if len(found) == nodes else None
+
+    return all_of_them
 
 
 def done(found: Object) -> Object | None:
