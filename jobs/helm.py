@@ -100,22 +100,19 @@ def _by_program(values: Mapping[str, Any]) -> str:
         raise OcrfleetError(
             f"Helm makes the objects of a job; neither its package for Python nor `helm` on PATH is there: {INSTALL}"
         )
-    # Asked beside the work, since each takes as long to start.
-    asked = subprocess.Popen(
-        [program, "version", "--template", "{{.Version}}"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
     command = [program, "template", RELEASE, str(CHART.resolve()), "--values", "-"]
-    try:
-        done = subprocess.run(
-            command, input=json.dumps(values), capture_output=True, text=True, timeout=DEADLINE, check=False
-        )
-        version = asked.communicate(timeout=DEADLINE)[0].strip()
-    except subprocess.TimeoutExpired as error:
-        raise TransientError(
-            f"{program} was not done in {DEADLINE:g} s. Run this again on a quieter machine."
-        ) from error
-    finally:
-        asked.kill()
+    # Asked beside the work, since each takes as long to start.
+    with subprocess.Popen(
+        [program, "version", "--template", "{{.Version}}"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as asked:
+        try:
+            done = subprocess.run(
+                command, input=json.dumps(values), capture_output=True, text=True, timeout=DEADLINE, check=False
+            )
+            version = asked.communicate(timeout=DEADLINE)[0].strip()
+        except subprocess.TimeoutExpired as error:
+            asked.kill()
+            raise TransientError(f"{program} was not done in {DEADLINE:g} s: run this again.") from error
     found = re.match(r"v(\d+)\.(\d+)\.", version)
     if found is None or (int(found[1]), int(found[2])) < OLDEST:
         what = f"is Helm {version}" if found else "says no version, so it may be no Helm"

@@ -1,7 +1,7 @@
 """`TrainingJob` → Kubernetes objects, by the chart: no object is built here, and none is changed."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from jobs import helm, manifests
 from jobs.manifests import Object
@@ -9,8 +9,8 @@ from jobs.manifests import Object
 if TYPE_CHECKING:
     from jobs.jobfile import TrainingJob
 
-HOOK = "helm.sh/hook"
-RUN = "ocrfleet.io/run"
+_HOOK: Final = "helm.sh/hook"
+_RUN: Final = "ocrfleet.io/run"
 
 
 def render(job: "TrainingJob", *, namespace: str | None = None) -> tuple[Object, ...]:
@@ -24,23 +24,33 @@ def render(job: "TrainingJob", *, namespace: str | None = None) -> tuple[Object,
         SpecError: the chart refused the job.
         OcrfleetError: there is no Helm.
     """
-    from jobs import jobfile
+    from jobs.jobfile import as_dict
 
-    found = manifests.read(helm.manifests(jobfile.as_dict(job)))
+    found = manifests.read(helm.manifests(as_dict(job)))
     # The pod of `helm test` is for Helm alone.
-    objects = sorted((each for each in found if HOOK not in _metadata(each, "annotations")), key=_place)
+    objects = sorted((each for each in found if _HOOK not in _metadata(each, "annotations")), key=_place)
     return tuple(each if namespace is None else _placed(each, namespace) for each in objects)
+
+
+def with_engine(job: "TrainingJob", engine: str) -> "TrainingJob":
+    """Give the same job for an engine that was chosen in place of `auto`."""
+    from jobs.jobfile import TrainingJob, as_dict
+    from trainer.runspec import from_dict
+
+    raw = as_dict(job)
+    raw["placement"]["engine"] = engine
+    return from_dict(TrainingJob, raw, where="")
 
 
 def workload(objects: tuple[Object, ...]) -> Object:
     """Give the one object of a render that makes pods."""
-    (found,) = (each for each in objects if RUN in _metadata(each, "labels"))
+    (found,) = (each for each in objects if _RUN in _metadata(each, "labels"))
     return found
 
 
 def _place(each: Object) -> tuple[bool, str, str]:
     # Accounts, names and rules must be there when a pod starts; a workload alone carries the run's label.
-    return RUN in _metadata(each, "labels"), each["kind"], each["metadata"]["name"]
+    return _RUN in _metadata(each, "labels"), each["kind"], each["metadata"]["name"]
 
 
 def _placed(each: Object, namespace: str) -> Object:

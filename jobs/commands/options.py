@@ -32,7 +32,7 @@ def command(
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
         help=summary,
-        description=textwrap.fill(text, 100),
+        description=textwrap.fill(text, 80),
         epilog=f"examples:\n{indented}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

@@ -20,8 +20,8 @@ def add(commands: options.Commands) -> None:
         run=run,
         summary="write the Kubernetes objects of a job",
         text="Write the objects that the chart makes of a job file, for `kubectl apply` or a GitOps repository: to "
-        "standard output, or with --out a file each. No cluster is asked. The same file gives the same objects here, "
-        "with `helm template` and with `ocrfleet submit`. Needs the package helm-python-sdk, or Helm 3.16 or newer.",
+        "standard output, or with --out a file each. No cluster is asked. The same file gives the same objects as "
+        "with `helm template`. Needs the package helm-python-sdk, or Helm 3.16 or newer.",
         examples="ocrfleet render job.yaml | kubectl diff -f -\n"
         "ocrfleet render job.yaml -n team-ocr --set placement.nodes=4\n"
         "ocrfleet render job.yaml --out deploy/slips-rec && git diff",
@@ -32,10 +32,12 @@ def add(commands: options.Commands) -> None:
         "--out",
         metavar="DIR",
         type=Path,
-        help="write <kind>-<name>.yaml there for each object; a file that holds an older form of the same object is "
+        help="write KIND-NAME.yaml there for each object; a file that holds an older form of the same object is "
         "replaced, any other is left alone (default: standard output)",
     )
-    parser.add_argument("-o", "--output", choices=("yaml", "json"), default="yaml", help="(default: yaml)")
+    parser.add_argument(
+        "-o", "--output", choices=("yaml", "json"), default="yaml", help="how to write them (default: yaml)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -43,15 +45,13 @@ def run(arguments: argparse.Namespace) -> int:
     from jobs import helm
 
     helm.warm()
-    from dataclasses import replace
-
     from jobs import manifests
-    from jobs.render import render
+    from jobs.render import render, with_engine
 
     job = options.read_job(arguments)
     if job.placement.engine == "auto":
         show.say("placement.engine is auto, and render asks no cluster: the objects are those of engine job.")
-        job = replace(job, placement=replace(job.placement, engine="job"))
+        job = with_engine(job, "job")
     objects = render(job, namespace=arguments.namespace)
     if arguments.out is None:
         sys.stdout.write(manifests.write(objects, arguments.output))

@@ -97,7 +97,7 @@ def test_options_of_the_others(words: list[str], name: str, value: Any) -> None:
     ("words", "sentence"),
     [
         ([], "the following arguments are required: COMMAND"),
-        (["render"], "invalid choice"),
+        (["rendr"], "invalid choice"),
         (["run"], "the following arguments are required: JOB"),
         (["run", "j", "--nodes", "0"], "'0' is not a whole number above 0"),
         (["run", "j", "--nodes", "-1"], "--nodes"),
@@ -255,7 +255,7 @@ def test_version(ocrfleet: Callable[..., Any]) -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["ocrfleet", ""], "init recipes check run predict data models version completion --help"),
+        (["ocrfleet", ""], "init recipes check run render predict data models version completion --help"),
         (["ocrfleet", "models", "p"], "pull promote"),
         (["ocrfleet", "run", "job.yaml", "--no"], "--nodes"),
         (["ocrfleet", "completion", ""], "bash zsh fish --debug --help"),
