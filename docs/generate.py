@@ -1,4 +1,4 @@
-"""Writes docs/reference from the code, and the chart's values, schema and README.
+"""Writes docs/reference from the code, the chart's values, schema and README, and the runtime of engine `trainjob`.
 
 `make verify` runs it, as `python -m docs.generate`, and wants no difference.
 
@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from docs import chart, fields
+from docs import chart, fields, runtime
 from docs.fields import class_of, line, meaning, table, values_of
 from jobs.cli import build_parser
 from jobs.commands.completion import children, walk
@@ -32,7 +32,7 @@ ENVIRONMENT: Final = {
 
 
 def main() -> None:
-    """Write all pages, and the chart's files."""
+    """Write all pages, the chart's files, and the runtime that goes with it."""
     REFERENCE.mkdir(exist_ok=True)
     pages = {
         "job-file.md": job_file(),
@@ -43,6 +43,7 @@ def main() -> None:
     for name, text in pages.items():
         (REFERENCE / name).write_text(HEAD + text.rstrip() + "\n", "utf-8", newline="\n")
     chart.write()
+    runtime.write()
 
 
 # --- the job file ---------------------------------------------------------------------------------------------------
