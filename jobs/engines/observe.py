@@ -84,21 +84,23 @@ _PASSING: Final = (ExitCode.TRANSIENT, ExitCode.STOPPED)
 
 def _failed(told: State, found: Sequence[NodeStatus]) -> _Stand:
     culprit = _culprit(told.exit_code, found)
-    code = told.exit_code or (culprit.exit_code if culprit else None)
+    code = told.exit_code or (culprit.exit_code if culprit else None) or None
     if code == ExitCode.SUPERSEDED:
         newer = meaning(code)
         return Phase.SUPERSEDED, Reason(f"{newer.text[0].upper()}{newer.text[1:]}.", newer.advice), int(code)
-    if told.decisive or code is None:
-        return Phase.FAILED, told.reason, None if told.decisive else code
+    if told.decisive:
+        return Phase.FAILED, told.reason, None
     if culprit and culprit.reason.text:
         return Phase.FAILED, _sentence([replace(culprit, phase=NodePhase.FAILED)]), code
+    if code is None:
+        return Phase.FAILED, told.reason, None
     known = meaning(code)
     return Phase.FAILED, Reason(f"It failed: {known.text} (exit code {code}).", known.advice), code
 
 
 def _culprit(code: int | None, found: Sequence[NodeStatus]) -> NodeStatus | None:
     """Give the node whose end is the run's: of this code, else the first that failed by itself."""
-    ended = [node for node in found if node.exit_code]
+    ended = [node for node in found if node.exit_code or node.phase is NodePhase.FAILED]
     ended.sort(key=lambda node: (node.finished is None, node.finished and node.finished.timestamp(), node.rank))
     if code is not None:
         return next((node for node in ended if node.exit_code == code), None)

@@ -10,17 +10,17 @@ from jobs.status import NO_REASON, Object, Observed, Reason
 
 # The scheduler's reasons for a Kubernetes node, with their counts left out; the first that fits counts.
 _FILTERS: Final[tuple[tuple[str, str, str], ...]] = (
-    (r"untolerated taint", "have a taint that it does not tolerate", "Name it in placement.tolerations."),
+    (r"untolerated taint", "by a taint that it does not tolerate", "Name it in placement.tolerations."),
     (
         r"didn't match Pod's node affinity/selector",
-        "do not fit placement.nodeSelector or chart.affinity",
+        "by placement.nodeSelector or chart.affinity",
         "See `kubectl get nodes --show-labels`.",
     ),
-    (r"didn't match pod (anti-)?affinity", "are ruled out by chart.affinity or chart.topology", "Loosen those."),
-    (r"didn't match pod topology spread", "would break the spread of its pods", "See `kubectl describe pod {pod}`."),
-    (r"volume node affinity conflict", "cannot reach its volume", "Look at placement.storage.cache."),
-    (r"were unschedulable", "are cordoned", "`kubectl uncordon NODE` opens one again."),
-    (r"Too many pods", "have as many pods as they may", PATIENCE),
+    (r"didn't match pod (anti-)?affinity", "by chart.affinity or chart.topology", "Loosen those."),
+    (r"didn't match pod topology spread", "by the spread of its pods", "See `kubectl describe pod {pod}`."),
+    (r"volume node affinity conflict", "because its volume is not to be had there", "Look at placement.storage.cache."),
+    (r"were unschedulable", "because cordoned", "`kubectl uncordon NODE` opens one again."),
+    (r"Too many pods", "because full of pods", PATIENCE),
 )
 _WHOLE: Final[tuple[tuple[str, str, str], ...]] = (
     (
@@ -58,7 +58,8 @@ def _unschedulable(pod: Object, message: str, observed: Observed) -> Reason:
     for count, part in parts:
         known = next((each for each in _FILTERS if re.search(each[0], part)), None)
         if known:
-            said.append(Reason(f"{count} Kubernetes {'node' if count == 1 else 'nodes'} {known[1]}", known[2]))
+            many = "node" if count == 1 else "nodes"
+            said.append(Reason(f"{count} Kubernetes {many} ruled out {known[1]}", known[2]))
     if not said:
         return _other(pod, message, observed)
     # What only the user can change goes before what passes by itself.
@@ -78,8 +79,8 @@ def _filters(message: str) -> list[tuple[int, str]]:
     _, _, rest = message.partition("nodes are available: ")
     rest = re.split(r"\. (?:no new claims|preemption:)", rest)[0]
     marks = list(_COUNTED.finditer(rest))
-    ends = [mark.start() for mark in marks[1:]] + [len(rest)]
-    return [(int(mark[1]), rest[mark.end() : end]) for mark, end in zip(marks, ends, strict=True)]
+    ends = [*(mark.start() for mark in marks[1:]), len(rest)]
+    return [(int(mark[1]), rest[mark.end() : end]) for mark, end in zip(marks, ends, strict=False)]
 
 
 def _gated(pod: Object, message: str, observed: Observed) -> Reason:

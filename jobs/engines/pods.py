@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
+from jobs.engines import job
 from jobs.engines.containers import of_trainer, why_ended, why_not_started
 from jobs.engines.placing import why_not_placed
 from jobs.engines.reading import at, condition, holds, label, moment, name_of, number, one_line, run_of, several, text
@@ -35,7 +36,7 @@ ENDINGS: Final[Mapping[str, Reason]] = {
     "NodeShutdown": Reason("its Kubernetes node {machine} was shut down", _BACK),
     "NodeLost": Reason("its Kubernetes node {machine} is lost", _BACK),
     "Preempting": Reason("a pod of higher priority took its place", _BACK),
-    "DeadlineExceeded": Reason("it ran longer than its deadline allows", "Raise placement.deadlines.run."),
+    "DeadlineExceeded": Reason("it ran longer than placement.deadlines.run allows", job.DEADLINE.advice),
     "UnexpectedAdmissionError": Reason("its Kubernetes node {machine} refused it: {message}", _BACK),
     "NodeAffinity": Reason("its Kubernetes node {machine} no longer fits placement.nodeSelector", _BACK),
 }

@@ -372,14 +372,14 @@ def trainjob_states(record: Recorder, wanted: Callable[[str], bool]) -> None:
 def paddlejob_states(record: Recorder, wanted: Callable[[str], bool]) -> None:
     addons.install(TRAINING_OPERATOR)
 
-    def paddlejob(*arguments: str, **policy: Any) -> Object:
-        spec = pod_spec(container(record.image, *arguments, name="paddle"))
+    def paddlejob(*arguments: str, **fields: Any) -> Object:
+        spec = pod_spec(container(record.image, *arguments, name="paddle"), **fields)
         worker = {
             "replicas": 2,
             "restartPolicy": "Never",
             "template": {"metadata": {"labels": LABELS}, "spec": spec},
         }
-        body = {"runPolicy": {"cleanPodPolicy": "None", **policy}, "paddleReplicaSpecs": {"Worker": worker}}
+        body = {"runPolicy": {"cleanPodPolicy": "None"}, "paddleReplicaSpecs": {"Worker": worker}}
         metadata = {"name": NAME, "labels": LABELS}
         return {"apiVersion": TRAINING_OPERATOR.version, "kind": "PaddleJob", "metadata": metadata, "spec": body}
 
@@ -392,8 +392,9 @@ def paddlejob_states(record: Recorder, wanted: Callable[[str], bool]) -> None:
         if not wanted(state):
             continue
         with record.namespace() as space:
-            policy = {"activeDeadlineSeconds": 8} if state == "paddlejob-deadline" else {}
-            space.apply(paddlejob(*arguments, **policy))
+            # On the pod: the operator (1.9.4) looks at a deadline of its own only when something else happens.
+            limit = {"activeDeadlineSeconds": 8} if state == "paddlejob-deadline" else {}
+            space.apply(paddlejob(*arguments, **limit))
             if until:
                 space.wait("PaddleJob", NAME, lambda found, word=until: condition(found, word) == "True")
             else:

@@ -1,0 +1,167 @@
+"""What real controllers have said of real runs, in our words: each state was recorded by states/record.py."""
+
+import pytest
+
+from jobs.engines import ENGINES, engine_of
+from jobs.status import NodePhase, Phase
+from tests.unit.jobs.states.read import FILES, recorded, status
+
+RUN = "lines-1a2b3c4d"
+AGAIN = "submit the file again with placement.retry one higher"
+
+STATES: dict[str, tuple[Phase, int | None, str, str]] = {
+    # Phase, exit code, what the reason has, what the advice has. Engines agree where they can.
+    "job-running": (Phase.RUNNING, None, "", ""),
+    "jobset-running": (Phase.RUNNING, None, "", ""),
+    "trainjob-running": (Phase.RUNNING, None, "", ""),
+    "paddlejob-running": (Phase.RUNNING, None, "", ""),
+    "kueue-running": (Phase.RUNNING, None, "", ""),
+    "job-complete": (Phase.SUCCEEDED, 0, "The leader has published the model.", ""),
+    "jobset-complete": (Phase.SUCCEEDED, 0, "The leader has published the model.", ""),
+    "trainjob-complete": (Phase.SUCCEEDED, 0, "The leader has published the model.", ""),
+    "paddlejob-succeeded": (Phase.SUCCEEDED, 0, "The leader has published the model.", ""),
+    "job-exit-41": (Phase.FAILED, 41, "failed: the dataset is wrong (exit code 41).", "ocrfleet data check"),
+    "jobset-exit-42": (Phase.FAILED, 42, "failed: access to the bucket was refused (exit code 42).", "credentials"),
+    "trainjob-exit-43": (Phase.FAILED, 43, "failed: the model did not pass its gate (exit code 43).", "run.gate"),
+    "paddlejob-exit-44": (Phase.FAILED, 44, "failed: the loss became NaN or infinite (exit code 44).", "learning rate"),
+    "job-exit-46": (Phase.SUPERSEDED, 46, "A newer object of the same run took over.", f"`ocrfleet watch {RUN}`"),
+    "job-backoff": (Phase.FAILED, 75, "a peer, the network or a disk failed", AGAIN),
+    "job-deadline": (Phase.FAILED, None, "It ran longer than placement.deadlines.run allows.", AGAIN),
+    "paddlejob-deadline": (Phase.FAILED, None, "failed: it ran longer than placement.deadlines.run allows.", AGAIN),
+    "job-memory": (Phase.FAILED, 137, "Node 0 failed: it was killed because its memory was used up.", "limits.memory"),
+    "job-suspended": (Phase.STOPPED, None, "It is stopped.", f"`ocrfleet resume {RUN}`"),
+    "jobset-suspended": (Phase.STOPPED, None, "It is stopped.", f"`ocrfleet resume {RUN}`"),
+    "trainjob-suspended": (Phase.STOPPED, None, "It is stopped.", f"`ocrfleet resume {RUN}`"),
+    "paddlejob-suspended": (Phase.STOPPED, None, "It is stopped.", f"`ocrfleet resume {RUN}`"),
+    "kueue-stopped": (Phase.STOPPED, None, "It is stopped.", f"`ocrfleet resume {RUN}`"),
+    "job-evicted": (Phase.WAITING, None, "is ending: it is evicted, as by `kubectl drain`.", "A new pod"),
+    "job-no-gpu": (
+        Phase.WAITING,
+        None,
+        "Nodes 0 and 1 wait for a place: no Kubernetes node has 4 free GPUs: none has any.",
+        "Ask for less in placement",
+    ),
+    "job-never-pull": (
+        Phase.WAITING,
+        None,
+        "cannot start: the image ocrfleet/absent:1 is not on the Kubernetes node node",
+        "Bring it there",
+    ),
+    "job-pull": (
+        Phase.WAITING,
+        None,
+        "cannot start: the image registry.invalid/absent:1 cannot be pulled: failed to do request",
+        "placement.imagePullSecrets",
+    ),
+    "job-image-name": (Phase.WAITING, None, "'Not A Name' is not the name of an image.", "Mend placement.image."),
+    "job-secret-volume": (Phase.WAITING, None, "cannot start: the Secret bucket does not exist.", "kubectl create"),
+    "job-secret-key": (Phase.WAITING, None, "cannot start: the Secret bucket does not exist.", "kubectl create"),
+    "job-pod-security": (
+        Phase.WAITING,
+        None,
+        "have no pod: the namespace's Pod Security level restricted:latest forbids it: host namespaces",
+        "whose level allows it",
+    ),
+    "job-account": (Phase.WAITING, None, "have no pod: the ServiceAccount trainer does not exist.", "serviceAccount"),
+    "job-quota": (
+        Phase.WAITING,
+        None,
+        "has no pod: the ResourceQuota team is used up: pods=1 is allowed, pods=1 is used, and the pod asks for",
+        "`kubectl describe resourcequota team`",
+    ),
+    "kueue-waiting": (
+        Phase.QUEUED,
+        None,
+        "The queue team lacks 0.15 CPUs (flavor ml): run receipts-55667788 holds 0.2.",
+        "it starts by itself",
+    ),
+    "kueue-too-large": (
+        Phase.QUEUED,
+        None,
+        "It asks for 0.2 CPUs, and the queue team has 0.15 at most (flavor ml), so it can never start.",
+        "have the quota raised",
+    ),
+    "kueue-no-queue": (Phase.QUEUED, None, "The queue nobody does not exist.", "`kubectl get localqueues`"),
+    "kueue-preempted": (
+        Phase.QUEUED,
+        None,
+        "It was preempted by a run of higher priority in its ClusterQueue; now the queue team lacks 0.15 CPUs "
+        "(flavor ml): run urgent-99aabbcc holds 0.2.",
+        "it starts by itself",
+    ),
+}
+
+
+def test_every_recorded_state_is_in_the_table() -> None:
+    assert set(STATES) == set(FILES)
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_a_recorded_state_is_told_in_words(state: str) -> None:
+    phase, code, reason, advice = STATES[state]
+    told = status(recorded(state))
+    assert (told.phase, told.exit_code) == (phase, code)
+    assert reason in told.reason.text
+    assert advice in told.reason.advice
+    assert bool(told.reason.text) == bool(reason), "no reason where nothing is out of order"
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_no_sentence_has_a_gap_or_a_second_line(state: str) -> None:
+    told = status(recorded(state))
+    for words in (str(told.reason), *(str(node.reason) for node in told.nodes)):
+        assert "\n" not in words
+        assert not {"{", "}"} & set(words)
+        assert ".." not in words
+        assert "  " not in words
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_a_status_knows_its_run_its_nodes_and_its_engine(state: str) -> None:
+    objects = recorded(state)
+    told = status(objects)
+    made = engine_of(objects["workload"])
+    assert (told.run, told.name) == (RUN, f"{RUN}-9f0e")
+    assert made is ENGINES[told.engine]
+    assert [node.rank for node in told.nodes] == ([0] if state == "job-memory" else [0, 1])
+    assert told.created
+    assert (told.queue is None) == (not state.startswith("kueue"))
+
+
+@pytest.mark.parametrize("state", [state for state, told in STATES.items() if told[0].final])
+def test_a_run_that_is_over_has_its_times(state: str) -> None:
+    told = status(recorded(state))
+    assert told.created
+    assert told.started
+    assert told.finished
+    assert told.created <= told.started <= told.finished
+
+
+def test_a_running_node_names_its_pod_and_its_kubernetes_node() -> None:
+    leader, other = status(recorded("job-running")).nodes
+    assert leader.phase is other.phase is NodePhase.RUNNING
+    assert leader.pod
+    assert leader.pod.startswith(f"{RUN}-9f0e-0-")
+    assert leader.machine in ("node1", "node2")
+    assert leader.started
+    assert (leader.exit_code, leader.finished, leader.restarts) == (None, None, 0)
+
+
+def test_a_queue_tells_when_the_run_was_let_in_and_how_often_it_had_to_leave() -> None:
+    running, preempted = status(recorded("kueue-running")).queue, status(recorded("kueue-preempted")).queue
+    assert running
+    assert running.name == "team"
+    assert running.cluster_queue == "ml"
+    assert running.admitted
+    assert running.waited is not None
+    assert running.waited.total_seconds() < 60
+    assert preempted
+    assert (preempted.admitted, preempted.cluster_queue, preempted.evictions) == (None, None, 1)
+
+
+def test_a_stopped_run_rests_and_one_that_waits_does_not() -> None:
+    stopped, waiting = status(recorded("kueue-stopped")).queue, status(recorded("kueue-waiting")).queue
+    assert stopped
+    assert waiting
+    assert (stopped.active, waiting.active) == (False, True)
+    assert (stopped.waited is None, waiting.waited is None) == (True, False)
