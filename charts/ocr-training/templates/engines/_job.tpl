@@ -12,7 +12,7 @@ podReplacementPolicy: Failed
 podFailurePolicy:
   rules:
     - action: Ignore
-      onPodConditions: [{type: DisruptionTarget}]
+      onPodConditions: [{type: DisruptionTarget, status: "True"}]
     - action: FailJob
       onExitCodes: {operator: In, values: [2, 40, 41, 42, 43, 44, 45, 46, 47]}
     - action: Ignore
