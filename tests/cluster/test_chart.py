@@ -13,13 +13,14 @@ from examples.demo import pages
 from examples.local_s3 import Server
 from tests.chart.helm import helm
 from tests.cluster import hurt
-from tests.cluster.controllers import need
+from tests.cluster.controllers import need_engine
 from tests.cluster.kube import Cluster, Namespace, Object, condition
 from tests.cluster.machine import policies, separate
-from tests.cluster.machine.addons import JOBSET
 from trainer.storage import open_store
 
 BUCKET = "charts"
+KINDS = {"job": ("Job", "Complete"), "jobset": ("JobSet", "Completed"), "trainjob": ("TrainJob", "Complete")}
+"""The kind of each engine that `helm` makes here, and its own word for a good end."""
 
 
 def job_file(folder: Path, *, image: str, server: Server, engine: str) -> Path:
@@ -48,7 +49,6 @@ def job_file(folder: Path, *, image: str, server: Server, engine: str) -> Path:
             "deadlines": {"rendezvous": "4m", "stall": "4m"},
         },
         "chart": {
-            "imagePullPolicy": "Never",
             "endpoint": {"url": server.endpoint, "region": "us-east-1"},
             "affinity": {
                 "podAntiAffinity": {
@@ -88,7 +88,7 @@ def credentials(server: Server) -> Object:
 
 @pytest.mark.usefixtures("hands")
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("engine", ["job", "jobset"])
+@pytest.mark.parametrize("engine", KINDS)
 def test_a_run_of_two_nodes_publishes_its_model_and_outlives_a_killed_pod(
     engine: str,
     cluster: Cluster,
@@ -97,8 +97,7 @@ def test_a_run_of_two_nodes_publishes_its_model_and_outlives_a_killed_pod(
     bucket: Server,
     tmp_path: Path,
 ) -> None:
-    if engine == "jobset":
-        need(cluster, JOBSET)
+    need_engine(cluster, engine)
     # The policy holds where something enforces it; where nothing does, the tests of policies say so by name.
     if not separate.FIREWALL.missing():
         policies.install()
@@ -124,6 +123,9 @@ def test_a_run_of_two_nodes_publishes_its_model_and_outlives_a_killed_pod(
     hurt.send(pods["1"], signal.SIGKILL)
     job = namespace.wait("Job", pods["0"]["metadata"]["labels"]["batch.kubernetes.io/job-name"], done, deadline=300)
     assert condition(job, "Complete") == "True", job["status"]
+    kind, over = KINDS[engine]
+    (made,) = cluster.find(kind, namespace=namespace.name)
+    namespace.wait(kind, made["metadata"]["name"], lambda found: condition(found, over) == "True")
     assert list(checkpoints.list())
     output = open_store(f"s3://{BUCKET}/{engine}/")
     (manifest,) = (info.key for info in output.list("runs/") if info.key.endswith("/manifest.json"))
