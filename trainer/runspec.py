@@ -29,7 +29,7 @@ def camel(name: str) -> str:
     return head + "".join(word.title() for word in rest)
 
 
-STRICT: Final = ConfigDict(extra="forbid", use_attribute_docstrings=True, alias_generator=camel, validate_by_alias=True)
+STRICT: Final = ConfigDict(extra="forbid", alias_generator=camel, validate_by_alias=True)
 """How every class of the job file reads: camelCase names, unknown keys refused."""
 
 _URI: Final = r"^(s3://[^/]+|file:///).*$"
