@@ -260,6 +260,8 @@ def _inside(part: Mapping[str, Any], classes: Mapping[str, Any], *, path: str) -
             pattern: _converted(item, classes, path=path) for pattern, item in part["patternProperties"].items()
         }
         result["additionalProperties"] = False
+        if "propertyNames" in part:
+            result["propertyNames"] = part["propertyNames"]
     elif isinstance(part.get("additionalProperties"), Mapping):
         result["additionalProperties"] = _converted(part["additionalProperties"], classes, path=path)
     if "items" in part:

@@ -4,23 +4,45 @@ Only the chart reads it; `ocrfleet run` checks it as it checks the rest, and use
 `jobs/placement.py` is: each field says what, unit, and why this default.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from ipaddress import ip_network
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from pydantic.dataclasses import dataclass
+from pydantic_core import PydanticCustomError
 
-from jobs.placement import LabelName, Labels, ObjectName, Quantity
-from trainer.runspec import STRICT, WHOLE, Duration, Flag, spelled
+from jobs.placement import DOMAIN, WORD, LabelName, Labels, ObjectName, Quantity, Time
+from trainer.runspec import STRICT, WHOLE, Flag, spelled
 
 _BYTE: Final = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _CIDR4: Final = rf"{_BYTE}(\.{_BYTE}){{3}}/(3[0-2]|[12]?[0-9])"
 _CIDR6: Final = "(::|([0-9a-fA-F]{1,4}:){1,7}:)/(12[0-8]|1[01][0-9]|[1-9]?[0-9])"
+
+
+def _aligned(cidr: str) -> str:
+    try:
+        ip_network(cidr)
+    except ValueError as error:
+        words = "{cidr} has bits beyond its prefix: write the first address of the range"
+        raise PydanticCustomError("cidr", words, {"cidr": repr(cidr)}) from error
+    return cidr
+
+
 Cidr = Annotated[
-    str, spelled(f"^({_CIDR4}|{_CIDR6})$", "write a range of addresses such as 10.0.0.0/8 or 2600:1f18::/32")
+    str,
+    spelled(f"^({_CIDR4}|{_CIDR6})$", "write a range of addresses such as 10.0.0.0/8 or 2600:1f18::/32"),
+    AfterValidator(_aligned),
 ]
+_PORT: Final = "(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3})"
+_HOST: Final = r"([0-9A-Za-z]([-0-9A-Za-z.]*[0-9A-Za-z])?|\[[0-9A-Fa-f:.]+\])"
 Port = Annotated[int, Field(ge=1, le=65535), WHOLE]
 Url = Annotated[str, spelled("^https?://[!-.0-~]+(/[!-~]*)?$", "a URL begins with http:// or https://")]
+StoreUrl = Annotated[
+    str,
+    spelled(f"^https?://{_HOST}(:{_PORT})?(/[!-~]*)?$", "write https://HOST or http://HOST:PORT, with a path or not"),
+]
+Region = Annotated[str, spelled("^[0-9A-Za-z]([-0-9A-Za-z]*[0-9A-Za-z])?$", "write a region such as eu-central-1")]
 RoleArn = Annotated[
     str,
     spelled("^arn:aws[a-z-]*:iam::[0-9]{12}:role/[0-9A-Za-z+=,.@_/-]+$", "write arn:aws:iam::ACCOUNT:role/NAME"),
@@ -35,15 +57,19 @@ Guid = Annotated[
 VariableName = Annotated[
     str, spelled("^[A-Za-z_][A-Za-z0-9_]*$", "a variable's name has letters, digits and '_', and no digit first")
 ]
-ResourceName = Annotated[
+DeviceName = Annotated[
     str,
-    spelled(
-        "^[a-z0-9][-a-z0-9.]*[.][a-z]+/[A-Za-z0-9][-A-Za-z0-9_.]*$",
-        "write it as the device plugin has it, such as rdma.example.com/hca",
-    ),
+    Field(max_length=253),
+    spelled(rf"^{DOMAIN}/{WORD}$", "write it as the device plugin has it, such as rdma.example.com/hca"),
 ]
 NoProxy = Annotated[str, spelled("^[!-+.-~-]+$", "write one host, domain or range of addresses an item")]
-FileName = Annotated[str, spelled("^[-._a-zA-Z0-9]{1,253}$", "a key has letters, digits, '-', '_' and '.'")]
+FileName = Annotated[
+    str,
+    spelled(
+        "^[_a-zA-Z0-9][-._a-zA-Z0-9]{0,252}$",
+        "a key has letters, digits, '-', '_' and '.', and neither '-' nor '.' first",
+    ),
+]
 Objects = tuple[Mapping[str, Any], ...]
 """Objects that are handed on as they are; what they may hold is Kubernetes' affair."""
 
@@ -53,7 +79,7 @@ class S3Egress:
     """Where the object store is. A NetworkPolicy knows no host names, so by address and port."""
 
     cidrs: tuple[Cidr, ...] = ("0.0.0.0/0",)
-    """Ranges of addresses. All of IPv4: AWS publishes its own, and they change."""
+    """Ranges of addresses. All of IPv4: AWS publishes its own, and they change. None: no object store at all."""
 
     ports: tuple[Port, ...] = (443,)
     """TCP ports. That of `chart.endpoint.url` is added."""
@@ -97,7 +123,7 @@ class PodMonitor:
     labels: Labels = Field(default_factory=dict)
     """Labels of the PodMonitor, by which a Prometheus finds it."""
 
-    interval: Duration = "30s"
+    interval: Time = "30s"
     """Time between two scrapes. 30s: a step or more of any recipe."""
 
 
@@ -108,7 +134,7 @@ class PodMonitoring:
     enabled: Flag = False
     """Make a PodMonitoring; its kind must be installed."""
 
-    interval: Duration = "30s"
+    interval: Time = "30s"
     """Time between two scrapes."""
 
 
@@ -150,7 +176,7 @@ class ServiceAccount:
     name: ObjectName | None = None
     """Its name. Unset: the job's name; with `create: false` the namespace's `default`."""
 
-    annotations: Mapping[str, str] = Field(default_factory=dict)
+    annotations: Mapping[LabelName, str] = Field(default_factory=dict)
     """Annotations of the account that is made, beside those of `chart.identity`."""
 
     automount_token: Flag = False
@@ -186,10 +212,10 @@ class CaBundle:
 class Endpoint:
     """An object store that is not AWS."""
 
-    url: Url | None = None
+    url: StoreUrl | None = None
     """Its address; the variable AWS_ENDPOINT_URL. Unset: AWS."""
 
-    region: str | None = None
+    region: Region | None = None
     """The region that requests are signed for; the variable AWS_REGION. Unset: as the account's configuration says."""
 
 
@@ -197,7 +223,7 @@ class Endpoint:
 class Rdma:
     """Network cards for traffic between nodes past the kernel."""
 
-    resource: ResourceName | None = None
+    resource: DeviceName | None = None
     """The cards' name as a resource of a node. Unset: TCP.
 
     Pinning memory takes the capability IPC_LOCK, which only a namespace of Pod Security `privileged` grants.
@@ -205,6 +231,13 @@ class Rdma:
 
     count: Annotated[int, Field(ge=1, le=64), WHOLE] = 1
     """Cards of each pod."""
+
+    def __post_init__(self) -> None:
+        """Refuse the GPU, which is no card of the network."""
+        if self.resource == "nvidia.com/gpu":
+            raise ValueError(
+                "chart.rdma.resource is nvidia.com/gpu: name the network cards; GPUs are placement.devicesPerNode"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -217,15 +250,20 @@ class Topology:
     required: Flag = False
     """Wait until that can be had. false: near if possible."""
 
+    def __post_init__(self) -> None:
+        """Refuse nearness without a measure."""
+        if self.required and not self.key:
+            raise ValueError("chart.topology.required is for chart.topology.key, which is not set")
+
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class SecurityContext:
     """Groups of the pods' processes. The rest is what Pod Security `restricted` asks for, and is not for choice."""
 
-    fs_group: Annotated[int, Field(ge=1), WHOLE] = 65532
+    fs_group: Annotated[int, Field(ge=1, lt=2**31), WHOLE] = 65532
     """The group of mounted files; the image's own. Identity tokens and secrets are read by it."""
 
-    supplemental_groups: tuple[Annotated[int, Field(ge=1), WHOLE], ...] = ()
+    supplemental_groups: tuple[Annotated[int, Field(ge=1, lt=2**31), WHOLE], ...] = ()
     """More groups, such as that of a file share."""
 
 
@@ -248,6 +286,51 @@ class EnvVar:
             raise ValueError(f"chart.extraEnv has {self.name}: such variables are set by ocrfleet alone")
         if self.name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
             raise ValueError(f"chart.extraEnv has {self.name}: keys are in a Secret, see placement.credentialsSecret")
+        if self.name in _VARIABLES:
+            raise ValueError(f"chart.extraEnv has {self.name}: it is set from {_VARIABLES[self.name]}")
+        if self.value and self.value_from is not None:
+            raise ValueError(f"chart.extraEnv has {self.name} with value and valueFrom: choose one")
+
+
+_VARIABLES: Final = {
+    "AWS_ENDPOINT_URL": "chart.endpoint.url",
+    "AWS_REGION": "chart.endpoint.region",
+    "AWS_SHARED_CREDENTIALS_FILE": "placement.credentialsSecret",
+    "AWS_CA_BUNDLE": "chart.caBundle",
+    "SSL_CERT_FILE": "chart.caBundle",
+    "HTTP_PROXY": "chart.proxy.http",
+    "HTTPS_PROXY": "chart.proxy.https",
+    "NO_PROXY": "chart.proxy.noProxy",
+}
+_VOLUMES: Final = ("run", "work", "cache", "tmp", "shared-memory", "credentials", "authorities")
+_MOUNTS: Final = (
+    *("/etc/ocrfleet", "/etc/ocrfleet-credentials", "/etc/ocrfleet-authorities"),
+    *("/work", "/work/data", "/tmp", "/dev/shm"),
+)
+_IDENTITY: Final = (
+    *("eks.amazonaws.com/role-arn", "iam.gke.io/gcp-service-account", "azure.workload.identity/client-id"),
+    *("helm.sh/resource-policy", "argocd.argoproj.io/sync-options", "argocd.argoproj.io/compare-options"),
+    "kustomize.toolkit.fluxcd.io/prune",
+)
+_LABELS: Final = ("app.kubernetes.io/name", "app.kubernetes.io/part-of", "app.kubernetes.io/managed-by")
+_OWN: Final = ("ocrfleet.io/", "batch.kubernetes.io/", "jobset.sigs.k8s.io/", "training.kubeflow.org/", "volcano.sh/")
+_BARE: Final = ("job-name", "controller-uid")
+_ANNOTATIONS: Final = 32_768
+"""Bytes for annotations beside run.yaml's 200 KiB, of the 256 KiB that a pod may have."""
+
+
+def _refuse_own(names: Iterable[str], where: str, own: Collection[str] = ()) -> None:
+    for name in names:
+        if name in own or name.startswith(_OWN):
+            raise ValueError(f"{where} has {name}: it is set by ocrfleet or by the engine alone")
+
+
+def _refuse_twice(names: Sequence[str], where: str, own: Collection[str] = ()) -> None:
+    for place, name in enumerate(names):
+        if name in own:
+            raise ValueError(f"{where} has {name}, which the pod has already: take another")
+        if name in names[:place]:
+            raise ValueError(f"{where} has {name} twice: leave one out")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -310,3 +393,24 @@ class Chart:
 
     extra_volume_mounts: Objects = ()
     """Where they are mounted, as Kubernetes has it."""
+
+    def __post_init__(self) -> None:
+        """Refuse what would take the place of something of ocrfleet's own, and what is there twice."""
+        _refuse_own(self.pod_labels, "chart.podLabels", (*_LABELS, *_BARE, "azure.workload.identity/use"))
+        _refuse_own(self.pod_annotations, "chart.podAnnotations")
+        _refuse_own(self.pod_monitor.labels, "chart.podMonitor.labels", _LABELS)
+        _refuse_own(self.service_account.annotations, "chart.serviceAccount.annotations", _IDENTITY)
+        if sum(len(f"{name}{value}".encode()) for name, value in self.pod_annotations.items()) > _ANNOTATIONS:
+            raise ValueError("chart.podAnnotations are larger than 32 KiB: beside run.yaml a pod has no place for more")
+        _refuse_twice([each.name for each in self.extra_env], "chart.extraEnv")
+        _refuse_twice(
+            [str(each["name"]) for each in self.extra_volumes if each.get("name")], "chart.extraVolumes", _VOLUMES
+        )
+        paths = [str(each["mountPath"]) for each in self.extra_volume_mounts if each.get("mountPath")]
+        _refuse_twice([path.rstrip("/") for path in paths], "chart.extraVolumeMounts", _MOUNTS)
+        known = {*_VOLUMES, *(str(each.get("name")) for each in self.extra_volumes)}
+        for each in self.extra_volume_mounts:
+            if (name := str(each.get("name"))) not in known:
+                raise ValueError(
+                    f"chart.extraVolumeMounts has the volume {name}, which is not in chart.extraVolumes: add it there"
+                )

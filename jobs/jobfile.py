@@ -48,11 +48,22 @@ class TrainingJob:
     """What a platform team sets once for its clusters. Read by the chart alone."""
 
     def __post_init__(self) -> None:
-        """Refuse two ways to the buckets at once."""
+        """Refuse two ways to the buckets at once, a device by two names, and a name too long for its engine."""
         if self.placement.credentials_secret and self.chart.identity.preset != "none":
             raise ValueError(
                 "the job has placement.credentialsSecret and chart.identity: the secret would hide the identity; "
                 "choose one"
+            )
+        if self.chart.rdma.resource and self.chart.rdma.resource in self.placement.resources.limits:
+            raise ValueError(
+                f"placement.resources.limits has {self.chart.rdma.resource}: it is added from chart.rdma; leave it out"
+            )
+        # JobSet wants -<8>-<4>-node-0-<node>-<5> to fit behind the name into 63.
+        longest = 35 - len(str(self.placement.nodes - 1))
+        if self.placement.engine in ("jobset", "trainjob") and len(self.name) > longest:
+            raise ValueError(
+                f"name has {len(self.name)} characters: with placement.engine {self.placement.engine} and "
+                f"{self.placement.nodes} nodes it may have {longest}, since JobSet makes longer names of it"
             )
 
 

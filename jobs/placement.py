@@ -6,24 +6,38 @@ hands the rest on unread. Written as `trainer/runspec.py` is: each field says wh
 
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError
 
-from trainer.runspec import STRICT, WHOLE, Duration, Flag, spelled, words_of
+from trainer.runspec import STRICT, WHOLE, Flag, spelled, words_of
 
 Engine = Literal["job", "jobset", "trainjob", "volcano", "paddlejob", "auto"]
 Device = Literal["gpu", "cpu"]
 
-_QUANTITY: Final = r"^[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|Ti|k|M|G|T)?$"
+# As many digits as fit into 64 bits with their unit; Kubernetes refuses volumes of no size.
+_QUANTITY: Final = (
+    r"^([1-9][0-9]{0,17}|([1-9][0-9]{0,9}(\.[0-9]{1,3})?|0\.[0-9]{0,2}[1-9])(Ki|k)|"
+    r"([1-9][0-9]{0,6}(\.[0-9]{1,3})?|0\.[0-9]{0,2}[1-9])(Mi|Gi|M|G)|"
+    r"([1-9][0-9]{0,4}(\.[0-9]{1,3})?|0\.[0-9]{0,2}[1-9])(Ti|T))$"
+)
 _CRON: Final = r"^(@(yearly|annually|monthly|weekly|daily|midnight|hourly)|[0-9A-Za-z*/,?-]+( +[0-9A-Za-z*/,?-]+){4})$"
 _DNS: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
-_IMAGE: Final = r"^[0-9A-Za-z][-0-9A-Za-z._:/@]*$"
-_LABEL: Final = r"^([a-z0-9][-a-z0-9.]{0,251}[a-z0-9]/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
+_IMAGE: Final = (
+    r"^([0-9A-Za-z][-0-9A-Za-z.]*(:[0-9]+)?/)?([0-9a-z][-0-9a-z._]*/)*[0-9a-z]([-0-9a-z._]*[0-9a-z])?"
+    r"(:[0-9A-Za-z_][-0-9A-Za-z_.]{0,127})?(@sha256:[0-9a-f]{64})?$"
+)
+DOMAIN: Final = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*"
+WORD: Final = "[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+_LABEL: Final = rf"^({DOMAIN}/)?{WORD}$"
 _LABEL_VALUE: Final = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$"
-_AMOUNT: Final = r"^[0-9]+(\.[0-9]+)?(m|Ki|Mi|Gi|Ti|k|M|G|T)?$"
+_AMOUNT: Final = r"^([0-9]{1,15}|[0-9]{1,12}\.[0-9]{1,3})(m|Ki|Mi|Gi|Ti|k|M|G|T)?$"
+_RESOURCE: Final = rf"^(cpu|memory|ephemeral-storage|{DOMAIN}/{WORD})$"
+_TIME: Final = "^([1-9][0-9]{0,8}s|[1-9][0-9]{0,6}m|[1-9][0-9]{0,4}h)$"
+_PAUSE: Final = "^([0-9]{1,5}[sm]|[0-9]{1,3}h)$"
 
 Quantity = Annotated[str, spelled(_QUANTITY, "write a size as Kubernetes does, such as 512Mi or 50Gi")]
 Cron = Annotated[str, spelled(_CRON, 'write five fields, minute hour day month weekday, such as "0 3 * * 0"')]
@@ -36,6 +50,7 @@ TimeZone = Annotated[str, spelled("^[A-Za-z0-9_+/-]+$", "write a time zone by it
 Image = Annotated[str, spelled(_IMAGE, "write an image as REGISTRY/NAME:TAG or REGISTRY/NAME@sha256:DIGEST")]
 LabelName = Annotated[
     str,
+    Field(max_length=253),
     spelled(_LABEL, "a label's name has letters, digits, '-', '_' and '.', with a domain and a slash before it or not"),
 ]
 LabelValue = Annotated[
@@ -45,6 +60,10 @@ LabelValue = Annotated[
     ),
 ]
 Labels = Mapping[LabelName, LabelValue]
+LabelledName = Annotated[str, Field(max_length=63), spelled(_DNS, words_of(_DNS))]
+"""The name of an object that others are labelled with."""
+Time = Annotated[str, spelled(_TIME, "write a time above nothing, such as 30s, 5m or 24h")]
+Pause = Annotated[str, spelled(_PAUSE, "write a time such as 0m, 30s, 5m or 24h")]
 
 
 spelled(_AMOUNT, "write an amount as Kubernetes does, such as 4, 500m or 16Gi")
@@ -55,7 +74,7 @@ def _amount(value: Any) -> Any:
     if isinstance(value, str):
         fits = re.fullmatch(_AMOUNT, value) is not None
     else:
-        fits = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+        fits = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 10**15
     if not fits:
         raise PydanticCustomError("amount", "{words}", {"words": words_of(_AMOUNT)})
     return value
@@ -64,9 +83,35 @@ def _amount(value: Any) -> Any:
 Amount = Annotated[
     Any,
     AfterValidator(_amount),
-    WithJsonSchema({"type": ["string", "number"], "pattern": _AMOUNT, "minimum": 0}),
+    WithJsonSchema({"type": ["string", "number"], "pattern": _AMOUNT, "minimum": 0, "maximum": 10**15}),
 ]
-Amounts = Mapping[LabelName, Amount]
+ResourceName = Annotated[
+    str,
+    Field(max_length=253),
+    spelled(_RESOURCE, "write cpu, memory, ephemeral-storage, or a device by its domain, such as example.com/fpga"),
+]
+Amounts = Mapping[ResourceName, Amount]
+_UNITS: Final = {
+    **{"": Decimal(1), "m": Decimal("0.001"), "k": Decimal(10**3), "M": Decimal(10**6), "G": Decimal(10**9)},
+    **{"T": Decimal(10**12), "Ki": Decimal(2**10), "Mi": Decimal(2**20), "Gi": Decimal(2**30), "Ti": Decimal(2**40)},
+}
+
+
+def _size(amount: object) -> float:
+    digits, unit = re.fullmatch(r"([0-9.e+-]+?)([A-Za-z]*)", str(amount)).groups()  # type: ignore[union-attr]
+    return float(Decimal(digits) * _UNITS[unit])
+
+
+def _check_device(name: str, amount: str | float) -> None:
+    if name == "nvidia.com/gpu":
+        raise ValueError(
+            f"placement.resources.limits has {name}: it is added from placement.devicesPerNode; leave it out"
+        )
+    if name.startswith("requests."):
+        raise ValueError(f"placement.resources.limits has {name}: write the device's own name, without `requests.`")
+    whole = amount.isdecimal() if isinstance(amount, str) else float(amount).is_integer()
+    if "/" in name and not whole:
+        raise ValueError(f"placement.resources.limits.{name} is {amount}: devices are counted in whole numbers")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -78,6 +123,22 @@ class Resources:
 
     limits: Amounts = Field(default_factory=dict)
     """What it may take. Empty: memory as requested, and as much of the cores as there is."""
+
+    def __post_init__(self) -> None:
+        """Refuse what Kubernetes would."""
+        for name, amount in self.requests.items():
+            if "/" in name:
+                raise ValueError(
+                    f"placement.resources.requests has {name}: a device is asked for as a limit; "
+                    "move it to placement.resources.limits"
+                )
+            if name in self.limits and _size(amount) > _size(self.limits[name]):
+                raise ValueError(
+                    f"placement.resources.requests.{name} is more than placement.resources.limits.{name}: "
+                    "a pod may take what it asks for; raise the limit, or ask for less"
+                )
+        for name, amount in self.limits.items():
+            _check_device(name, amount)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -131,13 +192,13 @@ class Storage:
 class Deadlines:
     """How long a run waits before it says what is wrong."""
 
-    rendezvous: Duration = "30m"
+    rendezvous: Time = "30m"
     """For all nodes to be there at once. 30 minutes: an autoscaler may have to start machines."""
 
-    stall: Duration = "15m"
+    stall: Time = "15m"
     """Without a step, an image or a byte of progress. 15 minutes is more than the slowest evaluation is silent."""
 
-    run: Duration = "24h"
+    run: Time = "24h"
     """For the whole run, the time in a queue apart. A forgotten run costs a day at most."""
 
 
@@ -145,7 +206,7 @@ class Deadlines:
 class Debug:
     """For looking into a run that fails."""
 
-    hold_on_failure: Duration = "0m"
+    hold_on_failure: Pause = "0m"
     """How long a failed pod stays to be looked at. 0m: not at all, since it holds its devices."""
 
 
@@ -180,16 +241,16 @@ class Placement:
     tolerations: tuple[Mapping[str, Any], ...] = ()
     """Taints that the pods tolerate, as Kubernetes has them."""
 
-    queue: ObjectName | None = None
+    queue: LabelledName | None = None
     """A Kueue LocalQueue, or a Volcano queue with engine `volcano`. Unset: no queue."""
 
-    priority: ObjectName | None = None
+    priority: LabelledName | None = None
     """A PriorityClass, or with a queue of Kueue its WorkloadPriorityClass. Unset: the cluster's default."""
 
     retries: Annotated[int, Field(ge=0, le=100), WHOLE] = 3
     """Attempts of the whole gang after the first, counted in the bucket. 3 outlasts a bad night of preemptions."""
 
-    retry: Annotated[int, Field(ge=0), WHOLE] = 0
+    retry: Annotated[int, Field(ge=0, lt=2**31), WHOLE] = 0
     """Raise it by one to start the same run again, from its checkpoint, after a final failure was mended."""
 
     storage: Storage = Field(default_factory=Storage)
@@ -219,6 +280,12 @@ class Placement:
             raise ValueError(
                 f"placement.storage.cache.existingClaim is one volume for {self.nodes} nodes: if all of them can mount "
                 "it, say so with placement.storage.cache.accessMode: ReadWriteMany; else use `ephemeral` or `emptyDir`"
+            )
+        limit, shared = self.resources.limits.get("memory"), self.storage.shared_memory
+        if limit is not None and _size(limit) <= _size(shared):
+            raise ValueError(
+                f"placement.storage.sharedMemory is {shared}, but placement.resources.limits.memory is {limit}: "
+                "/dev/shm is in memory and counts in the limit. Raise the limit, or take less."
             )
 
 

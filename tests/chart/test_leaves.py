@@ -88,6 +88,7 @@ NEEDS: Final[dict[str, dict[str, Any]]] = {
     "chart.proxy.noProxy": {"chart.proxy.https": "http://proxy.example.com:3128"},
     "chart.caBundle.key": {"chart.caBundle.configMap": "ours"},
     "chart.rdma.count": {"chart.rdma.resource": "rdma.example.com/hca"},
+    "chart.extraVolumeMounts": {"chart.extraVolumes": [{"name": "scans", "emptyDir": {}}]},
     "chart.topology.required": {"chart.topology.key": "rack"},
 }
 """What a field needs beside it: without that it is refused, or has nothing to say anything about."""

@@ -74,10 +74,10 @@ kustomize.toolkit.fluxcd.io/prune: disabled
 {{- mul (trimSuffix (regexFind "[smh]$" .) . | int64) (get $unit (regexFind "[smh]$" .)) -}}
 {{- end -}}
 
-{{- /* A size such as 512Mi or 1.5G in bytes. */ -}}
+{{- /* An amount such as 500m, 512Mi or 1.5G as a number; a size is then in bytes. */ -}}
 {{- define "ocr.bytes" -}}
-{{- $unit := dict "" 1 "k" 1000 "M" 1000000 "G" 1000000000 "T" 1000000000000 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 -}}
+{{- $unit := dict "" 1 "m" 0.001 "k" 1000 "M" 1000000 "G" 1000000000 "T" 1000000000000 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 -}}
 {{- $text := toString . -}}
 {{- $suffix := regexFind "[A-Za-z]*$" $text -}}
-{{- mulf (trimSuffix $suffix $text | float64) (get $unit $suffix) | int64 -}}
+{{- mulf (trimSuffix $suffix $text | float64) (get $unit $suffix) -}}
 {{- end -}}

@@ -204,8 +204,10 @@ emptyDir: {sizeLimit: {{ $cache.emptyDir | default "50Gi" | quote }}}
 {{- with .Values.chart.topology -}}
 {{- if .key -}}
 {{- $near := dict "topologyKey" .key "labelSelector" (dict "matchLabels" (dict "ocrfleet.io/run" (include "ocr.runId" $))) -}}
-{{- $rule := ternary (dict "requiredDuringSchedulingIgnoredDuringExecution" (list $near)) (dict "preferredDuringSchedulingIgnoredDuringExecution" (list (dict "weight" 100 "podAffinityTerm" $near))) .required -}}
-{{- $affinity = merge $affinity (dict "podAffinity" $rule) -}}
+{{- $kind := ternary "requiredDuringSchedulingIgnoredDuringExecution" "preferredDuringSchedulingIgnoredDuringExecution" .required -}}
+{{- $rule := ternary $near (dict "weight" 100 "podAffinityTerm" $near) .required -}}
+{{- $pods := $affinity.podAffinity | default dict -}}
+{{- $_ := set $affinity "podAffinity" (set $pods $kind (append (get $pods $kind | default list) $rule)) -}}
 {{- end -}}
 {{- end -}}
 {{- with $affinity -}}

@@ -5,6 +5,11 @@
 {{- if eq $placement.engine "auto" -}}
 {{- fail "placement.engine is auto: only `ocrfleet submit` can ask the cluster. Name one of job, jobset, trainjob, volcano, paddlejob." -}}
 {{- end -}}
+{{- /* JobSet wants -<8>-<4>-node-0-<node>-<5> to fit behind the name into 63. */ -}}
+{{- $longest := sub 35 (sub $placement.nodes 1 | toString | len) -}}
+{{- if and (has $placement.engine (list "jobset" "trainjob")) (gt (len .Values.name | int64) $longest) -}}
+{{- fail (printf "name has %d characters: with placement.engine %s and %d nodes it may have %d, since JobSet makes longer names of it" (len .Values.name) $placement.engine (int $placement.nodes) $longest) -}}
+{{- end -}}
 {{- if .Values.schedule.cron -}}
 {{- fail "schedule.cron is set, which this version cannot render yet: leave it out, and apply the file when it is time." -}}
 {{- end -}}
@@ -17,7 +22,7 @@
 {{- if .Values.notify.webhookSecret -}}
 {{- fail "notify.webhookSecret is set, which this version cannot do yet: leave it out, and wait for the end with `kubectl wait`." -}}
 {{- end -}}
-{{- if and .Values.run.recipe .Values.run.config -}}
+{{- if eq (kindIs "string" .Values.run.recipe) (kindIs "map" .Values.run.config) -}}
 {{- fail "run needs one of `recipe` and `config`, and not both" -}}
 {{- end -}}
 {{- $places := list -}}
@@ -40,30 +45,50 @@
 {{- if and $placement.serviceAccount $placement.credentialsSecret -}}
 {{- fail "placement has serviceAccount and credentialsSecret: the secret would hide the account's identity; choose one" -}}
 {{- end -}}
-{{- $identity := .Values.chart.identity -}}
-{{- if and $placement.credentialsSecret (ne $identity.preset "none") -}}
-{{- fail "the job has placement.credentialsSecret and chart.identity: the secret would hide the identity; choose one" -}}
+{{- if and .Values.run.init.pretrained (not .Values.run.init.sha256) -}}
+{{- fail "run.init.sha256 is missing: a .pdparams file is a pickle, so it is read only with its digest (`sha256sum FILE` prints it)" -}}
 {{- end -}}
-{{- range $field, $preset := dict "role" "aws-irsa" "account" "gke" "clientId" "azure" -}}
-{{- if and (index $identity $field) (ne $identity.preset $preset) -}}
-{{- fail (printf "chart.identity.%s is for the preset %s, and the preset is %s" $field $preset $identity.preset) -}}
+{{- if and $cache.storageClass (not $cache.ephemeral) -}}
+{{- fail "placement.storage.cache.storageClass is for `ephemeral`, which is not set" -}}
 {{- end -}}
-{{- end -}}
-{{- range .Values.chart.extraEnv -}}
-{{- if or (hasPrefix "OCRFLEET_" .name) (hasPrefix "PADDLE_" .name) -}}
-{{- fail (printf "chart.extraEnv has %s: such variables are set by ocrfleet alone" .name) -}}
-{{- end -}}
-{{- if has .name (list "AWS_ACCESS_KEY_ID" "AWS_SECRET_ACCESS_KEY" "AWS_SESSION_TOKEN") -}}
-{{- fail (printf "chart.extraEnv has %s: keys are in a Secret, see placement.credentialsSecret" .name) -}}
-{{- end -}}
-{{- end -}}
-{{- $limit := dig "memory" "" $placement.resources.limits -}}
-{{- if $limit -}}
-{{- if le (include "ocr.bytes" $limit | int64) (include "ocr.bytes" $placement.storage.sharedMemory | int64) -}}
-{{- fail (printf "placement.storage.sharedMemory is %s, but placement.resources.limits.memory is %v: /dev/shm is in memory and counts in the limit. Raise the limit, or take less." $placement.storage.sharedMemory $limit) -}}
-{{- end -}}
-{{- end -}}
+{{- include "ocr.refuseResources" . -}}
+{{- include "ocr.refuseChart" . -}}
 {{- if gt (len (include "ocr.runFile" .)) 204800 -}}
 {{- fail "run is larger than 200 KiB, more than an annotation may carry: put a large `config` into a recipe of the image." -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "ocr.refuseResources" -}}
+{{- $placement := .Values.placement -}}
+{{- $limits := $placement.resources.limits -}}
+{{- range $name, $amount := $placement.resources.requests -}}
+{{- if contains "/" $name -}}
+{{- fail (printf "placement.resources.requests has %s: a device is asked for as a limit; move it to placement.resources.limits" $name) -}}
+{{- end -}}
+{{- if hasKey $limits $name -}}
+{{- if gt (include "ocr.bytes" $amount | float64) (include "ocr.bytes" (get $limits $name) | float64) -}}
+{{- fail (printf "placement.resources.requests.%s is more than placement.resources.limits.%s: a pod may take what it asks for; raise the limit, or ask for less" $name $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range $name, $amount := $limits -}}
+{{- if eq $name "nvidia.com/gpu" -}}
+{{- fail (printf "placement.resources.limits has %s: it is added from placement.devicesPerNode; leave it out" $name) -}}
+{{- end -}}
+{{- if eq $name ($.Values.chart.rdma.resource | default "") -}}
+{{- fail (printf "placement.resources.limits has %s: it is added from chart.rdma; leave it out" $name) -}}
+{{- end -}}
+{{- if hasPrefix "requests." $name -}}
+{{- fail (printf "placement.resources.limits has %s: write the device's own name, without `requests.`" $name) -}}
+{{- end -}}
+{{- $whole := ternary (regexMatch "^[0-9]+$" (toString $amount)) (eq (floor $amount) (float64 $amount)) (kindIs "string" $amount) -}}
+{{- if and (contains "/" $name) (not $whole) -}}
+{{- fail (printf "placement.resources.limits.%s is %v: devices are counted in whole numbers" $name $amount) -}}
+{{- end -}}
+{{- end -}}
+{{- if hasKey $limits "memory" -}}
+{{- if le (include "ocr.bytes" $limits.memory | float64) (include "ocr.bytes" $placement.storage.sharedMemory | float64) -}}
+{{- fail (printf "placement.storage.sharedMemory is %s, but placement.resources.limits.memory is %v: /dev/shm is in memory and counts in the limit. Raise the limit, or take less." $placement.storage.sharedMemory $limits.memory) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}

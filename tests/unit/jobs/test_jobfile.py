@@ -98,7 +98,7 @@ def test_a_text_that_looks_like_something_else_stays_a_text(text: str) -> None:
     assert parse_yaml(to_yaml({"a": text}), source="x") == {"a": text}
 
 
-DURATIONS = st.builds(lambda n, u: f"{n}{u}", st.integers(0, 999), st.sampled_from("smh"))
+DURATIONS = st.builds(lambda n, u: f"{n}{u}", st.integers(1, 999), st.sampled_from("smh"))
 
 
 @settings(deadline=None)
