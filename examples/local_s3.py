@@ -56,6 +56,9 @@ class Server:
     reader: tuple[str, str] = field(repr=False)
     """Key and secret that may list and read only."""
 
+    guest: tuple[str, str] = field(repr=False)
+    """Key and secret that may do what a bucket's policy says, and no more."""
+
     pid: int
     """The server's process."""
 
@@ -68,6 +71,11 @@ class Server:
     def reader_environment(self) -> dict[str, str]:
         """The same, for the key that may read only."""
         return self._environment(*self.reader)
+
+    @property
+    def guest_environment(self) -> dict[str, str]:
+        """The same, for the key that may do what a bucket's policy says."""
+        return self._environment(*self.guest)
 
     def create_bucket(self, name: str) -> None:
         """Create a bucket; one that is there already is fine."""
@@ -131,7 +139,7 @@ def local_s3(
 
 
 def _start(home: Path, *, host: str, until: float) -> tuple[Server, Callable[[], None]]:
-    keys = [("OCRFLEET" + secrets.token_hex(6).upper(), secrets.token_urlsafe(30)) for _ in range(2)]
+    keys = [("OCRFLEET" + secrets.token_hex(6).upper(), secrets.token_urlsafe(30)) for _ in range(3)]
     config = home / "s3.json"
     config.touch(mode=0o600)
     config.write_text(json.dumps(_identities(*keys)), "utf-8")
@@ -149,6 +157,7 @@ def _start(home: Path, *, host: str, until: float) -> tuple[Server, Callable[[],
                     access_key=keys[0][0],
                     secret_key=keys[0][1],
                     reader=keys[1],
+                    guest=keys[2],
                     pid=process.pid,
                 )
                 return server, stop
@@ -161,12 +170,12 @@ def _start(home: Path, *, host: str, until: float) -> tuple[Server, Callable[[],
     raise RuntimeError(f"The S3 server does not answer on {host}; its log is {log}.")
 
 
-def _identities(admin: tuple[str, str], reader: tuple[str, str]) -> dict[str, object]:
-    rights = {"admin": ["Admin", "Read", "Write", "List", "Tagging"], "reader": ["Read", "List"]}
+def _identities(admin: tuple[str, str], reader: tuple[str, str], guest: tuple[str, str]) -> dict[str, object]:
+    rights = {"admin": ["Admin", "Read", "Write", "List", "Tagging"], "reader": ["Read", "List"], "guest": []}
     return {
         "identities": [
             {"name": name, "credentials": [{"accessKey": key, "secretKey": secret}], "actions": rights[name]}
-            for name, (key, secret) in {"admin": admin, "reader": reader}.items()
+            for name, (key, secret) in {"admin": admin, "reader": reader, "guest": guest}.items()
         ]
     }
 

@@ -114,7 +114,7 @@ def _promote(store: Store, run: str, name: str, *, single_writer: bool, done: Ca
     found, etag = _read(store, name)
     if found and done(found):
         return found
-    if not single_writer and not store.conditional_writes():
+    if not single_writer and not store.below("channels").conditional_writes():
         raise SpecError(
             f"{store.uri} does not honour conditional writes, so two writers could both win the channel {name!r}. "
             "Use another store, or --single-writer when nobody else promotes."

@@ -45,7 +45,7 @@ def publish(given: Assignment, *, attempt: int, progress: Progress | None = None
     held = manifests.find(store, run_id)
     gate: dict[str, Any] = {}
     if held is None:
-        if run.publish.promote and not store.conditional_writes():
+        if run.publish.promote and not store.below("checkpoints").conditional_writes():
             raise SpecError(
                 f"run.publish.promote is {run.publish.promote!r}, but {run.output!r} does not honour conditional "
                 "writes. Leave the channel out, and promote with `ocrfleet models promote --single-writer`."

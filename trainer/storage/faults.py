@@ -57,7 +57,8 @@ class Place:
         servers answer with parts of the request.
         """
         text = str(error)
-        code = _first(r"<Code>(\w+)</Code>", text)
+        # The second form is of one key among several that were to be deleted: the answer as a whole has status 200.
+        code = _first(r"<Code>(\w+)</Code>|\(code: (\w+)\)", text)
         status = int(_first(r"status code: (\d{3})", text) or 0)
         if code == "NoSuchBucket":
             return self.no_bucket()
@@ -100,4 +101,4 @@ class Place:
 
 def _first(pattern: str, text: str) -> str | None:
     found = re.search(pattern, text)
-    return found[1] if found else None
+    return found[found.lastindex or 0] if found else None

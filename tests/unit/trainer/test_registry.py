@@ -146,6 +146,9 @@ class Careless(FileStore):
     def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
         return super().put(key, data)
 
+    def below(self, folder: str) -> "Careless":
+        return Careless(self.root / folder)
+
 
 def test_promotion_without_conditional_writes_needs_the_users_word(tmp_path: Path) -> None:
     store = Careless(tmp_path)
