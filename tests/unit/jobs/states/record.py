@@ -5,6 +5,7 @@ labels, failure policy, exit codes), with the tiny image in place of the trainer
 """
 
 import json
+import re
 import secrets
 import sys
 from collections.abc import Callable, Iterator
@@ -72,6 +73,7 @@ class Recorder:
         }
         text = json.dumps(trimmed(objects), indent=1, sort_keys=True)
         text = text.replace(space.name, "ml").replace(self.image, "ocrfleet/trainer:0.1.0")
+        text = re.sub(r"record-[0-9a-f]{8}", "ocrfleet-paddle", text)  # the runtime
         (HERE / f"{state}.json").write_text(text + "\n", "utf-8")
         print("wrote", state, flush=True)
 
