@@ -1,6 +1,5 @@
 """Who has room: how much of a resource is free on which Kubernetes node, and which runs hold the rest."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -33,7 +32,8 @@ def rooms(machines: Sequence[Object], pods: Sequence[Object] | None, *, resource
         resource: such as `nvidia.com/gpu`.
         pod: the one that looks for room; its node selector counts, taints and affinity are the scheduler's word.
     """
-    found = [_room(each, pods, resource) for each in machines if _open(each) and _selected(each, pod)]
+    held = None if pods is None else _holders(pods, resource)
+    found = [_room(each, held, resource) for each in machines if _open(each) and _selected(each, pod)]
     return sorted(
         found, key=lambda each: (-(each.total if each.free is None else each.free), -each.total, each.machine)
     )
@@ -97,16 +97,23 @@ def in_unit(amount: float, resource: str) -> str:
     return spelled(round(amount, 3))
 
 
-def _room(machine: Object, pods: Sequence[Object] | None, resource: str) -> Room:
-    total, name = quantity(at(machine, "status", "allocatable", resource)), name_of(machine)
-    if pods is None:
-        return Room(machine=name, total=total, free=None, holders={})
-    holders: defaultdict[str, float] = defaultdict(float)
+def _holders(pods: Sequence[Object], resource: str) -> dict[str, dict[str, float]]:
+    """Give, for each machine, how much each run holds; one look at each pod, as there may be thousands."""
+    held: dict[str, dict[str, float]] = {}
     for pod in pods:
-        over = text(pod, "status", "phase") in ("Succeeded", "Failed")
-        if text(pod, "spec", "nodeName") == name and not over and (amount := wanted(pod, resource)):
-            holders[label(pod, RUN_LABEL)] += amount
-    return Room(machine=name, total=total, free=max(0.0, total - sum(holders.values())), holders=dict(holders))
+        machine, over = text(pod, "spec", "nodeName"), text(pod, "status", "phase") in ("Succeeded", "Failed")
+        if machine and not over and (amount := wanted(pod, resource)):
+            runs, run = held.setdefault(machine, {}), label(pod, RUN_LABEL)
+            runs[run] = runs.get(run, 0.0) + amount
+    return held
+
+
+def _room(machine: Object, held: Mapping[str, Mapping[str, float]] | None, resource: str) -> Room:
+    total, name = quantity(at(machine, "status", "allocatable", resource)), name_of(machine)
+    if held is None:
+        return Room(machine=name, total=total, free=None, holders={})
+    holders = held.get(name, {})
+    return Room(machine=name, total=total, free=max(0.0, total - sum(holders.values())), holders=holders)
 
 
 def _open(machine: Object) -> bool:
