@@ -196,7 +196,14 @@ emptyDir: {sizeLimit: {{ $cache.emptyDir | default "50Gi" | quote }}}
 {{- end -}}
 {{- end -}}
 {{- $limits = merge (deepCopy ($given.limits | default dict)) $limits -}}
-{{- toYaml (dict "requests" ($given.requests | default dict) "limits" $limits) -}}
+{{- /* Not even an empty one: a controller that writes the object back leaves it out, and each apply would be a change. */ -}}
+{{- $asked := dict -}}
+{{- range $part, $amounts := dict "requests" ($given.requests | default dict) "limits" $limits -}}
+{{- if $amounts -}}
+{{- $_ := set $asked $part $amounts -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $asked -}}
 {{- end -}}
 
 {{- define "ocr.affinity" -}}
