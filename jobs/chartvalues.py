@@ -182,6 +182,13 @@ class ServiceAccount:
     automount_token: Flag = False
     """Mount a token for the API server. Training needs none."""
 
+    def __post_init__(self) -> None:
+        """Refuse to make what every namespace has."""
+        if self.create and self.name == "default":
+            raise ValueError(
+                "chart.serviceAccount.name is default, which every namespace has: set `create: false` beside it"
+            )
+
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Proxy:

@@ -11,7 +11,7 @@ import pytest
 from docs.chart import CHART, EXAMPLES, LEAST
 from tests.chart.helm import in_process, outcome
 
-ENGINES: Final = ("job", "jobset", "trainjob")
+ENGINES: Final = tuple(sorted(path.stem[1:] for path in CHART.glob("templates/engines/_*.tpl")))
 SCHEMA: Final = json.loads((CHART / "values.schema.json").read_text("utf-8"))
 UNREAD: Final = {
     "apiVersion": "one value is all that the schema takes",

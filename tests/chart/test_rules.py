@@ -71,6 +71,7 @@ CLAIM = {"placement.nodes": 2, "placement.storage.cache.existingClaim": "scans"}
             {"chart.identity": {"preset": "aws-irsa", "role": None}},
             "chart.identity.role is missing: the preset aws-irsa needs it",
         ),
+        ({"chart.serviceAccount.name": "default"}, "which every namespace has: set `create: false` beside it"),
         ({"chart.rdma.resource": "nvidia.com/gpu"}, "name the network cards; GPUs are placement.devicesPerNode"),
         ({"chart.topology.required": True}, "chart.topology.required is for chart.topology.key, which is not set"),
         *(

@@ -27,6 +27,9 @@
 {{- if and $chart.topology.required (not $chart.topology.key) -}}
 {{- fail "chart.topology.required is for chart.topology.key, which is not set" -}}
 {{- end -}}
+{{- if and $chart.serviceAccount.create (eq ($chart.serviceAccount.name | default "") "default") -}}
+{{- fail "chart.serviceAccount.name is default, which every namespace has: set `create: false` beside it" -}}
+{{- end -}}
 {{- include "ocr.refuseOwn" $chart -}}
 {{- include "ocr.refuseVariables" $chart -}}
 {{- $volumes := list "run" "work" "cache" "tmp" "shared-memory" "credentials" "authorities" -}}
