@@ -4,72 +4,45 @@ Only the chart reads it; `ocrfleet run` checks it as it checks the rest, and use
 `jobs/placement.py` is: each field says what, unit, and why this default.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from ipaddress import ip_network
-from typing import Annotated, Any, Final, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 from pydantic.dataclasses import dataclass
-from pydantic_core import PydanticCustomError
 
-from jobs.placement import DOMAIN, WORD, LabelName, Labels, ObjectName, Quantity, Time
-from trainer.runspec import STRICT, WHOLE, Flag, spelled
+from jobs.forms import (
+    Cidr,
+    DeviceName,
+    FileName,
+    GoogleAccount,
+    Guid,
+    LabelName,
+    Labels,
+    NoProxy,
+    ObjectName,
+    Port,
+    Quantity,
+    Region,
+    RoleArn,
+    StoreUrl,
+    Time,
+    Url,
+    VariableName,
+)
+from jobs.reserved import (
+    ALWAYS,
+    ANNOTATIONS,
+    BARE,
+    IDENTITY,
+    LABELS,
+    MOUNTS,
+    VARIABLES,
+    VOLUMES,
+    refuse_own,
+    refuse_twice,
+)
+from trainer.runspec import STRICT, WHOLE, Flag
 
-_BYTE: Final = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
-_CIDR4: Final = rf"{_BYTE}(\.{_BYTE}){{3}}/(3[0-2]|[12]?[0-9])"
-_CIDR6: Final = "(::|([0-9a-fA-F]{1,4}:){1,7}:)/(12[0-8]|1[01][0-9]|[1-9]?[0-9])"
-
-
-def _aligned(cidr: str) -> str:
-    try:
-        ip_network(cidr)
-    except ValueError as error:
-        words = "{cidr} has bits beyond its prefix: write the first address of the range"
-        raise PydanticCustomError("cidr", words, {"cidr": repr(cidr)}) from error
-    return cidr
-
-
-Cidr = Annotated[
-    str,
-    spelled(f"^({_CIDR4}|{_CIDR6})$", "write a range of addresses such as 10.0.0.0/8 or 2600:1f18::/32"),
-    AfterValidator(_aligned),
-]
-_PORT: Final = "(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3})"
-_HOST: Final = r"([0-9A-Za-z]([-0-9A-Za-z.]*[0-9A-Za-z])?|\[[0-9A-Fa-f:.]+\])"
-Port = Annotated[int, Field(ge=1, le=65535), WHOLE]
-Url = Annotated[str, spelled("^https?://[!-.0-~]+(/[!-~]*)?$", "a URL begins with http:// or https://")]
-StoreUrl = Annotated[
-    str,
-    spelled(f"^https?://{_HOST}(:{_PORT})?(/[!-~]*)?$", "write https://HOST or http://HOST:PORT, with a path or not"),
-]
-Region = Annotated[str, spelled("^[0-9A-Za-z]([-0-9A-Za-z]*[0-9A-Za-z])?$", "write a region such as eu-central-1")]
-RoleArn = Annotated[
-    str,
-    spelled("^arn:aws[a-z-]*:iam::[0-9]{12}:role/[0-9A-Za-z+=,.@_/-]+$", "write arn:aws:iam::ACCOUNT:role/NAME"),
-]
-GoogleAccount = Annotated[
-    str, spelled(r"^[-a-z0-9]+@[-a-z0-9.]+\.gserviceaccount\.com$", "write NAME@PROJECT.iam.gserviceaccount.com")
-]
-Guid = Annotated[
-    str,
-    spelled("^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$", "a client id is a GUID, 32 hex digits with dashes"),
-]
-VariableName = Annotated[
-    str, spelled("^[A-Za-z_][A-Za-z0-9_]*$", "a variable's name has letters, digits and '_', and no digit first")
-]
-DeviceName = Annotated[
-    str,
-    Field(max_length=253),
-    spelled(rf"^{DOMAIN}/{WORD}$", "write it as the device plugin has it, such as rdma.example.com/hca"),
-]
-NoProxy = Annotated[str, spelled("^[!-+.-~-]+$", "write one host, domain or range of addresses an item")]
-FileName = Annotated[
-    str,
-    spelled(
-        "^[_a-zA-Z0-9][-._a-zA-Z0-9]{0,252}$",
-        "a key has letters, digits, '-', '_' and '.', and neither '-' nor '.' first",
-    ),
-]
 Objects = tuple[Mapping[str, Any], ...]
 """Objects that are handed on as they are; what they may hold is Kubernetes' affair."""
 
@@ -293,51 +266,10 @@ class EnvVar:
             raise ValueError(f"chart.extraEnv has {self.name}: such variables are set by ocrfleet alone")
         if self.name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
             raise ValueError(f"chart.extraEnv has {self.name}: keys are in a Secret, see placement.credentialsSecret")
-        if self.name in _VARIABLES:
-            raise ValueError(f"chart.extraEnv has {self.name}: it is set from {_VARIABLES[self.name]}")
+        if self.name in VARIABLES:
+            raise ValueError(f"chart.extraEnv has {self.name}: it is set from {VARIABLES[self.name]}")
         if self.value and self.value_from is not None:
             raise ValueError(f"chart.extraEnv has {self.name} with value and valueFrom: choose one")
-
-
-_VARIABLES: Final = {
-    "AWS_ENDPOINT_URL": "chart.endpoint.url",
-    "AWS_REGION": "chart.endpoint.region",
-    "AWS_SHARED_CREDENTIALS_FILE": "placement.credentialsSecret",
-    "AWS_CA_BUNDLE": "chart.caBundle",
-    "SSL_CERT_FILE": "chart.caBundle",
-    "HTTP_PROXY": "chart.proxy.http",
-    "HTTPS_PROXY": "chart.proxy.https",
-    "NO_PROXY": "chart.proxy.noProxy",
-}
-_VOLUMES: Final = ("run", "work", "cache", "tmp", "shared-memory", "credentials", "authorities")
-_MOUNTS: Final = (
-    *("/etc/ocrfleet", "/etc/ocrfleet-credentials", "/etc/ocrfleet-authorities"),
-    *("/work", "/work/data", "/tmp", "/dev/shm"),
-)
-_IDENTITY: Final = (
-    *("eks.amazonaws.com/role-arn", "iam.gke.io/gcp-service-account", "azure.workload.identity/client-id"),
-    *("helm.sh/resource-policy", "argocd.argoproj.io/sync-options", "argocd.argoproj.io/compare-options"),
-    "kustomize.toolkit.fluxcd.io/prune",
-)
-_LABELS: Final = ("app.kubernetes.io/name", "app.kubernetes.io/part-of", "app.kubernetes.io/managed-by")
-_OWN: Final = ("ocrfleet.io/", "batch.kubernetes.io/", "jobset.sigs.k8s.io/", "training.kubeflow.org/", "volcano.sh/")
-_BARE: Final = ("job-name", "controller-uid")
-_ANNOTATIONS: Final = 32_768
-"""Bytes for annotations beside run.yaml's 200 KiB, of the 256 KiB that a pod may have."""
-
-
-def _refuse_own(names: Iterable[str], where: str, own: Collection[str] = ()) -> None:
-    for name in names:
-        if name in own or name.startswith(_OWN):
-            raise ValueError(f"{where} has {name}: it is set by ocrfleet or by the engine alone")
-
-
-def _refuse_twice(names: Sequence[str], where: str, own: Collection[str] = ()) -> None:
-    for place, name in enumerate(names):
-        if name in own:
-            raise ValueError(f"{where} has {name}, which the pod has already: take another")
-        if name in names[:place]:
-            raise ValueError(f"{where} has {name} twice: leave one out")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -403,19 +335,19 @@ class Chart:
 
     def __post_init__(self) -> None:
         """Refuse what would take the place of something of ocrfleet's own, and what is there twice."""
-        _refuse_own(self.pod_labels, "chart.podLabels", (*_LABELS, *_BARE, "azure.workload.identity/use"))
-        _refuse_own(self.pod_annotations, "chart.podAnnotations")
-        _refuse_own(self.pod_monitor.labels, "chart.podMonitor.labels", _LABELS)
-        _refuse_own(self.service_account.annotations, "chart.serviceAccount.annotations", _IDENTITY)
-        if sum(len(f"{name}{value}".encode()) for name, value in self.pod_annotations.items()) > _ANNOTATIONS:
+        refuse_own(self.pod_labels, "chart.podLabels", (*LABELS, *BARE, "azure.workload.identity/use"))
+        refuse_own(self.pod_annotations, "chart.podAnnotations")
+        refuse_own(self.pod_monitor.labels, "chart.podMonitor.labels", LABELS)
+        refuse_own(self.service_account.annotations, "chart.serviceAccount.annotations", IDENTITY)
+        if sum(len(f"{name}{value}".encode()) for name, value in self.pod_annotations.items()) > ANNOTATIONS:
             raise ValueError("chart.podAnnotations are larger than 32 KiB: beside run.yaml a pod has no place for more")
-        _refuse_twice([each.name for each in self.extra_env], "chart.extraEnv")
-        _refuse_twice(
-            [str(each["name"]) for each in self.extra_volumes if each.get("name")], "chart.extraVolumes", _VOLUMES
+        refuse_twice([each.name for each in self.extra_env], "chart.extraEnv")
+        refuse_twice(
+            [str(each["name"]) for each in self.extra_volumes if each.get("name")], "chart.extraVolumes", VOLUMES
         )
         paths = [str(each["mountPath"]) for each in self.extra_volume_mounts if each.get("mountPath")]
-        _refuse_twice([path.rstrip("/") for path in paths], "chart.extraVolumeMounts", _MOUNTS)
-        known = {*_VOLUMES, *(str(each.get("name")) for each in self.extra_volumes)}
+        refuse_twice([path.rstrip("/") for path in paths], "chart.extraVolumeMounts", MOUNTS)
+        known = {*ALWAYS, *(str(each.get("name")) for each in self.extra_volumes)}
         for each in self.extra_volume_mounts:
             if (name := str(each.get("name"))) not in known:
                 raise ValueError(

@@ -4,102 +4,17 @@ The chart reads all of it. `ocrfleet run` reads `nodes`, `devicesPerNode`, `devi
 hands the rest on unread. Written as `trainer/runspec.py` is: each field says what, unit, and why this default.
 """
 
-import re
 from collections.abc import Mapping
-from decimal import Decimal
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic import Field
 from pydantic.dataclasses import dataclass
-from pydantic_core import PydanticCustomError
 
-from trainer.runspec import STRICT, WHOLE, Flag, spelled, words_of
+from jobs.forms import Amounts, Cron, Image, LabelledName, Labels, ObjectName, Pause, Quantity, Time, TimeZone, size
+from trainer.runspec import STRICT, WHOLE, Flag
 
 Engine = Literal["job", "jobset", "trainjob", "volcano", "paddlejob", "auto"]
 Device = Literal["gpu", "cpu"]
-
-# As many digits as fit into 64 bits with their unit; Kubernetes refuses volumes of no size.
-_QUANTITY: Final = (
-    r"^([1-9][0-9]{0,17}|([1-9][0-9]{0,9}(\.[0-9]{1,3})?|0\.[0-9]{0,2}[1-9])(Ki|k)|"
-    r"([1-9][0-9]{0,6}(\.[0-9]{1,3})?|0\.[0-9]{0,2}[1-9])(Mi|Gi|M|G)|"
-    r"([1-9][0-9]{0,4}(\.[0-9]{1,3})?|0\.[0-9]{0,2}[1-9])(Ti|T))$"
-)
-_CRON: Final = r"^(@(yearly|annually|monthly|weekly|daily|midnight|hourly)|[0-9A-Za-z*/,?-]+( +[0-9A-Za-z*/,?-]+){4})$"
-_DNS: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
-_IMAGE: Final = (
-    r"^([0-9A-Za-z][-0-9A-Za-z.]*(:[0-9]+)?/)?([0-9a-z][-0-9a-z._]*/)*[0-9a-z]([-0-9a-z._]*[0-9a-z])?"
-    r"(:[0-9A-Za-z_][-0-9A-Za-z_.]{0,127})?(@sha256:[0-9a-f]{64})?$"
-)
-DOMAIN: Final = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*"
-WORD: Final = "[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
-_LABEL: Final = rf"^({DOMAIN}/)?{WORD}$"
-_LABEL_VALUE: Final = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$"
-_AMOUNT: Final = r"^([0-9]{1,15}|[0-9]{1,12}\.[0-9]{1,3})(m|Ki|Mi|Gi|Ti|k|M|G|T)?$"
-_RESOURCE: Final = rf"^(cpu|memory|ephemeral-storage|{DOMAIN}/{WORD})$"
-_TIME: Final = "^([1-9][0-9]{0,8}s|[1-9][0-9]{0,6}m|[1-9][0-9]{0,4}h)$"
-_PAUSE: Final = "^([0-9]{1,5}[sm]|[0-9]{1,3}h)$"
-
-Quantity = Annotated[str, spelled(_QUANTITY, "write a size as Kubernetes does, such as 512Mi or 50Gi")]
-Cron = Annotated[str, spelled(_CRON, 'write five fields, minute hour day month weekday, such as "0 3 * * 0"')]
-ObjectName = Annotated[
-    str,
-    Field(max_length=253),
-    spelled(_DNS, "the name of a Kubernetes object has lower-case letters, digits, '-' and '.'"),
-]
-TimeZone = Annotated[str, spelled("^[A-Za-z0-9_+/-]+$", "write a time zone by its IANA name, such as Asia/Shanghai")]
-Image = Annotated[str, spelled(_IMAGE, "write an image as REGISTRY/NAME:TAG or REGISTRY/NAME@sha256:DIGEST")]
-LabelName = Annotated[
-    str,
-    Field(max_length=253),
-    spelled(_LABEL, "a label's name has letters, digits, '-', '_' and '.', with a domain and a slash before it or not"),
-]
-LabelValue = Annotated[
-    str,
-    spelled(
-        _LABEL_VALUE, "a label's value has at most 63 letters, digits, '-', '_' and '.', and is quoted if a number"
-    ),
-]
-Labels = Mapping[LabelName, LabelValue]
-LabelledName = Annotated[str, Field(max_length=63), spelled(_DNS, words_of(_DNS))]
-"""The name of an object that others are labelled with."""
-Time = Annotated[str, spelled(_TIME, "write a time above nothing, such as 30s, 5m or 24h")]
-Pause = Annotated[str, spelled(_PAUSE, "write a time such as 0m, 30s, 5m or 24h")]
-
-
-spelled(_AMOUNT, "write an amount as Kubernetes does, such as 4, 500m or 16Gi")
-
-
-def _amount(value: Any) -> Any:
-    # A number or a text, as Kubernetes takes both; a union's refusal would name each kind in a sentence of its own.
-    if isinstance(value, str):
-        fits = re.fullmatch(_AMOUNT, value) is not None
-    else:
-        fits = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 10**15
-    if not fits:
-        raise PydanticCustomError("amount", "{words}", {"words": words_of(_AMOUNT)})
-    return value
-
-
-Amount = Annotated[
-    Any,
-    AfterValidator(_amount),
-    WithJsonSchema({"type": ["string", "number"], "pattern": _AMOUNT, "minimum": 0, "maximum": 10**15}),
-]
-ResourceName = Annotated[
-    str,
-    Field(max_length=253),
-    spelled(_RESOURCE, "write cpu, memory, ephemeral-storage, or a device by its domain, such as example.com/fpga"),
-]
-Amounts = Mapping[ResourceName, Amount]
-_UNITS: Final = {
-    **{"": Decimal(1), "m": Decimal("0.001"), "k": Decimal(10**3), "M": Decimal(10**6), "G": Decimal(10**9)},
-    **{"T": Decimal(10**12), "Ki": Decimal(2**10), "Mi": Decimal(2**20), "Gi": Decimal(2**30), "Ti": Decimal(2**40)},
-}
-
-
-def _size(amount: object) -> float:
-    digits, unit = re.fullmatch(r"([0-9.e+-]+?)([A-Za-z]*)", str(amount)).groups()  # type: ignore[union-attr]
-    return float(Decimal(digits) * _UNITS[unit])
 
 
 def _check_device(name: str, amount: str | float) -> None:
@@ -132,7 +47,7 @@ class Resources:
                     f"placement.resources.requests has {name}: a device is asked for as a limit; "
                     "move it to placement.resources.limits"
                 )
-            if name in self.limits and _size(amount) > _size(self.limits[name]):
+            if name in self.limits and size(amount) > size(self.limits[name]):
                 raise ValueError(
                     f"placement.resources.requests.{name} is more than placement.resources.limits.{name}: "
                     "a pod may take what it asks for; raise the limit, or ask for less"
@@ -282,7 +197,7 @@ class Placement:
                 "it, say so with placement.storage.cache.accessMode: ReadWriteMany; else use `ephemeral` or `emptyDir`"
             )
         limit, shared = self.resources.limits.get("memory"), self.storage.shared_memory
-        if limit is not None and _size(limit) <= _size(shared):
+        if limit is not None and size(limit) <= size(shared):
             raise ValueError(
                 f"placement.storage.sharedMemory is {shared}, but placement.resources.limits.memory is {limit}: "
                 "/dev/shm is in memory and counts in the limit. Raise the limit, or take less."

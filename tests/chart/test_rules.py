@@ -116,6 +116,10 @@ CLAIM = {"placement.nodes": 2, "placement.storage.cache.existingClaim": "scans"}
             {"chart.extraVolumeMounts": [{"name": "scans", "mountPath": "/scans"}]},
             "chart.extraVolumeMounts has the volume scans, which is not in chart.extraVolumes: add it there",
         ),
+        (
+            {"chart.extraVolumeMounts": [{"name": "credentials", "mountPath": "/scans"}]},
+            "chart.extraVolumeMounts has the volume credentials, which is not in chart.extraVolumes",
+        ),
         ({"run.config": {}}, "run needs one of `recipe` and `config`, and not both"),
         ({"schedule.suspendAfterFailures": 4}, "without it schedule.suspendAfterFailures has no meaning"),
     ],

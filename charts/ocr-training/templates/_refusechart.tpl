@@ -32,9 +32,9 @@
 {{- end -}}
 {{- include "ocr.refuseOwn" $chart -}}
 {{- include "ocr.refuseVariables" $chart -}}
-{{- $volumes := list "run" "work" "cache" "tmp" "shared-memory" "credentials" "authorities" -}}
+{{- $volumes := list "run" "work" "cache" "tmp" "shared-memory" -}}
 {{- $mounts := list "/etc/ocrfleet" "/etc/ocrfleet-credentials" "/etc/ocrfleet-authorities" "/work" "/work/data" "/tmp" "/dev/shm" -}}
-{{- include "ocr.refuseTwice" (dict "where" "chart.extraVolumes" "field" "name" "items" $chart.extraVolumes "own" $volumes) -}}
+{{- include "ocr.refuseTwice" (dict "where" "chart.extraVolumes" "field" "name" "items" $chart.extraVolumes "own" (concat $volumes (list "credentials" "authorities"))) -}}
 {{- include "ocr.refuseTwice" (dict "where" "chart.extraVolumeMounts" "field" "mountPath" "items" $chart.extraVolumeMounts "own" $mounts) -}}
 {{- range $chart.extraVolumes -}}
 {{- $volumes = append $volumes (toString .name) -}}

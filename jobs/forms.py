@@ -1,0 +1,156 @@
+"""How the texts of `placement` and `chart` are written: names, amounts, times, addresses; each with its remedy.
+
+What Kubernetes refuses is refused here; a form is never narrower than what it takes but where nobody would notice.
+"""
+
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from ipaddress import ip_network
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from trainer.runspec import WHOLE, spelled, words_of
+
+# As many digits as fit into 64 bits with their unit; Kubernetes refuses volumes of no size.
+_QUANTITY: Final = (
+    r"^([1-9][0-9]{0,17}|([1-9][0-9]{0,9}(\.[0-9]{1,3})?|0\.[0-9]{0,2}[1-9])(Ki|k)|"
+    r"([1-9][0-9]{0,6}(\.[0-9]{1,3})?|0\.[0-9]{0,2}[1-9])(Mi|Gi|M|G)|"
+    r"([1-9][0-9]{0,4}(\.[0-9]{1,3})?|0\.[0-9]{0,2}[1-9])(Ti|T))$"
+)
+_CRON: Final = r"^(@(yearly|annually|monthly|weekly|daily|midnight|hourly)|[0-9A-Za-z*/,?-]+( +[0-9A-Za-z*/,?-]+){4})$"
+_DNS: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+_IMAGE: Final = (
+    r"^([0-9A-Za-z][-0-9A-Za-z.]*(:[0-9]+)?/)?([0-9a-z][-0-9a-z._]*/)*[0-9a-z]([-0-9a-z._]*[0-9a-z])?"
+    r"(:[0-9A-Za-z_][-0-9A-Za-z_.]{0,127})?(@sha256:[0-9a-f]{64})?$"
+)
+_DOMAIN: Final = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)*"
+_WORD: Final = "[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+_LABEL: Final = rf"^({_DOMAIN}/)?{_WORD}$"
+_LABEL_VALUE: Final = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$"
+_AMOUNT: Final = r"^([0-9]{1,15}|[0-9]{1,12}\.[0-9]{1,3})(m|Ki|Mi|Gi|Ti|k|M|G|T)?$"
+_RESOURCE: Final = rf"^(cpu|memory|ephemeral-storage|{_DOMAIN}/{_WORD})$"
+_TIME: Final = "^([1-9][0-9]{0,8}s|[1-9][0-9]{0,6}m|[1-9][0-9]{0,4}h)$"
+_PAUSE: Final = "^([0-9]{1,5}[sm]|[0-9]{1,3}h)$"
+
+Quantity = Annotated[str, spelled(_QUANTITY, "write a size as Kubernetes does, such as 512Mi or 50Gi")]
+Cron = Annotated[str, spelled(_CRON, 'write five fields, minute hour day month weekday, such as "0 3 * * 0"')]
+ObjectName = Annotated[
+    str,
+    Field(max_length=253),
+    spelled(_DNS, "the name of a Kubernetes object has lower-case letters, digits, '-' and '.'"),
+]
+TimeZone = Annotated[str, spelled("^[A-Za-z0-9_+/-]+$", "write a time zone by its IANA name, such as Asia/Shanghai")]
+Image = Annotated[str, spelled(_IMAGE, "write an image as REGISTRY/NAME:TAG or REGISTRY/NAME@sha256:DIGEST")]
+LabelName = Annotated[
+    str,
+    Field(max_length=253),
+    spelled(_LABEL, "a label's name has letters, digits, '-', '_' and '.', with a domain and a slash before it or not"),
+]
+LabelValue = Annotated[
+    str,
+    spelled(
+        _LABEL_VALUE, "a label's value has at most 63 letters, digits, '-', '_' and '.', and is quoted if a number"
+    ),
+]
+Labels = Mapping[LabelName, LabelValue]
+LabelledName = Annotated[str, Field(max_length=63), spelled(_DNS, words_of(_DNS))]
+"""The name of an object that others are labelled with."""
+Time = Annotated[str, spelled(_TIME, "write a time above nothing, such as 30s, 5m or 24h")]
+Pause = Annotated[str, spelled(_PAUSE, "write a time such as 0m, 30s, 5m or 24h")]
+
+
+spelled(_AMOUNT, "write an amount as Kubernetes does, such as 4, 500m or 16Gi")
+
+
+def _amount(value: Any) -> Any:
+    # A number or a text, as Kubernetes takes both; a union's refusal would name each kind in a sentence of its own.
+    if isinstance(value, str):
+        fits = re.fullmatch(_AMOUNT, value) is not None
+    else:
+        fits = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 10**15
+    if not fits:
+        raise PydanticCustomError("amount", "{words}", {"words": words_of(_AMOUNT)})
+    return value
+
+
+Amount = Annotated[
+    Any,
+    AfterValidator(_amount),
+    WithJsonSchema({"type": ["string", "number"], "pattern": _AMOUNT, "minimum": 0, "maximum": 10**15}),
+]
+ResourceName = Annotated[
+    str,
+    Field(max_length=253),
+    spelled(_RESOURCE, "write cpu, memory, ephemeral-storage, or a device by its domain, such as example.com/fpga"),
+]
+Amounts = Mapping[ResourceName, Amount]
+_UNITS: Final = {
+    **{"": Decimal(1), "m": Decimal("0.001"), "k": Decimal(10**3), "M": Decimal(10**6), "G": Decimal(10**9)},
+    **{"T": Decimal(10**12), "Ki": Decimal(2**10), "Mi": Decimal(2**20), "Gi": Decimal(2**30), "Ti": Decimal(2**40)},
+}
+
+
+def size(amount: object) -> float:
+    """Give an amount as a number; that of memory is in bytes."""
+    digits, unit = re.fullmatch(r"([0-9.e+-]+?)([A-Za-z]*)", str(amount)).groups()  # type: ignore[union-attr]
+    return float(Decimal(digits) * _UNITS[unit])
+
+
+_BYTE: Final = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_CIDR4: Final = rf"{_BYTE}(\.{_BYTE}){{3}}/(3[0-2]|[12]?[0-9])"
+_CIDR6: Final = "(::|([0-9a-fA-F]{1,4}:){1,7}:)/(12[0-8]|1[01][0-9]|[1-9]?[0-9])"
+
+
+def _aligned(cidr: str) -> str:
+    try:
+        ip_network(cidr)
+    except ValueError as error:
+        words = "{cidr} has bits beyond its prefix: write the first address of the range"
+        raise PydanticCustomError("cidr", words, {"cidr": repr(cidr)}) from error
+    return cidr
+
+
+Cidr = Annotated[
+    str,
+    spelled(f"^({_CIDR4}|{_CIDR6})$", "write a range of addresses such as 10.0.0.0/8 or 2600:1f18::/32"),
+    AfterValidator(_aligned),
+]
+_PORT: Final = "(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3})"
+_HOST: Final = r"([0-9A-Za-z]([-0-9A-Za-z.]*[0-9A-Za-z])?|\[[0-9A-Fa-f:.]+\])"
+Port = Annotated[int, Field(ge=1, le=65535), WHOLE]
+Url = Annotated[str, spelled("^https?://[!-.0-~]+(/[!-~]*)?$", "a URL begins with http:// or https://")]
+StoreUrl = Annotated[
+    str,
+    spelled(f"^https?://{_HOST}(:{_PORT})?(/[!-~]*)?$", "write https://HOST or http://HOST:PORT, with a path or not"),
+]
+Region = Annotated[str, spelled("^[0-9A-Za-z]([-0-9A-Za-z]*[0-9A-Za-z])?$", "write a region such as eu-central-1")]
+RoleArn = Annotated[
+    str,
+    spelled("^arn:aws[a-z-]*:iam::[0-9]{12}:role/[0-9A-Za-z+=,.@_/-]+$", "write arn:aws:iam::ACCOUNT:role/NAME"),
+]
+GoogleAccount = Annotated[
+    str, spelled(r"^[-a-z0-9]+@[-a-z0-9.]+\.gserviceaccount\.com$", "write NAME@PROJECT.iam.gserviceaccount.com")
+]
+Guid = Annotated[
+    str,
+    spelled("^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$", "a client id is a GUID, 32 hex digits with dashes"),
+]
+VariableName = Annotated[
+    str, spelled("^[A-Za-z_][A-Za-z0-9_]*$", "a variable's name has letters, digits and '_', and no digit first")
+]
+DeviceName = Annotated[
+    str,
+    Field(max_length=253),
+    spelled(rf"^{_DOMAIN}/{_WORD}$", "write it as the device plugin has it, such as rdma.example.com/hca"),
+]
+NoProxy = Annotated[str, spelled("^[!-+.-~-]+$", "write one host, domain or range of addresses an item")]
+FileName = Annotated[
+    str,
+    spelled(
+        "^[_a-zA-Z0-9][-._a-zA-Z0-9]{0,252}$",
+        "a key has letters, digits, '-', '_' and '.', and neither '-' nor '.' first",
+    ),
+]
