@@ -2,6 +2,11 @@
 
 {{- /* Leaves keys without a value out of a mapping, as trainer/canonical.py does. */ -}}
 {{- define "ocr.bare" -}}
+{{- /* Where none is without a value, as in what the command line gives, there is no need to look: half of a render. */ -}}
+{{- $whole := toRawJson . -}}
+{{- if not (contains ":null" $whole) -}}
+{{- $whole -}}
+{{- else -}}
 {{- $bare := dict -}}
 {{- range $key, $value := . -}}
 {{- if kindIs "map" $value -}}
@@ -11,6 +16,7 @@
 {{- end -}}
 {{- end -}}
 {{- toRawJson $bare -}}
+{{- end -}}
 {{- end -}}
 
 {{- /* The values laid over the defaults: Helm takes a default away where a job file says null, and means to. */ -}}
@@ -71,7 +77,8 @@ kustomize.toolkit.fluxcd.io/prune: disabled
 {{- /* 90s, 5m or 24h in seconds. */ -}}
 {{- define "ocr.seconds" -}}
 {{- $unit := dict "s" 1 "m" 60 "h" 3600 -}}
-{{- mul (trimSuffix (regexFind "[smh]$" .) . | int64) (get $unit (regexFind "[smh]$" .)) -}}
+{{- /* A number that begins with 0 would be read as an octal one. */ -}}
+{{- mul (regexFind "[1-9][0-9]*" . | int64) (get $unit (regexFind "[smh]$" .)) -}}
 {{- end -}}
 
 {{- /* An amount such as 500m, 512Mi or 1.5G as a number; a size is then in bytes. */ -}}
