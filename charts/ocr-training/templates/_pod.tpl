@@ -6,7 +6,7 @@
 {{- dict "apiVersion" .Values.apiVersion "name" .Values.name "run" (include "ocr.bare" .Values.run | fromJson) "placement" $placement | toRawJson -}}
 {{- end -}}
 
-{{- /* Takes root, and of the engine: the label that has a pod's rank, the label that has the object's name, and the whole pattern of host names. */ -}}
+{{- /* Takes root, and of the engine: the label that has a pod's rank, the label that has the object's name, the whole pattern of host names, and what exit code 75 becomes if it cannot stay. */ -}}
 {{- define "ocr.podTemplate" -}}
 {{- $values := .root.Values -}}
 {{- $placement := $values.placement -}}
@@ -96,6 +96,13 @@ spec:
         - {name: OCRFLEET_DEVICE, value: {{ include "ocr.device" .root }}}
         - {name: OCRFLEET_HOSTS, value: {{ .hosts | quote }}}
         - {name: OCRFLEET_RETRIES, value: {{ $placement.retries | quote }}}
+        {{- with .retryCode }}
+        - {name: OCRFLEET_RETRY_CODE, value: {{ . | quote }}}
+        {{- end }}
+        {{- if ne (include "ocr.seconds" $placement.debug.holdOnFailure) "0" }}
+        - {name: OCRFLEET_HOLD_ON_FAILURE, value: {{ include "ocr.seconds" $placement.debug.holdOnFailure | quote }}}
+        - {name: OCRFLEET_POD, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
+        {{- end }}
         - {name: OCRFLEET_RUN_FILE, value: /etc/ocrfleet/run.yaml}
         - {name: OCRFLEET_WORKDIR, value: /work}
         - {name: OCRFLEET_METRICS_HOST, value: 0.0.0.0}
