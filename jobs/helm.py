@@ -8,9 +8,6 @@ import functools
 import io
 import json
 import re
-import shutil
-import subprocess
-import tarfile
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -80,6 +77,8 @@ def _loaded() -> "helm_python.Chart":
     The schema says what the model has said already, and takes half of the time of a render; the notes and the test pod
     take half of the rest.
     """
+    import tarfile
+
     import helm_python
 
     archive = io.BytesIO()
@@ -95,6 +94,9 @@ def _templates() -> list[Path]:
 
 
 def _by_program(values: Mapping[str, Any]) -> str:
+    import shutil
+    import subprocess
+
     program = shutil.which("helm")
     if program is None:
         raise OcrfleetError(

@@ -45,10 +45,10 @@ def run(arguments: argparse.Namespace) -> int:
     from jobs import helm
 
     helm.warm()
+    job = options.read_job(arguments)
     from jobs import manifests
     from jobs.render import render, with_engine
 
-    job = options.read_job(arguments)
     if job.placement.engine == "auto":
         show.say("placement.engine is auto, and render asks no cluster: the objects are those of engine job.")
         job = with_engine(job, "job")
