@@ -16,7 +16,6 @@ SCHEMA: Final = json.loads((CHART / "values.schema.json").read_text("utf-8"))
 UNREAD: Final = {
     "apiVersion": "one value is all that the schema takes",
     "global": "for charts above this one",
-    "placement.debug.holdOnFailure": "not read yet",
 }
 
 OTHERS: Final[dict[str, Any]] = {
@@ -109,6 +108,7 @@ SILENT: Final = {
         "chart.imagePullPolicy": "which a TrainJob cannot say, and its runtime has IfNotPresent",
         "chart.serviceAccount.automountToken": "which a TrainJob cannot say, and its runtime mounts no token",
     },
+    "volcano": {"placement.deadlines.run": "which a Job of Volcano cannot say: leave it out"},
 }
 """What an engine has no word for, and how it is refused there."""
 
