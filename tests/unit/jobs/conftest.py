@@ -2,13 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from jobs import cli
+from jobs.cluster import Cluster
+from tests.unit.jobs.apiserver import ApiServer
 from trainer.manifests import Manifest, PublishedFile, key_of
 from trainer.storage import open_store
 
@@ -111,3 +113,18 @@ def published(tmp_path: Path) -> str:
     publish(output, "slips-00000001", created="2026-01-01T00:00:00.000Z", acc=0.91)
     publish(output, "slips-00000002", created="2026-01-02T00:00:00.000Z", acc=0.92)
     return f"file://{output}"
+
+
+@pytest.fixture
+def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ApiServer]:
+    """An API server with nothing in it, that the environment's kubeconfig names."""
+    held = ApiServer()
+    with held.serving(tmp_path) as kubeconfig:
+        monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+        yield held
+
+
+@pytest.fixture
+def cluster(api: ApiServer) -> Cluster:
+    """What a command sees of it."""
+    return Cluster(deadline=5)

@@ -1,0 +1,247 @@
+"""The way to the API server, over HTTP: what is sent, what is read, and how its refusals read."""
+
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs.cluster import Cluster, ExpiredError, MissingKindError
+from jobs.engines.state import Change
+from jobs.following import Collection, Following
+from jobs.kinds import JOB, NODE, POD, Kind
+from tests.unit.jobs.apiserver import Answer, ApiServer
+from trainer.errors import AccessError, ConflictError, OcrfleetError, SpecError, TransientError
+
+
+def pod(name: str, **labels: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "path"),
+    [
+        (POD, "/api/v1/namespaces/n/pods/a"),
+        (NODE, "/api/v1/nodes/a"),
+        (JOB, "/apis/batch/v1/namespaces/n/jobs/a"),
+        (Kind("networking.k8s.io/v1", "NetworkPolicy"), "/apis/networking.k8s.io/v1/namespaces/n/networkpolicies/a"),
+    ],
+)
+def test_a_kind_knows_where_its_objects_are(kind: Kind, path: str) -> None:
+    assert kind.path(namespace="n", name="a") == path
+
+
+def test_the_context_says_where_and_the_options_say_it_better(api: ApiServer) -> None:
+    assert (Cluster().context, Cluster().namespace) == ("fake", "default")
+    assert Cluster(context="elsewhere").namespace == "team-ocr"
+    assert Cluster(context="elsewhere", namespace="mine").namespace == "mine"
+    with pytest.raises(SpecError, match=r"no context 'nowhere'; it has: elsewhere, fake\."):
+        Cluster(context="nowhere")
+
+
+def test_without_a_kubeconfig_it_says_what_to_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    with pytest.raises(SpecError, match="Set KUBECONFIG"):
+        Cluster()
+
+
+def test_objects_are_listed_in_pages_with_their_kind(api: ApiServer, cluster: Cluster) -> None:
+    for number in range(5):
+        api.put(pod(f"p{number}", run="a" if number % 2 else "b"))
+    api.put(pod("elsewhere"), namespace="other")
+    api.page = 2
+    found, version = cluster.find(POD)
+    assert [each["metadata"]["name"] for each in found] == [f"p{number}" for number in range(5)]
+    assert {each["kind"] for each in found} == {"Pod"}
+    assert version == str(api.version)
+    assert len(cluster.find(POD, selector="run=a")[0]) == 2
+    assert len(cluster.find(POD, fields="metadata.name=p3")[0]) == 1
+    assert len(cluster.find(POD, everywhere=True)[0]) == 6
+
+
+def test_one_object_or_none(api: ApiServer, cluster: Cluster) -> None:
+    api.put(pod("a"))
+    assert (cluster.get(POD, "a") or {})["metadata"]["name"] == "a"
+    assert cluster.get(POD, "b") is None
+
+
+def test_apply_makes_changes_and_leaves_alone(api: ApiServer, cluster: Cluster) -> None:
+    made = cluster.apply(pod("a", run="x"))
+    assert cluster.apply(pod("a", run="x"))["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
+    assert cluster.apply(pod("b"), dry_run=True)["metadata"]["name"] == "b"
+    assert cluster.get(POD, "b") is None
+    method, _, query, _ = next(asked for asked in api.asked if asked[0] == "PATCH")
+    assert (method, query) == ("PATCH", {"fieldManager": "ocrfleet", "fieldValidation": "Strict"})
+
+
+def test_changes_of_engines_are_written(api: ApiServer, cluster: Cluster) -> None:
+    api.put({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "a"}, "spec": {"suspend": False}})
+    changed = cluster.change(
+        Change(verb="patch", version="batch/v1", kind="Job", name="a", body={"spec": {"suspend": True}})
+    )
+    assert changed["spec"]["suspend"] is True
+    command = {"apiVersion": "bus.volcano.sh/v1alpha1", "kind": "Command", "metadata": {"generateName": "a-"}}
+    api.kinds["bus.volcano.sh/v1alpha1"] = ["Command"]
+    made = cluster.change(
+        Change(verb="create", version="bus.volcano.sh/v1alpha1", kind="Command", name="a-", body=command)
+    )
+    assert made["metadata"]["name"].startswith("a-")
+
+
+def test_delete_says_whether_there_was_one(api: ApiServer, cluster: Cluster) -> None:
+    api.put(pod("a"))
+    assert [cluster.delete(POD, "a", foreground=True), cluster.delete(POD, "a")] == [True, False]
+    assert api.asked[0][3]["propagationPolicy"] == "Foreground"
+
+
+def test_logs_are_lines(api: ApiServer, cluster: Cluster) -> None:
+    api.written["a"] = "one\ntwo\nthree"
+    assert list(cluster.logs("a", tail=3)) == ["one", "two", "three"]
+    assert api.asked[-1][2] == {"tailLines": "3"}
+
+
+def test_what_the_cluster_serves_and_what_a_user_may(api: ApiServer, cluster: Cluster) -> None:
+    api.groups["kueue.x-k8s.io"] = "kueue.x-k8s.io/v1beta2"
+    assert [cluster.served("kueue.x-k8s.io"), cluster.served("none.io")] == ["kueue.x-k8s.io/v1beta2", None]
+    assert [cluster.serves(JOB), cluster.serves(Kind("batch/v1", "Other")), cluster.serves(POD)] == [True, False, True]
+    api.refused.add(("create", "jobs"))
+    assert [cluster.may("create", JOB), cluster.may("get", JOB)] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "words"),
+    [
+        (Answer(401), AccessError, "does not know you"),
+        (Answer(403, "pods is forbidden"), AccessError, "pods is forbidden"),
+        (Answer(404, "the server could not find the requested resource"), MissingKindError, "has no /api/v1"),
+        (Answer(409, "the object has been modified"), ConflictError, "has been modified"),
+        (Answer(410, "expired"), ExpiredError, "expired"),
+        (Answer(422, "spec.nodes: Invalid value"), SpecError, "Invalid value"),
+        (Answer(500, "failed to create typed patch object: .x: field not declared"), SpecError, "not declared"),
+        (Answer(500, "etcd is away"), TransientError, "etcd is away"),
+        (Answer(418, "short and stout"), OcrfleetError, "answered 418"),
+    ],
+)
+def test_each_refusal_is_an_error_of_its_own_class(
+    api: ApiServer, cluster: Cluster, answer: Answer, error: type[OcrfleetError], words: str
+) -> None:
+    api.next = [answer]
+    with pytest.raises(error, match=words) as caught:
+        cluster.apply(pod("a"))
+    assert type(caught.value) is error
+
+
+def test_it_tries_again_when_the_server_says_so_and_not_else(api: ApiServer, cluster: Cluster) -> None:
+    api.put(pod("a"))
+    api.next = [Answer(429, "later", {"Retry-After": "0"}), Answer(503, "starting", {"Retry-After": "0"})]
+    assert cluster.get(POD, "a")
+    api.next = [Answer(503, "no word of when")]
+    with pytest.raises(TransientError):
+        cluster.get(POD, "a")
+    api.next = [Answer(429, "much later", {"Retry-After": "60"})]
+    began = time.monotonic()
+    with pytest.raises(TransientError, match="much later"):
+        cluster.get(POD, "a")
+    assert time.monotonic() - began < 5
+
+
+def test_a_server_that_says_nothing_is_given_up(
+    api: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        path = tmp_path / "kubeconfig"
+        text = path.read_text()
+        port = text.split("http://127.0.0.1:")[1].split("\n")[0]
+        path.write_text(text.replace(port, str(silent.getsockname()[1])))
+        with pytest.raises(TransientError, match=r"does not answer .*Check the context 'fake'"):
+            Cluster(deadline=0.3).get(POD, "a")
+
+
+def test_a_watch_tells_changes_from_a_state_on(api: ApiServer, cluster: Cluster) -> None:
+    api.put(pod("a"))
+    _, since = cluster.find(POD)
+    watching = cluster.watch(POD, since=since)
+    assert next(watching)[0] == "BOOKMARK"
+    api.put(pod("b"))
+    api.take(POD, "a")
+    assert [(what, found["metadata"]["name"]) for what, found in (next(watching), next(watching))] == [
+        ("ADDED", "b"),
+        ("DELETED", "a"),
+    ]
+    api.cut()
+    with pytest.raises(TransientError):
+        next(watching)
+
+
+def test_a_forgotten_state_is_told(api: ApiServer, cluster: Cluster) -> None:
+    api.forget()
+    with pytest.raises(ExpiredError):
+        list(cluster.watch(POD, since="1"))
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobs.following._PAUSES", (0.01,))
+
+
+def names(following: Following, collection: str = "pods") -> list[str]:
+    return sorted(each["metadata"]["name"] for each in following.now(collection) or ())
+
+
+def until(following: Following, wanted: list[str]) -> None:
+    end = time.monotonic() + 10
+    while names(following) != wanted:
+        assert time.monotonic() < end, names(following)
+        following.wait(1)
+
+
+def test_following_outlives_restarts_and_forgetting(api: ApiServer, cluster: Cluster) -> None:
+    api.put(pod("a"))
+    with Following(cluster, {"pods": Collection(kind=POD)}) as following:
+        assert following.wait(10)
+        assert names(following) == ["a"]
+        api.cut()
+        api.put(pod("b"))
+        until(following, ["a", "b"])
+        # Gone while nobody watched, and the history with it.
+        api.next = [Answer(503, "starting")]
+        with api.changed:
+            api.cuts += 1
+            api._drop(POD.path(namespace="default", name="a"))
+            api.version += 1
+            api.forgotten = api.version
+            api.changed.notify_all()
+        until(following, ["b"])
+        assert following.away_since is None
+
+
+def test_following_gives_up_a_server_that_stays_away(api: ApiServer, cluster: Cluster) -> None:
+    with Following(cluster, {"pods": Collection(kind=POD)}, patience=0.2) as following:
+        following.wait(10)
+        api.next = [Answer(503, "gone for good")] * 10_000
+        api.cut()
+        with pytest.raises(TransientError):
+            until(following, ["never"])
+
+
+def test_what_is_not_needed_may_be_refused_or_missing(api: ApiServer, cluster: Cluster) -> None:
+    api.refused.add(("list", "nodes"))
+    kueue = Kind("kueue.x-k8s.io/v1beta2", "Workload")
+    wanted = {
+        "pods": Collection(kind=POD),
+        "nodes": Collection(kind=NODE, needed=False),
+        "workloads": Collection(kind=kueue, needed=False),
+    }
+    with Following(cluster, wanted) as following:
+        assert following.wait(10)
+        assert [following.now(name) for name in wanted] == [[], None, None]
+    with Following(cluster, {"nodes": Collection(kind=NODE)}) as following, pytest.raises(AccessError):
+        following.wait(10)
+
+
+def test_without_its_package_it_says_which_to_install(api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "kubernetes", None)
+    with pytest.raises(OcrfleetError, match=r"pip install 'ocrfleet\[cluster\]'"):
+        Cluster()
