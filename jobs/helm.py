@@ -4,6 +4,7 @@ The one module that knows either. Both are given whole values, which the model o
 give the same text of manifests; what stands in it is the chart's affair.
 """
 
+import contextlib
 import functools
 import io
 import json
@@ -65,9 +66,11 @@ def warm() -> None:
 
 def _warm() -> None:
     try:
+        import helm_python
+    except ImportError:
+        return
+    with contextlib.suppress(helm_python.HelmError, OSError):  # whoever renders says it
         _loaded()
-    except (ImportError, OSError):
-        return  # whoever renders says it
 
 
 @functools.cache
