@@ -14,6 +14,7 @@ from typing import Any, Final
 from docs.fields import line, meaning, schema, table, values_of
 from jobs import jobfile
 from trainer import contract
+from trainer.canonical import LARGEST
 from trainer.runspec import to_yaml, words_of
 
 CHART: Final = Path(__file__).parents[1] / "charts" / "ocr-training"
@@ -224,6 +225,8 @@ def _converted(part: Mapping[str, Any], classes: Mapping[str, Any], *, path: str
     choice = next(c for c in part.get("anyOf", [part]) if c.get("type") != "null")
     whole = {**choice, **{key: part[key] for key in ("description", "default") if key in part}}
     result = {key: whole[key] for key in _KEPT if whole.get(key) is not None}
+    if result.get("type") == "integer" and "exclusiveMaximum" not in result:
+        result.setdefault("maximum", LARGEST)
     if "const" in whole:
         result["enum"] = [whole["const"]]
     if text := line(f"{whole.get('description', '')} {_remedy(whole)}"):

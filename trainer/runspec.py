@@ -35,7 +35,6 @@ STRICT: Final = ConfigDict(extra="forbid", alias_generator=camel, validate_by_al
 _URI: Final = r"^(s3://[^/]+|file:///).*$"
 _SHA256: Final = r"^[0-9a-f]{64}$"
 _INTERVAL: Final = r"^[1-9][0-9]*(ep|steps|s|m|h)$"
-_DURATION: Final = r"^[0-9]+(s|m|h)$"
 _NAME: Final = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 # Three whole numbers, one of them above 0.
 _SOME: Final = "[0-9]*[1-9][0-9]*"
@@ -45,6 +44,8 @@ _SPLIT: Final = rf"^({_SOME}:[0-9]+:[0-9]+|[0-9]+:{_SOME}:[0-9]+|[0-9]+:[0-9]+:{
 def _whole(value: object) -> object:
     if isinstance(value, str | bool):
         raise PydanticCustomError("whole", "write a whole number")
+    if isinstance(value, int | float) and not abs(value) <= LARGEST:
+        raise PydanticCustomError("whole", "write a whole number of at most 2^53")
     # To Helm all numbers are floats, so 2.0 is one too.
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
@@ -57,7 +58,6 @@ Uri = Annotated[str, Field(pattern=_URI)]
 Sha256 = Annotated[str, Field(pattern=_SHA256)]
 Interval = Annotated[str, Field(pattern=_INTERVAL)]
 """Epochs, steps or time: `1ep`, `500steps`, `30s`, `5m`, `1h`."""
-Duration = Annotated[str, Field(pattern=_DURATION)]
 Name = Annotated[str, Field(pattern=_NAME, max_length=37)]
 
 # What a user should write instead of the regular expression.
@@ -65,7 +65,6 @@ _IN_WORDS: Final = {
     _URI: "a location begins with s3:// or file:///",
     _SHA256: "a sha256 is 64 hex digits in lower case",
     _INTERVAL: "write epochs, steps or a time, such as 1ep, 500steps, 30s, 5m or 1h",
-    _DURATION: "write a time such as 30s, 5m or 24h",
     _NAME: "a name has lower-case letters, digits and '-', begins with a letter and does not end with '-'",
     _SPLIT: "write three whole numbers, one of them above 0, such as 6:2:2",
 }
@@ -410,6 +409,10 @@ class _Loader(yaml.SafeLoader):
             raise _refusal(f"{node.value} is larger than any number", node.start_mark)
 
 
+# Helm's toYaml gives nothing at all for a text with one of these.
+_CONTROL: Final = re.compile("[\x7f-\x9f\ufffe\uffff]")
+
+
 class JobLoader(_Loader):
     """Reads a job file as Helm does, and refuses what Helm would change."""
 
@@ -423,6 +426,8 @@ class JobLoader(_Loader):
             raise _refusal(f"JSON would round {node.value}: write it in quotes", node.start_mark)
         if isinstance(node, yaml.ScalarNode) and any("\ud800" <= character <= "\udfff" for character in node.value):
             raise _refusal("half a surrogate pair is no character", node.start_mark)
+        if isinstance(node, yaml.ScalarNode) and _CONTROL.search(node.value):
+            raise _refusal("a control character, for which YAML has no place: leave it out", node.start_mark)
         for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
             if key.tag not in (f"{_TAG}str", _MERGE):
                 shown = repr(key.value) if isinstance(key, yaml.ScalarNode) else "of several values"

@@ -246,6 +246,11 @@ FROM: Final = st.sampled_from(
     [{"secretKeyRef": {"name": "a", "key": "b"}}, {"fieldRef": {"fieldPath": "status.podIP"}}]
 )
 
+VARIABLE: Final = st.fixed_dictionaries(
+    {"name": text(LEAVES["chart.extraEnv"]["items"]["properties"]["name"])},
+    optional={"value": text({}), "valueFrom": st.none() | FROM},
+)
+
 HANDED_ON: Final[dict[str, Values]] = {
     "placement.tolerations": st.lists(
         st.sampled_from(
@@ -269,6 +274,7 @@ HANDED_ON: Final[dict[str, Values]] = {
         ),
         max_size=2,
     ),
+    "chart.extraEnv": st.lists(VARIABLE, max_size=3),
     "chart.extraVolumes": st.lists(VOLUME, max_size=3, unique_by=lambda each: each["name"]),
     "chart.extraVolumeMounts": st.lists(
         st.fixed_dictionaries({"name": NAMES, "mountPath": PATHS}), max_size=3, unique_by=lambda each: each["mountPath"]

@@ -120,6 +120,13 @@ CLAIM = {"placement.nodes": 2, "placement.storage.cache.existingClaim": "scans"}
             {"chart.extraVolumeMounts": [{"name": "credentials", "mountPath": "/scans"}]},
             "chart.extraVolumeMounts has the volume credentials, which is not in chart.extraVolumes",
         ),
+        *(
+            (
+                {"chart.extraEnv": [{"name": "A", "value": character}]},
+                "a control character, for which YAML has no place",
+            )
+            for character in ("\x7f", "\x85", "\x9f", "\ufffe", "\uffff")
+        ),
         ({"run.config": {}}, "run needs one of `recipe` and `config`, and not both"),
         ({"schedule.suspendAfterFailures": 4}, "without it schedule.suspendAfterFailures has no meaning"),
     ],
@@ -202,3 +209,15 @@ def test_nearness_is_beside_the_affinity_of_the_platform() -> None:
     pod = helm_python.values_from_yaml(made["workload.yaml"])["spec"]["template"]["spec"]
     near = pod["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
     assert [each["topologyKey"] for each in near] == ["rack", "zone"]
+
+
+@pytest.mark.parametrize(
+    "character", ["\x00", "\x1b", "\t", "\xa0", "\u2028", "\ufeff", "\ufffd", "\U0010ffff", "'", '"']
+)
+def test_a_character_that_yaml_has_a_place_for_arrives(character: str) -> None:
+    job = with_fields({"chart.extraEnv": [{"name": "A", "value": character}]})
+    made = outcome(job)
+    assert isinstance(made, dict)
+    (container,) = helm_python.values_from_yaml(made["workload.yaml"])["spec"]["template"]["spec"]["containers"]
+    assert container["env"][-1] == {"name": "A", "value": character}
+    assert jobfile.load(to_yaml(job)).chart.extra_env[0].value == character

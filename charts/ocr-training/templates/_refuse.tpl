@@ -2,6 +2,10 @@
 
 {{- define "ocr.refuse" -}}
 {{- $placement := .Values.placement -}}
+{{- /* toYaml gives nothing at all for a text with one of these. */ -}}
+{{- if regexMatch "[\\x7f-\\x{9f}\\x{fffe}\\x{ffff}]" (toRawJson .Values) -}}
+{{- fail "the job file has a control character, for which YAML has no place: leave it out" -}}
+{{- end -}}
 {{- if eq $placement.engine "auto" -}}
 {{- fail "placement.engine is auto: only `ocrfleet submit` can ask the cluster. Name one of job, jobset, trainjob, volcano, paddlejob." -}}
 {{- end -}}
