@@ -1,0 +1,47 @@
+{{/* Amounts as Kubernetes writes them itself: 0.5 as 500m, 1024Mi as 1Gi. Where a field may not change, another spelling is a change. */}}
+
+{{- define "ocr.amount" -}}
+{{- $text := ternary (printf "%f" (float64 .)) (toString .) (kindIs "float64" .) -}}
+{{- $suffix := regexFind "[A-Za-z]*$" $text -}}
+{{- $parts := trimSuffix $suffix $text | splitList "." -}}
+{{- $fraction := index (append $parts "") 1 -}}
+{{- $fraction = printf "%s%s" $fraction (repeat (mod (sub 3 (mod (len $fraction) 3)) 3 | int) "0") -}}
+{{- /* A zero in front would make it octal. */ -}}
+{{- $digits := regexReplaceAll "^0+([0-9])" (printf "%s%s" (first $parts) $fraction) "${1}" | int64 -}}
+{{- $binary := index (dict "Ki" 1 "Mi" 2 "Gi" 3 "Ti" 4) $suffix -}}
+{{- $decimal := index (dict "m" -3 "" 0 "k" 3 "M" 6 "G" 9 "T" 12) $suffix -}}
+{{- $names := dict "-3" "m" "0" "" "3" "k" "6" "M" "9" "G" "12" "T" "15" "P" "18" "E" -}}
+{{- $base := 1000 -}}
+{{- $step := 3 -}}
+{{- $power := sub (int $decimal) (len $fraction) -}}
+{{- if $binary -}}
+{{- $names = dict "0" "" "1" "Ki" "2" "Mi" "3" "Gi" "4" "Ti" "5" "Pi" "6" "Ei" -}}
+{{- $base = 1024 -}}
+{{- $step = 1 -}}
+{{- $power = $binary -}}
+{{- if $fraction -}}
+{{- /* Thousandths of 1024 to some power are 125ths of 128 times the power below; what is left is rounded up to a byte. */ -}}
+{{- $whole := div $digits 125 -}}
+{{- $rest := mod $digits 125 -}}
+{{- $digits = mul $whole 128 -}}
+{{- $power = sub $binary 1 -}}
+{{- if $rest -}}
+{{- $unit := index (list 128 131072 134217728 137438953472) (int $power) -}}
+{{- $digits = add (mul $whole $unit) (div (add (mul $rest $unit) 124) 125) -}}
+{{- $power = 0 -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if lt (int $power) -3 -}}
+{{- /* Nothing is less than a thousandth. */ -}}
+{{- $digits = div (add $digits 999) 1000 -}}
+{{- $power = -3 -}}
+{{- end -}}
+{{- range until 8 -}}
+{{- if and (ne (int64 $digits) 0) (eq (mod $digits $base) 0) (hasKey $names (add $power $step | toString)) -}}
+{{- $digits = div $digits $base -}}
+{{- $power = add $power $step -}}
+{{- end -}}
+{{- end -}}
+{{- if $digits }}{{ $digits }}{{ get $names (toString $power) }}{{ else }}0{{ end -}}
+{{- end -}}
