@@ -6,10 +6,13 @@ import logging
 import os
 import signal
 import sys
+import traceback
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 
-from trainer import access, contract
+from trainer import access, contract, hold
 from trainer.assignment import Assignment
 from trainer.errors import OcrfleetError, StoppedError
 from trainer.metrics import Metrics
@@ -33,29 +36,41 @@ def main() -> int:
     parser.add_argument("--stage", choices=contract.STAGES, help="do this stage alone; those before it must be done")
     parser.add_argument("--prove-access", action="store_true", help="reach all that the run names, and end")
     arguments = parser.parse_args()
-    progress = Progress(sys.stderr)
-    try:
+    with ExitStack() as closing:
+        progress = Progress(sys.stderr)
+        closing.callback(progress.close)
         if arguments.prove_access:
-            return _prove_access(progress)
-        topology = Topology.from_environment()
-        _bring_run_file(WorkDir(arguments.workdir))
-        given = Assignment.read(arguments.workdir, run_id=os.environ[contract.ENV_RUN_ID], topology=topology)
-        _log_to(given.work.node_log)
-        return _run(given, progress, only=arguments.stage)
+            return _code_of(lambda: _prove_access(progress), progress)
+        code = _code_of(lambda: _be_node(arguments.workdir, arguments.stage, progress, closing), progress)
+        hold.until_told(code, say=progress.line)
+        return _translated(code)
+
+
+def _code_of(deed: Callable[[], None], progress: Progress) -> int:
+    """Do it; give the exit code of the contract, and say why if it went wrong."""
+    try:
+        deed()
     except OcrfleetError as error:
-        log.error("%s", error, exc_info=error.__cause__)
         progress.line(f"error: {error}")
         return int(error.exit_code)
-    finally:
-        progress.close()
+    except Exception:  # noqa: BLE001 - ends as it would uncaught, but the pod may have to stay
+        traceback.print_exc()
+        return int(contract.ExitCode.FAILED)
+    return int(contract.ExitCode.DONE)
 
 
-def _prove_access(progress: Progress) -> int:
+def _translated(code: int) -> int:
+    """Give the code that the pod's controller understands as we mean it."""
+    if code == contract.ExitCode.TRANSIENT:
+        return int(os.environ.get(contract.ENV_RETRY_CODE, code))
+    return code
+
+
+def _prove_access(progress: Progress) -> None:
     # All that it has to say goes to the terminal; a traceback would hide the sentence.
     logging.getLogger().addHandler(logging.NullHandler())
     for sentence in access.prove(Path(os.environ[contract.ENV_RUN_FILE])):
         progress.line(sentence)
-    return int(contract.ExitCode.DONE)
 
 
 def _bring_run_file(work: WorkDir) -> None:
@@ -67,25 +82,34 @@ def _bring_run_file(work: WorkDir) -> None:
         temporary.replace(work.run_file)
 
 
-def _run(given: Assignment, progress: Progress, *, only: str | None) -> int:
-    metrics = Metrics(run=given.run_id, node=given.topology.node_rank, task=given.run.task)
-    port = os.environ.get(contract.ENV_METRICS_PORT)
-    if port:
+def _be_node(workdir: Path, stage: str | None, progress: Progress, closing: ExitStack) -> None:
+    topology = Topology.from_environment()
+    _bring_run_file(WorkDir(workdir))
+    given = Assignment.read(workdir, run_id=os.environ[contract.ENV_RUN_ID], topology=topology)
+    _log_to(given.work.node_log)
+    metrics = Metrics(run=given.run_id, node=topology.node_rank, task=given.run.task)
+    closing.callback(metrics.close)
+    if port := os.environ.get(contract.ENV_METRICS_PORT):
         host = os.environ.get(contract.ENV_METRICS_HOST, "127.0.0.1")
         progress.line(f"Metrics are at http://{host}:{metrics.serve(int(port), host=host)}/metrics.")
-    pipeline = Pipeline(given, progress=progress, metrics=metrics)
+    _run(Pipeline(given, progress=progress, metrics=metrics), only=stage)
+
+
+def _run(pipeline: Pipeline, *, only: str | None) -> None:
     _obey_signals(pipeline)
     try:
         pipeline.run(only=only)
+    except Exception as error:
+        # Before the log goes to the bucket. Only a fault of ours needs to say where it was.
+        log.error("%s", error, exc_info=error.__cause__ if isinstance(error, OcrfleetError) else error)
+        raise
     finally:
         # A full disk must not hide why the run ended.
         with contextlib.suppress(OSError):
-            given.work.metrics_snapshot.write_bytes(metrics.snapshot())
+            pipeline.work.metrics_snapshot.write_bytes(pipeline.metrics.snapshot())
         # Without an attempt the bucket was not reached, or had nothing to do for us.
         if pipeline.mirror.attempt:
-            pipeline.mirror.push_logs(node=given.topology.node_rank, say=progress.line)
-        metrics.close()
-    return int(contract.ExitCode.DONE)
+            pipeline.mirror.push_logs(node=pipeline.given.topology.node_rank, say=pipeline.progress.line)
 
 
 def _obey_signals(pipeline: Pipeline) -> None:

@@ -39,6 +39,9 @@ class ExitCode(IntEnum):
     """Told to stop; the checkpoint is flushed. Running the same job file again goes on from it."""
 
 
+RETRY_CODE: Final = 128 + ExitCode.TRANSIENT
+"""TRANSIENT for the training operator, which makes a pod anew from 128 on only. No signal ends a process with it."""
+
 API_VERSION: Final = "ocrfleet.io/v1"
 """The one version of the job file that this code reads."""
 
@@ -69,6 +72,12 @@ ENV_PORT: Final = "OCRFLEET_PORT"
 """First of the TCP ports that a gang has to itself, `ports(devices)` of them; at the first one the supervisors meet."""
 ENV_RETRIES: Final = "OCRFLEET_RETRIES"
 """How often a gang that has lost a node or a worker meets again. Unset: never; whoever started the nodes sees to it."""
+ENV_RETRY_CODE: Final = "OCRFLEET_RETRY_CODE"
+"""What a node ends with in place of TRANSIENT, where a controller reads codes in its own way. Unset: TRANSIENT."""
+ENV_HOLD: Final = "OCRFLEET_HOLD_ON_FAILURE"
+"""Seconds for which a node that failed for good stays to be looked at. Unset: none."""
+ENV_POD: Final = "OCRFLEET_POD"
+"""Name of the pod, where it is held on failure: whoever looks at it needs that."""
 ENV_METRICS_PORT: Final = "OCRFLEET_METRICS_PORT"
 ENV_METRICS_HOST: Final = "OCRFLEET_METRICS_HOST"
 """The address that metrics are served on. Unset: 127.0.0.1; in a pod all, since Prometheus is elsewhere."""
