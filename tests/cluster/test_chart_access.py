@@ -13,10 +13,11 @@ from tests.cluster.lines import Bucket, Release
 from tests.cluster.machine import policies, separate
 from trainer.contract import ExitCode
 
+NOWHERE = {"kubernetes.io/hostname": "nowhere"}
 ACCESS = "app.kubernetes.io/component=access-test"
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("helm", ["helm4", "helm3"])
 def test_helm_test_passes_with_the_right_keys_and_names_what_the_wrong_ones_may_not(
     helm: str, cluster: Cluster, namespace: Namespace, trainer: str, s3_outside: Server, tmp_path: Path
@@ -26,9 +27,8 @@ def test_helm_test_passes_with_the_right_keys_and_names_what_the_wrong_ones_may_
     release = Release(namespace=namespace, scratch=tmp_path, helm=helm)
     bucket = Bucket.filled(s3_outside, namespace.name, tmp_path)
     before = {info.key for info in bucket.store("").list()}
-    # In a queue that is not there the run itself does not start.
-    release.upgrade(lines.job(bucket, image=trainer, queue="none"))
-    assert not namespace.pods()
+    # On a node that is not there the run itself does not start.
+    release.upgrade(lines.job(bucket, image=trainer, nodeSelector=NOWHERE))
 
     namespace.apply(bucket.keys(secret="wrong"))
     assert "Access to s3://" in refused(release)
@@ -42,6 +42,7 @@ def test_helm_test_passes_with_the_right_keys_and_names_what_the_wrong_ones_may_
     assert "Succeeded" in release("test", lines.NAME)
     assert time.monotonic() - began < 45
     assert not namespace.pods(ACCESS)
+    assert {pod["status"]["phase"] for pod in namespace.pods()} == {"Pending"}
     assert {info.key for info in bucket.store("").list()} == before
 
 

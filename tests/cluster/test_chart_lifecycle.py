@@ -35,13 +35,22 @@ def test_no_deed_of_helm_changes_or_removes_what_a_run_needs(
             for name, each in objects.items()
         }
 
-    first = lines.job(bucket, image="none", queue="none")  # it waits for a queue that is not there
-    other = lines.job(bucket, image="none", queue="none", seed=43)
+    nowhere = {"kubernetes.io/hostname": "nowhere"}
+    first = lines.job(bucket, image="none", nodeSelector=nowhere)
+    other = lines.job(bucket, image="none", nodeSelector=nowhere, seed=43)
     release.upgrade(first)
+    (job,) = release.objects()
+    paused = namespace.cluster.resource("Job").patch(
+        name=job,
+        namespace=namespace.name,
+        body={"spec": {"suspend": True}},
+        content_type="application/merge-patch+json",
+    )
     one = state()
+    assert one[f"Job {job}"][1] == paused.metadata.generation
     assert len(one) == len(KEPT)
     release.upgrade(first)
-    assert state() == one, "the same file is a no-op"
+    assert state() == one, "the same file is a no-op, and what was paused stays so"
     release.upgrade(other)
     two = state()
     assert len(two) == len(one) + 1
