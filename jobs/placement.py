@@ -11,6 +11,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from jobs.forms import Amounts, Cron, Image, LabelledName, Labels, ObjectName, Pause, Quantity, Time, TimeZone, size
+from jobs.reserved import refuse_twice
 from trainer.runspec import STRICT, WHOLE, Flag
 
 Engine = Literal["job", "jobset", "trainjob", "volcano", "paddlejob", "auto"]
@@ -184,12 +185,13 @@ class Placement:
     """For looking into a run that fails."""
 
     def __post_init__(self) -> None:
-        """Refuse two ways in at once, and a claim that not all nodes can mount."""
+        """Refuse two ways in at once, a secret twice, and a claim that not all nodes can mount."""
         if self.service_account and self.credentials_secret:
             raise ValueError(
                 "placement has serviceAccount and credentialsSecret: the secret would hide the account's identity; "
                 "choose one"
             )
+        refuse_twice(self.image_pull_secrets, "placement.imagePullSecrets")
         cache = self.storage.cache
         if self.nodes > 1 and cache.existing_claim and cache.access_mode != "ReadWriteMany":
             raise ValueError(

@@ -127,6 +127,7 @@ CLAIM = {"placement.nodes": 2, "placement.storage.cache.existingClaim": "scans"}
             )
             for character in ("\x7f", "\x85", "\x9f", "\ufffe", "\uffff")
         ),
+        ({"placement.imagePullSecrets": ["a", "b", "a"]}, "placement.imagePullSecrets has a twice: leave one out"),
         ({"run.config": {}}, "run needs one of `recipe` and `config`, and not both"),
         ({"schedule.suspendAfterFailures": 4}, "without it schedule.suspendAfterFailures has no meaning"),
     ],
@@ -139,6 +140,12 @@ def test_model_and_chart_refuse_alike(fields: dict[str, Any], words: str) -> Non
     with pytest.raises(SpecError) as refused:
         jobfile.load(to_yaml(job))
     assert words in str(refused.value)
+
+
+def test_a_run_that_no_annotation_can_carry_is_refused() -> None:
+    made = outcome(with_fields({"run.recipe": None, "run.config": {"Global": {"a": "é" * 103_000}}}))
+    assert isinstance(made, str)
+    assert made.startswith("run is larger than 200 KiB, more than an annotation may carry: put a large `config` into a")
 
 
 def test_a_claim_that_all_nodes_can_mount_is_taken() -> None:

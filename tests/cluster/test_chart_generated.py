@@ -12,11 +12,11 @@ from typing import Any, Final
 
 import helm_python
 import pytest
-from hypothesis import HealthCheck, given, note, settings
+from hypothesis import HealthCheck, example, given, note, settings
 
 from tests.chart.helm import in_process, outcome
 from tests.chart.jobfiles import job_files
-from tests.chart.test_leaves import ENGINES
+from tests.chart.test_leaves import ENGINES, with_fields
 from tests.cluster import controllers
 from tests.cluster.kube import Cluster, Object
 from tests.cluster.machine import kinds
@@ -25,6 +25,14 @@ from trainer.runspec import to_yaml
 
 FILES: Final = 3000
 OPEN, RESTRICTED = "generated", "generated-restricted"
+LARGE: Final = with_fields(
+    {
+        "run.recipe": None,
+        "run.config": {"Global": {"character_dict_path": "a" * 203_800}},
+        "chart.podAnnotations": {"example.com/a": "a" * 32_700},
+    }
+)
+"""As much as a pod's annotations are let to have."""
 LEVEL: Final = "pod-security.kubernetes.io/enforce"
 
 
@@ -128,6 +136,7 @@ def test_a_generated_job_is_refused_with_a_sentence_or_taken_by_the_api_server(s
 
     @settings(max_examples=FILES, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
     @given(job_files(ENGINES))
+    @example(LARGE)
     def hold(job: dict[str, Any]) -> None:
         note(f"the job file:\n{to_yaml(job)}")
         made = outcome(job)
@@ -135,7 +144,7 @@ def test_a_generated_job_is_refused_with_a_sentence_or_taken_by_the_api_server(s
             assert made
             ends["refused"] += 1
             return
-        ends[job["placement"]["engine"]] += 1
+        ends[job.get("placement", {}).get("engine", "job")] += 1
         template = asked(server, job, made)
         server.ask(pod(template))
         if ends.total() % 5 == 0 and not remote_memory(template):

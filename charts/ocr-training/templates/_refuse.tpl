@@ -49,6 +49,11 @@
 {{- if and $placement.serviceAccount $placement.credentialsSecret -}}
 {{- fail "placement has serviceAccount and credentialsSecret: the secret would hide the account's identity; choose one" -}}
 {{- end -}}
+{{- range $place, $name := $placement.imagePullSecrets -}}
+{{- if has $name (slice $placement.imagePullSecrets 0 $place) -}}
+{{- fail (printf "placement.imagePullSecrets has %s twice: leave one out" $name) -}}
+{{- end -}}
+{{- end -}}
 {{- if and .Values.run.init.pretrained (not .Values.run.init.sha256) -}}
 {{- fail "run.init.sha256 is missing: a .pdparams file is a pickle, so it is read only with its digest (`sha256sum FILE` prints it)" -}}
 {{- end -}}
