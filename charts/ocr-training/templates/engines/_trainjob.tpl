@@ -11,7 +11,8 @@ metadata:
     {{- include "ocr.runLabels" . | nindent 4 }}
     {{- include "ocr.queueLabels" . | trim | nindent 4 }}
   annotations:
-    {{- include "ocr.kept" . | nindent 4 }}
+    {{- /* A list that is written whole would take the patch of Kueue away. */}}
+    {{- include "ocr.kept" . | replace "Prune=false" "Prune=false,ServerSideApply=true" | nindent 4 }}
 spec:
   {{- $spec | nindent 2 }}
 {{- end -}}
