@@ -88,7 +88,7 @@ def job(bucket: Bucket, *, image: str, epochs: int = 6, seed: int = 42, **placem
             "deadlines": {"rendezvous": "6m", "stall": "6m"},
             **placement,
         },
-        "chart": {"imagePullPolicy": "Never", "endpoint": {"url": bucket.server.endpoint, "region": "us-east-1"}},
+        "chart": {"endpoint": {"url": bucket.server.endpoint, "region": "us-east-1"}},
     }
 
 

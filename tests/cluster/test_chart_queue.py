@@ -11,11 +11,11 @@ from docs.chart import CHART
 from examples.local_s3 import Server
 from tests.chart.helm import helm as program
 from tests.cluster import lines
-from tests.cluster.controllers import SERVES, end, need
+from tests.cluster.controllers import SERVES, end, need, need_engine
 from tests.cluster.kube import Cluster, Namespace, Object, condition, exit_code, ready
 from tests.cluster.lines import Bucket, Release
 from tests.cluster.machine import lifetime
-from tests.cluster.machine.addons import JOBSET, KUEUE
+from tests.cluster.machine.addons import JOBSET, KUEUE, TRAINER
 from tests.cluster.manifests import container, pod_spec
 from tests.cluster.test_kueue import admitted, wait_workload, why_waiting
 from trainer.contract import ExitCode
@@ -23,7 +23,11 @@ from trainer.contract import ExitCode
 CPU = {"requests": {"cpu": "100m"}}
 """What each pod asks for; the queue has it once."""
 
-KINDS = {"job": ("Job", "batch/v1"), "jobset": ("JobSet", JOBSET.version)}
+KINDS = {
+    "job": ("Job", "batch/v1"),
+    "jobset": ("JobSet", JOBSET.version),
+    "trainjob": ("TrainJob", TRAINER.version),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -72,16 +76,23 @@ def serving(namespace: Namespace, name: str) -> Object:
 
 @pytest.mark.parametrize(
     ("tool", "engine"),
-    [("helm4", "job"), ("helm3", "job"), ("kubectl", "job"), ("helm4", "jobset"), ("helm3", "jobset")],
+    [
+        *(("helm4", "job"), ("helm3", "job"), ("kubectl", "job"), ("helm4", "jobset"), ("helm3", "jobset")),
+        *(("helm4", "trainjob"), ("helm3", "trainjob"), ("kubectl", "trainjob")),
+    ],
 )
 def test_the_same_file_again_takes_nothing_from_a_run_that_has_its_quota(
     tool: str, engine: str, namespace: Namespace, tiny: str, s3_outside: Server, tmp_path: Path
 ) -> None:
+    need_engine(namespace.cluster, engine)
     bucket = Bucket(server=s3_outside, name=namespace.name)
     namespace.apply(bucket.keys())
+    # As Kubernetes itself does not write it; to a TrainJob other words would be a change of what may not change.
+    tenth = {"requests": {"cpu": "0.10"}}
     content = lines.job(
-        bucket, image="none", engine=engine, queue="queue", priority=f"{namespace.name}-low", resources=CPU
+        bucket, image="none", engine=engine, queue="queue", priority=f"{namespace.name}-low", resources=tenth
     )
+    content["placement"]["storage"]["scratch"] = "2048Mi"
     file = tmp_path / "values.yaml"
     file.write_text(yaml.safe_dump(content), "utf-8")
 
@@ -89,7 +100,9 @@ def test_the_same_file_again_takes_nothing_from_a_run_that_has_its_quota(
         if tool == "kubectl":
             made = tmp_path / "objects.yaml"
             made.write_text(program("helm4", "template", "lines", CHART, "--values", file, "--skip-tests"), "utf-8")
-            lifetime.kubectl("apply", "--namespace", namespace.name, "--filename", str(made))
+            # From the client's side a list is written whole, and that of a TrainJob's patches is Kueue's, too.
+            side = ["--server-side"] if engine == "trainjob" else []
+            lifetime.kubectl("apply", *side, "--namespace", namespace.name, "--filename", str(made))
         else:
             Release(namespace=namespace, scratch=tmp_path, helm=tool).upgrade(content)
 
@@ -118,10 +131,11 @@ def test_the_same_file_again_takes_nothing_from_a_run_that_has_its_quota(
 
 
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("engine", ["job", "jobset"])
+@pytest.mark.parametrize("engine", KINDS)
 def test_a_run_waits_for_quota_is_preempted_and_goes_on_from_its_checkpoint_to_its_model(
     engine: str, namespace: Namespace, trainer: str, tiny: str, s3_outside: Server, tmp_path: Path
 ) -> None:
+    need_engine(namespace.cluster, engine)
     low, high = (f"{namespace.name}-{priority}" for priority in ("low", "high"))
     bucket = Bucket.filled(s3_outside, namespace.name, tmp_path)
     namespace.apply(bucket.keys())
