@@ -3,4 +3,4 @@ module ocrfleet.io/tests/cluster/volcano
 
 go 1.26.0
 
-require volcano.sh/volcano v1.10.0
+require volcano.sh/volcano v1.15.1

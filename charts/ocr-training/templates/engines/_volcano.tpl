@@ -17,7 +17,9 @@ spec:
 
 {{- define "ocr.volcanoSpec" -}}
 {{- $placement := .Values.placement -}}
-{{- $pod := dict "root" . "rankLabel" "volcano.sh/task-index" "objectLabel" "volcano.sh/job-name" "hosts" (printf "$(OCRFLEET_OBJECT)-node-*.%s" .Values.name) -}}
+{{- $pod := include "ocr.podTemplate" (dict "root" . "rankLabel" "volcano.sh/task-index" "objectLabel" "volcano.sh/job-name" "hosts" (printf "$(OCRFLEET_OBJECT)-node-*.%s" .Values.name)) | fromYaml -}}
+{{- /* Its kind takes no amount such as 0.5, which a Job of Kubernetes does. */ -}}
+{{- include "ocr.asWritten" $pod -}}
 schedulerName: volcano
 minAvailable: {{ $placement.nodes }}
 {{- with $placement.queue }}
@@ -44,7 +46,7 @@ tasks:
     replicas: {{ $placement.nodes }}
     minAvailable: {{ $placement.nodes }}
     template:
-      {{- include "ocr.podTemplate" $pod | nindent 6 }}
+      {{- toYaml $pod | nindent 6 }}
 {{- end -}}
 
 {{- define "ocr.refuseVolcano" -}}
