@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from jobs.cluster import Cluster
     from jobs.jobfile import TrainingJob
 
 Commands = Any
@@ -79,6 +80,28 @@ def namespace(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def cluster(parser: argparse.ArgumentParser) -> None:
+    """Add --context, -n and --timeout, which mean what they mean to kubectl."""
+    parser.add_argument("--context", metavar="NAME", help="of the kubeconfig (default: its current one)")
+    parser.add_argument(
+        "-n", "--namespace", metavar="NAMESPACE", type=_namespace, help="the namespace (default: the context's own)"
+    )
+    parser.add_argument(
+        "--timeout",
+        metavar="TIME",
+        type=duration,
+        help="give up after that: 90s, 5m, 1h30m (default: 30s for a call to the API server, no end for a wait)",
+    )
+
+
+def connect(arguments: argparse.Namespace) -> "Cluster":
+    """Find the cluster that a command was given; nothing is asked of it yet."""
+    from jobs.cluster import DEADLINE, Cluster
+
+    given = arguments.timeout or DEADLINE
+    return Cluster(context=arguments.context, namespace=arguments.namespace, deadline=min(given, DEADLINE))
+
+
 def read_job(arguments: argparse.Namespace) -> "TrainingJob":
     """Load the job file that a command was given, with its --set options."""
     # Importing the model makes objects by the ten thousand, none of them garbage; looking for some takes a tenth of it.
@@ -96,6 +119,16 @@ def _namespace(text: str) -> str:
     if not re.fullmatch("[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a namespace: lower case, digits and '-', at most 63 of them")
     return text
+
+
+def duration(text: str) -> float:
+    """Read a time, as Go and kubectl write it, in seconds."""
+    parts = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?", text)
+    hours, minutes, seconds = parts.groups(default="0") if parts else ("0", "0", "0")
+    total = int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    if not total:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time such as 90s, 5m or 1h30m")
+    return total
 
 
 def positive(text: str) -> int:
