@@ -8,7 +8,7 @@ from jobs.engines.reading import at, name_of, number, one_line, several, text
 from jobs.engines.refused import when
 from jobs.meanings import meaning
 from jobs.status import NO_REASON, Object, Reason
-from trainer.contract import ExitCode
+from trainer.contract import RETRY_CODE, ExitCode
 
 NAMES: Final = ("trainer", "node", "paddle")
 """What engines call the trainer's container; others beside it are a mesh's or an administrator's."""
@@ -68,6 +68,12 @@ def of_trainer(pod: Object, field: str = "containerStatuses") -> Object:
     return next((each for each in found if text(each, "name") in NAMES), found[0] if found else {})
 
 
+def exit_code(pod: Object) -> int | None:
+    """Give the contract's code with which a pod's trainer ended; None while it has not."""
+    code = number(of_trainer(pod), "state", "terminated", "exitCode")
+    return int(ExitCode.TRANSIENT) if code == RETRY_CODE else code
+
+
 def why_not_started(pod: Object, events: Sequence[Object]) -> Reason:
     """Give the reason for which the container of a placed pod does not run; none while it simply takes its time."""
     for status in [*several(pod, "status", "initContainerStatuses"), of_trainer(pod)]:
@@ -89,7 +95,7 @@ def why_ended(pod: Object) -> Reason:
     ended = at(of_trainer(pod), "state", "terminated")
     if not isinstance(ended, Mapping):
         return NO_REASON
-    code, word = number(ended, "exitCode"), text(ended, "reason")
+    code, word = exit_code(pod), text(ended, "reason")
     if word == "OOMKilled":
         return Reason(
             "it was killed because its memory was used up",

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from jobs.engines import job
-from jobs.engines.containers import of_trainer, why_ended, why_not_started
+from jobs.engines.containers import exit_code, of_trainer, why_ended, why_not_started
 from jobs.engines.placing import why_not_placed
 from jobs.engines.reading import at, condition, holds, label, moment, name_of, number, one_line, run_of, several, text
 from jobs.engines.refused import why_no_pod
@@ -77,7 +77,7 @@ def _node(rank: int, pods: Sequence[Object], observed: Observed, refused: Reason
         pod=name_of(pod) or None,
         machine=text(pod, "spec", "nodeName") or None,
         restarts=len(pods) - 1 + again,
-        exit_code=number(status, "state", "terminated", "exitCode"),
+        exit_code=exit_code(pod),
         started=moment(status, "state", "running", "startedAt") or moment(status, "state", "terminated", "startedAt"),
         finished=moment(status, "state", "terminated", "finishedAt"),
     )
@@ -111,7 +111,7 @@ def _alive(pod: Object, phase: NodePhase, observed: Observed) -> tuple[NodePhase
     if isinstance(at(of_trainer(pod), "state", "waiting"), Mapping) or phase is NodePhase.PENDING:
         return NodePhase.STARTING, why_not_started(pod, observed.events)
     # The container's end is known before the pod's.
-    code = number(of_trainer(pod), "state", "terminated", "exitCode")
+    code = exit_code(pod)
     if code is not None:
         phase = NodePhase.FAILED if code else NodePhase.SUCCEEDED
     return phase, why_ended(pod)

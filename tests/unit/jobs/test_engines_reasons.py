@@ -7,6 +7,7 @@ import pytest
 from jobs.engines.containers import last_error
 from jobs.status import NodePhase, Phase
 from tests.unit.jobs.states.read import recorded, status
+from trainer.contract import RETRY_CODE, ExitCode
 
 
 def unplaced(message: str, reason: str = "Unschedulable") -> str:
@@ -128,6 +129,15 @@ def test_a_node_that_ended_while_the_run_goes_on_is_replaced() -> None:
     assert told.phase is Phase.WAITING
     assert "failed: a peer, the network or a disk failed" in told.reason.text
     assert told.reason.advice == "A new pod takes its place and goes on from the checkpoint."
+
+
+def test_the_code_that_the_training_operator_retries_means_what_it_stands_for() -> None:
+    objects = recorded("paddlejob-exit-44")
+    for pod in objects["pods"]:
+        pod["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] = RETRY_CODE
+    told = status(objects)
+    assert told.exit_code == ExitCode.TRANSIENT
+    assert "failed: a peer, the network or a disk failed for longer than the retries last (exit code 75)" in str(told)
 
 
 def test_the_newest_pod_of_a_rank_counts_and_those_before_are_its_restarts() -> None:
