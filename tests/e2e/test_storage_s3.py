@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -171,6 +172,32 @@ def test_a_reader_may_pull_but_not_push(bucket: str, tmp_path: Path, s3_server: 
     for deed in (lambda: store.put("y", b""), lambda: store.push({"y": tmp_path / "dest" / "x"})):
         with pytest.raises(AccessError, match="AccessDenied"):
             deed()
+
+
+def test_keys_in_a_file_are_read_again_when_they_have_been_changed(
+    bucket: str, tmp_path: Path, s3_server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a Secret that is mounted and rotated while a run trains."""
+    profile = tmp_path / "credentials"
+
+    def write(key: str, secret: str) -> None:
+        profile.write_text(f"[default]\naws_access_key_id = {key}\naws_secret_access_key = {secret}\n", "utf-8")
+
+    write(s3_server.access_key, s3_server.secret_key)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(profile))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("trainer.storage.s3._FILE_LASTS", timedelta(0))
+    store = open_store(bucket)
+    store.put("x", b"1")
+    write(*s3_server.reader)
+    assert store.get("x") == b"1"
+    with pytest.raises(AccessError):
+        store.put("y", b"2")
+    profile.write_text("", "utf-8")  # half written: the last keys hold
+    assert store.get("x") == b"1"
+    write(s3_server.access_key, s3_server.secret_key)
+    store.put("y", b"2")
 
 
 def test_credentials_come_from_a_profile_when_the_environment_has_none(

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -24,6 +24,9 @@ if TYPE_CHECKING:  # these two exist for type checkers only
 
 _CREDENTIALS_LAST: Final = timedelta(minutes=5)
 """boto3 renews credentials 10 minutes before they expire at the latest, so asking it this often never uses old ones."""
+
+_FILE_LASTS: Final = timedelta(seconds=60)
+"""How long keys out of a file are used before it is read again: a kubelet takes about as long to bring a changed Secret."""
 
 
 def open_s3(*, bucket: str, prefix: str, environ: Mapping[str, str], patience: float) -> "S3Store":
@@ -87,9 +90,29 @@ def _credentials(place: Place) -> Any:
                 f"There are no credentials for {place.uri()}. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
                 "or AWS_PROFILE, or give the pod's service account a role."
             )
-        return Boto3CredentialProvider(session, ttl=_CREDENTIALS_LAST)
+        provider = Boto3CredentialProvider(session, ttl=_CREDENTIALS_LAST)
+        return _FromFile(provider) if session.get_credentials().method == "shared-credentials-file" else provider
     except BotoCoreError as error:
         raise place.refused(type(error).__name__) from error
+
+
+class _FromFile:
+    """Keys that stand in a file, such as a mounted Secret, and may be others later: boto3 reads it once only."""
+
+    def __init__(self, first: Any) -> None:
+        self.config = first.config
+        self._last = first
+
+    def __call__(self) -> Any:
+        """Give the keys as the file has them now; what it had before while it is written."""
+        from boto3.session import Session
+        from botocore.exceptions import BotoCoreError
+        from obstore.auth.boto3 import Boto3CredentialProvider
+
+        # ValueError: it has no keys at the moment.
+        with suppress(BotoCoreError, ValueError):
+            self._last = Boto3CredentialProvider(Session(), ttl=_FILE_LASTS)
+        return self._last()
 
 
 def _shown(endpoint: str) -> str:
