@@ -214,6 +214,10 @@ class Rdma:
 
     def __post_init__(self) -> None:
         """Refuse the GPU, which is no card of the network."""
+        if self.resource and self.resource.startswith("requests."):
+            raise ValueError(
+                f"chart.rdma.resource is {self.resource}: write the device's own name, without `requests.`"
+            )
         if self.resource == "nvidia.com/gpu":
             raise ValueError(
                 "chart.rdma.resource is nvidia.com/gpu: name the network cards; GPUs are placement.devicesPerNode"

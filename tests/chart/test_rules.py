@@ -128,6 +128,10 @@ CLAIM = {"placement.nodes": 2, "placement.storage.cache.existingClaim": "scans"}
             for character in ("\x7f", "\x85", "\x9f", "\ufffe", "\uffff")
         ),
         ({"placement.imagePullSecrets": ["a", "b", "a"]}, "placement.imagePullSecrets has a twice: leave one out"),
+        (
+            {"chart.rdma.resource": "requests.x.io/a"},
+            "chart.rdma.resource is requests.x.io/a: write the device's own name",
+        ),
         ({"run.config": {}}, "run needs one of `recipe` and `config`, and not both"),
         ({"schedule.suspendAfterFailures": 4}, "without it schedule.suspendAfterFailures has no meaning"),
     ],

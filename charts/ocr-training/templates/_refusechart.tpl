@@ -21,6 +21,9 @@
 {{- fail (printf "chart.networkPolicy.s3.cidrs has '%s', with bits beyond its prefix: write the first address of the range" .) -}}
 {{- end -}}
 {{- end -}}
+{{- if hasPrefix "requests." ($chart.rdma.resource | default "") -}}
+{{- fail (printf "chart.rdma.resource is %s: write the device's own name, without `requests.`" $chart.rdma.resource) -}}
+{{- end -}}
 {{- if eq ($chart.rdma.resource | default "") "nvidia.com/gpu" -}}
 {{- fail "chart.rdma.resource is nvidia.com/gpu: name the network cards; GPUs are placement.devicesPerNode" -}}
 {{- end -}}
