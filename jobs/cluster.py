@@ -181,19 +181,34 @@ class Cluster:
             return False
         return True
 
-    def logs(self, pod: str, *, follow: bool = False, previous: bool = False, tail: int | None = None) -> Iterator[str]:
+    def logs(
+        self,
+        pod: str,
+        *,
+        container: str | None = None,
+        follow: bool = False,
+        previous: bool = False,
+        tail: int | None = None,
+        since: str | None = None,
+    ) -> Iterator[str]:
         """Give the lines that a pod's container has written.
 
         Args:
             pod: its name.
+            container: which; None: the only one.
             follow: go on until the container ends.
             previous: of the container that ended before this one.
             tail: the last so many lines only.
+            since: lines from this moment on, as the server writes it; each then begins with its own. Empty: from the
+                first on.
         """
         query = _filled(
+            container=container or "",
             follow="true" if follow else "",
             previous="true" if previous else "",
             tailLines="" if tail is None else str(tail),
+            sinceTime=since or "",
+            timestamps="" if since is None else "true",
         )
         path = f"{Kind('v1', 'Pod').path(namespace=self.namespace, name=pod)}/log"
         for line in self._lines(path, query, silent=None if follow else self.deadline):
