@@ -1,7 +1,6 @@
 """The chart's jobs for Volcano and the training operator: taken by the API server, and trained by the latter."""
 
 import signal
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -14,11 +13,10 @@ from tests.chart.helm import rendered
 from tests.chart.test_render import workload
 from tests.cluster import hurt, lines
 from tests.cluster.controllers import need
-from tests.cluster.kube import ApiException, Cluster, Namespace, Object, condition
+from tests.cluster.kube import ApiException, Namespace, Object, condition
 from tests.cluster.lines import Bucket, Release
-from tests.cluster.machine import kinds
-from tests.cluster.machine.addons import TRAINING_OPERATOR as OPERATOR
-from tests.cluster.machine.kinds import TRAINING_OPERATOR, VOLCANO
+from tests.cluster.machine.addons import TRAINING_OPERATOR
+from tests.cluster.test_crds import ask, defined  # noqa: F401  a fixture of each test here
 
 FILES = sorted(CHART.glob("ci/*-values.yaml"))
 SETS = {
@@ -31,38 +29,6 @@ SETS = {
 """Changes to the chart's own test values: queues, sizes, names of the greatest length."""
 
 
-@pytest.fixture
-def defined(cluster: Cluster) -> Iterator[None]:
-    """The kinds of both, which leave with the test if they came with it."""
-    made = [each for each in (VOLCANO, TRAINING_OPERATOR) if not cluster.has(each.kind, each.version)]
-    for each in made:
-        if not cluster.local:
-            pytest.skip(f"this cluster lacks {each.title} ({each.version})")
-        kinds.define(each)
-    yield
-    for each in made:
-        kinds.forget(each)
-
-
-def ask(namespace: Namespace, manifest: Object) -> None:
-    """Ask the API server whether it would take an object in which each field is known.
-
-    Raises:
-        ApiException: it would not.
-    """
-    resource = namespace.cluster.resource(manifest["kind"], manifest["apiVersion"])
-    namespace.cluster.client.call_api(
-        resource.path(namespace=namespace.name),
-        "POST",
-        query_params=[("dryRun", "All"), ("fieldValidation", "Strict")],
-        header_params={"Content-Type": "application/json", "Accept": "application/json"},
-        body=manifest,
-        response_types_map={},
-        auth_settings=["BearerToken"],
-    )
-
-
-@pytest.mark.usefixtures("defined")
 @pytest.mark.parametrize("sets", SETS.values(), ids=SETS)
 @pytest.mark.parametrize("engine", ["volcano", "paddlejob"])
 def test_the_api_server_takes_its_job(engine: str, sets: tuple[str, ...], namespace: Namespace) -> None:
@@ -94,7 +60,7 @@ def over(found: Object) -> Object | None:
 def test_a_paddlejob_of_two_nodes_outlives_a_killed_pod_and_publishes_its_model(
     namespace: Namespace, trainer: str, s3_outside: Server, tmp_path: Path
 ) -> None:
-    need(namespace.cluster, OPERATOR)
+    need(namespace.cluster, TRAINING_OPERATOR)
     bucket = Bucket.filled(s3_outside, namespace.name, tmp_path)
     namespace.apply(bucket.keys())
     content = lines.job(bucket, image=trainer, engine="paddlejob", nodes=2)
