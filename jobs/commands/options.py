@@ -139,6 +139,13 @@ def positive(text: str) -> int:
     return number
 
 
+def count(text: str) -> int:
+    """Read a whole number from 0 on."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
+    return int(text)
+
+
 def port(text: str) -> int:
     """Read a TCP port."""
     if not text.isdecimal() or not 0 < int(text) < 65536:
