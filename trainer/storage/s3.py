@@ -26,7 +26,7 @@ _CREDENTIALS_LAST: Final = timedelta(minutes=5)
 """boto3 renews credentials 10 minutes before they expire at the latest, so asking it this often never uses old ones."""
 
 _FILE_LASTS: Final = timedelta(seconds=60)
-"""How long keys out of a file are used before it is read again: a kubelet takes about as long to bring a changed Secret."""
+"""How long keys out of a file hold before it is read again; a kubelet takes as long to bring a changed Secret."""
 
 
 def open_s3(*, bucket: str, prefix: str, environ: Mapping[str, str], patience: float) -> "S3Store":
