@@ -1,4 +1,4 @@
-"""Amounts in a TrainJob are in the words of Kubernetes, which writes them back so: other words would be a change."""
+"""Pods are made in the words in which Kubernetes writes them back, since in kinds not its own others are a change."""
 
 import pytest
 import yaml
@@ -39,9 +39,10 @@ def test_an_amount_is_written_as_kubernetes_writes_it(given: object, written: st
 
 
 def test_what_is_empty_or_off_is_left_out_as_controllers_leave_it_out() -> None:
+    sizes = {"ours": "2048Mi", "others": "1e3"}
     chart = {
         "extraEnv": [{"name": "EMPTY", "value": ""}],
-        "extraVolumes": [{"name": "ours", "emptyDir": {"sizeLimit": "2048Mi"}}],
+        "extraVolumes": [{"name": name, "emptyDir": {"sizeLimit": size}} for name, size in sizes.items()],
         "extraVolumeMounts": [{"name": "ours", "mountPath": "/ours", "readOnly": False, "subPath": ""}],
     }
     placement = {"engine": "trainjob", "device": "cpu"}
@@ -50,5 +51,6 @@ def test_what_is_empty_or_off_is_left_out_as_controllers_leave_it_out() -> None:
     assert spec["trainer"]["env"][-1] == {"name": "EMPTY"}
     (node,) = spec["runtimePatches"][0]["trainingRuntimeSpec"]["template"]["spec"]["replicatedJobs"]
     pod = node["template"]["spec"]["template"]["spec"]
-    assert pod["volumes"][-1] == {"name": "ours", "emptyDir": {"sizeLimit": "2Gi"}}
+    written = {"ours": "2Gi", "others": "1e3"}
+    assert pod["volumes"][-2:] == [{"name": name, "emptyDir": {"sizeLimit": size}} for name, size in written.items()]
     assert pod["containers"][0]["volumeMounts"][-1] == {"name": "ours", "mountPath": "/ours"}

@@ -8,6 +8,12 @@
 
 {{- /* Takes root, and of the engine: the label that has a pod's rank, the label that has the object's name, the whole pattern of host names, and what exit code 75 becomes if it cannot stay. */ -}}
 {{- define "ocr.podTemplate" -}}
+{{- $pod := include "ocr.pod" . | fromYaml -}}
+{{- include "ocr.asWritten" $pod -}}
+{{- toYaml $pod -}}
+{{- end -}}
+
+{{- define "ocr.pod" -}}
 {{- $values := .root.Values -}}
 {{- $placement := $values.placement -}}
 {{- $chart := $values.chart -}}

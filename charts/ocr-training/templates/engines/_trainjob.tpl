@@ -21,7 +21,6 @@ spec:
 {{- /* JobSet's names: `node` is the replicated job of the runtime, and of that there is one. */ -}}
 {{- $pod := include "ocr.podTemplate" (dict "root" . "container" "node" "rankLabel" "batch.kubernetes.io/job-completion-index" "objectLabel" "jobset.sigs.k8s.io/jobset-name" "hosts" "$(OCRFLEET_OBJECT)-node-0-*.$(OCRFLEET_OBJECT)") | fromYaml -}}
 {{- $container := first $pod.spec.containers -}}
-{{- include "ocr.asWritten" $pod -}}
 {{- /* All that a patch may carry (PodSpecPatch and ContainerPatch of Trainer 2.3). Of a container named `node`, its environment, image and resources go by `trainer`. */ -}}
 {{- $patch := pick $pod.spec "affinity" "imagePullSecrets" "nodeSelector" "securityContext" "serviceAccountName" "terminationGracePeriodSeconds" "tolerations" "volumes" -}}
 {{- $_ := set $patch "containers" (list (pick $container "name" "securityContext" "volumeMounts")) -}}
@@ -51,39 +50,6 @@ runtimePatches:
                       {{- toYaml $pod.metadata | nindent 22 }}
                     spec:
                       {{- toYaml $patch | nindent 22 }}
-{{- end -}}
-
-{{- /* Changes a pod template to the words that a controller would use when it writes the object: to the API of a TrainJob others are a change of what may not change. */ -}}
-{{- define "ocr.asWritten" -}}
-{{- $container := first .spec.containers -}}
-{{- range $name, $amounts := $container.resources -}}
-{{- range $resource, $amount := $amounts -}}
-{{- $_ := set $amounts $resource (include "ocr.amount" $amount) -}}
-{{- end -}}
-{{- if not $amounts -}}
-{{- $_ := unset $container.resources $name -}}
-{{- end -}}
-{{- end -}}
-{{- range $each := concat $container.env $container.volumeMounts -}}
-{{- range $field, $value := $each -}}
-{{- if not $value -}}
-{{- $_ := unset $each $field -}}
-{{- end -}}
-{{- end -}}
-{{- end -}}
-{{- range $each := $container.env -}}
-{{- with dig "valueFrom" "resourceFieldRef" dict $each -}}
-{{- $_ := set . "divisor" (include "ocr.amount" (.divisor | default "0")) -}}
-{{- end -}}
-{{- end -}}
-{{- range $volume := .spec.volumes -}}
-{{- with dig "emptyDir" "sizeLimit" "" $volume -}}
-{{- $_ := set $volume.emptyDir "sizeLimit" (include "ocr.amount" .) -}}
-{{- end -}}
-{{- with dig "ephemeral" "volumeClaimTemplate" "spec" "resources" "requests" "storage" "" $volume -}}
-{{- $_ := set $volume.ephemeral.volumeClaimTemplate.spec.resources.requests "storage" (include "ocr.amount" .) -}}
-{{- end -}}
-{{- end -}}
 {{- end -}}
 
 {{- /* What neither a TrainJob can say nor the runtime, since it differs between runs. */ -}}

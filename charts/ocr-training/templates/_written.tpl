@@ -1,7 +1,45 @@
-{{/* Amounts as Kubernetes writes them itself: 0.5 as 500m, 1024Mi as 1Gi. Where a field may not change, another spelling is a change. */}}
+{{/* A pod template in the words in which Kubernetes writes it back. In kinds that it does not know, other words are a change: the same file again would be one, and Kueue could not start a TrainJob. */}}
 
+{{- /* Changes a pod template to the words that a controller would use when it writes the object: what is empty or off is left out. */ -}}
+{{- define "ocr.asWritten" -}}
+{{- $container := first .spec.containers -}}
+{{- range $name, $amounts := $container.resources -}}
+{{- range $resource, $amount := $amounts -}}
+{{- $_ := set $amounts $resource (include "ocr.amount" $amount) -}}
+{{- end -}}
+{{- if not $amounts -}}
+{{- $_ := unset $container.resources $name -}}
+{{- end -}}
+{{- end -}}
+{{- range $each := concat $container.env $container.volumeMounts -}}
+{{- range $field, $value := $each -}}
+{{- if not $value -}}
+{{- $_ := unset $each $field -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range $each := $container.env -}}
+{{- with dig "valueFrom" "resourceFieldRef" dict $each -}}
+{{- $_ := set . "divisor" (include "ocr.amount" (.divisor | default "0")) -}}
+{{- end -}}
+{{- end -}}
+{{- range $volume := .spec.volumes -}}
+{{- with dig "emptyDir" "sizeLimit" "" $volume -}}
+{{- $_ := set $volume.emptyDir "sizeLimit" (include "ocr.amount" .) -}}
+{{- end -}}
+{{- with dig "ephemeral" "volumeClaimTemplate" "spec" "resources" "requests" "storage" "" $volume -}}
+{{- $_ := set $volume.ephemeral.volumeClaimTemplate.spec.resources.requests "storage" (include "ocr.amount" .) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* An amount: 0.5 is 500m, 1024Mi is 1Gi. */ -}}
 {{- define "ocr.amount" -}}
 {{- $text := ternary (printf "%f" (float64 .)) (toString .) (kindIs "float64" .) -}}
+{{- if not (regexMatch "^[0-9]{1,15}([.][0-9]{1,3}|[.][0-9]{6})?(m|Ki|Mi|Gi|Ti|k|M|G|T)?$" $text) -}}
+{{- /* In a volume of the user's own; Kubernetes is the judge of that. */ -}}
+{{- . -}}
+{{- else -}}
 {{- $suffix := regexFind "[A-Za-z]*$" $text -}}
 {{- $parts := trimSuffix $suffix $text | splitList "." -}}
 {{- $fraction := index (append $parts "") 1 -}}
@@ -44,4 +82,5 @@
 {{- end -}}
 {{- end -}}
 {{- if $digits }}{{ $digits }}{{ get $names (toString $power) }}{{ else }}0{{ end -}}
+{{- end -}}
 {{- end -}}
