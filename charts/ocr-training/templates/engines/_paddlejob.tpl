@@ -18,8 +18,6 @@ spec:
 {{- define "ocr.paddleJobSpec" -}}
 {{- /* Each worker has a Service of its own, of the pod's name; it is found once its container runs, since nothing asks whether it is ready. */ -}}
 {{- $pod := include "ocr.podTemplate" (dict "root" . "container" "paddle" "rankLabel" "training.kubeflow.org/replica-index" "objectLabel" "training.kubeflow.org/job-name" "hosts" "$(OCRFLEET_OBJECT)-worker-*" "retryCode" 203) | fromYaml -}}
-{{- /* Its kind takes no amount such as 0.5, which a Job of Kubernetes does. */ -}}
-{{- include "ocr.asWritten" $pod -}}
 {{- /* A sidecar of Istio would keep the pod from its end; Kubeflow's own namespaces have one in every pod. */ -}}
 {{- $labels := merge (dict) $pod.metadata.labels (dict "sidecar.istio.io/inject" "false") -}}
 runPolicy:

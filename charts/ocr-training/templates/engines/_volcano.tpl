@@ -18,8 +18,6 @@ spec:
 {{- define "ocr.volcanoSpec" -}}
 {{- $placement := .Values.placement -}}
 {{- $pod := include "ocr.podTemplate" (dict "root" . "rankLabel" "volcano.sh/task-index" "objectLabel" "volcano.sh/job-name" "hosts" (printf "$(OCRFLEET_OBJECT)-node-*.%s" .Values.name)) | fromYaml -}}
-{{- /* Its kind takes no amount such as 0.5, which a Job of Kubernetes does. */ -}}
-{{- include "ocr.asWritten" $pod -}}
 schedulerName: volcano
 minAvailable: {{ $placement.nodes }}
 {{- with $placement.queue }}
