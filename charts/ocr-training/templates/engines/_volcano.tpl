@@ -17,7 +17,7 @@ spec:
 
 {{- define "ocr.volcanoSpec" -}}
 {{- $placement := .Values.placement -}}
-{{- $pod := include "ocr.podTemplate" (dict "root" . "rankLabel" "volcano.sh/task-index" "objectLabel" "volcano.sh/job-name" "hosts" (printf "$(OCRFLEET_OBJECT)-node-*.%s" .Values.name)) | fromYaml -}}
+{{- $pod := dict "root" . "rankLabel" "volcano.sh/task-index" "objectLabel" "volcano.sh/job-name" "hosts" (printf "$(OCRFLEET_OBJECT)-node-*.%s" .Values.name) -}}
 schedulerName: volcano
 minAvailable: {{ $placement.nodes }}
 {{- with $placement.queue }}
@@ -44,7 +44,7 @@ tasks:
     replicas: {{ $placement.nodes }}
     minAvailable: {{ $placement.nodes }}
     template:
-      {{- toYaml $pod | nindent 6 }}
+      {{- include "ocr.podTemplate" $pod | nindent 6 }}
 {{- end -}}
 
 {{- define "ocr.refuseVolcano" -}}
