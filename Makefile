@@ -62,7 +62,7 @@ cluster-programs: $(CLUSTER) ## Build all that test-cluster can test, too, what 
 # Taken down even if a test fails.
 .PHONY: test-cluster
 test-cluster: $(CLUSTER) ## Run the tests on a real cluster: cluster-up's, or the one of OCRFLEET_TEST_KUBECONFIG
-	@[[ -n "$$OCRFLEET_TEST_KUBECONFIG" ]] || trap '$(MACHINE) down' EXIT; $(BIN)/python -m pytest tests/cluster
+	@[[ -n "$$OCRFLEET_TEST_KUBECONFIG" ]] || trap '$(MACHINE) down' EXIT; $(BIN)/python -m pytest tests/cluster $(SELECT)
 
 .PHONY: bench
 bench: setup ## Compare the speed of training with PaddleOCR's own loop (15 minutes on 2 quiet cores)

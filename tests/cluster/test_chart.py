@@ -88,7 +88,7 @@ def credentials(server: Server) -> Object:
 
 @pytest.mark.usefixtures("hands")
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("engine", KINDS)
+@pytest.mark.parametrize("engine", ["job", pytest.param("jobset", marks=pytest.mark.rotates), "trainjob"])
 def test_a_run_of_two_nodes_publishes_its_model_and_outlives_a_killed_pod(
     engine: str,
     cluster: Cluster,

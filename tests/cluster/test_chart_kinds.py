@@ -55,6 +55,7 @@ def over(found: Object) -> Object | None:
     return found if "True" in (condition(found, "Succeeded"), condition(found, "Failed")) else None
 
 
+@pytest.mark.rotates
 @pytest.mark.usefixtures("hands")
 @pytest.mark.timeout(1200)
 def test_a_paddlejob_of_two_nodes_outlives_a_killed_pod_and_publishes_its_model(

@@ -104,7 +104,13 @@ def test_a_run_goes_on_through_upgrade_rollback_and_uninstall_and_outlives_a_pod
 
 
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("change", [{"retry": 1}, {"retries": 1, "resources": {"requests": {"cpu": "100m"}}}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"retry": 1},
+        pytest.param({"retries": 1, "resources": {"requests": {"cpu": "100m"}}}, marks=pytest.mark.rotates),
+    ],
+)
 def test_another_placement_takes_the_run_up_where_the_older_object_is(
     change: dict[str, Any], namespace: Namespace, trainer: str, s3_outside: Server, tmp_path: Path
 ) -> None:

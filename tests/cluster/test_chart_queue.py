@@ -131,7 +131,9 @@ def test_the_same_file_again_takes_nothing_from_a_run_that_has_its_quota(
 
 
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("engine", KINDS)
+@pytest.mark.parametrize(
+    "engine", ["job", *(pytest.param(other, marks=pytest.mark.rotates) for other in KINDS if other != "job")]
+)
 def test_a_run_waits_for_quota_is_preempted_and_goes_on_from_its_checkpoint_to_its_model(
     engine: str, namespace: Namespace, trainer: str, tiny: str, s3_outside: Server, tmp_path: Path
 ) -> None:
