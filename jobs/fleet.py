@@ -1,0 +1,193 @@
+"""The runs of a namespace, or of all: their objects, found by the words that users have for them."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Final
+
+from jobs.cluster import Cluster, MissingKindError
+from jobs.engines import ENGINES, engine_of, jobset, kueue, trainjob, volcano
+from jobs.engines.observe import observe
+from jobs.engines.reading import RUN_LABEL, label, moment, name_of, run_of, several, text
+from jobs.kinds import EVENT, JOB, NODE, POD, Kind, kind_of
+from jobs.status import Object, Observed, Phase
+from trainer.errors import AccessError, NotFoundError
+from trainer.runspec import nearest
+
+NAME_LABEL: Final = "ocrfleet.io/name"
+"""The label with a job's name."""
+
+
+def workloads(
+    cluster: Cluster, *, name: str | None = None, run: str | None = None, everywhere: bool = False
+) -> list[Object]:
+    """Give the objects of all engines, the oldest first; kinds that the cluster lacks have none.
+
+    Args:
+        cluster: where.
+        name: of this job only.
+        run: of this run only.
+        everywhere: in all namespaces.
+
+    Raises:
+        AccessError: not one of the kinds may be read.
+    """
+    selector = ",".join([f"{RUN_LABEL}={run}" if run else RUN_LABEL, *([f"{NAME_LABEL}={name}"] if name else [])])
+    refused: list[AccessError] = []
+
+    def one(kind: Kind) -> list[Object]:
+        try:
+            found, _ = cluster.find(kind, selector=selector, everywhere=everywhere)
+        except MissingKindError:
+            return []
+        except AccessError as error:
+            refused.append(error)
+            return []
+        # A Job that a JobSet or Kueue has made is part of another engine's object.
+        return [each for each in found if not _made_by_engine(each)]
+
+    kinds = [Kind(each.VERSION, each.KIND) for each in ENGINES.values()]
+    with ThreadPoolExecutor(len(kinds)) as pool:
+        found = [each for some in pool.map(one, kinds) for each in some]
+    if len(refused) == len(kinds):
+        raise refused[0]
+    return sorted(found, key=_made)
+
+
+def find(cluster: Cluster, word: str) -> Object:
+    """Give the object that a word stands for.
+
+    Args:
+        cluster: where.
+        word: an object's name; a run's id: its newest object that no newer one has superseded; or a job's name: that of
+            its newest run.
+
+    Raises:
+        NotFoundError: there is none; the sentence names the nearest.
+    """
+    every = workloads(cluster)
+    for fits in _MEANINGS:
+        if found := [each for each in every if fits(each, word)]:
+            holding = [each for each in found if not _superseded(each)]
+            return (holding or found)[-1]
+    known = {word for each in every for word in (name_of(each), run_of(each), label(each, NAME_LABEL)) if word}
+    hint = nearest(word, sorted(known)) if len(known) < _NAMED else " `ocrfleet list` shows all."
+    raise NotFoundError(
+        f"The namespace {cluster.namespace} has no run {word!r}." + (hint if known else " There is none at all.")
+    )
+
+
+_NAMED: Final = 12
+"""Up to so many words are named where none is near."""
+
+_MEANINGS: Final[tuple[Callable[[Object, str], bool], ...]] = (
+    lambda each, word: name_of(each) == word,
+    lambda each, word: run_of(each) == word,
+    lambda each, word: label(each, NAME_LABEL) == word,
+)
+
+
+def gather(cluster: Cluster, workload: Object, *, now: datetime, whole: bool = True) -> Observed:
+    """Read all that says what is so with a run; what may not be read is left out.
+
+    Args:
+        cluster: where.
+        workload: the run's object.
+        now: the time.
+        whole: with what explains why it waits: events, rivals, machines and the pods on them.
+    """
+    engine = engine_of(workload)
+    if engine is None:
+        return Observed(workload=workload, now=now)
+    pods = _read(cluster, POD, selector=engine.pod_selector(name_of(workload))) or []
+    inner = _inner(cluster, workload)
+    queued = _queued(cluster, {_uid(each) for each in (workload, *inner)})
+    observed = Observed(workload=workload, now=now, pods=pods, inner=inner, queued=queued)
+    if not whole:
+        return observed
+    mine = {_uid(each) for each in (workload, *inner, *pods, *([queued] if queued else []))}
+    return replace(
+        observed,
+        events=[each for each in _read(cluster, EVENT) or () if text(each, "involvedObject", "uid") in mine],
+        rivals=_rivals(cluster, queued) if queued else (),
+        machines=_read(cluster, NODE),
+        neighbours=_read(cluster, POD, everywhere=True),
+    )
+
+
+def _read(
+    cluster: Cluster, kind: Kind, *, selector: str = "", fields: str = "", everywhere: bool = False
+) -> list[Object] | None:
+    try:
+        return cluster.find(kind, selector=selector, fields=fields, everywhere=everywhere)[0]
+    except (AccessError, MissingKindError):
+        return None
+
+
+def _inner(cluster: Cluster, workload: Object) -> list[Object]:
+    """Give what controllers have made between an object and its pods."""
+    kind, name = text(workload, "kind"), name_of(workload)
+    if (kind, kind_of(workload).group) == (volcano.KIND, "batch.volcano.sh"):
+        return [each for each in _read(cluster, _POD_GROUP) or () if _owned(each, {_uid(workload)})]
+    if kind not in (jobset.KIND, trainjob.KIND):
+        return []
+    # Both controllers put the JobSet's name on its Jobs; a TrainJob's JobSet has the TrainJob's name.
+    sets = _read(cluster, Kind(jobset.VERSION, jobset.KIND), fields=f"metadata.name={name}")
+    jobs = _read(cluster, JOB, selector=jobset.pod_selector(name))
+    return [*((sets or ()) if kind == trainjob.KIND else ()), *(jobs or ())]
+
+
+def _queued(cluster: Cluster, owners: set[str]) -> Object | None:
+    """Give the Workload of Kueue that one of these owns."""
+    found = _read(cluster, kind) or [] if (kind := _workload_kind(cluster)) else []
+    return next((each for each in found if _owned(each, owners)), None)
+
+
+def _rivals(cluster: Cluster, queued: Object) -> list[Object]:
+    """Give what else holds quota of the same ClusterQueue, of all namespaces where these may be read."""
+    kind = _workload_kind(cluster)
+    queue = text(queued, "status", "admission", "clusterQueue")
+    if kind and not queue:
+        local = _read(cluster, Kind(kind.version, "LocalQueue"))
+        wanted = text(queued, "spec", "queueName")
+        queue = next((text(each, "spec", "clusterQueue") for each in local or () if name_of(each) == wanted), "")
+    if not kind or not queue:
+        return []
+    found = _read(cluster, kind, everywhere=True)
+    if found is None:
+        found = _read(cluster, kind) or []
+    return [
+        each
+        for each in found
+        if text(each, "status", "admission", "clusterQueue") == queue and _uid(each) != _uid(queued)
+    ]
+
+
+_POD_GROUP: Final = Kind("scheduling.volcano.sh/v1beta1", "PodGroup")
+
+
+def _workload_kind(cluster: Cluster) -> Kind | None:
+    version = cluster.served("kueue.x-k8s.io")
+    return Kind(version, kueue.KIND) if version else None
+
+
+def _made_by_engine(found: Object) -> bool:
+    kinds = {each.KIND for each in ENGINES.values()}
+    return any(text(each, "kind") in kinds for each in several(found, "metadata", "ownerReferences"))
+
+
+def _owned(found: Object, owners: set[str]) -> bool:
+    return any(text(each, "uid") in owners for each in several(found, "metadata", "ownerReferences"))
+
+
+def _superseded(found: Object) -> bool:
+    return observe(Observed(workload=found, now=datetime.now(UTC))).phase is Phase.SUPERSEDED
+
+
+def _uid(found: Object) -> str:
+    return text(found, "metadata", "uid")
+
+
+def _made(found: Object) -> datetime:
+    return moment(found, "metadata", "creationTimestamp") or datetime.min.replace(tzinfo=UTC)

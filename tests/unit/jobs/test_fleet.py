@@ -1,0 +1,104 @@
+"""Runs are found by the words that users have for them, in what a real cluster's objects say."""
+
+import copy
+from typing import Any
+
+import pytest
+
+from jobs import fleet
+from jobs.cluster import Cluster
+from jobs.engines.observe import observe
+from jobs.engines.reading import name_of
+from tests.unit.jobs.apiserver import ApiServer
+from tests.unit.jobs.states.read import NOW, recorded
+from trainer.errors import AccessError, NotFoundError
+
+Object = dict[str, Any]
+
+
+def held(api: ApiServer, state: str, **metadata: Any) -> Object:
+    """Let the server have a recorded state, in namespace `ml`; give the workload."""
+    objects = recorded(state)
+    objects["workload"]["metadata"] |= metadata
+    queued = [objects["queued"]] if objects["queued"] else []
+    for each in (objects["workload"], *objects["inner"], *objects["pods"], *objects["events"], *queued):
+        api.put({"apiVersion": "v1", **each}, namespace="ml")
+    workload: Object = objects["workload"]
+    return workload
+
+
+def another(api: ApiServer, workload: Object, name: str, run: str, created: str) -> None:
+    made = copy.deepcopy(workload)
+    labels = {**made["metadata"]["labels"], "ocrfleet.io/run": run}
+    made["metadata"] |= {"name": name, "uid": name, "labels": labels, "creationTimestamp": created}
+    api.put(made, namespace="ml")
+
+
+@pytest.fixture
+def ml(api: ApiServer) -> Cluster:
+    return Cluster(namespace="ml", deadline=5)
+
+
+@pytest.mark.parametrize(
+    ("word", "name"),
+    [
+        ("lines-1a2b3c4d-9f0e", "lines-1a2b3c4d-9f0e"),
+        ("lines-1a2b3c4d", "lines-1a2b3c4d-0002"),
+        ("lines", "lines-00000000-0003"),
+    ],
+)
+def test_a_word_is_an_object_a_run_or_a_jobs_newest(word: str, name: str, api: ApiServer, ml: Cluster) -> None:
+    first = held(api, "job-running")
+    another(api, first, "lines-1a2b3c4d-0002", "lines-1a2b3c4d", "2026-11-24T00:00:00Z")
+    another(api, first, "lines-00000000-0003", "lines-00000000", "2026-11-25T00:00:00Z")
+    assert name_of(fleet.find(ml, word)) == name
+
+
+def test_a_superseded_object_stands_for_its_run_only_when_there_is_no_other(api: ApiServer, ml: Cluster) -> None:
+    older = held(api, "job-exit-46", creationTimestamp="2026-11-26T00:00:00Z")
+    assert name_of(fleet.find(ml, "lines")) == name_of(older)
+    another(api, recorded("job-running")["workload"], "lines-1a2b3c4d-0002", "lines-1a2b3c4d", "2026-11-25T00:00:00Z")
+    assert name_of(fleet.find(ml, "lines-1a2b3c4d")) == "lines-1a2b3c4d-0002"
+
+
+def test_a_wrong_word_is_answered_with_the_nearest(api: ApiServer, ml: Cluster) -> None:
+    with pytest.raises(NotFoundError, match="There is none at all"):
+        fleet.find(ml, "lines")
+    held(api, "job-running")
+    with pytest.raises(NotFoundError, match="namespace ml has no run 'lnes'. Did you mean 'lines'"):
+        fleet.find(ml, "lnes")
+
+
+def test_what_may_not_be_read_is_said_only_when_nothing_may(api: ApiServer, ml: Cluster) -> None:
+    held(api, "jobset-running")
+    api.refused = {("list", plural) for plural in ("jobs", "paddlejobs")}
+    assert len(fleet.workloads(ml)) == 1
+    api.refused |= {("list", plural) for plural in ("jobsets", "trainjobs")}
+    with pytest.raises(AccessError):
+        fleet.workloads(ml)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        "job-running",
+        "job-pull",
+        "jobset-exit-42",
+        "trainjob-running",
+        "trainjob-exit-43",
+        "kueue-waiting",
+        "kueue-stopped",
+    ],
+)
+def test_gathered_objects_say_what_the_recorded_ones_say(state: str, api: ApiServer, ml: Cluster) -> None:
+    """Only the rivals and machines, of other namespaces, are not put on the server here."""
+    workload = held(api, state)
+    api.groups["kueue.x-k8s.io"] = "kueue.x-k8s.io/v1beta2"
+    found = fleet.gather(ml, workload, now=NOW)
+    expected = recorded(state)
+    assert {name_of(each) for each in found.pods} == {name_of(each) for each in expected["pods"]}
+    assert {name_of(each) for each in found.inner} == {name_of(each) for each in expected["inner"]}
+    assert name_of(found.queued or {}) == name_of(expected["queued"] or {})
+    told = observe(found)
+    assert told.phase.value in ("Running", "Waiting", "Queued", "Stopped", "Failed")
+    assert told.exit_code == {"jobset-exit-42": 42, "trainjob-exit-43": 43}.get(state)
