@@ -35,5 +35,7 @@ paddleReplicaSpecs:
         {{- toYaml (set $pod.metadata "labels" $labels) | nindent 8 }}
       spec:
         {{- /* Of the first the operator warns at each pod, and has its own; the second is for names that are not used here. */}}
-        {{- toYaml (omit $pod.spec "restartPolicy" "subdomain") | nindent 8 }}
+        {{- /* The operator looks at its deadline only when a pod changes: the kubelet has the same one, and wakes it. */}}
+        {{- $deadline := dict "activeDeadlineSeconds" (include "ocr.seconds" .Values.placement.deadlines.run | int64) }}
+        {{- toYaml (merge $deadline (omit $pod.spec "restartPolicy" "subdomain")) | nindent 8 }}
 {{- end -}}
