@@ -10,7 +10,22 @@ import sys
 import traceback
 from collections.abc import Sequence
 
-from jobs.commands import check, completion, data, init, models, predict, recipes, render, run, version
+from jobs.commands import (
+    check,
+    completion,
+    data,
+    delete,
+    init,
+    logs,
+    models,
+    predict,
+    recipes,
+    render,
+    run,
+    shell,
+    stop,
+    version,
+)
 from trainer.contract import ExitCode
 from trainer.errors import OcrfleetError
 
@@ -38,7 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (init, recipes, check, run, render, predict, data, models, version):
+    for module in (init, recipes, check, run, render, logs, stop, delete, shell, predict, data, models, version):
         module.add(commands)
     completion.add(commands, build_parser)
     return parser

@@ -9,7 +9,7 @@ import os
 import ssl
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -214,6 +214,42 @@ class Cluster:
         for line in self._lines(path, query, silent=None if follow else self.deadline):
             yield line.decode("utf-8", errors="replace")
 
+    def execute(self, pod: str, command: Sequence[str], *, container: str | None = None, terminal: bool = False) -> Any:
+        """Start a command in a pod's container, and give the WebSocket to it; `jobs/session.py` speaks over it.
+
+        Args:
+            pod: its name.
+            command: and its words.
+            container: which; None: the only one.
+            terminal: give it a terminal.
+        """
+        import websocket  # comes with kubernetes
+        from kubernetes.stream import ws_client
+
+        headers: dict[str, str] = {}
+        self._client.update_params_for_auth(headers, [], ["BearerToken"])
+        path = f"{Kind('v1', 'Pod').path(namespace=self.namespace, name=pod)}/exec"
+        streams = {"stdin": "true", "stdout": "true", "stderr": str(not terminal).lower(), "tty": str(terminal).lower()}
+        query = [
+            *streams.items(),
+            *_filled(container=container or "").items(),
+            *(("command", word) for word in command),
+        ]
+        before = websocket.getdefaulttimeout()
+        websocket.setdefaulttimeout(self.deadline)
+        try:
+            opened = ws_client.create_websocket(
+                self._client.configuration, ws_client.get_websocket_url(self.host + path, query), headers
+            )
+        except websocket.WebSocketBadStatusException as error:
+            raise self._error(error.status_code, _status(error.resp_body or b""), "GET", path) from error
+        except (websocket.WebSocketException, OSError) as error:
+            raise self._away(error) from error
+        finally:
+            websocket.setdefaulttimeout(before)
+        opened.settimeout(None)
+        return opened
+
     def served(self, group: str) -> str | None:
         """Give the version of an API that the cluster prefers, such as `kueue.x-k8s.io/v1beta2`, or None."""
         if group not in self._versions:
@@ -309,10 +345,13 @@ class Cluster:
             with closing(answer):
                 yield answer
         except (HTTPError, OSError, ssl.SSLError) as error:
-            raise TransientError(
-                f"The API server {self.host} does not answer ({_cause(error)}). Check the context "
-                f"{self.context!r} and the network; `kubectl --context {self.context} version` must answer, too."
-            ) from error
+            raise self._away(error) from error
+
+    def _away(self, error: BaseException) -> TransientError:
+        return TransientError(
+            f"The API server {self.host} does not answer ({_cause(error)}). Check the context "
+            f"{self.context!r} and the network; `kubectl --context {self.context} version` must answer, too."
+        )
 
     def _error(self, code: int, status: Mapping[str, Any], verb: str, path: str) -> OcrfleetError:
         said = str(status.get("message") or f"status {code}")

@@ -80,6 +80,11 @@ def namespace(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def run_name(parser: argparse.ArgumentParser) -> None:
+    """Add RUN."""
+    parser.add_argument("name", metavar="RUN", help="a run's id, its object's name, or a job's name: its newest run")
+
+
 def cluster(parser: argparse.ArgumentParser) -> None:
     """Add --context, -n and --timeout, which mean what they mean to kubectl."""
     parser.add_argument("--context", metavar="NAME", help="of the kubeconfig (default: its current one)")

@@ -255,7 +255,11 @@ def test_version(ocrfleet: Callable[..., Any]) -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["ocrfleet", ""], "init recipes check run render predict data models version completion --help"),
+        (
+            ["ocrfleet", ""],
+            "init recipes check run render logs stop resume delete prune shell predict data models version completion "
+            "--help",
+        ),
         (["ocrfleet", "models", "p"], "pull promote"),
         (["ocrfleet", "run", "job.yaml", "--no"], "--nodes"),
         (["ocrfleet", "completion", ""], "bash zsh fish --debug --help"),

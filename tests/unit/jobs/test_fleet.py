@@ -65,7 +65,7 @@ def test_a_wrong_word_is_answered_with_the_nearest(api: ApiServer, ml: Cluster) 
     with pytest.raises(NotFoundError, match="There is none at all"):
         fleet.find(ml, "lines")
     held(api, "job-running")
-    with pytest.raises(NotFoundError, match="namespace ml has no run 'lnes'. Did you mean 'lines'"):
+    with pytest.raises(NotFoundError, match=r"namespace ml has no run 'lnes'\. Did you mean 'lines'"):
         fleet.find(ml, "lnes")
 
 

@@ -1,0 +1,130 @@
+"""`ocrfleet delete` and `ocrfleet prune`."""
+
+import argparse
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from jobs.commands import options, show
+from jobs.errors import UsageError
+
+if TYPE_CHECKING:
+    from jobs.cluster import Cluster
+    from jobs.status import Object, Observed
+
+
+def add(commands: options.Commands) -> None:
+    """Say the commands' words."""
+    parser = options.command(
+        commands,
+        "delete",
+        run=delete,
+        summary="delete a run's objects from the cluster",
+        text="Delete a run's objects and pods from the cluster: all of them for a run's id, one for an object's name. "
+        "What it has in its bucket stays: published models, checkpoints, logs; the same job file, submitted again, "
+        "goes on from the last checkpoint. A run whose pods are at work is refused: stop it first, or say --yes. "
+        "Service, account and network policy belong to the job's name, and stay for its next run.",
+        examples="ocrfleet delete slips-rec-1a2b3c4d\n"
+        "ocrfleet delete slips-rec-1a2b3c4d-9f0e       # one object of that run\n"
+        "ocrfleet delete slips-rec-1a2b3c4d --yes --wait",
+    )
+    parser.add_argument("name", metavar="RUN", help="a run's id, or its object's name")
+    parser.add_argument("--yes", action="store_true", help="even while it trains; its pods write a checkpoint first")
+    parser.add_argument("--wait", action="store_true", help="return when its pods are gone (default: return at once)")
+    options.cluster(parser)
+    parser = options.command(
+        commands,
+        "prune",
+        run=prune,
+        summary="delete the objects of a job's old runs",
+        text="Delete the objects of a job's runs that are over, but for the newest N of these. A run that is not over "
+        "is never touched, nor is anything in a bucket.",
+        examples="ocrfleet prune slips-rec --done --keep 5 --dry-run\nocrfleet prune slips-rec --done --keep 5",
+    )
+    parser.add_argument("name", metavar="NAME", help="the job's name")
+    parser.add_argument("--done", action="store_true", required=True, help="runs that are over; no others may go")
+    parser.add_argument("--keep", metavar="N", type=options.count, required=True, help="so many of these stay")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be deleted, and delete nothing")
+    options.cluster(parser)
+
+
+def delete(arguments: argparse.Namespace) -> int:
+    """Delete a run's objects."""
+    cluster = options.connect(arguments)
+    from jobs import removing, runfile, waiting
+    from jobs.engines.observe import observe
+    from jobs.engines.reading import name_of, run_of
+
+    chosen = [_with_pods(cluster, each) for each in _chosen(cluster, arguments.name)]
+    busy = [status for each in chosen if removing.trains(status := observe(each))]
+    if busy and not arguments.yes:
+        raise UsageError(
+            f"{busy[0].name} is {busy[0].phase}, and its pods are at work: `ocrfleet stop {busy[0].run}` ends them and "
+            "keeps the run; --yes deletes it even so."
+        )
+    for each in chosen:
+        _remove(cluster, each.workload)
+        print(f"{_title(each.workload)} deleted")
+    run = run_of(chosen[0].workload)
+    where = runfile.output(chosen[0].workload)
+    show.say(
+        f"What {run} has in its bucket{f', {where},' if where else ''} stays: the same job file, submitted again, "
+        "on from the last checkpoint, or finds the model published."
+    )
+    for each in chosen if arguments.wait else ():
+        show.say(f"Waiting for the pods of {name_of(each.workload)} to end.")
+        waiting.wait(cluster, each, lambda status, pods: status is None and not pods, timeout=arguments.timeout)
+    return 0
+
+
+def prune(arguments: argparse.Namespace) -> int:
+    """Delete the objects of old runs."""
+    cluster = options.connect(arguments)
+    from jobs import fleet, removing
+    from trainer.errors import NotFoundError
+
+    found = fleet.workloads(cluster, name=arguments.name)
+    if not found:
+        raise NotFoundError(
+            f"The namespace {cluster.namespace} has no run of a job {arguments.name!r}: `ocrfleet list` shows all."
+        )
+    old = removing.prunable(found, keep=arguments.keep, now=datetime.now(UTC))
+    for each in old:
+        if not arguments.dry_run:
+            _remove(cluster, each)
+        print(f"{_title(each)} deleted{' (dry run)' if arguments.dry_run else ''}")
+    if not old:
+        show.say(f"Nothing is to be deleted: {arguments.name} has no more than {arguments.keep} runs that are over.")
+    return 0
+
+
+def _chosen(cluster: "Cluster", word: str) -> "list[Object]":
+    from jobs import fleet
+    from jobs.engines.reading import name_of, run_of
+
+    found = fleet.find(cluster, word)
+    if name_of(found) == word:
+        return [found]
+    if run_of(found) != word:
+        raise UsageError(
+            f"{word} is a job's name: say which of its runs to delete, such as {run_of(found)}, its newest."
+        )
+    return fleet.workloads(cluster, run=word)
+
+
+def _with_pods(cluster: "Cluster", workload: "Object") -> "Observed":
+    from jobs import fleet
+
+    return fleet.gather(cluster, workload, now=datetime.now(UTC), whole=False)
+
+
+def _remove(cluster: "Cluster", workload: "Object") -> None:
+    from jobs.engines.reading import name_of
+    from jobs.kinds import kind_of
+
+    cluster.delete(kind_of(workload), name_of(workload))
+
+
+def _title(workload: "Object") -> str:
+    from jobs import manifests
+
+    return manifests.name_of(workload)

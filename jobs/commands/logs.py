@@ -1,0 +1,143 @@
+"""`ocrfleet logs`."""
+
+import argparse
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from jobs.commands import options, show
+from jobs.errors import UsageError
+
+if TYPE_CHECKING:
+    from jobs.cluster import Cluster
+    from jobs.podlogs import Line
+    from jobs.status import Object
+
+
+def add(commands: options.Commands) -> None:
+    """Say the command's words."""
+    parser = options.command(
+        commands,
+        "logs",
+        run=run,
+        summary="show what the nodes and workers of a run have said",
+        text="Show the logs of a run: those of its pods while they are there, and those that they left in the bucket "
+        "when they are gone or another attempt or a single worker is asked for. With a job file in place of RUN the "
+        "run needs no object in the cluster any more, nor a cluster: runs of `ocrfleet run` leave their logs in the "
+        "bucket, too. The bucket is read with your own credentials, as the AWS tools have them. Of several nodes each "
+        "line begins with its own. A node's logs come to the bucket when it ends.",
+        examples="ocrfleet logs slips-rec-1a2b3c4d\n"
+        "ocrfleet logs slips-rec -f --tail 20         # the newest run of that name\n"
+        "ocrfleet logs slips-rec-1a2b3c4d --rank 3    # one worker, from the bucket\n"
+        "ocrfleet logs job.yaml --attempt 1 --node 0\n"
+        "ocrfleet logs slips-rec-1a2b3c4d --from s3://ocr-models/slips-rec/",
+    )
+    parser.add_argument("name", metavar="RUN", help="a run's id, its object's name, a job's name, or a job file")
+    parser.add_argument("--node", metavar="N", type=options.count, help="of this node (default: of all)")
+    parser.add_argument(
+        "--rank", metavar="R", type=options.count, help="of this worker, over all nodes: from the bucket"
+    )
+    parser.add_argument(
+        "--attempt", metavar="A", type=options.positive, help="of this attempt: from the bucket (default: the last)"
+    )
+    parser.add_argument(
+        "-f", "--follow", action="store_true", help="go on with what comes, of new pods too, until the run is over"
+    )
+    parser.add_argument("--tail", metavar="N", type=options.count, help="of each log the last N lines (default: all)")
+    parser.add_argument("-p", "--previous", action="store_true", help="of each node's pod before its present one")
+    parser.add_argument(
+        "--from", metavar="URI", dest="source", help="the run's `run.output`: look in the bucket, and ask no cluster"
+    )
+    options.cluster(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Show logs."""
+    _check(arguments)
+    if arguments.source or arguments.name.endswith((".yaml", ".yml", ".json")) or "/" in arguments.name:
+        return _from_bucket(arguments, *_named(arguments))
+    cluster = options.connect(arguments)
+    from jobs import fleet, runfile
+    from jobs.engines.reading import run_of
+
+    workload = fleet.find(cluster, arguments.name)
+    if arguments.rank is None and arguments.attempt is None and _from_pods(arguments, cluster, workload):
+        return 0
+    return _from_bucket(arguments, runfile.output(workload), [run_of(workload)])
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    if arguments.rank is not None and arguments.node is not None:
+        raise UsageError("--node and --rank don't go together: ranks count over all nodes.")
+    kept = arguments.rank is not None or arguments.attempt is not None or arguments.source
+    if kept and (arguments.follow or arguments.previous):
+        raise UsageError("-f and -p are for pods: --rank, --attempt and --from read what is in the bucket.")
+
+
+def _named(arguments: argparse.Namespace) -> tuple[str, list[str]]:
+    """Give the output of a job file, and the ids that its run can have; or what --from and RUN say."""
+    if arguments.source:
+        return arguments.source, [arguments.name]
+    from pathlib import Path
+
+    from jobs import jobfile
+    from trainer.runspec import run_id
+
+    job = jobfile.load(Path(arguments.name))
+    placement = job.placement
+    devices = placement.nodes * placement.devices_per_node
+    # Without a device the chart takes a GPU, and `ocrfleet run` what the machine has.
+    kinds = [placement.device] if placement.device else ["gpu", "cpu"]
+    ids = [run_id(job.name, run=job.run, image=placement.image, device=each, devices=devices) for each in kinds]
+    return job.run.output, ids
+
+
+def _from_pods(arguments: argparse.Namespace, cluster: "Cluster", workload: "Object") -> bool:
+    """Show what pods say; whether there is one that does."""
+    from jobs import podlogs
+    from jobs.engines import engine_of
+    from jobs.engines.reading import name_of
+    from jobs.kinds import POD
+
+    engine = engine_of(workload)
+    if engine is None:
+        return False
+    if arguments.follow and not arguments.previous:
+        tailing = podlogs.Tailing(cluster, workload, engine, tail=arguments.tail, node=arguments.node)
+        return _show(tailing.lines(), several=engine.size(workload) > 1 and arguments.node is None)
+    pods, _ = cluster.find(POD, selector=engine.pod_selector(name_of(workload)))
+    found = podlogs.by_rank(pods, engine)
+    chosen = {rank: of for rank, of in found.items() if arguments.node in (None, rank)}
+    if arguments.previous:
+        return _show(podlogs.before(cluster, chosen, tail=arguments.tail), several=len(chosen) > 1)
+    newest = {rank: of[0] for rank, of in chosen.items()}
+    return _show(podlogs.read(cluster, newest, tail=arguments.tail), several=len(newest) > 1)
+
+
+def _show(lines: "Iterator[Line]", *, several: bool) -> bool:
+    found = False
+    for line in lines:
+        found = True
+        print(f"[node {line.node}] {line.text}" if several else line.text, flush=True)
+    return found
+
+
+def _from_bucket(arguments: argparse.Namespace, output: str, runs: list[str]) -> int:
+    from jobs import keptlogs
+    from trainer.errors import NotFoundError
+
+    if not output:
+        raise NotFoundError(f"The object of {runs[0]} does not say where its bucket is. Name it: --from s3://…")
+    found = [keptlogs.kept(output, each) for each in runs]
+    logs = next((each for each in found if each.files), found[0])
+    if not logs.files:
+        raise NotFoundError(
+            f"No pod of {' or '.join(runs)} has a log, and there is none in {logs.uri} yet: a node leaves it there "
+            f"when it ends. `ocrfleet status {runs[0]}` says where the run stands."
+        )
+    files = logs.choose(attempt=arguments.attempt, node=arguments.node, rank=arguments.rank)
+    attempts = f"attempt {files[0].attempt} of {logs.attempts[-1]}"
+    show.say(f"These are of {attempts}, as they are in {logs.uri}.")
+    for file in files:
+        for line in logs.lines(file, tail=arguments.tail):
+            print(f"[{file.title}] {line}" if len(files) > 1 else line)
+    return 0

@@ -1,0 +1,85 @@
+"""`ocrfleet shell`."""
+
+import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from jobs.commands import options
+
+if TYPE_CHECKING:
+    from jobs.cluster import Cluster
+    from jobs.status import Object
+
+_SHELL = ("sh", "-c", "command -v bash >/dev/null && exec bash || exec sh")
+
+
+def add(commands: options.Commands) -> None:
+    """Say the command's words."""
+    parser = options.command(
+        commands,
+        "shell",
+        run=run,
+        summary="look inside a pod of a run",
+        text="Open a shell in a pod of a run, or run a command there, and end with its exit code. On a terminal it has "
+        "one, too; in a pipe, input and output go through as they are. A pod of a failed run stays to be looked into "
+        "as long as placement.debug.holdOnFailure says.",
+        examples="ocrfleet shell slips-rec-1a2b3c4d\n"
+        "ocrfleet shell slips-rec-1a2b3c4d --node 1 -- nvidia-smi\n"
+        "ocrfleet shell slips-rec -- tar -cz -C /work logs > logs.tgz",
+    )
+    options.run_name(parser)
+    parser.add_argument("--node", metavar="N", type=options.count, default=0, help="of this node (default: 0)")
+    options.cluster(parser)
+    parser.usage = """%(prog)s [-h] [--debug] [--node N] [--context NAME] [-n NAMESPACE]
+                      [--timeout TIME] RUN [-- COMMAND [WORD ...]]"""
+    _take_command(parser)
+
+
+def _take_command(parser: argparse.ArgumentParser) -> None:
+    """Have what follows `--` as it is: argparse would look for options in it, or lose it behind one."""
+    parse = parser.parse_known_args
+
+    def parse_known(args: Sequence[str], namespace: Any = None) -> tuple[argparse.Namespace, list[str]]:
+        before = list(args)[: list(args).index("--")] if "--" in args else list(args)
+        found, unknown = parse(before, namespace)
+        found.words = list(args)[len(before) + 1 :]
+        return found, unknown
+
+    parser.parse_known_args = parse_known  # type: ignore[method-assign, assignment]
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Open a shell."""
+    cluster = options.connect(arguments)
+    from jobs import fleet, podlogs, session
+    from jobs.engines.reading import name_of
+
+    pod = _pod(cluster, fleet.find(cluster, arguments.name), arguments.node)
+    terminal = session.terminal()
+    words = arguments.words or _SHELL
+    opened = cluster.execute(name_of(pod), words, container=podlogs.container(pod), terminal=terminal)
+    return session.attach(opened, terminal=terminal)
+
+
+def _pod(cluster: "Cluster", workload: "Object", node: int) -> "Object":
+    """Give the pod of a node that runs.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    from jobs import podlogs
+    from jobs.engines import engine_of
+    from jobs.engines.reading import name_of, run_of, text
+    from jobs.kinds import POD
+    from trainer.errors import NotFoundError
+
+    engine = engine_of(workload)
+    pods = cluster.find(POD, selector=engine.pod_selector(name_of(workload)))[0] if engine else []
+    found = podlogs.by_rank(pods, engine)[node] if engine and node in podlogs.by_rank(pods, engine) else []
+    running = [each for each in found if text(each, "status", "phase") == "Running"]
+    if not running:
+        raise NotFoundError(
+            f"Node {node} of {run_of(workload)} has no pod that runs: `ocrfleet status {run_of(workload)}` says why; "
+            f"`ocrfleet logs {run_of(workload)} --node {node}` has what it said."
+        )
+    return running[0]

@@ -1,0 +1,93 @@
+"""`ocrfleet stop` and `ocrfleet resume`."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from jobs.commands import options, show
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jobs.cluster import Cluster
+    from jobs.pausing import Decision
+    from jobs.status import Observed
+
+
+def add(commands: options.Commands) -> None:
+    """Say the commands' words."""
+    parser = options.command(
+        commands,
+        "stop",
+        run=stop,
+        summary="stop a run after a checkpoint, and keep it",
+        text="Stop a run: its pods write a checkpoint and end, its devices are free for others, and `ocrfleet resume` "
+        "goes on from there. In a queue of Kueue its Workload is deactivated, so that the queue does not start "
+        "it again. Submitting the same job file does not resume it. Returns at once; what is so already is no error.",
+        examples="ocrfleet stop slips-rec-1a2b3c4d\n"
+        "ocrfleet stop slips-rec --wait               # the newest run of that name\n"
+        "ocrfleet stop slips-rec-1a2b3c4d --wait --timeout 10m",
+    )
+    _words(parser, "return when its pods have ended")
+    parser = options.command(
+        commands,
+        "resume",
+        run=resume,
+        summary="let a stopped run go on",
+        text="Let a stopped run go on from its checkpoint; in a queue it takes its place behind those that wait. A run "
+        "that has failed is another matter: raise placement.retry in its job file and submit that again.",
+        examples="ocrfleet resume slips-rec-1a2b3c4d\nocrfleet resume slips-rec --wait && ocrfleet logs slips-rec -f",
+    )
+    _words(parser, "return when it is admitted: its pods may be made")
+
+
+def _words(parser: argparse.ArgumentParser, wait: str) -> None:
+    options.run_name(parser)
+    parser.add_argument("--wait", action="store_true", help=f"{wait} (default: return at once)")
+    options.cluster(parser)
+
+
+def stop(arguments: argparse.Namespace) -> int:
+    """Stop a run."""
+    cluster = options.connect(arguments)
+    from jobs import pausing
+
+    observed = _observed(cluster, arguments.name)
+    decision = pausing.stop(observed, queues=cluster.served("kueue.x-k8s.io") is not None)
+    return _do(arguments, cluster, observed, decision, pausing.at_rest)
+
+
+def resume(arguments: argparse.Namespace) -> int:
+    """Let a run go on."""
+    cluster = options.connect(arguments)
+    from jobs import pausing
+
+    observed = _observed(cluster, arguments.name)
+    decision = pausing.resume(observed, queues=cluster.served("kueue.x-k8s.io") is not None)
+    return _do(arguments, cluster, observed, decision, pausing.let_go)
+
+
+def _observed(cluster: "Cluster", name: str) -> "Observed":
+    from datetime import UTC, datetime
+
+    from jobs import fleet
+
+    return fleet.gather(cluster, fleet.find(cluster, name), now=datetime.now(UTC), whole=False)
+
+
+def _do(
+    arguments: argparse.Namespace,
+    cluster: "Cluster",
+    observed: "Observed",
+    decision: "Decision",
+    until: "Callable[..., bool]",
+) -> int:
+    from jobs import waiting
+    from jobs.engines.reading import run_of
+
+    if decision.change is not None:
+        cluster.change(decision.change)
+    show.say(decision.sentence)
+    if arguments.wait:
+        waiting.wait(cluster, observed, until, timeout=arguments.timeout)
+    print(run_of(observed.workload))
+    return 0

@@ -1,0 +1,126 @@
+"""A command in a container, as if it were here: its streams over a WebSocket, with a terminal or without."""
+
+import json
+import os
+import shutil
+import signal
+import sys
+import termios
+import threading
+import tty
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from trainer.errors import OcrfleetError, TransientError
+
+_IN, _OUT, _ERR, _STATUS, _SIZE, _CLOSE = 0, 1, 2, 3, 4, 255
+"""Channels of Kubernetes' protocol v5.channel.k8s.io: the first byte of each message."""
+
+_TEXT, _BINARY, _END = 1, 2, 8
+"""Opcodes of WebSocket."""
+
+_BLOCK: Final = 1 << 16
+
+
+def terminal() -> bool:
+    """Tell whether a user sits here."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def attach(socket: Any, *, terminal: bool) -> int:
+    """Join this process's streams with those of a command until it ends, and give its exit code.
+
+    Args:
+        socket: what `Cluster.execute` gave.
+        terminal: as it was told; every key then goes there, Ctrl-C too.
+
+    Raises:
+        OcrfleetError: the command could not be started.
+        TransientError: the line broke.
+    """
+    with _raw(socket) if terminal else _plain():
+        threading.Thread(target=_send, args=(socket, sys.stdin.fileno()), name="input", daemon=True).start()
+        try:
+            return _code(_receive(socket))
+        except (OSError, EOFError) as error:
+            raise TransientError("The line to the pod broke; what was started there may go on. Try again.") from error
+        finally:
+            socket.close(timeout=1)
+
+
+def _send(socket: Any, source: int) -> None:
+    try:
+        while data := os.read(source, _BLOCK):
+            socket.send(bytes([_IN]) + data, opcode=_BINARY)
+        socket.send(bytes([_CLOSE, _IN]), opcode=_BINARY)
+    except Exception:  # noqa: BLE001  # the command has ended, or the line has: the other thread says which
+        return
+
+
+def _receive(socket: Any) -> dict[str, Any]:
+    """Write what comes, and give the command's end as the API server tells it."""
+    targets = {_OUT: sys.stdout.fileno(), _ERR: sys.stderr.fileno()}
+    status = b""
+    while True:
+        opcode, frame = socket.recv_data_frame(True)
+        if opcode == _END:
+            break
+        if opcode not in (_TEXT, _BINARY) or not frame.data:
+            continue
+        channel, data = frame.data[0], frame.data[1:]
+        if channel in targets:
+            _write(targets[channel], data)
+        elif channel == _STATUS:
+            status += data
+    if not status:
+        raise EOFError
+    found: dict[str, Any] = json.loads(status)
+    return found
+
+
+def _write(target: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(target, data) :]
+
+
+def _code(status: dict[str, Any]) -> int:
+    if status.get("status") == "Success":
+        return 0
+    causes = (status.get("details") or {}).get("causes") or ()
+    told = next((each["message"] for each in causes if each.get("reason") == "ExitCode"), "")
+    if told.isdigit():
+        return int(told)
+    raise OcrfleetError(f"The command cannot run in the pod: {status.get('message', 'no more is said')}.")
+
+
+@contextmanager
+def _plain() -> Iterator[None]:
+    yield
+
+
+@contextmanager
+def _raw(socket: Any) -> Iterator[None]:
+    """Give every key to the command, and tell it how large the terminal is whenever that changes."""
+    source = sys.stdin.fileno()
+    before = termios.tcgetattr(source)
+    changed = threading.Event()
+    changed.set()
+
+    def tell() -> None:
+        while changed.wait():
+            changed.clear()
+            columns, lines = shutil.get_terminal_size()
+            try:
+                socket.send(bytes([_SIZE]) + json.dumps({"Width": columns, "Height": lines}).encode(), opcode=_BINARY)
+            except Exception:  # noqa: BLE001  # it has ended
+                return
+
+    old = signal.signal(signal.SIGWINCH, lambda *_: changed.set())
+    threading.Thread(target=tell, name="size", daemon=True).start()
+    try:
+        tty.setraw(source)
+        yield
+    finally:
+        termios.tcsetattr(source, termios.TCSADRAIN, before)
+        signal.signal(signal.SIGWINCH, old)
