@@ -26,6 +26,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 _PARTS = ("master", "volume", "filer", "s3")
 
@@ -79,6 +80,12 @@ class Server:
 
     def create_bucket(self, name: str) -> None:
         """Create a bucket; one that is there already is fine."""
+        with self.client() as client, suppress(client.exceptions.BucketAlreadyOwnedByYou):
+            client.create_bucket(Bucket=name)
+
+    @contextmanager
+    def client(self) -> Iterator[Any]:
+        """Give boto3's client with every right, for what a store of ocrfleet has no word for."""
         import boto3
         from botocore.config import Config
 
@@ -91,8 +98,8 @@ class Server:
             region_name="us-east-1",
             config=Config(s3={"addressing_style": "path"}),
         )
-        with closing(client), suppress(client.exceptions.BucketAlreadyOwnedByYou):
-            client.create_bucket(Bucket=name)
+        with closing(client):
+            yield client
 
     def _environment(self, key: str, secret: str) -> dict[str, str]:
         return {

@@ -1,13 +1,10 @@
 """The example policies hold: a run does all its work with the rights of `train`, and cannot point a channel."""
 
 import json
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
 
 from examples.local_s3 import Server
 from tests.e2e.commands import job_file, ocrfleet
@@ -26,15 +23,7 @@ def grant(server: Server, bucket: str, *names: str) -> None:
         for other in ("ocr-data", "ocr-models"):
             text = text.replace(f":::{other}", f":::{bucket}")
         statements += ({**each, "Principal": "*"} for each in json.loads(text)["Statement"])
-    client = boto3.client(
-        "s3",
-        endpoint_url=server.endpoint,
-        aws_access_key_id=server.access_key,
-        aws_secret_access_key=server.secret_key,
-        region_name="us-east-1",
-        config=Config(s3={"addressing_style": "path"}),
-    )
-    with closing(client):
+    with server.client() as client:
         client.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": statements}))
 
 
