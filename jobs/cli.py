@@ -9,6 +9,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import Final
 
 from jobs.commands import (
     check,
@@ -42,11 +43,14 @@ Results go to standard output, everything else to standard error.
 Exit codes: 0 done, 1 a fault, 2 a wrong command line, 40 to 143 as the table in docs/reference/exit-codes.md says.
 """
 
+_COMPLETE: Final = "__complete"
+"""What scripts of shells ask with; nobody types it."""
 
-def build_parser() -> argparse.ArgumentParser:
+
+def build_parser(program: str = "ocrfleet") -> argparse.ArgumentParser:
     """Make the parser of all commands; each parsed result has `run`, the function to call."""
     parser = argparse.ArgumentParser(
-        prog="ocrfleet",
+        prog=program,
         description="Train PaddleOCR text detectors and recognisers from one job file.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -59,9 +63,25 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def kubectl() -> int:
+    """Be `kubectl ocrfleet`: kubectl runs whatever `kubectl-ocrfleet` is on the PATH."""
+    return main(program="kubectl ocrfleet")
+
+
+def complete_for_kubectl() -> int:
+    """Answer a TAB behind `kubectl ocrfleet`: words, then what kubectl is to do; 4 is no file, 0 is files too."""
+    found = completion.in_time(build_parser(), sys.argv[1:])
+    print(*found, f":{4 if found else 0}", sep="\n")
+    return int(ExitCode.DONE)
+
+
+def main(argv: Sequence[str] | None = None, *, program: str = "ocrfleet") -> int:
     """Run a command and give its exit code."""
-    arguments = build_parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    if words[:1] == [_COMPLETE]:
+        print(*completion.in_time(build_parser(), words[1:]), sep="\n")
+        return int(ExitCode.DONE)
+    arguments = build_parser(program).parse_args(words)
     try:
         code: int = arguments.run(arguments)
         sys.stdout.flush()

@@ -1,11 +1,17 @@
 """`ocrfleet completion`: scripts for shells, made from the parser itself."""
 
 import argparse
+import os
 import shlex
-from collections.abc import Callable, Iterator
-from typing import Final
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
 
 from jobs.commands import options
+from trainer.errors import OcrfleetError
+
+if TYPE_CHECKING:
+    from jobs.status import Object
 
 _BASH: Final = """\
 # ocrfleet completion for bash; for zsh it is loaded through bashcompinit.
@@ -19,6 +25,11 @@ _ocrfleet() {{
     done
     case "$path" in
 {words}
+    esac
+    # Names of runs are asked of the cluster, which has two seconds for an answer.
+    case "$path" in
+        {asking})
+            [[ "$current" == -* ]] || words="$(ocrfleet __complete "${{COMP_WORDS[@]:1:COMP_CWORD}}" 2>/dev/null)" ;;
     esac
     COMPREPLY=($(compgen -W "$words" -- "$current"))
     # Anything may also be a file: a job file, an image, a folder.
@@ -61,7 +72,8 @@ def script(parser: argparse.ArgumentParser, shell: str) -> str:
     paths = dict(walk(parser))
     steps = [f'            {path}) path="{path}" ;;' for path in paths if path]
     words = [f'        "{path}") words="{" ".join(_words(one))}" ;;' for path, one in paths.items()]
-    bash = _BASH.format(steps="\n".join(steps), words="\n".join(words))
+    asking = "|".join(f'"{path}"' for path, one in paths.items() if _named(one))
+    bash = _BASH.format(steps="\n".join(steps), words="\n".join(words), asking=asking)
     return _ZSH + bash if shell == "zsh" else bash
 
 
@@ -78,6 +90,86 @@ def children(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentPars
         if isinstance(action, argparse._SubParsersAction):
             return dict(action.choices)
     return {}
+
+
+def answer(parser: argparse.ArgumentParser, words: Sequence[str]) -> list[str]:
+    """Give what the last of these words can be; the empty list where it may be anything, such as a file.
+
+    Args:
+        parser: of all commands.
+        words: all that follow `ocrfleet`, the last as far as it is typed.
+    """
+    *before, current = words or [""]
+    for word in before:
+        parser = children(parser).get(word, parser)
+    if not before or not (takes := _option(parser, before[-1])) or takes.nargs == 0:
+        named = _named(parser)
+        known = _words(parser) if current.startswith("-") or not named else list(named(_cluster_words(before)))
+    else:
+        known = [str(each) for each in takes.choices or ()]
+    return [word for word in known if word.startswith(current)]
+
+
+def in_time(parser: argparse.ArgumentParser, words: Sequence[str]) -> list[str]:
+    """Give the answer, or none where the cluster lets the user's TAB wait: then this process ends."""
+    timer = threading.Timer(DEADLINE, os._exit, args=(0,))
+    timer.daemon = True
+    timer.start()
+    try:
+        return answer(parser, words)
+    except OcrfleetError:
+        return []  # nobody who presses TAB wants to read a sentence
+    finally:
+        timer.cancel()
+
+
+DEADLINE: Final = 2.0
+"""Seconds that a user waits after a TAB."""
+
+
+def _named(parser: argparse.ArgumentParser) -> Callable[[Mapping[str, str]], list[str]] | None:
+    """Give the function that asks the cluster for what a command's word can be."""
+    for action in parser._actions:
+        if not action.option_strings and (action.metavar == "RUN" or action.dest == "job_name"):
+            return _runs if action.metavar == "RUN" else _names
+    return None
+
+
+def _runs(where: Mapping[str, str]) -> list[str]:
+    from jobs.engines.reading import run_of
+
+    return _unique(run_of(each) for each in _workloads(where))
+
+
+def _names(where: Mapping[str, str]) -> list[str]:
+    from jobs import fleet
+    from jobs.engines.reading import label
+
+    return _unique(label(each, fleet.NAME_LABEL) for each in _workloads(where))
+
+
+def _workloads(where: Mapping[str, str]) -> "list[Object]":
+    from jobs import fleet
+    from jobs.cluster import Cluster
+
+    return fleet.workloads(Cluster(**where, deadline=DEADLINE))
+
+
+def _unique(words: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(filter(None, words)))[::-1]
+
+
+def _cluster_words(words: Sequence[str]) -> dict[str, str]:
+    """Give the context and the namespace that were typed before."""
+    options = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    options.add_argument("--context")
+    options.add_argument("-n", "--namespace")
+    found, _ = options.parse_known_args(list(words))
+    return {name: value for name, value in vars(found).items() if value}
+
+
+def _option(parser: argparse.ArgumentParser, word: str) -> argparse.Action | None:
+    return next((each for each in parser._actions if word in each.option_strings), None)
 
 
 def _words(parser: argparse.ArgumentParser) -> list[str]:
@@ -100,6 +192,9 @@ def _fish(parser: argparse.ArgumentParser) -> Iterator[str]:
         helps = {c.dest: c.help for a in one._actions if deeper for c in getattr(a, "_choices_actions", [])}
         for word in [w for w in _words(one) if not w.startswith("-")]:
             yield f"{prefix} -f -a {word} -d {shlex.quote(helps.get(word) or '')}"
+        if _named(one):
+            asks = "(ocrfleet __complete (commandline -opc)[2..] (commandline -ct))"
+            yield f"{prefix} -f -a {shlex.quote(asks)}"
         for action in [a for a in one._actions if a.option_strings]:
             flags = " ".join(f"-l {o[2:]}" if o.startswith("--") else f"-s {o[1:]}" for o in action.option_strings)
             values = f" -x -a {shlex.quote(' '.join(map(str, action.choices)))}" if action.choices else ""

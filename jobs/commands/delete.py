@@ -40,7 +40,7 @@ def add(commands: options.Commands) -> None:
         "is never touched, nor is anything in a bucket.",
         examples="ocrfleet prune slips-rec --done --keep 5 --dry-run\nocrfleet prune slips-rec --done --keep 5",
     )
-    parser.add_argument("name", metavar="NAME", help="the job's name")
+    parser.add_argument("job_name", metavar="NAME", help="the job's name")
     parser.add_argument("--done", action="store_true", required=True, help="runs that are over; no others may go")
     parser.add_argument("--keep", metavar="N", type=options.count, required=True, help="so many of these stay")
     parser.add_argument("--dry-run", action="store_true", help="say what would be deleted, and delete nothing")
@@ -82,10 +82,10 @@ def prune(arguments: argparse.Namespace) -> int:
     from jobs import fleet, removing
     from trainer.errors import NotFoundError
 
-    found = fleet.workloads(cluster, name=arguments.name)
+    found = fleet.workloads(cluster, name=arguments.job_name)
     if not found:
         raise NotFoundError(
-            f"The namespace {cluster.namespace} has no run of a job {arguments.name!r}: `ocrfleet list` shows all."
+            f"The namespace {cluster.namespace} has no run of a job {arguments.job_name!r}: `ocrfleet list` shows all."
         )
     old = removing.prunable(found, keep=arguments.keep, now=datetime.now(UTC))
     for each in old:
@@ -93,7 +93,9 @@ def prune(arguments: argparse.Namespace) -> int:
             _remove(cluster, each)
         print(f"{_title(each)} deleted{' (dry run)' if arguments.dry_run else ''}")
     if not old:
-        show.say(f"Nothing is to be deleted: {arguments.name} has no more than {arguments.keep} runs that are over.")
+        show.say(
+            f"Nothing is to be deleted: {arguments.job_name} has no more than {arguments.keep} runs that are over."
+        )
     return 0
 
 
