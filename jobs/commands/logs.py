@@ -101,16 +101,16 @@ def _from_pods(arguments: argparse.Namespace, cluster: "Cluster", workload: "Obj
     engine = engine_of(workload)
     if engine is None:
         return False
+    several = engine.size(workload) > 1 and arguments.node is None
     if arguments.follow and not arguments.previous:
         tailing = podlogs.Tailing(cluster, workload, engine, tail=arguments.tail, node=arguments.node)
-        return _show(tailing.lines(), several=engine.size(workload) > 1 and arguments.node is None)
+        return _show(tailing.lines(), several=several)
     pods, _ = cluster.find(POD, selector=engine.pod_selector(name_of(workload)))
-    found = podlogs.by_rank(pods, engine)
-    chosen = {rank: of for rank, of in found.items() if arguments.node in (None, rank)}
+    chosen = {rank: of for rank, of in podlogs.by_rank(pods, engine).items() if arguments.node in (None, rank)}
     if arguments.previous:
-        return _show(podlogs.before(cluster, chosen, tail=arguments.tail), several=len(chosen) > 1)
+        return _show(podlogs.before(cluster, chosen, tail=arguments.tail), several=several)
     newest = {rank: of[0] for rank, of in chosen.items()}
-    return _show(podlogs.read(cluster, newest, tail=arguments.tail), several=len(newest) > 1)
+    return _show(podlogs.read(cluster, newest, tail=arguments.tail), several=several)
 
 
 def _show(lines: "Iterator[Line]", *, several: bool) -> bool:

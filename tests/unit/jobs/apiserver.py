@@ -65,6 +65,12 @@ class ApiServer:
         with self.changed:
             return self._keep(path, body, namespace if kind.namespaced else None)
 
+    def write(self, pod: str, *lines: str) -> None:
+        """Let a pod write lines."""
+        with self.changed:
+            self.written[pod] = self.written.get(pod, "") + "".join(f"{line}\n" for line in lines)
+            self.changed.notify_all()
+
     def take(self, kind: Kind, name: str, *, namespace: str = "default") -> None:
         """Let an object be gone."""
         with self.changed:
@@ -151,6 +157,7 @@ class _Handler(BaseHTTPRequestHandler):
         query = {key: values[0] for key, values in parse_qs(url.query).items()}
         data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         body = json.loads(data) if data else None
+        self.cuts = held.cuts  # whatever is cut from now on is this line, too
         held.asked.append((self.command, url.path, query, body))
         if held.next:
             wrong = held.next.pop(0)
@@ -181,7 +188,7 @@ class _Handler(BaseHTTPRequestHandler):
         ):
             return self._fail(404, "the server could not find the requested resource", details={})
         if names[1:] == ["log"]:
-            return self._log(names[0])
+            return self._log(names[0], url.path.removesuffix("/log"), query)
         if self.command == "GET" and not names:
             return self._watch(url.path, query) if "watch" in query else self._list(url.path, query)
         with held.changed:
@@ -241,9 +248,8 @@ class _Handler(BaseHTTPRequestHandler):
                 status = {"kind": "Status", "code": 410, "message": f"too old resource version: {since}"}
                 self._chunk({"type": "ERROR", "object": status})
                 return self._end_of_chunks()
-            cuts = held.cuts
             self._chunk({"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": str(since)}}})
-            while cuts == held.cuts:
+            while self.cuts == held.cuts:
                 for version, what, at, body in held.history:
                     if version > since and _below(path, at) and _fits(body, query):
                         self._chunk({"type": what, "object": body})
@@ -252,14 +258,33 @@ class _Handler(BaseHTTPRequestHandler):
         # No last chunk: the line breaks.
         self.close_connection = True
 
-    def _log(self, pod: str) -> None:
-        text = self.held.written.get(pod)
-        if text is None:
+    def _log(self, pod: str, path: str, query: dict[str, str]) -> None:
+        held = self.held
+        if pod not in held.written:
             return self._fail(404, f'pods "{pod}" not found', details={"name": pod})
-        return self._send(200, text.encode(), "text/plain")
+        if "follow" not in query:
+            return self._send(200, "".join(_log_lines(held.written[pod], query)).encode(), "text/plain")
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        stamped = {key: value for key, value in query.items() if key == "timestamps"}
+        with held.changed:
+            lines, whole = _log_lines(held.written[pod], query), len(_log_lines(held.written[pod], {}))
+            while self.cuts == held.cuts:
+                for line in lines:
+                    self._bytes(line.encode())
+                if held.objects.get(path, {}).get("status", {}).get("phase") != "Running":
+                    return self._end_of_chunks()
+                held.changed.wait()
+                every = _log_lines(held.written[pod], stamped)
+                lines, whole = every[whole:], len(every)
+        self.close_connection = True
+        return None
 
     def _chunk(self, what: Object) -> None:
-        data = json.dumps(what).encode() + b"\n"
+        self._bytes(json.dumps(what).encode() + b"\n")
+
+    def _bytes(self, data: bytes) -> None:
         self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
         self.wfile.flush()
 
@@ -279,6 +304,17 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(data)
+
+
+def _log_lines(text: str, query: Mapping[str, str]) -> list[str]:
+    """Give lines as they are asked for; each was written a second after the one before."""
+    lines = [(f"2026-01-01T00:{i // 60:02}:{i % 60:02}.5Z", line) for i, line in enumerate(text.splitlines(True))]
+    if "sinceTime" in query:
+        # The server looks at whole seconds only.
+        lines = [(stamp, line) for stamp, line in lines if stamp[:19] >= query["sinceTime"][:19]]
+    if "tailLines" in query:
+        lines = lines[max(len(lines) - int(query["tailLines"]), 0) :]
+    return [f"{stamp} {line}" if "timestamps" in query else line for stamp, line in lines]
 
 
 def _below(collection: str, path: str) -> bool:

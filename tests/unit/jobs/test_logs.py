@@ -1,0 +1,276 @@
+"""`ocrfleet logs`: of pods while they are there, through broken lines too; of the bucket when they are gone."""
+
+import copy
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs import cli, keptlogs, podlogs
+from jobs.cluster import Cluster
+from jobs.engines import job as engine
+from jobs.engines.reading import name_of
+from jobs.kinds import POD, kind_of
+from jobs.runfile import ANNOTATION
+from tests.unit.jobs.apiserver import ApiServer
+from tests.unit.jobs.states.read import recorded
+from tests.unit.jobs.test_fleet import held
+from trainer.errors import NotFoundError
+from trainer.storage import open_store
+
+RUN = "lines-1a2b3c4d"
+Object = dict[str, Any]
+Ocrfleet = Callable[..., Any]
+
+
+@pytest.fixture
+def running(api: ApiServer) -> tuple[Object, list[Object]]:
+    """A run of two nodes, each of which has said something; its object and its pods."""
+    workload = held(api, "job-running")
+    pods = recorded("job-running")["pods"]
+    for pod in pods:
+        pod["status"]["phase"] = "Running"
+        api.put({"apiVersion": "v1", "kind": "Pod", **pod}, namespace="ml")
+        api.write(name_of(pod), "one", "two")
+    return workload, sorted(pods, key=lambda pod: str(pod["metadata"]["labels"][engine.RANK_LABEL]))
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> str:
+    """A bucket with the logs of two attempts of two nodes with two workers."""
+    store = open_store(f"file://{tmp_path}/out")
+    for attempt in (1, 2):
+        for node in (0, 1):
+            store.put(f"checkpoints/{RUN}/logs/{attempt}/node-{node}.log", f"{attempt} of node {node}\nlast\n".encode())
+        for rank in range(4):
+            for stage in ("evaluate", "train"):
+                text = f"{stage} {attempt} of rank {rank}\n"
+                store.put(f"checkpoints/{RUN}/logs/{attempt}/{stage}-rank-{rank}.log", text.encode())
+    store.put(f"checkpoints/{RUN}/logs/2/something-else", b"")
+    store.put(f"checkpoints/{RUN}/logs/README", b"")
+    return f"file://{tmp_path}/out"
+
+
+# -- of pods -----------------------------------------------------------------------------------------------------------
+
+
+def test_each_line_of_several_nodes_begins_with_its_own(running: Any, ocrfleet: Ocrfleet) -> None:
+    ran = ocrfleet("logs", RUN, "-n", "ml")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.splitlines() == ["[node 0] one", "[node 0] two", "[node 1] one", "[node 1] two"]
+
+
+@pytest.mark.parametrize("word", ["--node", "--node="])
+def test_of_one_node_lines_are_as_they_are(word: str, running: Any, ocrfleet: Ocrfleet) -> None:
+    words = ["--node", "1"] if word == "--node" else ["--node=1"]
+    assert ocrfleet("logs", "lines", "-n", "ml", *words).out == "one\ntwo\n"
+    assert ocrfleet("logs", "lines", "-n", "ml", *words, "--tail", "1").out == "two\n"
+
+
+def test_the_trainers_container_is_named_beside_that_of_a_mesh(
+    api: ApiServer, running: tuple[Object, list[Object]], ocrfleet: Ocrfleet
+) -> None:
+    pod = copy.deepcopy(running[1][0])
+    pod["spec"]["containers"].insert(0, {"name": "istio-proxy"})
+    api.put({"apiVersion": "v1", "kind": "Pod", **pod}, namespace="ml")
+    ocrfleet("logs", RUN, "-n", "ml", "--node", "0")
+    assert api.asked[-1][2]["container"] == "trainer"
+
+
+def test_the_pod_before_the_present_one(
+    api: ApiServer, running: tuple[Object, list[Object]], ocrfleet: Ocrfleet
+) -> None:
+    ran = ocrfleet("logs", RUN, "-n", "ml", "-p")
+    assert (ran.code, "No node has a pod before" in ran.err) == (40, True)
+    newer = copy.deepcopy(running[1][1])
+    newer["metadata"] |= {"name": "newer", "uid": "newer", "creationTimestamp": "2027-01-01T00:00:00Z"}
+    api.put({"apiVersion": "v1", "kind": "Pod", **newer}, namespace="ml")
+    api.write("newer", "three")
+    assert ocrfleet("logs", RUN, "-n", "ml", "--node", "1").out == "three\n"
+    assert ocrfleet("logs", RUN, "-n", "ml", "--previous").out == "[node 1] one\n[node 1] two\n"
+
+
+class Follower:
+    """Takes lines of a run as they come."""
+
+    def __init__(self, lines: Iterator[podlogs.Line]) -> None:
+        self.lines: list[str] = []
+        self._came = threading.Condition()
+        self._thread = threading.Thread(target=self._take, args=(lines,), daemon=True)
+        self._thread.start()
+
+    def _take(self, lines: Iterator[podlogs.Line]) -> None:
+        for line in lines:
+            with self._came:
+                self.lines.append(f"{line.node} {line.text}")
+                self._came.notify_all()
+
+    def until(self, line: str) -> None:
+        with self._came:
+            assert self._came.wait_for(lambda: line in self.lines, 10), self.lines
+
+    def end(self) -> None:
+        self._thread.join(10)
+        assert not self._thread.is_alive()
+
+
+def put(api: ApiServer, pod: Object, **metadata: str) -> Object:
+    made = copy.deepcopy(pod)
+    made["metadata"] |= metadata
+    api.put({"apiVersion": "v1", "kind": "Pod", **made}, namespace="ml")
+    return made
+
+
+def test_lines_are_followed_through_a_broken_line_and_a_new_pod_to_the_runs_end(
+    api: ApiServer, running: tuple[Object, list[Object]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is lost and nothing comes twice; a node that failed does not end the run."""
+    monkeypatch.setattr(podlogs, "_PAUSE", 0.01)
+    workload, (first, second) = running
+    cluster = Cluster(namespace="ml", deadline=5)
+    follower = Follower(podlogs.Tailing(cluster, workload, engine, tail=1, node=None).lines())
+    follower.until("0 two")
+    follower.until("1 two")
+    api.write(name_of(first), "three")
+    follower.until("0 three")
+    api.cut()
+    api.write(name_of(first), "four")
+    follower.until("0 four")
+
+    second["status"]["phase"] = "Failed"
+    put(api, second)
+    api.written["again"] = "from the start\n"
+    put(
+        api,
+        {**second, "status": {"phase": "Running"}},
+        name="again",
+        uid="again",
+        creationTimestamp="2027-01-01T00:00:00Z",
+    )
+    follower.until("1 from the start")
+
+    over = copy.deepcopy(workload)
+    over["status"] = {"conditions": [{"type": "Complete", "status": "True"}]}
+    api.put(over, namespace="ml")
+    for name, pod in ((name_of(first), first), ("again", second)):
+        put(api, {**pod, "status": {"phase": "Succeeded"}}, name=name, creationTimestamp="2027-01-01T00:00:00Z")
+    follower.end()
+    assert sorted(follower.lines) == ["0 four", "0 three", "0 two", "1 from the start", "1 two"]
+
+
+def test_following_ends_with_a_run_whose_object_goes(api: ApiServer, running: tuple[Object, list[Object]]) -> None:
+    workload, pods = running
+    cluster = Cluster(namespace="ml", deadline=5)
+    follower = Follower(podlogs.Tailing(cluster, workload, engine, tail=None, node=0).lines())
+    follower.until("0 two")
+    for pod in pods:
+        api.take(POD, name_of(pod), namespace="ml")
+    api.take(kind_of(workload), name_of(workload), namespace="ml")
+    follower.end()
+    assert follower.lines == ["0 one", "0 two"]
+
+
+# -- of the bucket -----------------------------------------------------------------------------------------------------
+
+
+def test_without_pods_the_bucket_is_read_of_which_the_object_tells(
+    api: ApiServer, output: str, ocrfleet: Ocrfleet
+) -> None:
+    workload = recorded("job-running")["workload"]
+    told = f'{{"run": {{"output": "{output}"}}}}'
+    workload["spec"]["template"]["metadata"]["annotations"] = {ANNOTATION: told}
+    api.put(workload, namespace="ml")
+    ran = ocrfleet("logs", RUN, "-n", "ml", "--tail", "1")
+    assert (ran.code, ran.out) == (0, "[node 0] last\n[node 1] last\n")
+    assert ran.err.startswith("These are of attempt 2 of 2, as they are in file://")
+    assert ocrfleet("logs", RUN, "-n", "ml", "--rank", "3").out == (
+        "[train, rank 3] train 2 of rank 3\n[evaluate, rank 3] evaluate 2 of rank 3\n"
+    )
+    assert ocrfleet("logs", RUN, "-n", "ml", "--attempt", "1", "--node", "0").out == "1 of node 0\nlast\n"
+
+
+def test_an_object_that_does_not_name_its_bucket(api: ApiServer, ocrfleet: Ocrfleet) -> None:
+    api.put(recorded("job-running")["workload"], namespace="ml")
+    ran = ocrfleet("logs", RUN, "-n", "ml")
+    assert (ran.code, "Name it: --from" in ran.err) == (40, True)
+
+
+def test_no_cluster_is_asked_when_the_bucket_is_named(output: str, ocrfleet: Ocrfleet) -> None:
+    assert ocrfleet("logs", RUN, "--from", output, "--node", "1").out == "2 of node 1\nlast\n"
+    ran = ocrfleet("logs", "lines-00000000", "--from", output)
+    assert (ran.code, "No pod of lines-00000000 has a log, and there is none in file://" in ran.err) == (40, True)
+
+
+@pytest.mark.parametrize("device", ["cpu", "gpu", None])
+def test_a_job_file_names_its_run(device: str | None, job: Path, tmp_path: Path, ocrfleet: Ocrfleet) -> None:
+    """Without a device the run may have had either."""
+    from jobs import jobfile, local
+
+    if device is None:
+        job.write_text(job.read_text().replace("placement: {device: cpu}\n", ""))
+    elif device == "gpu":
+        job.write_text(job.read_text().replace("device: cpu", "device: gpu"))
+    run = local.plan(jobfile.load(job), device=device or "cpu").run_id
+    store = open_store(f"file://{tmp_path}/models")
+    store.put(f"checkpoints/{run}/logs/1/node-0.log", b"said\n")
+    assert ocrfleet("logs", job).out == "said\n"
+
+
+def test_what_is_not_there_is_answered_with_what_is(output: str) -> None:
+    logs = keptlogs.kept(output, RUN)
+    assert logs.attempts == [1, 2]
+    with pytest.raises(NotFoundError, match=r"has no log of rank 9; it has attempts 1, 2, nodes 0, 1, ranks 0 to 3\."):
+        logs.choose(rank=9)
+    with pytest.raises(NotFoundError, match="no log of node 0 in attempt 7"):
+        logs.choose(node=0, attempt=7)
+
+
+# -- words -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--node", "0", "--rank", "0"], "don't go together"),
+        (["--rank", "0", "-f"], "-f and -p are for pods"),
+        (["--attempt", "1", "-p"], "-f and -p are for pods"),
+        (["--from", "s3://b/", "--follow"], "-f and -p are for pods"),
+        (["--node", "-1"], "--node"),
+        (["--tail", "x"], "'x' is not a whole number from 0 on"),
+        (["--attempt", "0"], "'0' is not a whole number above 0"),
+    ],
+)
+def test_words_that_do_not_fit(words: list[str], sentence: str, ocrfleet: Ocrfleet) -> None:
+    ran = ocrfleet("logs", RUN, *words)
+    assert (ran.code, sentence in ran.err) == (2, True), ran
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "value"),
+    [
+        *(
+            ([], name, None)
+            for name in ("node", "rank", "attempt", "tail", "source", "context", "namespace", "timeout")
+        ),
+        ([], "follow", False),
+        ([], "previous", False),
+        (["-f"], "follow", True),
+        (["--follow"], "follow", True),
+        (["-p"], "previous", True),
+        (["--previous"], "previous", True),
+        (["--node", "0"], "node", 0),
+        (["--rank", "3"], "rank", 3),
+        (["--attempt", "2"], "attempt", 2),
+        (["--tail", "0"], "tail", 0),
+        (["--from", "s3://b/x/"], "source", "s3://b/x/"),
+        (["-n", "ml"], "namespace", "ml"),
+        (["--namespace", "ml"], "namespace", "ml"),
+        (["--context", "prod"], "context", "prod"),
+        (["--timeout", "1h2m3s"], "timeout", 3723.0),
+        (["--timeout", "0.5s"], "timeout", 0.5),
+    ],
+)
+def test_options(words: list[str], name: str, value: Any) -> None:
+    assert vars(cli.build_parser().parse_args(["logs", RUN, *words]))[name] == value
