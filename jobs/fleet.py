@@ -178,7 +178,7 @@ def _made_by_engine(found: Object) -> bool:
 
 
 def _owned(found: Object, owners: set[str]) -> bool:
-    return any(text(each, "uid") in owners for each in several(found, "metadata", "ownerReferences"))
+    return any(text(each, "uid") in owners - {""} for each in several(found, "metadata", "ownerReferences"))
 
 
 def _superseded(found: Object) -> bool:

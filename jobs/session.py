@@ -119,7 +119,7 @@ def _raw(socket: Any) -> Iterator[None]:
     old = signal.signal(signal.SIGWINCH, lambda *_: changed.set())
     threading.Thread(target=tell, name="size", daemon=True).start()
     try:
-        tty.setraw(source)
+        tty.setraw(source, termios.TCSADRAIN)  # what is typed ahead stays
         yield
     finally:
         termios.tcsetattr(source, termios.TCSADRAIN, before)

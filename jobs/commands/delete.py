@@ -68,7 +68,7 @@ def delete(arguments: argparse.Namespace) -> int:
     where = runfile.output(chosen[0].workload)
     show.say(
         f"What {run} has in its bucket{f', {where},' if where else ''} stays: the same job file, submitted again, "
-        "on from the last checkpoint, or finds the model published."
+        "goes on from the last checkpoint, or finds the model published."
     )
     for each in chosen if arguments.wait else ():
         show.say(f"Waiting for the pods of {name_of(each.workload)} to end.")

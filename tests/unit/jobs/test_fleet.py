@@ -22,6 +22,9 @@ def held(api: ApiServer, state: str, **metadata: Any) -> Object:
     objects["workload"]["metadata"] |= metadata
     queued = [objects["queued"]] if objects["queued"] else []
     for each in (objects["workload"], *objects["inner"], *objects["pods"], *objects["events"], *queued):
+        for one in (each["metadata"], *each["metadata"].get("ownerReferences", [])):
+            # Recordings have none.
+            one["uid"] = f"{one.get('kind', each['kind'])}-{one['name']}"
         api.put({"apiVersion": "v1", **each}, namespace="ml")
     workload: Object = objects["workload"]
     return workload
