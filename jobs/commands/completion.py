@@ -102,11 +102,13 @@ def answer(parser: argparse.ArgumentParser, words: Sequence[str]) -> list[str]:
     *before, current = words or [""]
     for word in before:
         parser = children(parser).get(word, parser)
-    if not before or not (takes := _option(parser, before[-1])) or takes.nargs == 0:
-        named = _named(parser)
-        known = _words(parser) if current.startswith("-") or not named else list(named(_cluster_words(before)))
-    else:
+    takes = _option(parser, before[-1]) if before else None
+    if takes and takes.nargs != 0:
         known = [str(each) for each in takes.choices or ()]
+    elif (named := _named(parser)) and not current.startswith("-"):
+        known = named(_cluster_words(before))
+    else:
+        known = [word for word in _words(parser) if word.startswith("-") == current.startswith("-")]
     return [word for word in known if word.startswith(current)]
 
 
