@@ -25,6 +25,7 @@ from jobs.commands import (
     run,
     shell,
     stop,
+    submit,
     version,
 )
 from trainer.contract import ExitCode
@@ -57,7 +58,22 @@ def build_parser(program: str = "ocrfleet") -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (init, recipes, check, run, render, logs, stop, delete, shell, predict, data, models, version):
+    for module in (
+        init,
+        recipes,
+        check,
+        run,
+        render,
+        submit,
+        logs,
+        stop,
+        delete,
+        shell,
+        predict,
+        data,
+        models,
+        version,
+    ):
         module.add(commands)
     completion.add(commands, build_parser)
     return parser
