@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 import yaml
 
 from jobs.kinds import Kind, kind_of
+from tests.unit.jobs import execution
 
 Object = dict[str, Any]
 TOKEN = "a-token"
@@ -189,6 +190,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._fail(404, "the server could not find the requested resource", details={})
         if names[1:] == ["log"]:
             return self._log(names[0], url.path.removesuffix("/log"), query)
+        if names[1:] == ["exec"]:
+            return self._execute(parse_qs(url.query)["command"])
         if self.command == "GET" and not names:
             return self._watch(url.path, query) if "watch" in query else self._list(url.path, query)
         with held.changed:
@@ -280,6 +283,14 @@ class _Handler(BaseHTTPRequestHandler):
                 lines, whole = every[whole:], len(every)
         self.close_connection = True
         return None
+
+    def _execute(self, command: list[str]) -> None:
+        self.send_response(101)
+        for name, value in execution.accept(self.headers["Sec-WebSocket-Key"]).items():
+            self.send_header(name, value)
+        self.end_headers()
+        execution.execute(command, self.rfile, self.wfile)  # type: ignore[arg-type]
+        self.close_connection = True
 
     def _chunk(self, what: Object) -> None:
         self._bytes(json.dumps(what).encode() + b"\n")
