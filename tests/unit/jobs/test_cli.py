@@ -257,8 +257,8 @@ def test_version(ocrfleet: Callable[..., Any]) -> None:
     [
         (
             ["ocrfleet", ""],
-            "init recipes check run render logs stop resume delete prune shell predict data models version completion "
-            "--help",
+            "init recipes check run render diff submit logs stop resume delete prune shell predict data models version "
+            "completion --help",
         ),
         (["ocrfleet", "models", "p"], "pull promote"),
         (["ocrfleet", "run", "job.yaml", "--no"], "--nodes"),

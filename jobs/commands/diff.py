@@ -1,0 +1,89 @@
+"""`ocrfleet diff`."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from jobs.commands import options, show
+
+if TYPE_CHECKING:
+    from jobs.diff import Difference
+
+SAME, DIFFERS, FAULT = 0, 1, 2
+"""As kubectl's: 0, 1, and above 1 for an error."""
+
+
+def add(commands: options.Commands) -> None:
+    """Say the command's words."""
+    parser = options.command(
+        commands,
+        "diff",
+        run=run,
+        summary="say what a job file would change on a cluster",
+        text="Say in words what differs between a job file and the last run of its name, or the run that is named, "
+        "and what submitting it would come to: nothing, a new object that resumes the same run, or a new run. Changes "
+        "nothing. As with kubectl, the exit code is 0 if nothing differs, 1 if something does, and above 1 for an "
+        "error.",
+        examples="ocrfleet diff job.yaml\nocrfleet diff job.yaml slips-rec-1a2b3c4d --set placement.nodes=4\n"
+        "ocrfleet diff job.yaml > /dev/null || ocrfleet submit job.yaml",
+    )
+    options.job_file(parser)
+    parser.add_argument(
+        "name",
+        metavar="RUN",
+        nargs="?",
+        help="a run's id or its object's name (default: this job's run if it is there, else the newest of its name)",
+    )
+    options.cluster(parser)
+    options.output(parser, "yaml", "json")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Compare a job file with a run."""
+    from trainer.contract import ExitCode
+    from trainer.errors import OcrfleetError
+
+    try:
+        return _compare(arguments)
+    except OcrfleetError as error:
+        if error.exit_code is not ExitCode.FAILED:
+            raise
+        show.say(f"error: {error}")  # 1 would say that something differs
+        return FAULT
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from jobs import helm
+
+    helm.warm()
+    job = options.read_job(arguments)
+    cluster = options.connect(arguments)
+    from jobs import fleet
+    from jobs.commands.submit import engine_chosen
+    from jobs.diff import Difference, compare
+    from jobs.engines.reading import name_of, run_of
+    from jobs.render import render, workload
+
+    new = workload(render(engine_chosen(arguments, job, cluster), namespace=cluster.namespace))
+    if arguments.name:
+        old = fleet.find(cluster, arguments.name)
+    else:
+        before = fleet.workloads(cluster, name=job.name)
+        mine = [each for each in before if run_of(each) == run_of(new)]
+        mine = [each for each in mine if name_of(each) == name_of(new)] or mine
+        if not before:
+            found = Difference(
+                sentence=f"A new run {run_of(new)}: the namespace {cluster.namespace} has none of the name {job.name}.",
+                changes=(),
+                same=False,
+            )
+            return _print(found, arguments.output)
+        old = (mine or before)[-1]
+    return _print(compare(new, old), arguments.output)
+
+
+def _print(found: "Difference", output: str | None) -> int:
+    if output:
+        show.document({"verdict": found.sentence, "same": found.same, "changes": list(found.changes)}, output)
+    else:
+        print(found.sentence, *(f"  {each}" for each in found.changes), sep="\n")
+    return SAME if found.same else DIFFERS

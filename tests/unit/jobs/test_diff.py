@@ -1,0 +1,79 @@
+"""`diff` says what submitting would come to, and ends as `kubectl diff` does."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.jobs.apiserver import ApiServer
+from tests.unit.jobs.test_submit import job
+
+Ocrfleet = Callable[..., Any]
+__all__ = ["job"]
+
+
+def test_without_any_run_of_the_name_it_is_new(api: ApiServer, ocrfleet: Ocrfleet, job: Path) -> None:
+    ran = ocrfleet("diff", job)
+    assert ran.code == 1
+    assert ran.out.startswith("A new run slips-rec-")
+    assert "the namespace default has none of the name slips-rec" in ran.out
+
+
+def test_what_was_submitted_does_not_differ(api: ApiServer, ocrfleet: Ocrfleet, job: Path) -> None:
+    run = ocrfleet("submit", job).out.strip()
+    api.asked.clear()
+    for words in ((), (run,)):
+        ran = ocrfleet("diff", job, *words)
+        assert ran.code == 0
+        assert ran.out.startswith(f"Nothing differs: {run}-")
+    assert {verb for verb, *_ in api.asked} == {"GET"}
+
+
+@pytest.mark.parametrize(
+    ("sets", "same_run", "said"),
+    [
+        (["run.train.seed=1"], False, "run.train.seed: 42 -> 1"),
+        (["placement.image=t:2.0"], False, "placement.image: "),
+        (["placement.nodes=2"], False, "placement.nodes: 1 -> 2"),
+        (["placement.retry=1"], True, "placement.retry: 0 -> 1"),
+        (["placement.storage.scratch=3Gi"], True, "emptyDir.sizeLimit: 20Gi -> 3Gi"),
+        (["placement.resources.limits.cpu=2"], True, "resources.limits: (none) -> {'cpu': '2'}"),
+        (["placement.engine=jobset"], True, "placement.engine: a Job -> a JobSet"),
+        (["placement.priority=high"], True, "priorityClassName: (none) -> high"),
+    ],
+)
+def test_each_change_is_named(
+    api: ApiServer, ocrfleet: Ocrfleet, job: Path, sets: list[str], same_run: bool, said: str
+) -> None:
+    run = ocrfleet("submit", job).out.strip()
+    ran = ocrfleet("diff", job, *(word for each in sets for word in ("--set", each)))
+    assert ran.code == 1
+    assert ran.out.startswith(f"The same run {run}, as a new object" if same_run else "A new run slips-rec-")
+    assert (f"{run} is left alone" in ran.out) == (not same_run)
+    assert said in ran.out
+
+
+def test_a_run_of_this_job_is_compared_before_a_newer_one(api: ApiServer, ocrfleet: Ocrfleet, job: Path) -> None:
+    run = ocrfleet("submit", job).out.strip()
+    ocrfleet("submit", job, "--set", "run.train.seed=1")
+    for each in api.objects.values():
+        if each["metadata"]["labels"].get("ocrfleet.io/run", run) != run:
+            each["metadata"]["creationTimestamp"] = "2026-02-01T00:00:00Z"
+    assert ocrfleet("diff", job, "--set", "placement.retry=1").out.startswith(f"The same run {run},")
+    assert "run.train.seed: 1 -> 2" in ocrfleet("diff", job, "--set", "run.train.seed=2").out
+
+
+@pytest.mark.parametrize("option", ["-o", "--output"])
+def test_the_same_as_data(api: ApiServer, ocrfleet: Ocrfleet, job: Path, option: str) -> None:
+    ocrfleet("submit", job)
+    found = json.loads(ocrfleet("diff", job, "--set", "run.train.seed=1", option, "json").out)
+    assert found["same"] is False
+    assert found["changes"] == ["run.train.seed: 42 -> 1"]
+
+
+def test_an_error_is_no_difference(api: ApiServer, ocrfleet: Ocrfleet, job: Path) -> None:
+    assert ocrfleet("diff", job, "slips-rec-00000000").code == 40
+    api.refused |= {("list", plural) for plural in ("jobs", "jobsets", "trainjobs", "paddlejobs")}
+    assert ocrfleet("diff", job).code == 42
