@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -202,7 +202,9 @@ class _Watch:
         """Kill what is left, the workers of a node with it."""
         for process in self.alive.values():
             if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
+                # The thread that waits for its end may have taken note of it just now.
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
 
     def _names(self) -> str:
         return ", ".join(f"node {rank}" for rank in self.alive)
