@@ -131,13 +131,15 @@ class Mirror:
         self.remote.prune(keep=keep_checkpoints)
 
     def push_logs(self, *, node: int, say: Callable[[str], None]) -> None:
-        """Push a node's logs of this attempt; a bucket out of reach is said, not raised."""
-        files = {path.name: path for path in self.work.attempt_logs(self.attempt).glob("*.log")}
-        files[f"node-{node}.log"] = self.work.node_log
+        """Push a node's logs, those of earlier attempts too: of a lost peer, they are all that is left.
+
+        A bucket out of reach is said, not raised.
+        """
+        files = {f"logs/{attempt}/{path.name}": path for attempt, path in self.work.worker_logs()}
         try:
             # Other nodes count their own starts; by now the leader has claimed the attempt that they were part of.
             attempt = self.claims.latest() if node else self.attempt
-            self.store.push({f"logs/{attempt}/{name}": path for name, path in files.items()})
+            self.store.push({**files, f"logs/{attempt}/node-{node}.log": self.work.node_log})
         except (AccessError, NotFoundError, TransientError) as error:
             say(f"The logs are kept in {self.work.logs} only: {error}")
 

@@ -152,6 +152,11 @@ class WorkDir:
         """What one worker said in one attempt at one stage."""
         return self.attempt_logs(attempt) / f"{stage}-rank-{rank}.log"
 
+    def worker_logs(self) -> list[tuple[int, Path]]:
+        """What all workers said, with the attempt of each."""
+        found = sorted(self.logs.glob("attempt-*/*.log"))
+        return [(int(path.parent.name.rpartition("-")[2]), path) for path in found]
+
     def starts(self) -> int:
         """How often this node has started workers, by the logs that they left."""
         return max((int(path.name.rpartition("-")[2]) for path in self.logs.glob("attempt-*")), default=0)
