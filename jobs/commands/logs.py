@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from jobs.commands import options, show
 from jobs.errors import UsageError
+from trainer.errors import OcrfleetError
 
 if TYPE_CHECKING:
     from jobs.cluster import Cluster
@@ -60,9 +61,25 @@ def run(arguments: argparse.Namespace) -> int:
     from jobs.engines.reading import run_of
 
     workload = fleet.find(cluster, arguments.name)
-    if arguments.rank is None and arguments.attempt is None and _from_pods(arguments, cluster, workload):
+    where = runfile.output(workload), [run_of(workload)]
+    if arguments.rank is not None or arguments.attempt is not None:
+        return _from_bucket(arguments, *where)
+    if _from_pods(arguments, cluster, workload):
         return 0
-    return _from_bucket(arguments, runfile.output(workload), [run_of(workload)])
+    try:
+        return _from_bucket(arguments, *where)
+    except OcrfleetError as error:
+        raise type(error)(f"{_why_none(cluster, workload)} {error}") from error
+
+
+def _why_none(cluster: "Cluster", workload: "Object") -> str:
+    from datetime import UTC, datetime
+
+    from jobs import fleet
+    from jobs.engines.observe import observe
+
+    status = observe(fleet.gather(cluster, workload, now=datetime.now(UTC)))
+    return f"No pod of {status.run} has a log; it is {status.phase}. {status.reason.text}".rstrip()
 
 
 def _check(arguments: argparse.Namespace) -> None:
@@ -130,10 +147,8 @@ def _from_bucket(arguments: argparse.Namespace, output: str, runs: list[str]) ->
     found = [keptlogs.kept(output, each) for each in runs]
     logs = next((each for each in found if each.files), found[0])
     if not logs.files:
-        raise NotFoundError(
-            f"No pod of {' or '.join(runs)} has a log, and there is none in {logs.uri} yet: a node leaves it there "
-            f"when it ends. `ocrfleet status {runs[0]}` says where the run stands."
-        )
+        places = " or ".join(each.uri for each in found)
+        raise NotFoundError(f"There is no log in {places} yet: a node leaves it there when it ends.")
     files = logs.choose(attempt=arguments.attempt, node=arguments.node, rank=arguments.rank)
     attempts = f"attempt {files[0].attempt} of {logs.attempts[-1]}"
     show.say(f"These are of {attempts}, as they are in {logs.uri}.")

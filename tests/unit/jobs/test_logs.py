@@ -200,7 +200,20 @@ def test_an_object_that_does_not_name_its_bucket(api: ApiServer, ocrfleet: Ocrfl
 def test_no_cluster_is_asked_when_the_bucket_is_named(output: str, ocrfleet: Ocrfleet) -> None:
     assert ocrfleet("logs", RUN, "--from", output, "--node", "1").out == "2 of node 1\nlast\n"
     ran = ocrfleet("logs", "lines-00000000", "--from", output)
-    assert (ran.code, "No pod of lines-00000000 has a log, and there is none in file://" in ran.err) == (40, True)
+    assert (ran.code, "There is no log in file://" in ran.err) == (40, True)
+
+
+def test_a_run_without_any_log_says_why(api: ApiServer, tmp_path: Path, ocrfleet: Ocrfleet) -> None:
+    """Nobody who waits in a queue wants to read of credentials alone."""
+    api.groups["kueue.x-k8s.io"] = "kueue.x-k8s.io/v1beta2"
+    workload = held(api, "kueue-waiting")
+    annotations = {ANNOTATION: f'{{"run": {{"output": "file://{tmp_path}/nothing"}}}}'}
+    workload["spec"]["template"]["metadata"]["annotations"] = annotations
+    api.put(workload, namespace="ml")
+    ran = ocrfleet("logs", RUN, "-n", "ml")
+    assert ran.code == 40
+    assert ran.err.startswith(f"error: No pod of {RUN} has a log; it is Queued. The queue team lacks 0.15 CPUs")
+    assert "There is no log in file://" in ran.err
 
 
 @pytest.mark.parametrize("device", ["cpu", "gpu", None])
