@@ -25,7 +25,7 @@ def add(commands: options.Commands) -> None:
         examples="ocrfleet submit job.yaml\n"
         "ocrfleet submit job.yaml -n team-ocr --set run.train.seed=7\n"
         "ocrfleet submit job.yaml --dry-run=server     # what would be made or changed\n"
-        'run=$(ocrfleet submit job.yaml) && ocrfleet logs "$run" -f',
+        "ocrfleet submit job.yaml | xargs ocrfleet logs -f",
     )
     options.job_file(parser)
     parser.add_argument(
