@@ -13,7 +13,6 @@ from jobs.engines.reading import RUN_LABEL, label, moment, name_of, run_of, seve
 from jobs.kinds import EVENT, JOB, NODE, POD, Kind, kind_of
 from jobs.status import Object, Observed, Phase
 from trainer.errors import AccessError, NotFoundError
-from trainer.runspec import nearest
 
 NAME_LABEL: Final = "ocrfleet.io/name"
 """The label with a job's name."""
@@ -71,6 +70,8 @@ def find(cluster: Cluster, word: str) -> Object:
         if found := [each for each in every if fits(each, word)]:
             holding = [each for each in found if not _superseded(each)]
             return (holding or found)[-1]
+    from trainer.runspec import nearest  # which takes long to import; a TAB must not wait for it
+
     known = {word for each in every for word in (name_of(each), run_of(each), label(each, NAME_LABEL)) if word}
     hint = nearest(word, sorted(known)) if len(known) < _NAMED else " `ocrfleet list` shows all."
     raise NotFoundError(

@@ -218,3 +218,28 @@ def test_under_kueue_stop_deactivates_the_workload_and_resume_brings_it_back(
     (run,) = release.objects(KINDS[engine][0], version=KINDS[engine][1])
     assert ocrfleet("delete", run, "--wait", "--timeout", "2m")[0] == f"{KINDS[engine][0].lower()}/{run} deleted\n"
     assert not namespace.pods(f"ocrfleet.io/name={lines.NAME}")
+
+
+@pytest.mark.timeout(900)
+def test_logs_go_on_with_the_pod_that_takes_the_place_of_a_lost_one(
+    namespace: Namespace, trainer: str, s3_outside: Server, tmp_path: Path
+) -> None:
+    """What the workers said in the attempt that ended with it is in the bucket, too."""
+    bucket = Bucket.filled(s3_outside, namespace.name, tmp_path)
+    namespace.apply(bucket.keys())
+    release = Release(namespace=namespace, scratch=tmp_path)
+    release.upgrade(lines.job(bucket, image=trainer, nodes=2, epochs=EPOCHS))
+    (name,) = release.objects()
+    pods = namespace.wait_pods(lines.running(name, 2), deadline=240)
+    ocrfleet = Commands(namespace, s3_outside)
+    with ocrfleet.beside("logs", lines.NAME, "-f") as followed:
+        until(followed, r"\[node 0\] train: checkpoint at step")
+        namespace.delete("Pod", pods["1"]["metadata"]["name"], grace=0)
+        until(followed, r"\[node 0\] .*The gang meets again")
+        until(followed, r"\[node 1\] train: (epoch|checkpoint)")
+        ocrfleet("stop", lines.NAME, "--wait", "--timeout", "4m")
+        followed.read()
+    assert "attempt 2 of 2" in ocrfleet("logs", lines.NAME)[1]
+    first, second = (ocrfleet("logs", lines.NAME, "--rank", "0", "--attempt", number)[0] for number in "12")
+    assert first
+    assert first != second

@@ -15,7 +15,18 @@ from jobs.commands.completion import children, walk
 from trainer import recipes
 from trainer.runspec import parse_yaml
 
-HEAVY = {"boto3", "botocore", "obstore", "paddle", "cv2", "numpy", "tqdm", "prometheus_client", "pydantic"}
+HEAVY = {
+    "kubernetes",
+    "boto3",
+    "botocore",
+    "obstore",
+    "paddle",
+    "cv2",
+    "numpy",
+    "tqdm",
+    "prometheus_client",
+    "pydantic",
+}
 COMMANDS = [path for path, parser in walk(cli.build_parser()) if not children(parser)]
 
 
