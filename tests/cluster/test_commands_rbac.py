@@ -1,0 +1,136 @@
+"""Each command as the accounts of manifests/base: what their roles are for works, and the rest is refused in words."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from jobs.cluster import Cluster
+from jobs.kinds import POD, SERVICE, Kind
+from tests.cluster.kube import Namespace, Object
+
+BASE = Path(__file__).parents[2] / "manifests" / "base"
+
+JOB: Object = {
+    "apiVersion": "ocrfleet.io/v1",
+    "name": "slips-rec",
+    "run": {
+        "task": "rec",
+        "recipe": "rec-crnn-mobile",
+        "data": {"train": "s3://no-such-bucket/slips/"},
+        "output": "s3://no-such-bucket/slips-rec/",
+    },
+    # No account has this Secret: its pod is there, and never starts.
+    "placement": {"device": "cpu", "nodes": 2, "credentialsSecret": "no-such-keys"},
+}
+
+Account = Callable[..., tuple[str, str]]
+
+
+def account(namespace: Namespace, folder: Path, role: str | None) -> Account:
+    """Make an account that has a role of manifests/base there, and give the command as it runs it."""
+    name = role or "nobody"
+    namespace.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}})
+    if role:
+        (found,) = (
+            each
+            for path in BASE.glob("*.yaml")
+            for each in yaml.safe_load_all(path.read_text("utf-8"))
+            if each["kind"] == "ClusterRole" and each["metadata"]["name"] == role
+        )
+        namespace.cluster.apply(found)
+        namespace.apply(
+            {
+                "apiVersion": "rbac.authorization.k8s.io/v1",
+                "kind": "RoleBinding",
+                "metadata": {"name": role},
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+                "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": namespace.name}],
+            }
+        )
+    asked = namespace.cluster.core.create_namespaced_service_account_token(name, namespace.name, {"spec": {}})
+    config: dict[str, Any] = yaml.safe_load(Path(namespace.cluster.kubeconfig).read_text("utf-8"))
+    for user in config["users"]:
+        user["user"] = {"token": asked.status.token}
+    for context in config["contexts"]:
+        context["context"]["namespace"] = namespace.name
+    kubeconfig = folder / f"{name}.kubeconfig"
+    kubeconfig.write_text(yaml.safe_dump(config), "utf-8")
+
+    def ocrfleet(*words: str | Path, code: int = 0) -> tuple[str, str]:
+        command = [sys.executable, "-m", "jobs.cli", *map(str, words)]
+        environ = {**os.environ, "KUBECONFIG": str(kubeconfig)}
+        ran = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120)
+        assert ran.returncode == code, (words, ran.stdout, ran.stderr)
+        return ran.stdout, ran.stderr
+
+    return ocrfleet
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Path:
+    path = tmp_path / "job.yaml"
+    path.write_text(yaml.safe_dump(JOB), "utf-8")
+    return path
+
+
+@pytest.mark.parametrize("engine", ["job", "jobset"])
+def test_a_user_may_do_all_with_runs(namespace: Namespace, tmp_path: Path, job: Path, engine: str) -> None:
+    user = account(namespace, tmp_path, "ocrfleet-user")
+    words = (job, "--set", f"placement.engine={engine}")
+    user("submit", *words, "--dry-run=server")
+    assert "A new run" in user("diff", *words, code=1)[0]
+    run = user("submit", *words)[0].strip()
+    assert "Nothing is changed." in user("submit", *words)[1]
+    assert "Nothing differs" in user("diff", *words)[0]
+    assert namespace.wait_pods(lambda pods: len(pods) == 2 or None)
+    # Nothing has started in them.
+    assert "has no pod that runs" in user("shell", run, "--", "true", code=40)[1]
+    assert user("stop", run, "--wait", "--timeout", "60s")[0] == f"{run}\n"
+    assert namespace.pods() == []
+    assert user("resume", run)[0] == f"{run}\n"
+    user("prune", "slips-rec", "--done", "--keep", "0")
+    user("delete", run, "--yes", "--wait", "--timeout", "60s")
+    assert namespace.pods() == []
+
+
+def test_automation_submits_and_looks_and_ends_nothing(namespace: Namespace, tmp_path: Path, job: Path) -> None:
+    automation = account(namespace, tmp_path, "ocrfleet-automation")
+    run = automation("submit", job)[0].strip()
+    automation("submit", job, "--set", "placement.engine=auto")
+    assert "Nothing differs" in automation("diff", job)[0]
+    assert "cannot delete" in automation("delete", run, "--yes", code=42)[1]
+    assert [
+        each["metadata"]["labels"]["ocrfleet.io/run"]
+        for each in namespace.cluster.find("Job", namespace=namespace.name)
+    ] == [run]
+
+
+@pytest.mark.parametrize(("role", "enters"), [("ocrfleet-user", True), ("ocrfleet-automation", False)])
+def test_who_may_enter_a_pod_and_who_may_read_secrets(
+    namespace: Namespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, role: str, enters: bool
+) -> None:
+    account(namespace, tmp_path, role)
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / f"{role}.kubeconfig"))
+    cluster = Cluster()
+    assert cluster.namespace == namespace.name
+    assert [cluster.may(verb, POD, part="exec") for verb in ("get", "create")] == [enters, enters]
+    assert cluster.may("get", POD, part="log")
+    assert not any(cluster.may(verb, Kind("v1", "Secret")) for verb in ("get", "list", "create"))
+    assert not any(cluster.may("delete", kind) for kind in (SERVICE, POD))
+
+
+def test_an_account_without_a_role_is_told_so(namespace: Namespace, tmp_path: Path, job: Path) -> None:
+    nobody = account(namespace, tmp_path, None)
+    nobody("submit", job, "--dry-run=client")
+    for words in (("submit", job), ("diff", job), ("stop", "slips-rec"), ("delete", "slips-rec")):
+        out, said = nobody(*words, code=42)
+        assert out == ""
+        assert said.startswith("error: The cluster refuses that: ")
+        assert "`kubectl auth can-i --list` shows what you may." in said
+    assert namespace.cluster.find("Service", namespace=namespace.name) == []
