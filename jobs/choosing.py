@@ -58,8 +58,8 @@ def choose(offer: Offer, *, nodes: int, queue: str | None) -> tuple[str, str]:
         if offer.volcano:
             return "volcano", f"placement.queue is {queue}, and Volcano is what has queues here"
         raise SpecError(
-            f"placement.queue is {queue!r}, and nothing in the cluster holds an object back for a queue: let an "
-            "administrator install Kueue, or take placement.queue out."
+            f"placement.queue is {queue!r}, and nothing holds an object back for a queue in this namespace: let an "
+            "administrator install Kueue, or let it manage the namespace; or take placement.queue out."
         )
     if fits[0] == "jobset":
         return "jobset", "JobSet is installed, and the job has several nodes"
@@ -82,12 +82,12 @@ def ask(cluster: Cluster, job: TrainingJob) -> Offer:
                 there = with_engine(job, name)
             except SpecError:
                 continue
-            queued[name] = bool(job.placement.queue) and _held_back(cluster, there)
+            queued[name] = bool(job.placement.queue) and held_back(cluster, there)
     volcano = Kind(ENGINES["volcano"].VERSION, ENGINES["volcano"].KIND)
     return Offer(queued=queued, volcano=cluster.serves(volcano))
 
 
-def _held_back(cluster: Cluster, job: TrainingJob) -> bool:
+def held_back(cluster: Cluster, job: TrainingJob) -> bool:
     """Tell whether Kueue suspends what it is shown: its configuration is the administrators' alone to read."""
     shown = workload(render(job, namespace=cluster.namespace))
     engine = ENGINES[job.placement.engine]

@@ -25,7 +25,9 @@ class Kind:
     def plural(self) -> str:
         """As in a URL; all kinds that are met here follow the rule of English nouns."""
         word = self.kind.lower()
-        return f"{word[:-1]}ies" if word.endswith("y") else f"{word}s"
+        if word.endswith("y"):
+            return f"{word[:-1]}ies"
+        return f"{word}es" if word.endswith("s") else f"{word}s"
 
     def path(self, *, namespace: str | None = None, name: str | None = None) -> str:
         """Give the path of an object, or of all of them.
@@ -45,7 +47,7 @@ def kind_of(found: Object) -> Kind:
     return Kind(found["apiVersion"], found["kind"], namespaced=found["kind"] not in _CLUSTER_WIDE)
 
 
-_CLUSTER_WIDE: Final = ("Node", "Namespace", "ClusterQueue", "ClusterTrainingRuntime")
+_CLUSTER_WIDE: Final = ("Node", "Namespace", "ClusterQueue", "ClusterTrainingRuntime", "PriorityClass")
 
 POD: Final = Kind("v1", "Pod")
 EVENT: Final = Kind("v1", "Event")

@@ -1,11 +1,15 @@
 """`ocrfleet check`."""
 
 import argparse
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from jobs.commands import options, show
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jobs.jobfile import TrainingJob
     from jobs.preflight import Finding
 
 
@@ -18,10 +22,20 @@ def add(commands: options.Commands) -> None:
         summary="say what a run would stumble over",
         text="Check a job before it runs: the file and every override; each label line and image of the dataset, "
         "which is fetched into the cache; the dictionary; the batch against the samples; access to the output and its "
-        "conditional writes. Each finding is a line: ok, warn or error. Ends with the code that a run would end with.",
-        examples="ocrfleet check job.yaml\nocrfleet check job.yaml --set run.data.train=file:///data/slips -o json",
+        "conditional writes. With --cluster, --context or -n the cluster is asked, too: namespace, engine, rights, "
+        "what the file names, quota, and by dry runs Pod Security and admission; nothing is made there. Each finding "
+        "is a line: ok, warn or error. Ends with the code that a run would end with.",
+        examples="ocrfleet check job.yaml\n"
+        "ocrfleet check job.yaml -n team-ocr                  # and that of the cluster\n"
+        "ocrfleet check job.yaml --set run.data.train=file:///data/slips -o json",
     )
     options.job_file(parser)
+    parser.add_argument(
+        "--cluster",
+        action="store_true",
+        help="ask the cluster, too (default: when --context or -n is given)",
+    )
+    options.cluster(parser)
     options.cache(parser)
     options.output(parser, "yaml", "json")
 
@@ -44,6 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
             cache=Cache.choose(arguments.cache), transfer=show.transfer("fetch"), count=show.count("read", "images")
         )
         coming = preflight.preflight(job, tools)
+        if arguments.cluster or arguments.context or arguments.namespace:
+            coming = chain(coming, _of_cluster(job, arguments))
     for finding in coming:
         findings.append(finding)
         _show(finding, arguments.output)
@@ -54,6 +70,16 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         print(text)
     return int(code)
+
+
+def _of_cluster(job: "TrainingJob", arguments: argparse.Namespace) -> "Iterator[Finding]":
+    from jobs import clustercheck, preflight
+    from trainer.errors import OcrfleetError
+
+    try:
+        yield from clustercheck.check(job, options.connect(arguments))
+    except OcrfleetError as error:
+        yield from preflight.errors(error)
 
 
 def _show(finding: "Finding", output: str | None) -> None:

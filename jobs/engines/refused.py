@@ -62,10 +62,16 @@ def why_no_pod(events: Sequence[Object]) -> Reason:
     if not told:
         return NO_REASON
     message = one_line(text(max(told, key=when), "message").removeprefix("Error creating: "))
+    reason = in_words(message)
+    return reason or Reason(f"its pod could not be made: {message}", "See `ocrfleet events {run}`.")
+
+
+def in_words(message: str) -> Reason | None:
+    """Give the reason for which an API server refused a pod; None if its message is none of the known ones."""
     for pattern, words, advice in _REFUSALS:
         if found := re.search(pattern, message):
             return Reason(words.format(*found.groups()), advice.format(*found.groups()))
-    return Reason(f"its pod could not be made: {message}", "See `ocrfleet events {run}`.")
+    return None
 
 
 def when(event: Object) -> datetime:

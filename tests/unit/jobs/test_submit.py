@@ -173,7 +173,7 @@ def test_which_engine_is_chosen(offer: Offer, nodes: int, queue: str | None, eng
 
 
 def test_a_queue_that_nobody_serves_is_refused() -> None:
-    with pytest.raises(SpecError, match="nothing in the cluster holds an object back"):
+    with pytest.raises(SpecError, match="nothing holds an object back"):
         choose(Offer(queued={"job": False}), nodes=1, queue="q")
 
 

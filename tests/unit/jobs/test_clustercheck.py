@@ -1,0 +1,116 @@
+"""`check` with a cluster: what it asks, what it says, and that it makes nothing."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.jobs.apiserver import ApiServer
+
+Ocrfleet = Callable[..., Any]
+
+
+@pytest.fixture
+def server(api: ApiServer) -> ApiServer:
+    """A server with a namespace and the kinds that a job has."""
+    api.kinds["v1"] += ["ServiceAccount", "Namespace", "Secret", "ResourceQuota", "PersistentVolumeClaim"]
+    api.kinds["networking.k8s.io/v1"] = ["NetworkPolicy"]
+    api.kinds["scheduling.k8s.io/v1"] = ["PriorityClass"]
+    api.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}})
+    return api
+
+
+def test_without_being_told_to_no_cluster_is_asked(server: ApiServer, ocrfleet: Ocrfleet, job: Path) -> None:
+    assert ocrfleet("check", job).code == 0
+    assert server.asked == []
+
+
+@pytest.mark.parametrize(
+    "words", [("--cluster",), ("-n", "default"), ("--namespace", "default"), ("--context", "fake")]
+)
+def test_a_job_that_can_run_there(server: ApiServer, ocrfleet: Ocrfleet, job: Path, words: tuple[str, ...]) -> None:
+    before = dict(server.objects)
+    ran = ocrfleet("check", job, *words)
+    assert ran.code == 0, ran.out
+    for said in (
+        "ok     cluster: fake, namespace default",
+        "ok     placement.engine: job is served, as batch/v1",
+        "ok     rights: you may submit runs",
+        "ok     pod: the server takes one",
+        "ok     admission: Job ",
+    ):
+        assert said in ran.out
+    assert ran.out.splitlines()[-1].startswith("The job can run.")
+    assert server.objects == before
+    assert {query.get("dryRun") for verb, _, query, _ in server.asked if verb == "PATCH"} == {"All"}
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("placement.engine=jobset", "the cluster does not serve jobset.x-k8s.io/v1alpha2 JobSet"),
+        ("placement.credentialsSecret=none", "placement.credentialsSecret is 'none', and there is no Secret"),
+        ("placement.serviceAccount=none", "placement.serviceAccount is 'none', and there is no ServiceAccount"),
+        ("placement.imagePullSecrets=[none]", "placement.imagePullSecrets is 'none', and there is no Secret"),
+        ("placement.priority=none", "placement.priority is 'none', and there is no PriorityClass"),
+        ("placement.storage.cache={existingClaim: none}", "is 'none', and there is no PersistentVolumeClaim"),
+    ],
+)
+def test_what_is_missing_there(server: ApiServer, ocrfleet: Ocrfleet, job: Path, option: str, said: str) -> None:
+    ran = ocrfleet("check", job, "--cluster", "--set", option)
+    assert said in ran.out
+    assert ran.code == 40
+    assert ran.out.splitlines()[-1].startswith("The job cannot run: 1 error.")
+
+
+def test_a_namespace_that_is_not_there_is_said_once(server: ApiServer, ocrfleet: Ocrfleet, job: Path) -> None:
+    ran = ocrfleet("check", job, "-n", "elsewhere")
+    assert "error  The namespace elsewhere does not exist" in ran.out
+    assert ran.out.splitlines()[-1].startswith("The job cannot run: 1 error.")
+
+
+def test_a_right_that_is_missing_is_named(server: ApiServer, ocrfleet: Ocrfleet, job: Path) -> None:
+    server.refused |= {("create", "jobs"), ("delete", "jobs")}
+    ran = ocrfleet("check", job, "--cluster")
+    assert "error  rights: to submit runs you lack create jobs; manifests/base" in ran.out
+    assert "warn   rights: to watch and tidy runs you lack delete jobs" in ran.out
+    assert ran.code == 42
+
+
+def test_what_may_not_be_read_is_named(server: ApiServer, ocrfleet: Ocrfleet, job: Path) -> None:
+    server.refused |= {("get", "namespaces"), ("get", "secrets"), ("list", "resourcequotas"), ("create", "pods")}
+    ran = ocrfleet("check", job, "--cluster", "--set", "placement.credentialsSecret=keys")
+    assert ran.code == 0, ran.out
+    for what in ("the namespace default", "placement.credentialsSecret: the Secret keys", "ResourceQuotas"):
+        assert f"{what}: you may not read that, so whether it is right is not known" in ran.out
+    assert "warn   pod: you may not create pods" in ran.out
+
+
+def test_a_quota_without_room_is_a_warning(server: ApiServer, ocrfleet: Ocrfleet, job: Path) -> None:
+    quota = {"hard": {"pods": "3", "requests.cpu": "4", "limits.cpu": "0"}, "used": {"pods": "2", "requests.cpu": "1"}}
+    server.put({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "team"}, "status": quota})
+    words = ("check", job, "--cluster", "--set", "placement.resources.requests.cpu=2")
+    assert "ok     quota: the ResourceQuota team has room for 1 pods" in ocrfleet(*words).out
+    ran = ocrfleet(*words, "--set", "placement.nodes=2")
+    assert "pods has 1 free, and 2 nodes take 2; requests.cpu has 3 free, and 2 nodes take 4" in ran.out
+    assert ran.code == 0
+
+
+def test_auto_is_resolved_first(server: ApiServer, ocrfleet: Ocrfleet, job: Path) -> None:
+    ran = ocrfleet("check", job, "--cluster", "--set", "placement.engine=auto")
+    assert "ok     placement.engine: auto is job, since the job has one node" in ran.out
+
+
+def test_a_queue_that_holds_nothing_back_is_a_warning(server: ApiServer, ocrfleet: Ocrfleet, job: Path) -> None:
+    ran = ocrfleet("check", job, "--cluster", "--set", "placement.queue=team")
+    assert "warn   placement.queue: nothing holds a Job back here" in ran.out
+
+
+def test_a_cluster_that_is_away_is_an_error(
+    ocrfleet: Ocrfleet, job: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    ran = ocrfleet("check", job, "--cluster")
+    assert "error  No cluster is named" in ran.out
+    assert ran.code == 40
