@@ -1,6 +1,6 @@
 """The runs of a namespace, or of all: their objects, found by the words that users have for them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -9,7 +9,7 @@ from typing import Final
 from jobs.cluster import Cluster, MissingKindError
 from jobs.engines import ENGINES, engine_of, jobset, kueue, trainjob, volcano
 from jobs.engines.observe import observe
-from jobs.engines.reading import RUN_LABEL, label, moment, name_of, run_of, several, text
+from jobs.engines.reading import RUN_LABEL, at, label, moment, name_of, run_of, several, text
 from jobs.kinds import EVENT, JOB, NODE, POD, Kind, kind_of
 from jobs.status import Object, Observed, Phase
 from trainer.errors import AccessError, NotFoundError
@@ -117,6 +117,68 @@ def gather(cluster: Cluster, workload: Object, *, now: datetime, whole: bool = T
     )
 
 
+def gather_all(
+    cluster: Cluster, workloads: Sequence[Object], *, now: datetime, everywhere: bool = False
+) -> list[Observed]:
+    """Read what says how many runs stand, with one call for each kind; events, rivals and machines are left out.
+
+    Args:
+        cluster: where.
+        workloads: the runs' objects, of one namespace or of all.
+        now: the time.
+        everywhere: they are of all namespaces.
+
+    Raises:
+        AccessError: pods may not be read, without which no run's state is known.
+    """
+    engines = {each and each.NAME for each in map(engine_of, workloads)}
+    kinds: list[tuple[Kind, str]] = []
+    if engines & {jobset.NAME, trainjob.NAME}:
+        kinds.append((JOB, jobset.pod_selector("").removesuffix("=")))
+    if trainjob.NAME in engines:
+        kinds.append((Kind(jobset.VERSION, jobset.KIND), ""))
+    if volcano.NAME in engines:
+        kinds.append((_POD_GROUP, ""))
+    if workloads and (kind := _workload_kind(cluster)):
+        kinds.append((kind, ""))
+    with ThreadPoolExecutor(1 + len(kinds)) as pool:
+        pods = pool.submit(cluster.find, POD, selector=RUN_LABEL, everywhere=everywhere)
+        read = [pool.submit(_read, cluster, kind, selector=one, everywhere=everywhere) for kind, one in kinds]
+        of = _by_label(pods.result()[0])
+        owned = _by_owner(each for found in read for each in found.result() or ())
+    return [_gathered(each, of, owned, now=now) for each in workloads]
+
+
+def _gathered(
+    workload: Object, of: Mapping[tuple[str, str], list[Object]], owned: dict[str, list[Object]], *, now: datetime
+) -> Observed:
+    engine = engine_of(workload)
+    pods = of.get((_namespace(workload), engine.pod_selector(name_of(workload))), []) if engine else []
+    below = owned.pop(_uid(workload), [])
+    for each in below:  # which grows: a TrainJob has a JobSet, and that has Jobs
+        below += owned.pop(_uid(each), [])
+    queued = next((each for each in below if text(each, "kind") == kueue.KIND), None)
+    inner = [each for each in below if text(each, "kind") != kueue.KIND]
+    return Observed(workload=workload, now=now, pods=pods, inner=inner, queued=queued)
+
+
+def _by_label(pods: Iterable[Object]) -> dict[tuple[str, str], list[Object]]:
+    """Give pods by namespace and label, as the selectors of engines have it: `job-name=lines-1a2b3c4d`."""
+    found: dict[tuple[str, str], list[Object]] = {}
+    for pod in pods:
+        for key, value in (at(pod, "metadata", "labels") or {}).items():
+            found.setdefault((_namespace(pod), f"{key}={value}"), []).append(pod)
+    return found
+
+
+def _by_owner(objects: Iterable[Object]) -> dict[str, list[Object]]:
+    found: dict[str, list[Object]] = {}
+    for each in objects:
+        for uid in {text(owner, "uid") for owner in several(each, "metadata", "ownerReferences")} - {""}:
+            found.setdefault(uid, []).append(each)
+    return found
+
+
 def _read(
     cluster: Cluster, kind: Kind, *, selector: str = "", fields: str = "", everywhere: bool = False
 ) -> list[Object] | None:
@@ -188,6 +250,10 @@ def _superseded(found: Object) -> bool:
 
 def _uid(found: Object) -> str:
     return text(found, "metadata", "uid")
+
+
+def _namespace(found: Object) -> str:
+    return text(found, "metadata", "namespace")
 
 
 def _made(found: Object) -> datetime:

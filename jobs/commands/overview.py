@@ -1,0 +1,160 @@
+"""`ocrfleet list` and `ocrfleet top`."""
+
+import argparse
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from jobs.commands import options, show
+
+if TYPE_CHECKING:
+    from jobs.cost import Cost
+    from jobs.status import Observed, Status
+
+
+def add(commands: options.Commands) -> None:
+    """Say the commands' words."""
+    parser = options.command(
+        commands,
+        "list",
+        run=list_runs,
+        summary="list the runs of a namespace, and how they stand",
+        text="List the runs of a namespace, the newest last: how each stands, how many of its nodes run or are done, "
+        "and why it waits or failed. On a terminal the reason is cut to its width; elsewhere, and with -o wide, it is "
+        "whole. `ocrfleet status` knows more of one run: who holds its quota, which machines have no room.",
+        examples="ocrfleet list\n"
+        "ocrfleet list -A -o wide\n"
+        "ocrfleet list -o json | jq -r '.[] | select(.phase == \"Failed\") | .run'\n"
+        "ocrfleet list -o name | tail -n 1            # the newest",
+    )
+    _words(parser)
+    parser.add_argument(
+        "-o",
+        "--output",
+        choices=("wide", "yaml", "json", "name"),
+        help="how to show it; name: the runs' ids alone, each once; the default is a table",
+    )
+    options.cluster(parser)
+    parser = options.command(
+        commands,
+        "top",
+        run=top,
+        summary="show what runs have cost: device-hours, idle and queue time",
+        text="Show what runs have cost, the dearest first. DEVICE-HOURS: a pod's devices, from when it is given a "
+        "Kubernetes node until its container ends, whatever they do. IDLE: the part of it in which not all nodes were "
+        "at work, for one had no pod or still fetched its image; a node that is done is not missed. QUEUED: from the "
+        "run's creation, or its last return to the queue, until there was room. Only pods that are there are counted, "
+        "not those that are deleted, as by `ocrfleet stop` or a lost Kubernetes node; a ? is what is not known. A CPU "
+        "run's devices are its worker processes.",
+        examples="ocrfleet top\nocrfleet top -A -o wide\nocrfleet top -A -o json | jq 'map(.deviceHours // 0) | add'",
+    )
+    _words(parser)
+    options.output(parser, "wide", "yaml", "json")
+    options.cluster(parser)
+
+
+def _words(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-A", "--all-namespaces", action="store_true", help="those of all namespaces")
+
+
+_LIST = {"RUN": "run", "ENGINE": "engine", "PHASE": "phase", "NODES": "ready", "AGE": "age"}
+_WIDE = {"OBJECT": "object", "QUEUE": "queue", "STARTED": "begun", "RESTARTS": "restarts", "EXIT": "exit"}
+_SPACE = {"NAMESPACE": "namespace"}
+
+
+def list_runs(arguments: argparse.Namespace) -> int:
+    """List runs."""
+    from jobs import telling, times
+    from jobs.engines.reading import text
+
+    found = _read(arguments)
+    facts = [telling.facts(each, namespace=text(at.workload, "metadata", "namespace")) for at, each in found]
+    if arguments.output in ("yaml", "json"):
+        show.document(facts, arguments.output)
+        return 0
+    if arguments.output == "name":
+        print(*dict.fromkeys(each["run"] for each in facts), sep="\n", end="\n" if facts else "")
+        return 0
+    rows: list[dict[str, Any]] = [
+        {
+            **one,
+            "ready": telling.ready(status),
+            "age": times.span(at.now - status.created) if status.created else None,
+            "queue": status.queue.name if status.queue else None,
+            "begun": times.span(at.now - status.started) if status.started else None,
+            "exit": status.exit_code,
+        }
+        for (at, status), one in zip(found, facts, strict=True)
+    ]
+    wide = arguments.output == "wide"
+    columns = (_SPACE if arguments.all_namespaces else {}) | _LIST | (_WIDE if wide else {}) | {"REASON": "reason"}
+    if rows:
+        show.table(rows, columns, cut=not wide)
+    return 0
+
+
+_TOP = {"RUN": "run", "PHASE": "phase", "DEVICES": "devices", "DEVICE-HOURS": "hours", "IDLE": "idle", "QUEUED": "wait"}
+
+
+def top(arguments: argparse.Namespace) -> int:
+    """Show what runs have cost."""
+    found = [(at, status, _cost(at, status)) for at, status in _read(arguments)]
+    found.sort(key=lambda each: -1.0 if each[2].device_hours is None else each[2].device_hours, reverse=True)
+    facts = [_spent(*each) for each in found]
+    if arguments.output in ("yaml", "json"):
+        show.document(facts, arguments.output)
+        return 0
+    from jobs.times import span
+
+    rows = [
+        {
+            **one,
+            "hours": _hours(one["deviceHours"]),
+            "idle": _hours(one["idleDeviceHours"]),
+            "wait": span(each.queued) if each.queued is not None else "?",
+            "devices": "?" if each.devices is None else each.devices,
+        }
+        for (_, _, each), one in zip(found, facts, strict=True)
+    ]
+    columns = (_SPACE if arguments.all_namespaces else {}) | _TOP
+    if rows:
+        show.table(rows, columns | ({"ENGINE": "engine", "OBJECT": "object"} if arguments.output == "wide" else {}))
+    return 0
+
+
+def _cost(at: "Observed", status: "Status") -> "Cost":
+    from jobs.cost import cost
+
+    return cost(at, status)
+
+
+def _spent(at: "Observed", status: "Status", cost: "Cost") -> dict[str, Any]:
+    from jobs.engines.reading import text
+
+    return {
+        "run": status.run,
+        "object": status.name,
+        "namespace": text(at.workload, "metadata", "namespace"),
+        "engine": status.engine,
+        "phase": str(status.phase),
+        "devices": cost.devices,
+        "deviceHours": cost.device_hours and round(cost.device_hours, 4),
+        "idleDeviceHours": cost.idle_hours and round(cost.idle_hours, 4),
+        "queuedSeconds": None if cost.queued is None else int(cost.queued.total_seconds()),
+    }
+
+
+def _hours(hours: float | None) -> str:
+    return "?" if hours is None else f"{hours:.2f}"
+
+
+def _read(arguments: argparse.Namespace) -> "list[tuple[Observed, Status]]":
+    cluster = options.connect(arguments)
+    from jobs import fleet
+    from jobs.engines.observe import observe
+
+    everywhere = arguments.all_namespaces
+    found = fleet.workloads(cluster, everywhere=everywhere)
+    if not found and arguments.output in (None, "wide", "name"):
+        show.say("No runs in any namespace." if everywhere else f"No runs in namespace {cluster.namespace}.")
+    gathered = fleet.gather_all(cluster, found, now=datetime.now(UTC), everywhere=everywhere)
+    return [(each, observe(each)) for each in gathered]

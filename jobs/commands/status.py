@@ -1,0 +1,95 @@
+"""`ocrfleet status` and `ocrfleet events`."""
+
+import argparse
+from datetime import UTC, datetime
+
+from jobs.commands import options, show
+
+
+def add(commands: options.Commands) -> None:
+    """Say the commands' words."""
+    parser = options.command(
+        commands,
+        "status",
+        run=status,
+        summary="show where a run stands, why, and what to do",
+        text="Show where a run stands, for which reason and what to do next, then its nodes: the Kubernetes node that "
+        "each is on, how often its pod was lost and came back, how it ended. What your account may not read is left "
+        "out, and the reason says less. The exit code is 0 when the run could be read, however it stands.",
+        examples="ocrfleet status slips-rec-1a2b3c4d\n"
+        "ocrfleet status slips-rec                    # the newest run of that name\n"
+        "ocrfleet status slips-rec -o json | jq -r .phase",
+    )
+    options.run_name(parser)
+    options.output(parser, "wide", "yaml", "json")
+    options.cluster(parser)
+    parser = options.command(
+        commands,
+        "events",
+        run=events,
+        summary="show what the cluster has said of a run",
+        text="Show the events of a run's objects: its own, those between it and its pods, the pods, those gone too, "
+        "and Kueue's Workload. The oldest come first; what was said again and again is there once, with the "
+        "number of times. Kubernetes forgets events after an hour.",
+        examples="ocrfleet events slips-rec-1a2b3c4d\nocrfleet events slips-rec -o wide           # with whole names",
+    )
+    options.run_name(parser)
+    options.output(parser, "wide", "yaml", "json")
+    options.cluster(parser)
+
+
+_NODES = {"NODE": "rank", "PHASE": "phase", "MACHINE": "machine", "RESTARTS": "restarts", "EXIT": "exit", "RAN": "ran"}
+
+
+def status(arguments: argparse.Namespace) -> int:
+    """Show where a run stands."""
+    cluster = options.connect(arguments)
+    from jobs import fleet, telling
+    from jobs.engines.observe import observe
+
+    now = datetime.now(UTC)
+    found = observe(fleet.gather(cluster, fleet.find(cluster, arguments.name), now=now))
+    if arguments.output in ("yaml", "json"):
+        show.document(telling.facts(found, namespace=cluster.namespace), arguments.output)
+        return 0
+    print(telling.head(found, namespace=cluster.namespace, now=now))
+    if found.nodes:
+        print()
+        wide = {"POD": "pod"} if arguments.output == "wide" else {}
+        show.table([telling.node_row(each, now=now) for each in found.nodes], _NODES | wide)
+    if sentences := list(telling.node_reasons(found)):
+        print("", *sentences, sep="\n")
+    return 0
+
+
+_EVENTS = {"LAST": "age", "COUNT": "count", "TYPE": "type", "REASON": "reason", "OBJECT": "about", "MESSAGE": "message"}
+
+
+def events(arguments: argparse.Namespace) -> int:
+    """Show what the cluster has said of a run."""
+    cluster = options.connect(arguments)
+    from jobs import fleet, happenings, times
+    from jobs.engines.reading import name_of
+    from jobs.kinds import EVENT
+
+    now = datetime.now(UTC)
+    workload = fleet.find(cluster, arguments.name)
+    observed = fleet.gather(cluster, workload, now=now, whole=False)
+    found = happenings.of(observed, cluster.find(EVENT)[0])
+    if arguments.output in ("yaml", "json"):
+        show.document([each.facts() for each in found], arguments.output)
+        return 0
+    if not found:
+        show.say(f"There are no events of {name_of(workload)}; Kubernetes forgets them after an hour.")
+        return 0
+    wide = arguments.output == "wide"
+    rows = [
+        {
+            **each.facts(),
+            "age": times.span(now - each.last),
+            "about": f"{each.kind} {each.name}" if wide else each.about(name_of(workload)),
+        }
+        for each in found
+    ]
+    show.table(rows, _EVENTS)
+    return 0
