@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from jobs.meanings import meaning
-from jobs.status import NodePhase, NodeStatus, QueueStatus, Reason, Status
+from jobs.status import NodePhase, NodeStatus, Phase, QueueStatus, Reason, Status
 from jobs.times import span, stamp
 
 
@@ -88,15 +88,15 @@ def _queue_line(queue: QueueStatus) -> str:
     elif queue.waited is not None:
         words.append(f"{'admitted after' if queue.admitted else 'waiting for'} {span(queue.waited)}")
     if queue.evictions:
-        words.append(f"had to leave {'once' if queue.evictions == 1 else f'{queue.evictions} times'}")
+        words.append(f"gave its quota back {'once' if queue.evictions == 1 else f'{queue.evictions} times'}")
     return ", ".join(words)
 
 
 def node_reasons(status: Status) -> Iterator[str]:
     """Give a sentence for each reason of nodes that the run's own does not tell already."""
     alike: dict[Reason, list[int]] = {}
-    for node in status.nodes:
-        if node.reason.text and node.reason.text not in status.reason.text:
+    for node in status.nodes if status.phase is not Phase.SUPERSEDED else ():
+        if node.reason.text and node.reason.text.lower() not in status.reason.text.lower():
             alike.setdefault(node.reason, []).append(node.rank)
     for reason, ranks in alike.items():
         who = "Nodes" if len(ranks) > 1 else "Node"

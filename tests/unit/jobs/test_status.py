@@ -1,0 +1,161 @@
+"""`ocrfleet status`: every recorded state as a user reads it, in states/*.txt, and as data.
+
+`python -m tests.unit.jobs.test_status` writes the texts anew.
+"""
+
+import io
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from datetime import datetime, tzinfo
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+import yaml
+
+from jobs import cli
+from tests.unit.jobs.apiserver import ApiServer
+from tests.unit.jobs.states.read import FILES, NOW
+from tests.unit.jobs.test_fleet import another
+from tests.unit.jobs.whole import put
+
+RUN = "lines-1a2b3c4d"
+WORDS = ("run", "object", "namespace", "engine", "phase", "final", "reason", "advice")
+TIMES = ("created", "started", "finished")
+
+
+class _Clock(datetime):
+    """A clock that stands still after all states were recorded."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> Any:
+        return NOW.replace(hour=1)
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobs.commands.status.datetime", _Clock)
+
+
+def told(state: str, folder: Path, *words: str) -> str:
+    api, out = ApiServer(), io.StringIO()
+    put(api, state)
+    with (
+        api.serving(folder) as kubeconfig,
+        mock.patch.dict(os.environ, KUBECONFIG=str(kubeconfig)),
+        redirect_stdout(out),
+    ):
+        assert cli.main(["status", RUN, *words]) == 0
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("state", FILES)
+def test_a_state_reads_as_it_was_approved(state: str, tmp_path: Path) -> None:
+    assert told(state, tmp_path) == FILES[state].with_suffix(".txt").read_text("utf-8")
+
+
+def test_no_text_is_of_a_state_that_is_gone() -> None:
+    assert {path.stem for path in next(iter(FILES.values())).parent.glob("*.txt")} == set(FILES)
+
+
+def test_what_data_says_has_stable_names(tmp_path: Path) -> None:
+    found = json.loads(told("kueue-running", tmp_path, "-o", "json"))
+    assert set(found) == {"exitCode", "restarts", "queue", "nodes", *WORDS, *TIMES}
+    assert set(found["queue"]) == {"name", "clusterQueue", "active", "admitted", "waitedSeconds", "evictions"}
+    assert set(found["nodes"][0]) == (
+        {"rank", "phase", "reason", "advice", "pod", "machine", "restarts", "exitCode", "started", "finished"}
+    )
+    assert (found["run"], found["object"], found["engine"], found["phase"]) == (RUN, f"{RUN}-9f0e", "job", "Running")
+    assert found["queue"]["clusterQueue"] == "ml"
+    assert [each["rank"] for each in found["nodes"]] == [0, 1]
+
+
+def test_yaml_and_json_say_the_same_and_over_has_its_code(tmp_path: Path) -> None:
+    data = json.loads(told("job-exit-41", tmp_path, "--output", "json"))
+    assert data == yaml.safe_load(told("job-exit-41", tmp_path, "--output=yaml"))
+    assert (data["exitCode"], data["final"], data["finished"]) == (41, True, "2026-11-23T00:03:06Z")
+    assert "data check" in data["advice"]
+
+
+def test_wide_names_the_pods(tmp_path: Path) -> None:
+    wide = told("job-running", tmp_path, "-o", "wide").splitlines()
+    assert wide[-3].split() == ["NODE", "PHASE", "MACHINE", "RESTARTS", "EXIT", "RAN", "POD"]
+    assert wide[-2].endswith(f"{RUN}-9f0e-0-h6qlm")
+
+
+def test_a_reason_of_other_nodes_than_the_runs_own_is_told_below(tmp_path: Path) -> None:
+    """What one node waits for is the run's reason; what another one waits for is not lost."""
+    api, out = ApiServer(), io.StringIO()
+    put(api, "job-no-gpu")
+    leader = next(
+        each for path, each in api.objects.items() if "/pods/" in path and each["metadata"]["name"][20] == "0"
+    )
+    leader["spec"]["nodeName"] = "node1"
+    leader["status"]["conditions"] = []
+    leader["status"]["containerStatuses"] = [
+        {"name": "trainer", "image": "x:1", "state": {"waiting": {"reason": "InvalidImageName", "message": "x"}}}
+    ]
+    with api.serving(tmp_path) as config, mock.patch.dict(os.environ, KUBECONFIG=str(config)), redirect_stdout(out):
+        assert cli.main(["status", RUN]) == 0
+    assert "Node 1 waits for a place: no Kubernetes node has 4 free GPUs" in out.getvalue()
+    assert out.getvalue().endswith(
+        "Node 0: 'ocrfleet/trainer:0.1.0' is not the name of an image. Mend placement.image.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("lines", "-n", "ml"),
+        (RUN, "--namespace=ml"),
+        (f"{RUN}-9f0e", "-n", "ml", "--context", "fake", "--timeout", "5s"),
+    ],
+)
+def test_a_run_is_named_as_in_other_commands(
+    words: tuple[str, ...], api: ApiServer, ocrfleet: Callable[..., Any]
+) -> None:
+    put(api, "job-running", namespace="ml")
+    assert ocrfleet("status", *words).out.startswith(f"{RUN} is Running.\n")
+
+
+def test_a_run_of_several_objects_is_told_by_its_newest(api: ApiServer, ocrfleet: Callable[..., Any]) -> None:
+    first = put(api, "job-exit-46", namespace="ml")
+    another(api, first, f"{RUN}-0002", RUN, "2026-12-24T00:00:00Z")
+    assert f"{RUN}-0002" in ocrfleet("status", "lines", "-n", "ml").out
+
+
+def test_what_may_not_be_read_is_left_out(api: ApiServer, ocrfleet: Callable[..., Any]) -> None:
+    put(api, "job-no-gpu")
+    api.refused = {("list", "nodes"), ("list", "events")}
+    ran = ocrfleet("status", RUN)
+    assert ran.code == 0
+    assert "Nodes 0 and 1 wait for a place" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("status", "lnes"), 40, "no run 'lnes'. Did you mean 'lines'"),
+        (("status",), 2, "RUN"),
+        (("status", RUN, "-o", "name"), 2, "invalid choice: 'name'"),
+        (("status", RUN, "--context", "nowhere"), 40, "nowhere"),
+    ],
+)
+def test_what_goes_wrong_is_said(
+    words: tuple[str, ...], code: int, said: str, api: ApiServer, ocrfleet: Callable[..., Any]
+) -> None:
+    put(api, "job-running")
+    ran = ocrfleet(*words)
+    assert (ran.code, ran.out) == (code, "")
+    assert said in ran.err
+
+
+if __name__ == "__main__":
+    with mock.patch("jobs.commands.status.datetime", _Clock):
+        for name in sys.argv[1:] or FILES:
+            FILES[name].with_suffix(".txt").write_text(told(name, Path(tempfile.mkdtemp())), "utf-8")
