@@ -71,10 +71,10 @@ def _once(found: Sequence[Happening | None]) -> list[Happening]:
 
 def _read(event: Object) -> Happening | None:
     """Read an event of either API: older reporters count, newer ones write series."""
-    made = moment(event, "metadata", "creationTimestamp")
-    first = moment(event, "firstTimestamp") or moment(event, "eventTime") or made
+    first = moment(event, "firstTimestamp") or moment(event, "eventTime")
     last = moment(event, "series", "lastObservedTime") or moment(event, "lastTimestamp") or first
-    if first is None or last is None:
+    last = last or moment(event, "metadata", "creationTimestamp")
+    if last is None:
         return None
     return Happening(
         kind=text(event, "involvedObject", "kind"),
@@ -83,6 +83,6 @@ def _read(event: Object) -> Happening | None:
         reason=text(event, "reason"),
         message=" ".join(text(event, "message").split()),
         count=number(event, "series", "count") or number(event, "count") or 1,
-        first=first,
+        first=first or last,
         last=last,
     )

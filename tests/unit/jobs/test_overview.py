@@ -1,0 +1,167 @@
+"""`ocrfleet list`: the runs of a namespace or of all, in few calls, as wide as the terminal is."""
+
+import fcntl
+import json
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import yaml
+
+from jobs import fleet, times
+from jobs.cluster import Cluster
+from jobs.engines.observe import observe
+from jobs.engines.reading import name_of
+from tests.unit.jobs.apiserver import ApiServer
+from tests.unit.jobs.states.read import FILES, NOW, status
+from tests.unit.jobs.states.read import recorded as recorded_state
+from tests.unit.jobs.test_fleet import another
+from tests.unit.jobs.whole import put
+
+RUN = "lines-1a2b3c4d"
+
+
+@pytest.mark.parametrize("state", FILES)
+def test_gathered_at_once_a_run_stands_as_it_does_alone(state: str, api: ApiServer, cluster: Cluster) -> None:
+    """Only reasons are shorter: events, rivals and machines are not read for a list."""
+    put(api, state)
+    [found] = fleet.gather_all(cluster, fleet.workloads(cluster), now=NOW)
+    told, alone = observe(found), status(recorded_state(state))
+    assert (told.phase, told.exit_code) == (alone.phase, alone.exit_code)
+    assert (told.queue, told.started, told.finished) == (alone.queue, alone.started, alone.finished)
+    assert [(each.rank, each.phase, each.pod) for each in told.nodes] == [
+        (each.rank, each.phase, each.pod) for each in alone.nodes
+    ]
+
+
+def test_a_hundred_runs_take_as_many_calls_as_one(api: ApiServer, cluster: Cluster) -> None:
+    put(api, "trainjob-running")
+    first = put(api, "kueue-running")
+
+    def calls() -> int:
+        before = len(api.asked)
+        fleet.gather_all(cluster, fleet.workloads(cluster), now=NOW)
+        return len(api.asked) - before
+
+    calls()  # which finds out about Kueue's version, once
+    few = calls()
+    for number in range(100):
+        another(api, first, f"lines-{number:08}-9f0e", f"lines-{number:08}", "2026-11-24T00:00:00Z")
+    assert calls() == few
+
+
+def test_runs_of_one_name_in_two_namespaces_have_their_own_pods(api: ApiServer, cluster: Cluster) -> None:
+    put(api, "job-running", namespace="a")
+    put(api, "job-exit-41", namespace="b")
+    found = fleet.gather_all(cluster, fleet.workloads(cluster, everywhere=True), now=NOW, everywhere=True)
+    assert {each.workload["metadata"]["namespace"]: observe(each).phase.value for each in found} == {
+        "a": "Running",
+        "b": "Failed",
+    }
+    for each in found:
+        assert {name_of(pod).partition("-9f0e")[0] for pod in each.pods} == {RUN}
+        assert {pod["metadata"]["namespace"] for pod in each.pods} == {each.workload["metadata"]["namespace"]}
+
+
+@pytest.fixture
+def two(api: ApiServer) -> None:
+    """A run that failed, and a newer one without a pod."""
+    first = put(api, "job-exit-41", namespace="ml")
+    made = {**first, "status": {}}
+    another(api, made, "lines-00000002-0002", "lines-00000002", "2026-11-23T00:10:00Z")
+
+
+@pytest.mark.usefixtures("two")
+def test_the_newest_run_is_the_last_line(ocrfleet: Callable[..., Any]) -> None:
+    heading, first, second = ocrfleet("list", "-n", "ml").out.splitlines()
+    assert heading.split() == ["RUN", "ENGINE", "PHASE", "NODES", "AGE", "REASON"]
+    assert first.split()[:4] == [RUN, "job", "Failed", "0/2"]
+    assert first.endswith("Node 1 failed: the dataset is wrong (exit code 41).")
+    assert second.split()[:4] == ["lines-00000002", "job", "Waiting", "0/2"]
+
+
+@pytest.mark.usefixtures("two")
+@pytest.mark.parametrize("words", [("-A",), ("--all-namespaces",), ("-A", "-n", "other")])
+def test_all_namespaces_have_a_column(words: tuple[str, ...], ocrfleet: Callable[..., Any]) -> None:
+    heading, first, _ = ocrfleet("list", *words).out.splitlines()
+    assert (heading.split()[0], first.split()[0]) == ("NAMESPACE", "ml")
+
+
+def test_wide_has_object_queue_start_restarts_and_code(api: ApiServer, ocrfleet: Callable[..., Any]) -> None:
+    put(api, "kueue-running")
+    heading, row = ocrfleet("list", "-o", "wide").out.splitlines()
+    assert heading.split()[4:] == ["AGE", "OBJECT", "QUEUE", "STARTED", "RESTARTS", "EXIT", "REASON"]
+    assert row.split()[5:7] == [f"{RUN}-9f0e", "team"]
+
+
+@pytest.mark.usefixtures("two")
+def test_data_is_a_status_a_run_and_names_are_for_xargs(ocrfleet: Callable[..., Any]) -> None:
+    found = json.loads(ocrfleet("list", "-n", "ml", "-o", "json").out)
+    assert found == yaml.safe_load(ocrfleet("list", "-n", "ml", "--output", "yaml").out)
+    assert [(each["run"], each["namespace"], each["exitCode"]) for each in found] == [
+        (RUN, "ml", 41),
+        ("lines-00000002", "ml", None),
+    ]
+    assert ocrfleet("list", "-n", "ml", "-o", "name").out == f"{RUN}\nlines-00000002\n"
+
+
+@pytest.mark.usefixtures("api")
+@pytest.mark.parametrize("command", ["list", "top"])
+@pytest.mark.parametrize(
+    ("words", "out", "err"),
+    [
+        ((), "", "No runs in namespace default.\n"),
+        (("-A",), "", "No runs in any namespace.\n"),
+        (("-o", "json"), "[]\n", ""),
+    ],
+)
+def test_no_runs_are_no_error(
+    words: tuple[str, ...], out: str, err: str, command: str, ocrfleet: Callable[..., Any]
+) -> None:
+    ran = ocrfleet(command, *words)
+    assert (ran.code, ran.out, ran.err) == (0, out, err)
+
+
+@pytest.mark.parametrize("plural", ["pods", "jobs"])
+def test_who_may_not_read_runs_or_pods_is_told(plural: str, api: ApiServer, ocrfleet: Callable[..., Any]) -> None:
+    """Without its pods every run would seem to wait."""
+    put(api, "job-running")
+    api.refused = {("list", each) for each in (plural, "jobsets", "trainjobs", "paddlejobs")}
+    ran = ocrfleet("list")
+    assert (ran.code, ran.out) == (42, "")
+    # Kinds are asked at the same time: whichever is refused first is named.
+    assert ("pods is forbidden" in ran.err) == (plural == "pods")
+
+
+@pytest.mark.parametrize("columns", [70, 80, 140, 400])
+def test_on_a_terminal_the_reason_is_cut_to_its_width(columns: int, api: ApiServer) -> None:
+    put(api, "job-never-pull")
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    subprocess.run([sys.executable, "-m", "jobs.cli", "list"], stdout=follower, check=True, env=environment)
+    os.close(follower)
+    _, row = os.read(leader, 10_000).decode().splitlines()
+    os.close(leader)
+    cut, whole = "…", "chart.imagePullPolicy is Never."
+    assert row.endswith(whole if columns == 400 else cut)
+    assert len(row) == columns or columns == 400
+
+
+@pytest.mark.parametrize(
+    ("seconds", "written"),
+    [
+        (-1, "0s"), (0, "0s"), (119.9, "119s"), (120, "2m"), (125, "2m5s"), (599, "9m59s"), (600, "10m"), (665, "11m"),
+        (7199, "119m"), (7200, "2h"), (8000, "2h13m"), (36_000, "10h"), (172_799, "47h"), (172_800, "2d"),
+        (200_000, "2d7h"), (900_000, "10d"), (8_640_000, "100d"),
+    ],
+)  # fmt: skip
+def test_a_span_is_written_as_kubectl_does(seconds: float, written: str) -> None:
+    assert times.span(timedelta(seconds=seconds)) == written
