@@ -97,11 +97,15 @@ def gather(cluster: Cluster, workload: Object, *, now: datetime, whole: bool = T
         workload: the run's object.
         now: the time.
         whole: with what explains why it waits: events, rivals, machines and the pods on them.
+
+    Raises:
+        AccessError: `whole`, and its pods may not be read: it would seem to have none.
     """
     engine = engine_of(workload)
     if engine is None:
         return Observed(workload=workload, now=now)
-    pods = _read(cluster, POD, selector=engine.pod_selector(name_of(workload))) or []
+    selector = engine.pod_selector(name_of(workload))
+    pods = cluster.find(POD, selector=selector)[0] if whole else _read(cluster, POD, selector=selector) or []
     inner = _inner(cluster, workload)
     queued = _queued(cluster, {_uid(each) for each in (workload, *inner)})
     observed = Observed(workload=workload, now=now, pods=pods, inner=inner, queued=queued)

@@ -135,6 +135,9 @@ def test_what_may_not_be_read_is_left_out(api: ApiServer, ocrfleet: Callable[...
     ran = ocrfleet("status", RUN)
     assert ran.code == 0
     assert "Nodes 0 and 1 wait for a place" in ran.out
+    api.refused = {("list", "pods")}
+    ran = ocrfleet("status", RUN)
+    assert (ran.code, ran.out) == (42, ""), "a run whose pods are hidden must not seem to have none"
 
 
 @pytest.mark.parametrize(
