@@ -364,7 +364,9 @@ class Cluster:
             case 403:
                 return AccessError(f"The cluster refuses that: {said}. `kubectl auth can-i --list` shows what you may.")
             case 404 if not (status.get("details") or {}).get("name"):
-                return MissingKindError(f"The cluster has no {path.split('?')[0]}: is what serves it installed?")
+                return MissingKindError(
+                    f"The cluster has no {_api(path)}: what serves it is not installed, or in another version."
+                )
             case 404:
                 return NotFoundError(f"{said[:1].upper()}{said[1:]}.")
             case 409:
@@ -416,6 +418,14 @@ def _connect(context: str | None) -> tuple[Any, str, str | None]:
             "`kubectl config use-context NAME`."
         ) from error
     return client.ApiClient(settings), "in-cluster", _OWN_NAMESPACE.read_text("utf-8").strip()
+
+
+def _api(path: str) -> str:
+    """Name the API of a path: `jobsets of jobset.x-k8s.io/v1alpha2`."""
+    parts = path.strip("/").split("/")
+    version, rest = ("/".join(parts[1:3]), parts[3:]) if parts[0] == "apis" else (parts[1], parts[2:])
+    plural = next(iter(rest[2:] if rest[:1] == ["namespaces"] and len(rest) > 2 else rest), "")
+    return f"{plural} of {version}" if plural else version
 
 
 def _filled(**values: str) -> dict[str, str]:

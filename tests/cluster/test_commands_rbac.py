@@ -1,5 +1,6 @@
 """Each command as the accounts of manifests/base: what their roles are for works, and the rest is refused in words."""
 
+import json
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import yaml
 
 from jobs.cluster import Cluster
 from jobs.kinds import POD, SERVICE, Kind
+from tests.cluster.controllers import need_engine
 from tests.cluster.kube import Namespace, Object
 
 BASE = Path(__file__).parents[2] / "manifests" / "base"
@@ -79,8 +81,9 @@ def job(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("engine", ["job", "jobset"])
+@pytest.mark.parametrize("engine", ["job", "jobset", "trainjob"])
 def test_a_user_may_do_all_with_runs(namespace: Namespace, tmp_path: Path, job: Path, engine: str) -> None:
+    need_engine(namespace.cluster, engine)
     user = account(namespace, tmp_path, "ocrfleet-user")
     words = (job, "--set", f"placement.engine={engine}")
     user("submit", *words, "--dry-run=server")
@@ -89,6 +92,11 @@ def test_a_user_may_do_all_with_runs(namespace: Namespace, tmp_path: Path, job: 
     assert "Nothing is changed." in user("submit", *words)[1]
     assert "Nothing differs" in user("diff", *words)[0]
     assert namespace.wait_pods(lambda pods: len(pods) == 2 or None)
+    assert run in user("list")[0]
+    assert [each["run"] for each in json.loads(user("list", "-o", "json")[0])] == [run]
+    assert "Waiting" in user("status", run)[0]
+    assert "SuccessfulCreate" in user("events", run)[0]
+    assert run in user("top")[0]
     # Nothing has started in them.
     assert "has no pod that runs" in user("shell", run, "--", "true", code=40)[1]
     assert user("stop", run, "--wait", "--timeout", "60s")[0] == f"{run}\n"
@@ -104,6 +112,9 @@ def test_automation_submits_and_looks_and_ends_nothing(namespace: Namespace, tmp
     run = automation("submit", job)[0].strip()
     automation("submit", job, "--set", "placement.engine=auto")
     assert "Nothing differs" in automation("diff", job)[0]
+    for words in (("list",), ("status", run), ("top",)):
+        assert run in automation(*words)[0]
+    automation("events", run)
     assert "cannot delete" in automation("delete", run, "--yes", code=42)[1]
     assert [
         each["metadata"]["labels"]["ocrfleet.io/run"]
@@ -128,7 +139,7 @@ def test_who_may_enter_a_pod_and_who_may_read_secrets(
 def test_an_account_without_a_role_is_told_so(namespace: Namespace, tmp_path: Path, job: Path) -> None:
     nobody = account(namespace, tmp_path, None)
     nobody("submit", job, "--dry-run=client")
-    for words in (("submit", job), ("diff", job), ("stop", "slips-rec"), ("delete", "slips-rec")):
+    for words in (("submit", job), ("diff", job), ("stop", "slips-rec"), ("delete", "slips-rec"), ("list",)):
         out, said = nobody(*words, code=42)
         assert out == ""
         assert said.startswith("error: The cluster refuses that: ")

@@ -115,7 +115,7 @@ def test_what_the_cluster_serves_and_what_a_user_may(api: ApiServer, cluster: Cl
     [
         (Answer(401), AccessError, "does not know you"),
         (Answer(403, "pods is forbidden"), AccessError, "pods is forbidden"),
-        (Answer(404, "the server could not find the requested resource"), MissingKindError, "has no /api/v1"),
+        (Answer(404, "the server could not find the requested resource"), MissingKindError, "has no pods of v1: "),
         (Answer(409, "the object has been modified"), ConflictError, "has been modified"),
         (Answer(410, "expired"), ExpiredError, "expired"),
         (Answer(422, "spec.nodes: Invalid value"), SpecError, "Invalid value"),
