@@ -76,7 +76,7 @@ def resume(observed: Observed, *, queues: bool) -> Decision:
     if observed.queued is not None:
         next_step = f"is back in its queue. `ocrfleet status {run}` says what it waits for."
     else:
-        next_step = f"goes on from its checkpoint. `ocrfleet watch {run}` shows how."
+        next_step = f"goes on from its checkpoint. `ocrfleet logs {run} -f` shows how."
     return Decision(change=change, sentence=f"{run} {next_step}")
 
 
