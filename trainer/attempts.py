@@ -99,8 +99,13 @@ class Attempts:
             self._server.end(error)
         self._supervisor.end(error)
 
-    def close(self) -> None:
-        """Leave the gang."""
+    def __enter__(self) -> "Attempts":
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Leave the gang; the others must not wait for a leader that will not come back from its error."""
+        if self._server and isinstance(error, OcrfleetError) and not isinstance(error, TransientError | StoppedError):
+            self._server.end(error)
         if self._member:
             self._member.close()
         if self._server:

@@ -90,10 +90,10 @@ class Pipeline:
         if only is None and self._published():
             return
         self._claim()
-        self.attempts = Attempts(
+        attempts = Attempts(
             self.given, supervisor=self.supervisor, mirror=self.mirror, metrics=self.metrics, say=self.progress.line
         )
-        closing.callback(self.attempts.close)
+        self.attempts = closing.enter_context(attempts)
         if self.leader:
             closing.callback(Fence(self._require, on_lost=self.attempts.end).close)
         identity = self.given.run_id

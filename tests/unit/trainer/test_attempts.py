@@ -1,0 +1,78 @@
+"""The attempts of a gang: what its nodes do when one of them ends, with real processes in place of paddle's."""
+
+import os
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from jobs.local import free_ports
+from tests.unit.trainer.test_supervisor import STUB
+from trainer import runspec
+from trainer.assignment import Assignment
+from trainer.attempts import Attempts
+from trainer.claims import Claims
+from trainer.errors import OcrfleetError, SupersededError
+from trainer.metrics import Metrics
+from trainer.mirror import Mirror
+from trainer.rendezvous import PastError
+from trainer.runspec import RunSpec
+from trainer.storage import open_store
+from trainer.supervisor import Deadlines, Supervisor
+from trainer.topology import Topology
+from trainer.workdir import WorkDir
+
+RUN = "receipts-00000001"
+RAW = {"task": "rec", "recipe": "rec-pp-ocrv4-mobile", "data": {"train": "file:///data/"}}
+
+
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    monkeypatch.setattr("trainer.rendezvous.member.AGAIN", 0.05)
+
+
+def node(rank: int, folder: Path, *, port: int) -> Attempts:
+    """One of two nodes."""
+    topology = Topology(node_rank=rank, nodes=2, hosts=("127.0.0.1",) * 2, port=port)
+    given = Assignment(
+        name="receipts",
+        run=runspec.from_dict(RunSpec, RAW | {"output": folder.as_uri()}, where="run"),
+        run_id=RUN,
+        work=WorkDir(folder / f"node-{rank}"),
+        topology=topology,
+        # Longer than the test may take: whoever waits for it, fails.
+        deadlines=Deadlines(rendezvous=600),
+    )
+    metrics = Metrics(run=RUN, node=rank, task="rec")
+    claims = Claims(store=open_store(folder.as_uri()), owner="job-1", process=str(rank))
+    return Attempts(
+        given,
+        supervisor=Supervisor(topology, deadlines=given.deadlines, on_event=lambda event: None, program=STUB),
+        mirror=Mirror(claims, work=given.work, keep=1, metrics=metrics),
+        metrics=metrics,
+        say=lambda line: None,
+    )
+
+
+def test_a_leader_that_ends_for_good_between_two_stages_tells_the_others(tmp_path: Path) -> None:
+    """It found, after the stage, that the run is another's; the others wait for what it keeps."""
+    port, ends = free_ports(1), {}
+
+    def work(rank: int) -> None:
+        try:
+            with node(rank, tmp_path, port=port) as attempts:
+                attempts.run("succeed", dataset="the same")
+                raise SupersededError("This run belongs to job-2 now.")
+        except (OcrfleetError, PastError) as error:
+            ends[rank] = error
+
+    nodes = [threading.Thread(target=work, args=(rank,), daemon=True) for rank in (0, 1)]
+    for each in nodes:
+        each.start()
+    for each in nodes:
+        each.join(20)
+    assert {rank: (type(end), str(end)) for rank, end in ends.items()} == dict.fromkeys(
+        (0, 1), (SupersededError, "This run belongs to job-2 now.")
+    )
