@@ -44,6 +44,12 @@ EXAMPLES: Final[dict[str, Any]] = {
     "run.init.pretrained": "s3://ocr-models/pretrained/rec.pdparams",
     "run.init.sha256": "0" * 64,
     "run.init.student": "Student",
+    "run.distill.teacher": "channel:teacher",
+    "run.distill.teacherSha256": "0" * 64,
+    "run.distill.teacherNetwork": "Teacher",
+    "run.distill.publish": "Student",
+    "run.distill.fineTuneEpochs": 20,
+    "run.distill.baseline": "channel:production",
     "run.train.epochs": 20,
     "run.train.batchSizePerDevice": 64,
     "run.train.readers": 4,
@@ -88,6 +94,9 @@ def _needs(field: str, *, where: Mapping[str, Any]) -> dict[str, Any]:
     return {"if": {"properties": where, "required": list(where)}, "then": {"required": [field]}}
 
 
+# Of what a channel names, the manifest has the digest.
+_FILE: Final = {"type": "string", "not": {"pattern": "^channel:"}}
+
 RULES: Final[dict[str, list[dict[str, Any]]]] = {
     "run": [
         {
@@ -100,7 +109,8 @@ RULES: Final[dict[str, list[dict[str, Any]]]] = {
             "else": {"properties": {"gate": {"properties": {"metric": {"enum": [*REC, None]}}}}},
         },
     ],
-    "run.init": [_needs("sha256", where={"pretrained": {"type": "string"}})],
+    "run.init": [_needs("sha256", where={"pretrained": _FILE})],
+    "run.distill": [_needs("teacherSha256", where={"teacher": _FILE})],
     "placement.storage.cache": [_needs("ephemeral", where={"storageClass": {"type": "string"}})],
     "chart.identity": [
         _needs("role", where={"preset": {"const": "aws-irsa"}}),

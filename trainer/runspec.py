@@ -33,6 +33,7 @@ STRICT: Final = ConfigDict(extra="forbid", alias_generator=camel, validate_by_al
 """How every class of the job file reads: camelCase names, unknown keys refused."""
 
 _URI: Final = r"^(s3://[^/]+|file:///).*$"
+_WEIGHTS: Final = r"^((s3://[^/]+|file:///).*|channel:[a-z]([-a-z0-9]*[a-z0-9])?)$"
 _SHA256: Final = r"^[0-9a-f]{64}$"
 _INTERVAL: Final = r"^[1-9][0-9]*(ep|steps|s|m|h)$"
 _NAME: Final = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
@@ -55,6 +56,8 @@ WHOLE: Final = BeforeValidator(_whole)
 Number = Annotated[float, Field(strict=True)]
 Flag = Annotated[bool, Field(strict=True)]
 Uri = Annotated[str, Field(pattern=_URI)]
+Weights = Annotated[str, Field(pattern=_WEIGHTS)]
+"""A `.pdparams` file, or `channel:NAME`: the weights that the run of that channel has published at `run.output`."""
 Sha256 = Annotated[str, Field(pattern=_SHA256)]
 Interval = Annotated[str, Field(pattern=_INTERVAL)]
 """Epochs, steps or time: `1ep`, `500steps`, `30s`, `5m`, `1h`."""
@@ -63,6 +66,7 @@ Name = Annotated[str, Field(pattern=_NAME, max_length=37)]
 # What a user should write instead of the regular expression.
 _IN_WORDS: Final = {
     _URI: "a location begins with s3:// or file:///",
+    _WEIGHTS: "write a location that begins with s3:// or file:///, or channel: and the name of a channel",
     _SHA256: "a sha256 is 64 hex digits in lower case",
     _INTERVAL: "write epochs, steps or a time, such as 1ep, 500steps, 30s, 5m or 1h",
     _NAME: "a name has lower-case letters, digits and '-', begins with a letter and does not end with '-'",
@@ -132,14 +136,46 @@ class Data:
 class Init:
     """Weights to start from."""
 
-    pretrained: Uri | None = None
-    """A `.pdparams` file, weights only: a whole model, or a backbone alone. Unset: random weights."""
+    pretrained: Weights | None = None
+    """A `.pdparams` file, weights only: a whole model, or a backbone alone; or `channel:NAME`. Unset: random weights."""
 
     sha256: Sha256 | None = None
-    """Digest of `pretrained`. Required with it: such a file is a pickle, and a pickle can run code."""
+    """Digest of `pretrained`. Required with a file: it is a pickle, and a pickle can run code. A channel's manifest
+    has the digest of its own."""
 
     student: str | None = None
     """The sub-network to take out of a distilled file, such as `Student`. Unset: the file is one network."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Distill:
+    """How networks teach each other. Only for recipes of several networks; `ocrfleet recipes` marks them."""
+
+    networks: Mapping[str, str] = Field(default_factory=dict)
+    """Networks beside the recipe's, or in place of them: the name, and what it is built as: another network of the run
+    (`Student2: Student`) or a recipe (`Student: det-pp-ocrv3-student`). Losses and scores follow by themselves.
+    """
+
+    teacher: Weights | None = None
+    """Weights of the network `Teacher`: a `.pdparams` file or `channel:NAME`. A teacher that is frozen needs them."""
+
+    teacher_sha256: Sha256 | None = None
+    """Digest of `teacher`. Required with a file, as `run.init.sha256` is."""
+
+    teacher_network: str | None = None
+    """The sub-network to take out of a distilled file of `teacher`. Unset: the file is one network."""
+
+    random_teacher: Flag = False
+    """Let a frozen teacher keep random weights. It teaches nothing: for trying out a job file only."""
+
+    publish: str | None = None
+    """The network to publish. Unset: the best of those that learn, by the main metric; of equals the first."""
+
+    fine_tune_epochs: Annotated[int, Field(ge=1), WHOLE] | None = None
+    """Epochs for which the picked network is then trained alone, without its teachers. Unset: none."""
+
+    baseline: str | None = None
+    """The same student trained without a teacher, to state the gain: `channel:NAME`, or the id of a published run."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -235,6 +271,9 @@ class RunSpec:
     init: Init = Field(default_factory=Init)
     """Weights to start from."""
 
+    distill: Distill = Field(default_factory=Distill)
+    """How networks teach each other; only for recipes of several networks."""
+
     train: Train = Field(default_factory=Train)
     """How long and how hard to train."""
 
@@ -254,11 +293,10 @@ class RunSpec:
         """Refuse what no single field can: see the messages."""
         if (self.recipe is None) == (self.config is None):
             raise ValueError("run needs one of `recipe` and `config`, and not both")
-        if self.init.pretrained and not self.init.sha256:
-            raise ValueError(
-                "run.init.sha256 is missing: a .pdparams file is a pickle, so it is read only with its digest "
-                "(`sha256sum FILE` prints it)"
-            )
+        _pinned(self.init.pretrained, self.init.sha256, "run.init.sha256")
+        _pinned(self.distill.teacher, self.distill.teacher_sha256, "run.distill.teacherSha256")
+        if self.distill.teacher and self.distill.random_teacher:
+            raise ValueError("run.distill has teacher and randomTeacher: a teacher has weights, or it has not")
         wanted = {"det": {"hmean", "precision", "recall"}, "rec": {"acc", "norm_edit_dis"}}[self.task]
         if self.gate.metric and self.gate.metric not in wanted:
             raise ValueError(
@@ -269,6 +307,14 @@ class RunSpec:
     def main_metric(self) -> str:
         """The metric that chooses the best model and that the gate reads."""
         return self.gate.metric or {"det": "hmean", "rec": "acc"}[self.task]
+
+
+def _pinned(weights: str | None, sha256: str | None, field: str) -> None:
+    if weights and not weights.startswith("channel:") and not sha256:
+        raise ValueError(
+            f"{field} is missing: a .pdparams file is a pickle, so it is read only with its digest "
+            "(`sha256sum FILE` prints it)"
+        )
 
 
 T = TypeVar("T")

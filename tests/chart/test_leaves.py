@@ -25,6 +25,7 @@ OTHERS: Final[dict[str, Any]] = {
     "run.recipe": "other",
     "run.config": {"Global": {"epoch_num": 2}},
     "run.overrides": {"Global.epoch_num": 2},
+    "run.distill.networks": {"Student2": "Student"},
     "run.data.train": "s3://other/",
     "run.data.split": "8:1:1",
     "run.data.dictionary": "en_dict",
