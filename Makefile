@@ -37,8 +37,8 @@ demo: setup ## Train a detector and a recogniser on generated pages, then read n
 ##@ Work on the code
 
 .PHONY: test
-test: setup ## Run every test that needs no cluster (up to 15 minutes on 2 cores)
-	$(BIN)/python -m pytest
+test: setup ## Run every test that needs no cluster (some 10 minutes on 2 cores)
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 CLUSTER = $(VENV)/.cluster
 MACHINE = $(BIN)/python -m tests.cluster.machine

@@ -137,7 +137,7 @@ class Init:
     """Weights to start from."""
 
     pretrained: Weights | None = None
-    """A `.pdparams` file, weights only: a whole model, or a backbone alone; or `channel:NAME`. Unset: random weights."""
+    """A `.pdparams` file, weights only: a whole model or a backbone; or `channel:NAME`. Unset: random weights."""
 
     sha256: Sha256 | None = None
     """Digest of `pretrained`. Required with a file: it is a pickle, and a pickle can run code. A channel's manifest

@@ -22,7 +22,7 @@
 {{- /* The values laid over the defaults: Helm takes a default away where a job file says null, and means to. */ -}}
 {{- define "ocr.root" -}}
 {{- $values := mergeOverwrite (.Files.Get "defaults.json" | fromJson) (include "ocr.bare" .Values | fromJson) -}}
-{{- dict "Values" $values "Version" .Chart.AppVersion | toRawJson -}}
+{{- dict "Values" $values "Version" .Chart.AppVersion "Contract" (index .Chart.Annotations "ocrfleet.io/contract") | toRawJson -}}
 {{- end -}}
 
 {{- define "ocr.image" -}}

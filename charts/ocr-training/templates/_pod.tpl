@@ -96,6 +96,7 @@ spec:
           valueFrom: {fieldRef: {fieldPath: "metadata.labels['{{ .objectLabel }}']"}}
         - name: OCRFLEET_NODE_RANK
           valueFrom: {fieldRef: {fieldPath: "metadata.labels['{{ .rankLabel }}']"}}
+        - {name: OCRFLEET_CONTRACT, value: {{ .root.Contract | quote }}}
         - {name: OCRFLEET_RUN_ID, value: {{ include "ocr.runId" .root }}}
         - {name: OCRFLEET_NODES, value: {{ $placement.nodes | quote }}}
         - {name: OCRFLEET_DEVICES_PER_NODE, value: {{ $placement.devicesPerNode | quote }}}
