@@ -56,6 +56,13 @@ COPY jobs /src/jobs
 COPY trainer /src/trainer
 # Without the network, so that a change of the code is an image in seconds.
 RUN pip install --disable-pip-version-check --no-index --no-deps --no-build-isolation --prefix /out /src
+# What the labels below say must be what is inside.
+ARG VERSION=
+ARG CONTRACT=
+RUN cd /out/lib/python3.*/site-packages && PYTHONPATH=$PWD python -c 'from trainer import contract; import sys; \
+given, inside = sys.argv[1:], [contract.VERSION, str(contract.CONTRACT)]; \
+sys.exit(given != inside and "VERSION and CONTRACT are %s, and the code has %s: build with `make image`, or give both" \
+% (given, inside))' "$VERSION" "$CONTRACT"
 
 FROM packages
 # 65532 by number, since Kubernetes cannot tell whether a name is root. /work and /tmp are all that is ever written:
@@ -69,6 +76,10 @@ WORKDIR /work
 USER 65532:65532
 ENTRYPOINT ["ocrfleet"]
 CMD ["--help"]
+ARG VERSION
+ARG CONTRACT
 LABEL org.opencontainers.image.title="ocrfleet" \
+      org.opencontainers.image.version="$VERSION" \
+      io.ocrfleet.contract="$CONTRACT" \
       org.opencontainers.image.description="Train PaddleOCR text detectors and recognisers" \
       org.opencontainers.image.licenses="Apache-2.0"

@@ -40,6 +40,18 @@ demo: setup ## Train a detector and a recogniser on generated pages, then read n
 test: setup ## Run every test that needs no cluster (some 10 minutes on 2 cores)
 	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+CONTRACT := $(shell sed -n 's/^CONTRACT: Final = //p' trainer/contract.py)
+BUILDER ?= $(shell for p in docker podman buildah; do command -v $$p && break; done)
+ARGS ?=
+IMAGE ?= ocrfleet/trainer:$(VERSION)
+
+.PHONY: image
+image: ## Build the trainer's image with docker, podman or buildah (IMAGE=NAME:TAG, ARGS=more options)
+	@[[ -n "$(BUILDER)" ]] || { echo "docker, podman or buildah is needed to build an image: install one," \
+		"or name another of their kind: make image BUILDER=/path/to/it" >&2; exit 1; }
+	$(BUILDER) build --build-arg VERSION=$(VERSION) --build-arg CONTRACT=$(CONTRACT) $(ARGS) --tag $(IMAGE) .
+
 CLUSTER = $(VENV)/.cluster
 MACHINE = $(BIN)/python -m tests.cluster.machine
 

@@ -145,6 +145,8 @@ def about() -> dict[str, Any]:
         "appVersion": version("ocrfleet"),
         "kubeVersion": ">=1.31.0-0",
         "keywords": ["ocr", "paddleocr", "paddlepaddle", "training"],
+        # The templates hand it to the pod, and the command line refuses a chart of another one.
+        "annotations": {contract.CONTRACT_ANNOTATION: str(contract.CONTRACT)},
     }
 
 

@@ -60,6 +60,7 @@ def build_parser(program: str = "ocrfleet") -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    version.add_flag(parser)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for module in (
         init,

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from jobs.manifests import read
+from trainer import contract
 from trainer.errors import OcrfleetError, SpecError, TransientError
 
 if TYPE_CHECKING:
@@ -41,22 +43,35 @@ def manifests(values: Mapping[str, Any]) -> str:
         values: the job file with all of its defaults.
 
     Raises:
-        SpecError: the chart refused the job; its sentence.
+        SpecError: the chart refused the job, its sentence; or it is the chart of another ocrfleet.
         OcrfleetError: there is no Helm, or the chart itself is at fault.
     """
     if not (CHART / "Chart.yaml").is_file():
         raise OcrfleetError(
             f"{CHART} has no chart: this copy of ocrfleet is not whole. Install it again, from a wheel."
         )
+    _refuse_another_contract(CHART)
     try:
         import helm_python
     except ImportError:
         return _by_program(values)
     try:
-        made = _loaded().render(dict(values), name=RELEASE)
+        made = _loaded(CHART).render(dict(values), name=RELEASE)
     except helm_python.HelmError as error:
         raise refusal(str(error)) from error
     return "\n---\n".join(made[name] for name in sorted(made))
+
+
+@functools.cache
+def _refuse_another_contract(chart: Path) -> None:
+    """Two versions may be mixed by a copy of files; what such a chart makes, no trainer would understand."""
+    (about,) = read((chart / "Chart.yaml").read_text("utf-8"))
+    found = (about.get("annotations") or {}).get(contract.CONTRACT_ANNOTATION)
+    if found != str(contract.CONTRACT):
+        raise SpecError(
+            f"The chart in {chart} is of ocrfleet {about.get('version')} with contract {found or 'unknown'}, and this "
+            f"command is of ocrfleet {contract.VERSION} with contract {contract.CONTRACT}: install both from one wheel."
+        )
 
 
 def warm() -> None:
@@ -70,11 +85,11 @@ def _warm() -> None:
     except ImportError:
         return
     with contextlib.suppress(helm_python.HelmError, OSError):  # whoever renders says it
-        _loaded()
+        _loaded(CHART)
 
 
 @functools.cache
-def _loaded() -> "helm_python.Chart":
+def _loaded(chart: Path) -> "helm_python.Chart":
     """Load the chart, but for what gives no objects of a job.
 
     The schema says what the model has said already, and takes half of the time of a render; the notes and the test pod
@@ -86,13 +101,13 @@ def _loaded() -> "helm_python.Chart":
 
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w:gz", compresslevel=1) as tar:
-        for path in [*(CHART / name for name in ("Chart.yaml", "values.yaml", "defaults.json")), *_templates()]:
-            tar.add(path, f"ocr-training/{path.relative_to(CHART)}")
+        for path in [*(chart / name for name in ("Chart.yaml", "values.yaml", "defaults.json")), *_templates(chart)]:
+            tar.add(path, f"ocr-training/{path.relative_to(chart)}")
     return helm_python.Chart.load_archive(archive.getvalue())
 
 
-def _templates() -> list[Path]:
-    top = CHART / "templates"
+def _templates(chart: Path) -> list[Path]:
+    top = chart / "templates"
     return sorted(path for path in (*top.glob("*.*"), *top.glob("engines/*")) if path.suffix != ".txt")
 
 

@@ -191,6 +191,7 @@ def _all_free(ports: range) -> bool:
 
 def _environment(identity: str, placement: dict[str, Any], *, port: int) -> dict[str, str]:
     return {
+        contract.ENV_CONTRACT: str(contract.CONTRACT),
         contract.ENV_RUN_ID: identity,
         # Each start is newer than those before it, here or elsewhere.
         contract.ENV_OBJECT: f"{socket.gethostname()}-{secrets.token_hex(4)}",

@@ -14,7 +14,7 @@ from types import FrameType
 
 from trainer import access, contract, hold
 from trainer.assignment import Assignment
-from trainer.errors import OcrfleetError, StoppedError
+from trainer.errors import OcrfleetError, SpecError, StoppedError
 from trainer.metrics import Metrics
 from trainer.pipeline import Pipeline
 from trainer.progress import Progress
@@ -66,7 +66,21 @@ def _translated(code: int) -> int:
     return code
 
 
+def _refuse_another_contract() -> None:
+    """Before anything is read: names of the environment may mean something else there, or nothing."""
+    given = os.environ.get(contract.ENV_CONTRACT)
+    if given == str(contract.CONTRACT):
+        return
+    theirs = f"contract {given!r}" if given else "none"
+    raise SpecError(
+        f"This trainer is ocrfleet {contract.VERSION} with contract {contract.CONTRACT}, and its pod is made for {theirs} "
+        f"({contract.ENV_CONTRACT}): set placement.image to the trainer of the chart's version, or take the chart and "
+        f"the command line of ocrfleet {contract.VERSION}."
+    )
+
+
 def _prove_access(progress: Progress) -> None:
+    _refuse_another_contract()
     # All that it has to say goes to the terminal; a traceback would hide the sentence.
     logging.getLogger().addHandler(logging.NullHandler())
     for sentence in access.prove(Path(os.environ[contract.ENV_RUN_FILE])):
@@ -83,6 +97,7 @@ def _bring_run_file(work: WorkDir) -> None:
 
 
 def _be_node(workdir: Path, stage: str | None, progress: Progress, closing: ExitStack) -> None:
+    _refuse_another_contract()
     topology = Topology.from_environment()
     _bring_run_file(WorkDir(workdir))
     given = Assignment.read(workdir, run_id=os.environ[contract.ENV_RUN_ID], topology=topology)

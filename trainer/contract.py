@@ -42,10 +42,20 @@ class ExitCode(IntEnum):
 RETRY_CODE: Final = 128 + ExitCode.TRANSIENT
 """TRANSIENT for the training operator, which makes a pod anew from 128 on only. No signal ends a process with it."""
 
+VERSION: Final = version("ocrfleet")
+"""Version of this ocrfleet."""
+
+CONTRACT: Final = 1
+"""Version of all that is said here, and of the chart that says it to a pod. One higher with each change that an older
+partner would get wrong: chart, command line and trainer refuse one another by it, before anything is read or made."""
+
+CONTRACT_ANNOTATION: Final = "ocrfleet.io/contract"
+"""Where Chart.yaml has it."""
+
 API_VERSION: Final = "ocrfleet.io/v1"
 """The one version of the job file that this code reads."""
 
-IMAGE: Final = f"ocrfleet/trainer:{version('ocrfleet')}"
+IMAGE: Final = f"ocrfleet/trainer:{VERSION}"
 """The trainer image where the job file names none. It names no registry: a node has it, or the cluster a default."""
 
 METRICS_PORT: Final = 9400
@@ -58,6 +68,8 @@ GANG_STAGES: Final = ("train", "evaluate")
 """Stages that need every node at once; the others never wait for a peer."""
 
 # Names of the environment that a node process reads; `ocrfleet run` and the chart both set them.
+ENV_CONTRACT: Final = "OCRFLEET_CONTRACT"
+"""CONTRACT of whoever starts the node."""
 ENV_RUN_ID: Final = "OCRFLEET_RUN_ID"
 ENV_OBJECT: Final = "OCRFLEET_OBJECT"
 """Name of the cluster's object that a pod is of. A run that a newer object takes up is lost to the older one."""

@@ -1,9 +1,11 @@
-"""`ocrfleet version`."""
+"""`ocrfleet version` and `ocrfleet --version`."""
 
 import argparse
 import importlib.metadata
+from typing import Any
 
 from jobs.commands import options, show
+from trainer import contract
 
 
 def add(commands: options.Commands) -> None:
@@ -13,18 +15,27 @@ def add(commands: options.Commands) -> None:
         "version",
         run=run,
         summary="show the versions of ocrfleet and of what it trains with",
-        text="Show the version of ocrfleet, and with -o those of the packages that training needs.",
-        examples="ocrfleet version\nocrfleet version -o yaml",
+        text="Show the version of ocrfleet, and with -o its contract and the packages that training needs. Command "
+        "line, chart and trainer's image of one contract fit one another.",
+        examples="ocrfleet version\nocrfleet version -o yaml\nocrfleet --version                # with the contract",
     )
     options.output(parser, "yaml", "json")
+
+
+def add_flag(parser: argparse.ArgumentParser) -> None:
+    """Add --version."""
+    text = f"ocrfleet {contract.VERSION}, contract {contract.CONTRACT}"
+    parser.add_argument("--version", action="version", version=text, help="show the version and the contract, and end")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the version."""
     if arguments.output is None:
-        print(importlib.metadata.version("ocrfleet"))
+        print(contract.VERSION)
         return 0
-    names = ("ocrfleet", "paddlepaddle", "paddlepaddle-gpu", "paddleocr", "unstructured-paddleocr", "numpy", "obstore")
+    names = ("paddlepaddle", "paddlepaddle-gpu", "paddleocr", "unstructured-paddleocr", "numpy", "obstore")
     found = {name: next(iter(importlib.metadata.distributions(name=name)), None) for name in names}
-    show.document({name: package.version for name, package in found.items() if package}, arguments.output)
+    packages = {name: package.version for name, package in found.items() if package}
+    about: dict[str, Any] = {"ocrfleet": contract.VERSION, "contract": contract.CONTRACT, **packages}
+    show.document(about, arguments.output)
     return 0

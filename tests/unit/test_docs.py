@@ -15,6 +15,7 @@ from trainer import recipes
 from trainer.contract import ExitCode
 
 ROOT = Path(__file__).parents[2]
+MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted(ROOT.glob("docs/**/*.md"))]
 JOB_FILES = sorted([*ROOT.glob("examples/*/*.yaml"), *ROOT.glob("benchmarks/jobs/*.yaml")])
 
@@ -124,7 +125,9 @@ def check_command(words: list[str], page: Path) -> None:
     if program == "ocrfleet":
         assert is_accepted(words[1:]), f"{name(page)}: {line}"
     elif program == "make":
-        assert set(words[1:]) <= targets(), f"{name(page)}: {line}"
+        variables = {word.partition("=")[0] for word in words[1:] if "=" in word}
+        assert {word for word in words[1:] if "=" not in word} <= targets(), f"{name(page)}: {line}"
+        assert variables <= set(re.findall(r"^([A-Z]+) \??=", MAKEFILE, re.MULTILINE)), f"{name(page)}: {line}"
     elif program == "python" and words[1] == "-m":
         module = ROOT.joinpath(*words[2].split("."))
         assert words[2] == "pytest" or module.is_dir() or module.with_suffix(".py").is_file(), f"{name(page)}: {line}"
@@ -168,4 +171,4 @@ def paths(parser: Any) -> Iterator[tuple[str, ...]]:
 
 
 def targets() -> set[str]:
-    return set(re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    return set(re.findall(r"^([a-z-]+):.*##", MAKEFILE, re.MULTILINE))

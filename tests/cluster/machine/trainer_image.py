@@ -23,6 +23,7 @@ from typing import Final
 
 from tests.cluster.machine.images import Image
 from tests.cluster.machine.processes import ClusterError, run, say
+from trainer import contract
 
 PACKAGES: Final = {"buildah": "buildah", "debootstrap": "debootstrap", "util-linux": "unshare"}
 """Debian's packages that a build needs, and a program by which each is known to be there."""
@@ -135,7 +136,9 @@ def _build(image: Image, *, base: str, buildah: _Buildah) -> None:
         with _told(f"making {base}, a Debian {_SUITE} with Python"):
             _make_base(base, buildah=buildah)
     with _told(f"building {image.name}"):
-        buildah.build(_TREE, *_network(buildah.scratch), f"--build-arg=BASE={base}", f"--tag={image.name}")
+        inside = (f"VERSION={contract.VERSION}", f"CONTRACT={contract.CONTRACT}")
+        arguments = [f"--build-arg={each}" for each in (f"BASE={base}", *inside)]
+        buildah.build(_TREE, *_network(buildah.scratch), *arguments, f"--tag={image.name}")
     with _told(f"writing {image.archive}"):
         part = buildah.scratch / "image.tar"
         buildah("push", image.name, f"docker-archive:{part}:{image.name}")

@@ -269,7 +269,7 @@ def test_version(ocrfleet: Callable[..., Any]) -> None:
         (
             ["ocrfleet", ""],
             "init recipes check run render diff submit list top status events logs stop resume delete prune shell "
-            "predict data models version completion --help",
+            "predict data models version completion --help --version",
         ),
         (["ocrfleet", "models", "p"], "pull promote"),
         (["ocrfleet", "run", "job.yaml", "--no"], "--nodes"),

@@ -16,9 +16,11 @@ from jobs import cli, helm, jobfile, manifests
 from jobs.render import render, workload
 from tests.chart.helm import HELMS, program, rendered
 from tests.chart.test_render import CASES, FILES, ROOT
+from trainer import contract
 from trainer.errors import OcrfleetError, SpecError
 
 JOB = next(path for path in CASES if path.stem == "job-values")
+OURS = f"{{{contract.CONTRACT_ANNOTATION}: '{contract.CONTRACT}'}}"
 NAMES = [path.stem for path in FILES]
 
 
@@ -148,7 +150,7 @@ def test_an_old_helm_is_refused_by_its_version(
 
 def test_a_fault_of_the_chart_is_not_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "templates").mkdir()
-    (tmp_path / "Chart.yaml").write_text("{apiVersion: v2, name: ocr-training, version: 0.1.0}")
+    (tmp_path / "Chart.yaml").write_text(f"{{apiVersion: v2, name: ocr-training, version: 0.1.0, annotations: {OURS}}}")
     (tmp_path / "templates" / "a.yaml").write_text('{{ include "gone" . }}')
     use("helm4", monkeypatch, tmp_path)
     monkeypatch.setattr(helm, "CHART", tmp_path)

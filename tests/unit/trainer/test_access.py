@@ -24,6 +24,7 @@ def prove(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
         given = {"task": "rec", "recipe": "rec-crnn-mobile", "data": data, "output": f"file://{tmp_path}/out/"}
         file = tmp_path / "run.yaml"
         file.write_text(to_yaml({"apiVersion": version, "name": "lines", "run": {**given, **changes}}), "utf-8")
+        monkeypatch.setenv(contract.ENV_CONTRACT, str(contract.CONTRACT))
         monkeypatch.setenv(contract.ENV_RUN_FILE, str(file))
         monkeypatch.setattr("sys.argv", ["trainer", "--prove-access"])
         return node.main(), capsys.readouterr().err

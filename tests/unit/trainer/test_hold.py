@@ -35,6 +35,7 @@ def node(folder: Path, environment: Mapping[str, str], *, data: str) -> Iterator
     job = {"apiVersion": contract.API_VERSION, "name": "lines", "run": run, "placement": placement}
     (folder / "run.yaml").write_text(yaml.safe_dump(job), "utf-8")
     given = {
+        contract.ENV_CONTRACT: str(contract.CONTRACT),
         contract.ENV_RUN_ID: "lines-00000001",
         contract.ENV_RUN_FILE: str(folder / "run.yaml"),
         contract.ENV_WORKDIR: str(folder / "work"),
