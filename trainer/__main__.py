@@ -73,9 +73,9 @@ def _refuse_another_contract() -> None:
         return
     theirs = f"contract {given!r}" if given else "none"
     raise SpecError(
-        f"This trainer is ocrfleet {contract.VERSION} with contract {contract.CONTRACT}, and its pod is made for {theirs} "
-        f"({contract.ENV_CONTRACT}): set placement.image to the trainer of the chart's version, or take the chart and "
-        f"the command line of ocrfleet {contract.VERSION}."
+        f"This trainer is ocrfleet {contract.VERSION} with contract {contract.CONTRACT}, and its pod is made for "
+        f"{theirs} ({contract.ENV_CONTRACT}): set placement.image to the trainer of the chart's version, or take the "
+        f"chart and the command line of ocrfleet {contract.VERSION}."
     )
 
 

@@ -41,6 +41,12 @@ def test_no_role_reads_secrets_or_grants_rights(role: str) -> None:
         assert verb != "deletecollection"
 
 
+@pytest.mark.parametrize("role", ["ocrfleet-user", "ocrfleet-automation"])
+def test_every_role_may_get_a_namespace_and_no_more_of_it(role: str) -> None:
+    """A binding of one namespace lets its own be read; to list them takes more than a binding."""
+    assert {verb for _, resource, verb in granted(role) if resource == "namespaces"} == {"get"}
+
+
 def test_automation_may_a_part_of_what_a_user_may() -> None:
     more = granted("ocrfleet-user") - granted("ocrfleet-automation")
     assert granted("ocrfleet-automation") < granted("ocrfleet-user")
