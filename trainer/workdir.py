@@ -17,7 +17,7 @@ class WorkDir:
 
     @property
     def data(self) -> Path:
-        """What fetch pulled: `train/`, `eval/`, `dictionary.txt`, `pretrained.pdparams`."""
+        """What fetch pulled: `train/`, `eval/`, `dictionary.txt`, `pretrained.pdparams`, `teacher.pdparams`."""
         return self.root / "data"
 
     @property
@@ -34,6 +34,31 @@ class WorkDir:
     def pretrained(self) -> Path:
         """The weights of `run.init.pretrained`."""
         return self.data / "pretrained.pdparams"
+
+    @property
+    def pretrained_facts(self) -> Path:
+        """Where those weights are from. Not among the data, which in a pod can be a volume that others use too."""
+        return self.root / "pretrained.json"
+
+    @property
+    def teacher(self) -> Path:
+        """The weights of `run.distill.teacher`."""
+        return self.data / "teacher.pdparams"
+
+    @property
+    def teacher_facts(self) -> Path:
+        """Where the teacher's weights are from."""
+        return self.root / "teacher.json"
+
+    def gathering(self, weights: Path) -> Path:
+        """Where weights are gathered that come from afar; left by a broken pull, which goes on there."""
+        return self.data / f".{weights.stem}"
+
+    @property
+    def shared_weights(self) -> Path:
+        """Weights by their digest, of all runs of a machine's work folder, or of a pod's cache volume."""
+        run = LocalRunDir(self.root.parent)
+        return run.shared_weights if run.lock.exists() else self.data / "weights"
 
     @property
     def given_dictionary(self) -> Path:
@@ -176,6 +201,11 @@ class LocalRunDir:
     def lock(self) -> Path:
         """Locked as long as any node lives; holds their process numbers."""
         return self.root / "lock"
+
+    @property
+    def shared_weights(self) -> Path:
+        """Weights by their digest, of all runs beside this one."""
+        return self.root.parent / "weights"
 
     def node(self, rank: int) -> WorkDir:
         """The folder of one node."""
