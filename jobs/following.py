@@ -58,6 +58,8 @@ class Following:
     def wait(self, seconds: float | None = None) -> bool:
         """Wait until something has changed since the last call, first of all until all is listed.
 
+        That the API server is away, or is back, is a change, too.
+
         Returns:
             Whether it has; False when the time is over.
 
@@ -136,7 +138,8 @@ class Following:
             with self._changed:
                 if self._closed.is_set():
                     break
-                self._away.pop(name, None)
+                if self._away.pop(name, None):
+                    self._tell()
                 held = self._held[name]
                 if what == "BOOKMARK" or held is None:
                     continue
@@ -156,8 +159,10 @@ class Following:
 
     def _lost(self, name: str, error: TransientError) -> bool:
         with self._changed:
-            since = self._away.setdefault(name, time.monotonic())
-            over = time.monotonic() - since > self._patience
+            if name not in self._away:
+                self._away[name] = time.monotonic()
+                self._tell()
+            over = time.monotonic() - self._away[name] > self._patience
         if over:
             self._end(error)
         return over

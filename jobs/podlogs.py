@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from jobs.cluster import Cluster
+from jobs.cluster import DEADLINE, Cluster
 from jobs.engines import Engine
-from jobs.engines.containers import NAMES
+from jobs.engines.containers import NAMES, of_trainer
 from jobs.engines.observe import observe
-from jobs.engines.reading import label, moment, name_of, number, several, text
+from jobs.engines.reading import at, label, moment, name_of, number, several, text
 from jobs.following import PATIENCE, Collection, Following
 from jobs.kinds import POD, kind_of
 from jobs.status import Object, Observed, Phase
@@ -80,6 +80,56 @@ def read(
             yield Line(node, line)
 
 
+def follow(
+    cluster: Cluster, pod: Object, *, tail: int | None = None, since: str = "", patience: float = PATIENCE
+) -> Iterator[str]:
+    """Give a pod's lines as they come, each once, through broken lines, until its container ends or the pod goes.
+
+    Args:
+        cluster: where.
+        pod: whose.
+        tail: of those that are there, the last so many; None: all.
+        since: only those after this moment, as the server writes it; empty: from the first on.
+        patience: seconds that they may be out of reach.
+
+    Raises:
+        OcrfleetError: they can't be read, or not any more.
+    """
+    last = since
+    broken: float | None = None
+    while True:
+        resumed, began = last, time.monotonic()
+        try:
+            for stamped in cluster.logs(
+                name_of(pod), container=container(pod), follow=True, tail=None if last else tail, since=last
+            ):
+                stamp, _, line = stamped.partition(" ")
+                if stamp > resumed:  # the server goes back to the whole second
+                    last, broken = stamp, None
+                    yield line
+            # A server that is told to end, or a log that is rotated, ends a line as if all had been said.
+            if not _goes_on(cluster.get(POD, name_of(pod)), pod):
+                return
+            threading.Event().wait(_PAUSE)
+        except TransientError:
+            now = time.monotonic()
+            # What lasted longer than a call may take was a line, of a pod with nothing to say.
+            if broken is None or now - began > DEADLINE:
+                broken = now
+            if now - broken > patience:
+                raise
+            threading.Event().wait(_PAUSE)
+        except (NotFoundError, SpecError):
+            return  # the pod went, or its machine did, before it could be read to its end
+
+
+def _goes_on(now: Object | None, pod: Object) -> bool:
+    """Tell whether the trainer of a pod, as it is now, runs."""
+    if now is None or text(now, "metadata", "uid") != text(pod, "metadata", "uid"):
+        return False
+    return text(now, "status", "phase") == "Running" and at(of_trainer(now), "state", "running") is not None
+
+
 class Tailing:
     """Lines of all nodes as they come, of pods that come later too, until the run has none to come."""
 
@@ -129,11 +179,12 @@ class Tailing:
     def _begin(self, known: set[str]) -> None:
         """Read the pods that are new."""
         for rank, found in by_rank(self._following.now("pods") or [], self._engine).items():
-            name = name_of(found[0])
-            if name not in known and self._node in (None, rank):
-                known.add(name)
+            # Some controllers give a pod the name of the one that it replaces.
+            uid = text(found[0], "metadata", "uid")
+            if uid not in known and self._node in (None, rank):
+                known.add(uid)
                 words = (rank, found[0], self._tail)
-                threading.Thread(target=self._read, args=words, name=f"log-{name}", daemon=True).start()
+                threading.Thread(target=self._read, args=words, name=f"log-{rank}", daemon=True).start()
         self._tail = None  # a pod that comes later is read from its start
 
     def _over(self) -> bool:
@@ -154,25 +205,9 @@ class Tailing:
             self._came.put(error)
 
     def _read(self, rank: int, pod: Object, tail: int | None) -> None:
-        last, until = "", time.monotonic() + PATIENCE
         try:
-            while True:
-                resumed = last
-                try:
-                    for stamped in self._cluster.logs(
-                        name_of(pod), container=container(pod), follow=True, tail=None if last else tail, since=last
-                    ):
-                        stamp, _, line = stamped.partition(" ")
-                        if stamp > resumed:  # the server goes back to the whole second
-                            self._came.put(Line(rank, line))
-                            last, until = stamp, time.monotonic() + PATIENCE
-                    break
-                except TransientError:
-                    if time.monotonic() > until:
-                        raise
-                    threading.Event().wait(_PAUSE)
-        except (NotFoundError, SpecError):
-            pass  # the pod went, or its machine did, before it could be read to its end
+            for line in follow(self._cluster, pod, tail=tail):
+                self._came.put(Line(rank, line))
         except OcrfleetError as error:
             self._came.put(error)
         self._came.put(_ENDED)

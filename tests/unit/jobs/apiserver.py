@@ -56,6 +56,7 @@ class ApiServer:
         self.written: dict[str, str] = {}
         """Logs by pod."""
         self.cuts = 0
+        self.ends = 0
         self.page = 10_000
 
     def put(self, found: Mapping[str, Any], *, namespace: str = "default") -> Object:
@@ -81,6 +82,12 @@ class ApiServer:
         """Break all watches, as a server does that is started again."""
         with self.changed:
             self.cuts += 1
+            self.changed.notify_all()
+
+    def end_logs(self) -> None:
+        """End all logs as if their pods had said all, as a server does that is told to end."""
+        with self.changed:
+            self.ends += 1
             self.changed.notify_all()
 
     def forget(self) -> None:
@@ -273,12 +280,15 @@ class _Handler(BaseHTTPRequestHandler):
         stamped = {key: value for key, value in query.items() if key == "timestamps"}
         with held.changed:
             lines, whole = _log_lines(held.written[pod], query), len(_log_lines(held.written[pod], {}))
+            ends = held.ends
             while self.cuts == held.cuts:
                 for line in lines:
                     self._bytes(line.encode())
                 if held.objects.get(path, {}).get("status", {}).get("phase") != "Running":
                     return self._end_of_chunks()
                 held.changed.wait()
+                if ends != held.ends:
+                    return self._end_of_chunks()
                 every = _log_lines(held.written[pod], stamped)
                 lines, whole = every[whole:], len(every)
         self.close_connection = True

@@ -160,6 +160,37 @@ def test_lines_are_followed_through_a_broken_line_and_a_new_pod_to_the_runs_end(
     assert sorted(follower.lines) == ["0 four", "0 three", "0 two", "1 from the start", "1 two"]
 
 
+def test_a_log_that_ends_before_its_pod_does_is_taken_up_again(
+    api: ApiServer, running: tuple[Object, list[Object]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So it looks to a reader when a server is told to end."""
+    monkeypatch.setattr(podlogs, "_PAUSE", 0.01)
+    workload, (first, _) = running
+    follower = Follower(
+        podlogs.Tailing(Cluster(namespace="ml", deadline=5), workload, engine, tail=None, node=0).lines()
+    )
+    follower.until("0 two")
+    api.end_logs()
+    api.write(name_of(first), "three")
+    follower.until("0 three")
+    assert follower.lines == ["0 one", "0 two", "0 three"]
+
+
+def test_a_pod_with_the_name_of_the_one_that_it_replaces_is_read(
+    api: ApiServer, running: tuple[Object, list[Object]]
+) -> None:
+    """Volcano and the training operator name pods by their rank alone."""
+    workload, (first, _) = running
+    follower = Follower(
+        podlogs.Tailing(Cluster(namespace="ml", deadline=5), workload, engine, tail=None, node=0).lines()
+    )
+    follower.until("0 two")
+    api.take(POD, name_of(first), namespace="ml")
+    api.written[name_of(first)] = "again\n"
+    put(api, first, uid="another")
+    follower.until("0 again")
+
+
 def test_following_ends_with_a_run_whose_object_goes(api: ApiServer, running: tuple[Object, list[Object]]) -> None:
     workload, pods = running
     cluster = Cluster(namespace="ml", deadline=5)
