@@ -12,7 +12,7 @@ from jobs import locations
 from jobs.cachedir import Cache
 from jobs.jobfile import TrainingJob
 from jobs.locations import Progress
-from trainer import curate, recipes
+from trainer import curate, origins, recipes
 from trainer.contract import ExitCode
 from trainer.curate import Findings
 from trainer.datasets import require_batch
@@ -60,7 +60,7 @@ def errors(error: OcrfleetError) -> Iterator[Finding]:
 
 def preflight(job: TrainingJob, tools: Tools) -> Iterator[Finding]:
     """Check a job whose file is well formed; findings come as they are made."""
-    checks: tuple[Callable[[TrainingJob, Tools], Iterator[Finding]], ...] = (_recipe, _output, _init, _train, _eval)
+    checks: tuple[Callable[[TrainingJob, Tools], Iterator[Finding]], ...] = (_recipe, _output, _weights, _train, _eval)
     for check in checks:
         try:
             yield from check(job, tools)
@@ -107,10 +107,16 @@ def _output(job: TrainingJob, _: Tools) -> Iterator[Finding]:
         )
 
 
-def _init(job: TrainingJob, _: Tools) -> Iterator[Finding]:
-    uri = job.run.init.pretrained
-    if uri:
-        yield Finding("ok", f"run.init.pretrained: {uri}, {locations.size(uri):,} bytes; the run compares its sha256")
+def _weights(job: TrainingJob, _: Tools) -> Iterator[Finding]:
+    for given in origins.wanted(job.run):
+        try:
+            origin = origins.find(job.run, given)
+            size = locations.size(origin.uri)
+        except OcrfleetError as error:
+            yield from errors(error)
+            continue
+        led = f"; {given.weights} leads to run {origin.run} now" if given.channel else ""
+        yield Finding("ok", f"{given.field}: {origin.uri}, {size:,} bytes{led}; the run compares its sha256")
 
 
 def _train(job: TrainingJob, tools: Tools) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ Nothing is fetched and nothing stays written; a probe comes and goes beside the 
 from collections.abc import Iterator
 from pathlib import Path
 
-from trainer import runspec
+from trainer import origins, runspec
 from trainer.errors import DatasetError, NotFoundError, SpecError
 from trainer.runspec import RunSpec
 from trainer.storage import NoBucketError, open_store, split_uri
@@ -26,9 +26,10 @@ def prove(run_file: Path) -> Iterator[str]:
     for field, uri in (("train", run.data.train), ("eval", run.data.eval)):
         if uri:
             yield _dataset(f"run.data.{field}", uri)
-    for field, uri in (("data.dictionary", run.data.dictionary), ("init.pretrained", run.init.pretrained)):
-        if uri and "://" in uri:
-            yield _file(f"run.{field}", uri)
+    if "://" in run.data.dictionary:
+        yield _file("run.data.dictionary", run.data.dictionary)
+    for given in origins.wanted(run):
+        yield _file(given.field, origins.find(run, given).uri)
     yield _output(run)
 
 

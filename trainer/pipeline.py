@@ -243,7 +243,8 @@ class Pipeline:
 def _fetch(pipeline: Pipeline) -> dict[str, Any]:
     from trainer.stages.fetch import fetch
 
-    return dict(fetch(pipeline.given.run, pipeline.work, pipeline.pull("fetch")))
+    given, notes = pipeline.given, pipeline.mirror.store
+    return dict(fetch(given.run, pipeline.work, pipeline.pull("fetch"), notes=notes))
 
 
 def _prepare(pipeline: Pipeline) -> dict[str, Any]:

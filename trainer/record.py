@@ -58,6 +58,8 @@ def make_record(given: Assignment, *, attempt: int, environ: Mapping[str, str] =
         "configuration": yaml.safe_load(work.configuration.read_text("utf-8")),
         "seed": given.run.train.seed,
         "dataset": _dataset(work),
+        # What a channel of the job file led to.
+        "weights": _weights(work),
         "metrics": {
             "evaluation": _evaluation(_facts(work.evaluation_facts)),
             "verification": _facts(work.verification_facts),
@@ -115,6 +117,11 @@ def _dataset(work: WorkDir) -> dict[str, Any]:
         "max_text_length": prepared.max_text_length,
         "refused": len(prepared.refused),
     }
+
+
+def _weights(work: WorkDir) -> dict[str, Any]:
+    places = {"pretrained": work.pretrained_facts, "teacher": work.teacher_facts}
+    return {name: _facts(path) for name, path in places.items() if path.exists()}
 
 
 def _evaluation(facts: Mapping[str, Any]) -> dict[str, Any]:

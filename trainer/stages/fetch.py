@@ -8,15 +8,21 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
+from trainer import origins
 from trainer.canonical import digest
 from trainer.checkpoints import file_digest
 from trainer.errors import DatasetError, NotFoundError, SpecError
+from trainer.origins import Wanted
 from trainer.runspec import RunSpec
+from trainer.shelf import Shelf
 from trainer.storage import NoBucketError, Progress, Store, Transfer, join_uri, open_store, split_uri
+from trainer.weights import Origin
 from trainer.workdir import WorkDir
 
 log = logging.getLogger(__name__)
@@ -30,20 +36,24 @@ DATASET_MANIFEST: Final = "manifest.json"
 """At the top of a dataset it lists every file with size and sha256."""
 
 
-def fetch(run: RunSpec, work: WorkDir, progress: Progress | None = None) -> dict[str, Any]:
+def fetch(
+    run: RunSpec, work: WorkDir, progress: Progress | None = None, *, notes: Store | None = None
+) -> dict[str, Any]:
     """Bring everything that the run names into its work folder.
 
     Args:
         run: what to train.
         work: where.
         progress: told of bytes done and bytes in all, for one location after the other.
+        notes: the store at `<output>/checkpoints/<run>`, which remembers where a channel of weights led.
 
     Returns:
-        Facts: for each location its URI, files, bytes, and bytes moved; and `digest` over all contents.
+        Facts: for each location its URI, files, bytes, and bytes moved; where `weights` are from; and `digest` over
+        all contents.
 
     Raises:
         DatasetError: a location is empty, or differs from its own manifest.
-        SpecError: the weights are not those of `run.init.sha256`.
+        SpecError: the weights are not those that the job file or a manifest pins, or there are none.
     """
     found: dict[str, Transfer] = {"train": _dataset(run.data.train, work.train_data, progress, where="run.data.train")}
     uris = {"train": run.data.train}
@@ -53,12 +63,13 @@ def fetch(run: RunSpec, work: WorkDir, progress: Progress | None = None) -> dict
     if "://" in run.data.dictionary:
         uris["dictionary"] = run.data.dictionary
         found["dictionary"] = _file(run.data.dictionary, work.given_dictionary, progress, where="run.data.dictionary")
-    if run.init.pretrained:
-        uris["pretrained"] = run.init.pretrained
-        found["pretrained"] = _file(run.init.pretrained, work.pretrained, progress, where="run.init.pretrained")
-        _check_weights(run, work.pretrained)
+    weights = {given.name: (given, origins.find(run, given, notes=notes)) for given in origins.wanted(run)}
+    for name, (given, origin) in weights.items():
+        uris[name] = origin.uri
+        found[name] = _weights(origin, given, work, progress)
     return {
         **{name: _facts(uris[name], transfer) for name, transfer in found.items()},
+        "weights": {name: asdict(origin) for name, (_, origin) in weights.items()},
         # Names the contents, not the files beside them: the same on every node.
         "digest": digest({name: dict(transfer.digests) for name, transfer in found.items()}),
     }
@@ -115,24 +126,62 @@ def _file(uri: str, dest: Path, progress: Progress | None, *, where: str) -> Tra
     store: Store = open_store(folder)
     # Gathered in a folder of its own: the store keeps names, the work folder has its own name for the file.
     landing = dest.with_name(f"{dest.stem}.pulled")
-    try:
+    with _named(where, uri):
         transfer = store.pull([name], landing, progress)
-    except NoBucketError:
-        raise
-    except NotFoundError as error:
-        raise NotFoundError(f"{where} is {uri!r}, and there is no such object. Check the location.") from error
     temporary = dest.with_name(f".{dest.name}.tmp")
     shutil.copyfile(landing / name, temporary)
     os.replace(temporary, dest)
     return transfer
 
 
-def _check_weights(run: RunSpec, path: Path) -> None:
-    """Refuse weights that are not the pinned ones: a .pdparams file is a pickle, and a pickle can run code."""
-    found = file_digest(path)
-    if found != run.init.sha256:
-        path.unlink()
+@contextmanager
+def _named(where: str, uri: str) -> Iterator[None]:
+    """Say which field of the job file names an object that is not there."""
+    try:
+        yield
+    except NoBucketError:
+        raise
+    except NotFoundError as error:
+        raise NotFoundError(f"{where} is {uri!r}, and there is no such object. Check the location.") from error
+
+
+def _weights(origin: Origin, given: Wanted, work: WorkDir, progress: Progress | None) -> Transfer:
+    """Bring weights from the shelf of this machine, or from afar, and note beside them where they are from."""
+    dest, facts = given.places(work)
+    # First of all: what may follow must never lie beside facts of another file.
+    for path in (facts, dest):
+        path.unlink(missing_ok=True)
+    dest.parent.mkdir(parents=True, exist_ok=True)
+    gathering, moved = work.gathering(dest), []
+
+    def pull() -> Path:
+        path, transfer = _pull(origin, given, gathering / "pulled", progress)
+        moved.append(transfer)
+        return path
+
+    Shelf(work.shared_weights).take(origin.sha256, dest, fetch=pull)
+    shutil.rmtree(gathering, ignore_errors=True)
+    origin.write(facts)
+    here = {split_uri(origin.uri)[1]: origin.sha256}
+    size = dest.stat().st_size
+    return moved[0] if moved else Transfer(digests=here, files=1, bytes=size, moved_files=0, moved_bytes=0, seconds=0.0)
+
+
+def _pull(origin: Origin, given: Wanted, landing: Path, progress: Progress | None) -> tuple[Path, Transfer]:
+    """Bring weights from their location, and refuse others than are wanted: they are a pickle, which can run code."""
+    folder, name = split_uri(origin.uri)
+    with _named(given.field, origin.uri):
+        transfer = open_store(folder).pull([name], landing, progress)
+    found = file_digest(landing / name)
+    if found == origin.sha256:
+        return landing / name, transfer
+    (landing / name).unlink()
+    if given.channel is None:
         raise SpecError(
-            f"run.init.sha256 is {run.init.sha256}, but {run.init.pretrained!r} has {found}. "
+            f"{given.pin} is {given.sha256}, but {origin.uri!r} has {found}. "
             "Check where the file comes from; if it is the one you want, write its digest into the job file."
         )
+    raise SpecError(
+        f"{given.field} is {given.weights!r}, and {origin.uri!r} is not the file that run {origin.run} published: its "
+        f"sha256 is {found}, and the manifest says {origin.sha256}. Restore it in the bucket, or name other weights."
+    )

@@ -76,6 +76,7 @@ def test_a_second_dataset_is_held_against_the_limit_of_evaluation(
         (f"run.data.digest={'a' * 64}", 41, "error  run.data.digest is aaa"),
         (f"run.init={{pretrained: file:///none/x.pdparams, sha256: {'a' * 64}}}", 40, "x.pdparams"),
         ("run.output=file:///proc/nowhere", 40, "error  "),
+        ("run.init.pretrained=channel:prod", 40, "error  run.init.pretrained is 'channel:prod', and file://"),
     ],
 )
 def test_what_would_end_a_run(option: str, code: int, sentence: str, job: Path, ocrfleet: Callable[..., Any]) -> None:
@@ -83,6 +84,27 @@ def test_what_would_end_a_run(option: str, code: int, sentence: str, job: Path, 
     assert sentence in ran.out
     assert ran.code == code
     assert ran.out.splitlines()[-1].startswith("The job cannot run: 1 error.")
+
+
+def test_weights_by_channel_are_looked_for(
+    job: Path, published: str, ocrfleet: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Where the channel leads now, or why that will not do."""
+    ocrfleet("models", "promote", f"{published}#slips-00000001", "prod")
+    asked = ["check", job, "--set", "run.init.pretrained=channel:prod", "--set", "run.task=rec"]
+    asked += ["--set", "run.recipe=rec-crnn-mobile", "--set", "run.train.batchSizePerDevice=4"]
+    ran = ocrfleet(*asked)
+    assert ran.code == 40
+    assert "error  run.init.pretrained is 'channel:prod', whose run slips-00000001 was published without" in ran.out
+    folder = tmp_path / "models/runs/slips-00000001"
+    (folder / "1/weights").mkdir()
+    (folder / "1/weights/model.pdparams").write_bytes(b"weights")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"].append({"path": "1/weights/model.pdparams", "size": 7, "sha256": "a" * 64})
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    ran = ocrfleet(*asked)
+    assert ran.code == 0, ran.out
+    assert "model.pdparams, 7 bytes; channel:prod leads to run slips-00000001 now; the run compares" in ran.out
 
 
 def test_one_failed_check_does_not_hide_the_others(job: Path, ocrfleet: Callable[..., Any]) -> None:

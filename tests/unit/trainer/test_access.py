@@ -51,9 +51,14 @@ def test_what_can_be_reached_is_said_and_nothing_is_left_behind(prove: Callable[
             ExitCode.SPEC,
             "run.data.dictionary is 'file:///no/dict.txt'",
         ),
+        (
+            {"distill": {"teacher": "channel:production"}},
+            ExitCode.SPEC,
+            "run.distill.teacher is 'channel:production', and file://",
+        ),
         ({"output": "gs://bucket/"}, ExitCode.SPEC, "run.output is 'gs://bucket/'"),
     ],
-    ids=["another version", "no dataset", "no dictionary", "another cloud"],
+    ids=["another version", "no dataset", "no dictionary", "no channel", "another cloud"],
 )
 def test_what_cannot_be_is_one_sentence_and_its_exit_code(
     prove: Callable[..., Any], changes: dict[str, Any], code: ExitCode, sentence: str

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
-from trainer import runspec
+from trainer import channels, manifests, runspec, weights
 from trainer.errors import DatasetError, NotFoundError, SpecError
+from trainer.manifests import Manifest, PublishedFile
 from trainer.runspec import RunSpec
 from trainer.stages.fetch import fetch
-from trainer.workdir import WorkDir
+from trainer.storage import Store, open_store
+from trainer.workdir import LocalRunDir, WorkDir
 
 
 @pytest.fixture
@@ -96,6 +98,76 @@ def test_weights_are_taken_only_with_their_digest(source: Path, work: WorkDir) -
     with pytest.raises(SpecError, match=f"run.init.sha256 is {'0' * 64}, but .* has {right}"):
         fetch(spec(source, init={"pretrained": uri, "sha256": "0" * 64}), work)
     assert not work.pretrained.exists()
+    assert not work.pretrained_facts.exists()
+
+
+def by_channel(tmp_path: Path, *, promise: bytes = b"weights") -> Store:
+    """An output whose channel leads to published weights; the manifest promises these."""
+    store = open_store((tmp_path / "output").as_uri())
+    store.put("runs/lines-1/1/weights/model.pdparams", b"weights")
+    digest = hashlib.sha256(promise).hexdigest()
+    manifest = Manifest(
+        run="lines-1",
+        name="lines",
+        task="rec",
+        attempt=1,
+        created="2026-01-01T00:00:00.000Z",
+        recipe="rec-crnn-mobile",
+        model_name="x",
+        metrics={},
+        split="test",
+        samples=1,
+        dataset="d" * 64,
+        files=(PublishedFile(path="1/weights/model.pdparams", size=7, sha256=digest),),
+    )
+    manifests.create(store, manifest)
+    channels.promote(store, "lines-1", "production")
+    return store
+
+
+def test_weights_come_by_channel_with_what_is_known_of_them(source: Path, work: WorkDir, tmp_path: Path) -> None:
+    store = by_channel(tmp_path)
+    run = spec(source, output=store.uri, distill={"teacher": "channel:production"})
+    facts = fetch(run, work, notes=store.below("checkpoints/lines-2"))
+    assert work.teacher.read_bytes() == b"weights"
+    assert json.loads(work.teacher_facts.read_text("utf-8"))["run"] == "lines-1"
+    assert facts["weights"]["teacher"]["run"] == "lines-1"
+    assert not work.gathering(work.teacher).exists()
+    weights.require(work.teacher, work.teacher_facts)
+
+
+def test_weights_that_are_not_as_their_manifest_says_are_refused(source: Path, work: WorkDir, tmp_path: Path) -> None:
+    store = by_channel(tmp_path, promise=b"what was published")
+    run = spec(source, output=store.uri, distill={"teacher": "channel:production"})
+    with pytest.raises(SpecError, match=r"model\.pdparams' is not the file that run lines-1 published"):
+        fetch(run, work, notes=store.below("checkpoints/lines-2"))
+    assert not work.teacher.exists()
+    assert not work.teacher_facts.exists()
+    assert not list(work.shared_weights.glob("*"))
+
+
+def test_runs_of_a_machine_share_weights_and_a_removed_source_does_not_matter(source: Path, tmp_path: Path) -> None:
+    """As `ocrfleet run` lays them out: a folder for each run, beside one for all weights."""
+    path = source.parent / "x.pdparams"
+    path.write_bytes(b"weights")
+    init = {"pretrained": path.as_uri(), "sha256": hashlib.sha256(b"weights").hexdigest()}
+    works = []
+    for name in ("slips-1", "slips-2"):
+        folder = LocalRunDir(tmp_path / "runs" / name)
+        folder.root.mkdir(parents=True)
+        folder.lock.touch()
+        works.append(folder.node(0))
+    facts = fetch(spec(source, init=init), works[0])
+    assert facts["pretrained"]["moved_files"] == 1
+    path.unlink()
+    again = fetch(spec(source, init=init), works[1])
+    assert (again["pretrained"]["moved_files"], again["digest"]) == (0, facts["digest"])
+    assert works[0].pretrained.samefile(works[1].pretrained)
+    assert works[0].shared_weights == tmp_path / "runs" / "weights"
+
+
+def test_the_runs_of_a_pods_volume_share_weights_in_it(work: WorkDir) -> None:
+    assert work.shared_weights == work.data / "weights"
 
 
 @pytest.mark.parametrize(
