@@ -15,6 +15,7 @@ import yaml
 from trainer import channels, manifests, record
 from trainer.assignment import Assignment
 from trainer.checkpoints import file_digest
+from trainer.datasets import Prepared
 from trainer.errors import GateError, SpecError, TransientError
 from trainer.manifests import Manifest, PublishedFile
 from trainer.runspec import RunSpec
@@ -148,7 +149,7 @@ def _push(
     paths |= {f"report/{path.relative_to(work.report).as_posix()}": path for path in _files(work.report)}
     paths["record.json"] = work.record
     if run.publish.weights:
-        paths["weights/model.pdparams"] = work.best_weights
+        paths |= _weights(work)
     files = tuple(
         PublishedFile(path=f"{attempt}/{name}", size=path.stat().st_size, sha256=file_digest(path))
         for name, path in sorted(paths.items())
@@ -156,6 +157,16 @@ def _push(
     store.push({f"{prefix}/{attempt}/{name}": path for name, path in paths.items()}, progress)
     _check_pushed(store, files, prefix=prefix)
     return files
+
+
+def _weights(work: WorkDir) -> dict[str, Path]:
+    """Name what another run needs to start from this one; how the network is built is in the record."""
+    paths = {"weights/model.pdparams": work.best_weights}
+    prepared = Prepared.load(work.prepared)
+    if prepared.task == "rec":
+        # What the outputs of its head stand for.
+        paths["weights/dictionary.txt"] = prepared.dictionary
+    return paths
 
 
 def _check_pushed(store: Store, files: tuple[PublishedFile, ...], *, prefix: str) -> None:

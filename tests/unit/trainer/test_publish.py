@@ -17,6 +17,7 @@ from trainer.stages.publish import publish
 from trainer.storage import Store, open_store
 from trainer.storage.files import FileStore
 from trainer.topology import Topology
+from trainer.weights import Origin
 from trainer.workdir import WorkDir
 
 SECRET = "not-to-be-seen-anywhere"
@@ -34,6 +35,7 @@ def finished(root: Path, *, acc: float = 0.9) -> WorkDir:
         folder.mkdir(parents=True)
     dataset = {"task": "rec", "digest": "d" * 64, "counts": {"test": 10}, "max_text_length": 5, "refused": []}
     (work.prepared / "dataset.json").write_text(json.dumps(dataset), "utf-8")
+    (work.prepared / "dictionary.txt").write_text("a\nb\n", "utf-8")
     work.training_facts.write_text(json.dumps({"history": {"loss": []}, "steps": 7}), "utf-8")
     work.best_weights.write_bytes(b"weights")
     facts = {"split": "test", "samples": 10, "metrics": {"acc": acc, "norm_edit_dis": 0.97}, "seconds": 1.0}
@@ -92,10 +94,38 @@ def test_a_published_model_is_whole_and_named_by_its_manifest(go: Publish, store
     assert (manifest.split, manifest.samples, manifest.dataset) == ("test", 10, "d" * 64)
 
 
-def test_weights_are_published_when_they_are_asked_for(go: Publish, store: Store) -> None:
-    go(publish={"weights": True})
-    files = [file.name for file in registry.show(store, "lines-00000001").files]
-    assert "weights/model.pdparams" in files
+def test_weights_are_published_when_they_are_asked_for(go: Publish, store: Store, tmp_path: Path) -> None:
+    """With the dictionary, which says what the outputs of a recogniser's head stand for."""
+    go("lines-1")
+    assert not [file for file in registry.show(store, "lines-1").files if file.name.startswith("weights/")]
+    go("lines-2", publish={"weights": True})
+    registry.pull(store, "lines-2", tmp_path, parts=["weights"])
+    assert {path.name: path.read_bytes() for path in (tmp_path / "weights").iterdir()} == {
+        "model.pdparams": b"weights",
+        "dictionary.txt": b"a\nb\n",
+    }
+
+
+def test_a_detectors_weights_have_no_dictionary(store: Store, tmp_path: Path) -> None:
+    work = finished(tmp_path / "work")
+    dataset = json.loads((work.prepared / "dataset.json").read_text("utf-8"))
+    (work.prepared / "dataset.json").write_text(json.dumps({**dataset, "task": "det"}), "utf-8")
+    facts = {"split": "test", "samples": 10, "metrics": {"hmean": 0.9}}
+    work.evaluation_facts.write_text(json.dumps(facts), "utf-8")
+    run = run_spec(store, task="det", recipe="det-db-mobile", publish={"weights": True})
+    publish(assigned(run, work), attempt=1)
+    names = [file.name for file in registry.show(store, "lines-00000001").files]
+    assert [name for name in names if name.startswith("weights/")] == ["weights/model.pdparams"]
+
+
+def test_the_record_says_what_a_channel_led_to(store: Store, tmp_path: Path) -> None:
+    """The job file alone would not repeat the run once the channel has moved."""
+    work = finished(tmp_path / "work")
+    origin = Origin(uri="s3://b/x.pdparams", sha256="a" * 64, run="lines-0")
+    origin.write(work.teacher_facts)
+    publish(assigned(run_spec(store), work), attempt=1)
+    record = json.loads(store.get("runs/lines-00000001/1/record.json"))
+    assert record["weights"] == {"teacher": vars(origin)}
 
 
 def test_the_record_repeats_the_run_and_holds_no_secret(
