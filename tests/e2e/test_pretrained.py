@@ -27,6 +27,13 @@ def build(paddle):
 
 
 @pytest.fixture(scope="module")
+def start(paddle):
+    from trainer.ppocr import start
+
+    return start
+
+
+@pytest.fixture(scope="module")
 def config():
     raw = {
         "task": "det",
@@ -60,7 +67,7 @@ def taken(model):
 
 def test_a_whole_model_is_taken(config, build, write, trained):
     model = build.build_model(config)
-    (said,) = build.start_from(model, write(trained), student=None)
+    (said,) = start.start_from(model, write(trained), student=None)
     assert taken(model) == set(trained)
     assert said == f"{len(trained)} of this network's {len(trained)} tensors are in weights.pdparams."
 
@@ -70,7 +77,7 @@ def test_a_backbone_alone_is_taken_by_its_own_names(config, build, write, traine
     prefix = "backbone."
     alone = {name.removeprefix(prefix): value for name, value in trained.items() if name.startswith(prefix)}
     model = build.build_model(config)
-    build.start_from(model, write(alone), student=None)
+    start.start_from(model, write(alone), student=None)
     assert taken(model) == {f"{prefix}{name}" for name in alone}
 
 
@@ -78,13 +85,13 @@ def test_one_network_is_taken_out_of_a_distilled_file(config, build, write, trai
     others = {name: value * 2 for name, value in trained.items()}
     both = {f"Student.{n}": v for n, v in trained.items()} | {f"Teacher.{n}": v for n, v in others.items()}
     model = build.build_model(config)
-    build.start_from(model, write(both), student="Student")
+    start.start_from(model, write(both), student="Student")
     assert taken(model) == set(trained)
 
 
 def test_a_network_that_the_file_has_not_is_named(config, build, write, trained):
     with pytest.raises(SpecError, match=r"run\.init\.student is 'Student2': weights\.pdparams has no sub-network"):
-        build.start_from(build.build_model(config), write(trained), student="Student2")
+        start.start_from(build.build_model(config), write(trained), student="Student2")
 
 
 def test_tensors_of_other_shapes_keep_their_random_start_and_are_said(config, build, write, trained, paddle):
@@ -94,7 +101,7 @@ def test_tensors_of_other_shapes_keep_their_random_start_and_are_said(config, bu
         trained[name] = paddle.full([3, 7], 0.125)
     del trained[last]
     model = build.build_model(config)
-    (said,) = build.start_from(model, write(trained), student=None)
+    (said,) = start.start_from(model, write(trained), student=None)
     left = {*others, last}
     assert taken(model) == set(trained) - left
     shapes = {name: "×".join(map(str, value.shape)) for name, value in model.state_dict().items()}
@@ -117,7 +124,7 @@ def test_a_head_for_more_characters_than_the_dictionary_has_learns_anew(build, w
             {**partner.REC, "Global": {"character_dict_path": str(dictionary), "use_space_char": True}, "Loss": {}}
         )
     state = {name: paddle.full_like(value, 0.125) for name, value in models["last"].state_dict().items()}
-    said, about_classes = build.start_from(models["own"], write(state), student=None)
+    said, about_classes = start.start_from(models["own"], write(state), student=None)
     assert taken(models["own"]) == set(state) - {"head.fc.weight", "head.fc.bias"}
     assert "head.fc.bias is 26 in the file and 12 here" in said
     assert about_classes == (
@@ -131,7 +138,7 @@ def test_a_backbone_of_another_size_is_refused_with_the_first_shapes(config, bui
     name, value = next(iter(trained.items()))
     shapes = "×".join(str(2 * size) for size in value.shape), "×".join(map(str, value.shape))
     with pytest.raises(SpecError) as error:
-        build.start_from(build.build_model(config), write(larger), student=None)
+        start.start_from(build.build_model(config), write(larger), student=None)
     assert str(error.value).startswith(
         f"run.init.pretrained: 0 of this network's {len(trained)} tensors are in weights"
     )
@@ -142,17 +149,17 @@ def test_a_backbone_of_another_size_is_refused_with_the_first_shapes(config, bui
 def test_a_distilled_file_wants_the_name_of_a_network(config, build, write, trained):
     both = {f"{network}.{name}": value for network in ("Student", "Teacher") for name, value in trained.items()}
     with pytest.raises(SpecError, match=r"several networks: name one of Student, Teacher in run\.init\.student"):
-        build.start_from(build.build_model(config), write(both), student=None)
+        start.start_from(build.build_model(config), write(both), student=None)
 
 
 def test_weights_of_something_else_are_refused(config, build, write, paddle):
     with pytest.raises(
         SpecError, match=r"init\.pretrained: 0 of .* tensors are in weights\.pdparams; .* not in the file"
     ):
-        build.start_from(build.build_model(config), write({"x": paddle.zeros([2])}), student=None)
+        start.start_from(build.build_model(config), write({"x": paddle.zeros([2])}), student=None)
 
 
 def test_a_runs_own_weights_must_fit_whole(config, build, write, trained):
     trained.pop(next(iter(trained)))
     with pytest.raises(SpecError, match=r"1 of .* tensors are missing or of another shape"):
-        build.load_weights(build.build_model(config), write(trained))
+        start.load_weights(build.build_model(config), write(trained))

@@ -1,16 +1,35 @@
 """Evaluation sharded over the ranks: each sample read once, results put together in the split's order."""
 
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import paddle
 
 from trainer.ppocr import collective, infer, scores
+from trainer.ppocr.distill import Networks
 from trainer.ppocr.job import Job
+from trainer.recipes import distill
 
 Row = dict[str, Any]
 
 
-def evaluate(job: Job, model: paddle.nn.Layer, *, split: str) -> tuple[dict[str, float], list[Row]]:
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What one network reads; the same on each rank."""
+
+    metrics: dict[str, float]
+    """By PaddleOCR's names."""
+
+    rows: list[Row]
+    """One a sample, in the split's order (`predictions.jsonl`)."""
+
+    seconds: float
+    """An image, in the network alone."""
+
+
+def evaluate(job: Job, model: paddle.nn.Layer, *, split: str) -> dict[str, Reading]:
     """Read a split with the model as it is, on all ranks.
 
     Args:
@@ -19,7 +38,7 @@ def evaluate(job: Job, model: paddle.nn.Layer, *, split: str) -> tuple[dict[str,
         split: `eval` or `test`.
 
     Returns:
-        The metrics, and one row a sample in the split's order (`predictions.jsonl`); the same on each rank.
+        What each network reads, by its name ("" where there is one only).
     """
     samples = job.prepared.samples(split)
     own = list(range(job.rank, len(samples), job.world))
@@ -29,15 +48,45 @@ def evaluate(job: Job, model: paddle.nn.Layer, *, split: str) -> tuple[dict[str,
 
     training = model.training
     model.eval()
-    forward = infer.layer_forward(model)
-    reader: infer.DetReader | infer.RecReader
-    if job.run.task == "det":
-        reader = infer.DetReader(job.config, forward)
-    else:
-        reader = infer.RecReader(job.config, infer.read_characters(job.prepared.dictionary), forward)
-    rows = scores.read_samples(reader, [samples[i] for i in own], root=job.prepared.root, progress=tell)
+    models = dict(model.named_children()) if isinstance(model, Networks) else {"": model}
+    configs = {name: distill.plain(job.config, name) if name else job.config for name in models}
+    clocks = {name: _Clock(infer.layer_forward(layer)) for name, layer in models.items()}
+    readers = {name: _reader(job, configs[name], clock) for name, clock in clocks.items()}
+    found = scores.read_by_each(readers, [samples[i] for i in own], root=job.prepared.root, progress=tell)
     if training:
         model.train()
+    taken = collective.gather({name: clock.seconds for name, clock in clocks.items()})
+    result = {}
+    for name, part in found.items():
+        rows = _in_order(own, part)
+        result[name] = Reading(
+            metrics=scores.score_rows(rows, configs[name]),
+            rows=rows,
+            seconds=sum(each[name] for each in taken) / max(len(rows), 1),
+        )
+    return result
+
+
+class _Clock:
+    """A network, and how long it has computed."""
+
+    def __init__(self, forward: infer.Forward) -> None:
+        self._forward, self.seconds = forward, 0.0
+
+    def __call__(self, batch: infer.Tensor) -> infer.Tensor:
+        began = time.perf_counter()
+        output = self._forward(batch)
+        self.seconds += time.perf_counter() - began
+        return output
+
+
+def _reader(job: Job, config: Mapping[str, Any], forward: infer.Forward) -> Any:
+    if job.run.task == "det":
+        return infer.DetReader(config, forward)
+    return infer.RecReader(config, infer.read_characters(job.prepared.dictionary), forward)
+
+
+def _in_order(own: list[int], rows: list[Row]) -> list[Row]:
+    """Put the rows of all ranks together."""
     gathered = [pair for part in collective.gather(list(zip(own, rows, strict=True))) for pair in part]
-    ordered = [row for _, row in sorted(gathered, key=lambda pair: pair[0])]
-    return scores.score_rows(ordered, job.config), ordered
+    return [row for _, row in sorted(gathered, key=lambda pair: pair[0])]

@@ -16,7 +16,7 @@ from typing import Any, Final
 import yaml
 
 from trainer.errors import SpecError
-from trainer.ppocr import build, infer, settings
+from trainer.ppocr import build, infer, settings, start
 from trainer.ppocr.settings import Config
 
 FILES: Final = ("inference.json", "inference.pdiparams", "inference.yml")
@@ -36,7 +36,7 @@ def export(config: dict[str, Any], weights: Path, out: Path, model_name: str) ->
         SpecError: the weights are of another network, or users could not read such a model.
     """
     model = build.build_model(config)
-    build.load_weights(model, weights)
+    start.load_weights(model, weights)
     export_layer(model, config, out, model_name=model_name)
 
 

@@ -189,7 +189,8 @@ def layer_forward(model: Any) -> Forward:
         with paddle.no_grad():
             output = model(paddle.to_tensor(batch))
         if isinstance(output, Mapping):
-            output = output["maps"] if "maps" in output else output["ctc"]
+            # A network of a distillation gives its last part under a name.
+            output = next(output[name] for name in ("maps", "ctc", "head_out") if name in output)
         elif isinstance(output, tuple | list):
             output = output[-1]
         return np.asarray(output.numpy(), np.float32)

@@ -12,6 +12,7 @@ import os
 import random
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,12 +22,16 @@ from trainer import checkpoints, precision
 from trainer.datasets import Sample
 from trainer.due import Due
 from trainer.errors import DatasetError, DivergedError, OcrfleetError, StoppedError
-from trainer.ppocr import build, collective, data, evaluate, infer, settings, state
+from trainer.ppocr import build, collective, data, evaluate, infer, settings, start, state
+from trainer.ppocr import distill as several
 from trainer.ppocr.job import Job
 from trainer.ppocr.order import Order
+from trainer.recipes import distill
 from trainer.recipes.samplers import resize_of
 
 log = logging.getLogger(__name__)
+
+Config = dict[str, Any]
 
 _NAMED = 5
 """Samples that a message names one by one; `training.json` has all."""
@@ -45,12 +50,33 @@ def train(job: Job) -> dict[str, Any]:
         DivergedError: the loss is no number for the second time.
         DatasetError: more samples than `run.data.maxRefused` cannot be used.
     """
+    if not distill.is_distillation(job.config):
+        return _train(job)
+    goes_on = job.config["Plain"]["epoch_num"] > 0
+    newest = collective.share(_newest(job))
+    # A state of its end says so, since what comes after it has other networks.
+    if not (goes_on and newest and newest["distilled"]):
+        facts = _train(job)
+        if not goes_on:
+            return facts
+        newest = collective.share(_newest(job))
+    alone = distill.plain(job.config, newest["best"]["network"])
+    return _train(replace(job, config=alone), distilled=job.config)
+
+
+def _newest(job: Job) -> dict[str, Any] | None:
+    """Give the facts of the newest checkpoint; rank 0 has it."""
+    found = checkpoints.local(job.work.checkpoints) if job.rank == 0 else []
+    return checkpoints.verified(found[-1]) if found else None
+
+
+def _train(job: Job, *, distilled: Config | None = None) -> dict[str, Any]:
     skipped: list[dict[str, Any]] = []
     while True:
         try:
             # The optimizer's state goes by names that paddle counts up: each way begins to count anew.
             with paddle.utils.unique_name.guard():
-                return Training(job, skipped=skipped).run()
+                return Training(job, skipped=skipped, distilled=distilled).run()
         except _GoBackError as error:
             skipped = error.skipped
 
@@ -66,20 +92,31 @@ class _GoBackError(Exception):
 class Training:
     """One way from the newest checkpoint to the end; `run` gives when all epochs are done or raises why not."""
 
-    def __init__(self, job: Job, *, skipped: Sequence[dict[str, Any]] = ()) -> None:
+    def __init__(self, job: Job, *, skipped: Sequence[dict[str, Any]] = (), distilled: Config | None = None) -> None:
+        """Begin, or go on.
+
+        Args:
+            job: this worker's view of the run.
+            skipped: batches to leave out from now on.
+            distilled: the distillation that the one network of `job.config` is from.
+        """
         self.job = job
         config = job.config
+        self._distilled = distilled
         samples = job.prepared.samples("train")
         # Some of PaddleOCR's layers draw their weights from the generators of Python and numpy.
         paddle.seed(job.run.train.seed)
         random.seed(job.run.train.seed)
         np.random.seed(job.run.train.seed)
         self.model = build.build_model(config)
-        if job.run.init.pretrained:
-            said = build.start_from(self.model, job.work.pretrained, student=job.run.init.student)
-            for sentence in said if job.rank == 0 else []:
+        # On every rank: the statistics of BatchNorm are each one's own.
+        for sentence in start.begin(job, self.model) if not distilled else []:
+            if job.rank == 0:
                 job.events.send("notice", message=sentence)
-        self.dataset, self.order, screened = _dataset(job, self.model, samples)
+        one = self.model
+        if isinstance(one, several.Networks):
+            one = one.of(distill.learners(config)[0])
+        self.dataset, self.order, screened = _dataset(job, one, samples)
         self.loss = build.build_loss(config)
         self.optimizer, self.schedule = build.build_optimizer(config, self.model, steps_per_epoch=self.order.steps)
         self.epochs = int(config["Global"]["epoch_num"])
@@ -92,6 +129,8 @@ class Training:
         # After wrapping, which gives rank 0's statistics to all: each rank goes on with its own.
         self.progress = self._resume()
         self.progress.skipped += skipped
+        self.progress.starts = self.progress.starts or several.learner_digests(self.model)
+        self._frozen = several.frozen_digests(self.model)
         self._refuse(screened)
         self.saving = Due(job.run.checkpoint.every)
         self.evaluating = Due(job.run.train.evaluate_every)
@@ -140,8 +179,10 @@ class Training:
                     raise StoppedError(f"Stopped after step {step}; the state is saved. Run it again to go on.")
         if evaluated != self.progress.step:
             self._evaluate()
+        digest = self._judge()
+        self.progress.distilled = self.progress.distilled or distill.is_distillation(self.job.config)
         self._save()
-        return self._finish()
+        return self._finish(digest)
 
     def _whole_epochs(self) -> int | None:
         progress = self.progress
@@ -151,7 +192,8 @@ class Training:
         progress, epoch = self.progress, self.progress.epoch
         plan = self.order.epoch(epoch, taken=progress.taken)
         part = len(progress.taken)
-        left_out = {(entry["epoch"], entry["part"], entry["place"]) for entry in progress.skipped}
+        since = progress.alone_since or 0
+        left_out = {(each["epoch"], each["part"], each["place"]) for each in progress.skipped if each["step"] > since}
         places = [p for p in range(progress.step_in_epoch, len(plan)) if (epoch, part, p) not in left_out]
         batches = [self.order.items(plan[place], rank=self.job.rank, epoch=epoch) for place in places]
         reading = data.read_batches(self.dataset, batches, readers=self.job.readers)
@@ -340,22 +382,36 @@ class Training:
         began, own = time.perf_counter(), state.buffers(self.model)
         weights = state.agreed(self.model)
         self.model.set_state_dict(weights)
-        metrics, _ = evaluate.evaluate(self.job, self.model, split=self.job.split("eval"))
+        found = evaluate.evaluate(self.job, self.model, split=self.job.split("eval"))
+        several.check_frozen(self.model, self._frozen)
         self.model.set_state_dict(own)
         progress = self.progress
         name = self.job.run.main_metric
+        metrics = {network: read.metrics for network, read in found.items()}
+        network = several.pick(metrics, self.job.run, self.job.config) if "" not in metrics else ""
         # Of equals the later one: it has seen more, and early on all are 0.
-        best = progress.best is None or metrics[name] >= progress.best["metrics"][name]
+        best = progress.best is None or metrics[network][name] >= progress.best["metrics"][name]
         # The epoch that has just been worked on: at its end `epoch` points to the next.
-        entry = {"step": progress.step, "epoch": math.ceil(progress.step / self.order.steps), "metrics": metrics}
+        epoch = math.ceil((progress.step - (progress.alone_since or 0)) / self.order.steps)
+        entry: dict[str, Any] = {"step": progress.step, "epoch": epoch, "metrics": metrics[network]}
+        told = dict(metrics[network])
+        if network:
+            entry |= {"network": network, "networks": metrics}
+            told |= {f"{other}_{name}": values[name] for other, values in metrics.items()}
+        elif self._distilled:
+            entry |= {"network": (progress.best or {})["network"]}
         progress.evaluations.append({**entry, "best": best})
         if best:
-            progress.best = entry
+            progress.best = {key: value for key, value in entry.items() if key != "networks"}
+            if network:
+                progress.networks = several.about(self.model, found)
             if self.job.rank == 0:
-                state.write_weights(weights, self.job.work.best_weights)
+                prefix = f"{network}." if network else ""
+                kept = {key.removeprefix(prefix): v for key, v in weights.items() if key.startswith(prefix)}
+                state.write_weights(kept, self.job.work.best_weights)
         taken = time.perf_counter() - began
         if self.job.rank == 0:
-            self.job.events.send("eval", **entry, best=best, seconds=taken)
+            self.job.events.send("eval", **{**entry, "metrics": told}, best=best, seconds=taken)
         self.evaluating.done()
         collective.meet()
 
@@ -378,13 +434,11 @@ class Training:
 
     def _resume(self) -> state.Progress:
         found = checkpoints.local(self.job.work.checkpoints) if self.job.rank == 0 else []
-        progress = state.load(
-            found[-1] if found else None,
-            self.model,
-            optimizer=self.optimizer,
-            best=self.job.work.best_weights,
-            scaler=self.scaler,
-        )
+        newest, best = found[-1] if found else None, self.job.work.best_weights
+        if self._distilled and collective.share(_newest(self.job))["alone_since"] is None:
+            progress = state.begin_alone(newest, self.model, best=best)
+        else:
+            progress = state.load(newest, self.model, optimizer=self.optimizer, best=best, scaler=self.scaler)
         size = self.order.batch * self.order.world
         if progress.step_size not in (0, size):
             # Another number of ranks: the rest of the epoch is divided anew, and schedules go on from the same part.
@@ -405,18 +459,42 @@ class Training:
         batch = self.job.config["Train"]["loader"]["batch_size_per_card"]
         self.job.events.send(
             "notice",
-            message=f"Training {len(self.dataset)} samples, {self.epochs} epochs of {self.order.steps} steps, "
+            message=f"{self._what()} {len(self.dataset)} samples, {self.epochs} epochs of {self.order.steps} steps, "
             f"batch {batch} × {self.job.world} devices, {self.precision}{done}.",
         )
 
-    def _finish(self) -> dict[str, Any]:
+    def _what(self) -> str:
+        if self._distilled:
+            return f"Training {(self.progress.best or {})['network']} alone:"
+        if not distill.is_distillation(self.job.config):
+            return "Training"
+        own = distill.learners(self.job.config)
+        taught = [name for name in distill.networks(self.job.config) if name not in own]
+        by = f", taught by {' and '.join(taught)}" if taught else ", which teach each other"
+        return f"Distilling {' and '.join(own)}{by}:"
+
+    def _judge(self) -> str:
+        """Make sure that the ranks trained one model, and that each network did what it was there for.
+
+        Returns:
+            A digest of the trained parameters.
+
+        Raises:
+            OcrfleetError: they did not, and so the model is not used.
+        """
         digests = collective.gather(state.parameters_digest(self.model))
         if len(set(digests)) != 1:
             raise OcrfleetError(
                 "The ranks ended with different parameters, so their gradients were not shared. "
                 "The model is not used; keep the logs and report this."
             )
+        several.check_frozen(self.model, self._frozen)
+        several.check_learned(self.model, self.progress.starts)
+        return str(digests[0])
+
+    def _finish(self, digest: str) -> dict[str, Any]:
         progress = self.progress
+        assert progress.best
         facts = {
             "history": {"loss": progress.losses, "eval": progress.evaluations},
             "best": progress.best,
@@ -426,11 +504,18 @@ class Training:
             "seconds": round(progress.seconds, 3),
             "world_size": self.job.world,
             "device": self.job.device,
-            "parameters_sha256": digests[0],
+            "parameters_sha256": digest,
             # The save before this has gathered every rank's.
             "refused": progress.refused,
             "skipped_batches": progress.skipped,
         }
+        if self._distilled or distill.is_distillation(self.job.config):
+            facts["distillation"] = {
+                "networks": progress.networks,
+                "picked": progress.best["network"],
+                "why": several.why(progress.networks, self.job.run, progress.best["network"]),
+                "fine_tuned_epochs": self.epochs if self._distilled else 0,
+            }
         if self.job.rank == 0:
             temporary = self.job.work.training_facts.with_suffix(".tmp")
             temporary.write_text(json.dumps(facts, indent=1), "utf-8")

@@ -6,7 +6,7 @@ ranks, put together, give what one process would give.
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,11 +29,22 @@ CHUNK: Final = 128
 def read_samples(
     reader: DetReader | RecReader, samples: Sequence[Sample], *, root: Path, progress: Progress | None = None
 ) -> list[Row]:
-    """Read samples and give the rows of predictions.jsonl, in the samples' order.
+    """Read samples with one network, see `read_by_each`."""
+    return read_by_each({"": reader}, samples, root=root, progress=progress)[""]
+
+
+def read_by_each(
+    readers: Mapping[str, DetReader | RecReader],
+    samples: Sequence[Sample],
+    *,
+    root: Path,
+    progress: Progress | None = None,
+) -> dict[str, list[Row]]:
+    """Read samples with several networks in one pass; give each one's rows of predictions.jsonl in the samples' order.
 
     Args:
-        reader: a detector's or a recogniser's reader.
-        samples: what to read.
+        readers: of detectors, or of recognisers, by name.
+        samples: what to read; an image is decoded once for all.
         root: the prepared folder, to which `image` is relative.
         progress: told after each page, or each chunk of lines.
 
@@ -41,36 +52,46 @@ def read_samples(
         DatasetError: an image cannot be read.
     """
     tell = progress or (lambda done, total: None)
-    if isinstance(reader, DetReader):
-        return _read_pages(reader, samples, root=root, tell=tell)
+    rows: dict[str, dict[int, Row]] = {name: {} for name in readers}
+    done = 0
+    for places in _parts(samples, pages=any(isinstance(reader, DetReader) for reader in readers.values())):
+        images = [read_image(samples[place].image) for place in places]
+        for name, reader in readers.items():
+            read = _read_page if isinstance(reader, DetReader) else _read_lines
+            found = read(reader, images)  # type: ignore[arg-type]
+            for place, row in zip(places, found, strict=True):
+                rows[name][place] = {**_origin(samples[place], root), "label": _label(samples[place], reader), **row}
+        done += len(places)
+        tell(done, len(samples))
+    return {name: [of_one[place] for place in range(len(samples))] for name, of_one in rows.items()}
+
+
+def _parts(samples: Sequence[Sample], *, pages: bool) -> Iterator[list[int]]:
+    """Give the places of samples that are read at once."""
+    if pages:
+        yield from ([place] for place in range(len(samples)))
+        return
     # Lines of like shape side by side, so that they fall into one batch.
     order = sorted(range(len(samples)), key=lambda place: samples[place].width / samples[place].height)
-    rows: dict[int, Row] = {}
     for start in range(0, len(order), CHUNK):
-        places = order[start : start + CHUNK]
-        results = reader.read([read_image(samples[place].image) for place in places])
-        for place, (text, score) in zip(places, results, strict=True):
-            sample = samples[place]
-            rows[place] = {**_origin(sample, root), "label": sample.label, "text": text, "score": score}
-        tell(len(rows), len(samples))
-    return [rows[place] for place in range(len(samples))]
+        yield order[start : start + CHUNK]
 
 
-def _read_pages(reader: DetReader, samples: Sequence[Sample], *, root: Path, tell: Progress) -> list[Row]:
-    rows = []
-    for sample in samples:
-        image = read_image(sample.image)
-        boxes, scores = reader.read(image)
-        height, width = image.shape[:2]
-        seen_height, seen_width = det_size(reader.settings, height, width)
-        # How much of a line the network sees is what decides whether it can be found.
-        scale = [seen_width / width, seen_height / height]
-        label = json.loads(sample.label)
-        rows.append(
-            {**_origin(sample, root), "label": label, "boxes": boxes.tolist(), "scores": scores, "scale": scale}
-        )
-        tell(len(rows), len(samples))
-    return rows
+def _read_lines(reader: RecReader, lines: Sequence[Any]) -> list[Row]:
+    return [{"text": text, "score": score} for text, score in reader.read(lines)]
+
+
+def _read_page(reader: DetReader, pages: Sequence[Any]) -> list[Row]:
+    (image,) = pages
+    boxes, scores = reader.read(image)
+    height, width = image.shape[:2]
+    seen_height, seen_width = det_size(reader.settings, height, width)
+    # How much of a line the network sees is what decides whether it can be found.
+    return [{"boxes": boxes.tolist(), "scores": scores, "scale": [seen_width / width, seen_height / height]}]
+
+
+def _label(sample: Sample, reader: DetReader | RecReader) -> Any:
+    return json.loads(sample.label) if isinstance(reader, DetReader) else sample.label
 
 
 def _origin(sample: Sample, root: Path) -> Row:

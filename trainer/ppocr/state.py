@@ -47,7 +47,7 @@ class Progress:
     """Time spent training, over all attempts."""
 
     best: dict[str, Any] | None = None
-    """`{"step", "epoch", "metrics"}` of the best evaluation."""
+    """`{"step", "epoch", "metrics"}` of the best evaluation; in a distillation also its `network`."""
 
     losses: list[dict[str, Any]] = field(default_factory=list)
     """History of the loss."""
@@ -58,13 +58,30 @@ class Progress:
     refused: dict[str, str] = field(default_factory=dict)
     """Samples that could not be used, by their place: why. Of this rank; a checkpoint has all ranks'."""
 
+    starts: dict[str, str] = field(default_factory=dict)
+    """In a distillation: a digest of each network as it began."""
+
+    networks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """In a distillation: what is known of each network since the best evaluation; see `distill.about`."""
+
+    distilled: bool = False
+    """Whether the distillation is over: what follows is one network by itself."""
+
+    alone_since: int | None = None
+    """The step after which one network trains by itself; `epoch` counts from there."""
+
     skipped: list[dict[str, Any]] = field(default_factory=list)
     """Batches left out since they led to a loss that is no number: `{"epoch", "part", "place", "step", "samples"}`."""
 
 
 def buffers(model: paddle.nn.Layer) -> Tensors:
     """Give the tensors that are not trained: BatchNorm's statistics, which differ between ranks."""
-    return {name: value.numpy() for name, value in model.state_dict().items() if value.stop_gradient}
+    frozen = tuple(f"{name}." for name in getattr(model, "frozen", ()))
+    return {
+        name: value.numpy()
+        for name, value in model.state_dict().items()
+        if value.stop_gradient and not name.startswith(frozen)
+    }
 
 
 def weights(model: paddle.nn.Layer) -> Tensors:
@@ -125,6 +142,27 @@ def save(
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(temporary, folder)
     collective.meet()
+
+
+def begin_alone(folder: Path | None, model: paddle.nn.Layer, *, best: Path) -> Progress:
+    """Begin to train one network by itself from the best weights of a distillation that is over, on every rank.
+
+    Args:
+        folder: the distillation's last state; only rank 0 needs it.
+        model: the network.
+        best: where the best weights are, or are put.
+    """
+    found: dict[str, Any] | None = None
+    if folder is not None:
+        facts = checkpoints.verified(folder)
+        best.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(folder / "best.pdparams", best)
+        found = {"facts": facts, "model": paddle.load(str(best), return_numpy=True)}
+    found = collective.share(found)
+    assert found is not None
+    model.set_state_dict(found["model"])
+    anew = {"epoch": 1, "step_in_epoch": 0, "step_size": 0, "taken": []}
+    return Progress(**{**found["facts"], **anew, "alone_since": found["facts"]["step"]})
 
 
 def load(folder: Path | None, model: paddle.nn.Layer, *, optimizer: Any, best: Path, scaler: Any = None) -> Progress:

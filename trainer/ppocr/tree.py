@@ -76,7 +76,9 @@ def require(architecture: Mapping[str, Any], *, source: str, requires: str | Non
     Raises:
         SpecError: a part is missing; says which checkout is wanted.
     """
-    missing = [part for kind in _ROOMS if (part := _lacks(kind, architecture.get(kind) or {}))]
+    networks = (architecture.get("Models") or {"": architecture}).values()
+    found = [part for network in networks for kind in _ROOMS if (part := _lacks(kind, network.get(kind) or {}))]
+    missing = list(dict.fromkeys(found))
     if not missing:
         return
     home = os.environ.get(contract.ENV_PADDLEOCR_HOME)

@@ -17,7 +17,7 @@ import numpy as np
 
 from trainer.datasets import Sample
 from trainer.errors import GateError
-from trainer.ppocr import build, infer, partner, scores
+from trainer.ppocr import build, infer, partner, scores, start
 from trainer.ppocr.scores import Row
 from trainer.ppocr.users import Users
 
@@ -116,7 +116,7 @@ def evenly(count: int, most: int) -> list[int]:
 def _compare_outputs(check: _Check, weights: Path, tolerance: float) -> dict[str, Any]:
     """Compare every value that the trained and the exported network give for each sample."""
     model = build.build_model(dict(check.config))
-    build.load_weights(model, weights)
+    start.load_weights(model, weights)
     trained = infer.layer_forward(model)
     exported = infer.predictor_forward(check.inference_dir, check.device)
     reader = _reader(check, trained)

@@ -15,6 +15,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,16 +35,17 @@ def train(job: Job) -> dict[str, Any]:
 def evaluate(job: Job) -> dict[str, Any]:
     """Read the test split with the best weights, on all ranks."""
     from trainer import analysis
-    from trainer.ppocr import build, collective, evaluate, state
+    from trainer.ppocr import build, collective, evaluate, start, state
 
     began = time.perf_counter()
     model = build.build_model(job.config)
     if job.rank == 0:
-        build.load_weights(model, job.work.best_weights)
+        start.load_weights(model, job.work.best_weights)
     # Only the leader's node has the weights for certain.
     model.set_state_dict(collective.share(state.weights(model)))
     split = job.split("test")
-    metrics, rows = evaluate.evaluate(job, model, split=split)
+    read = evaluate.evaluate(job, model, split=split)[""]
+    metrics, rows = read.metrics, read.rows
     facts = {"split": split, "samples": len(rows), "metrics": metrics, "seconds": time.perf_counter() - began}
     if job.rank == 0:
         job.work.evaluation.mkdir(exist_ok=True)
@@ -83,6 +85,18 @@ def verify(job: Job) -> dict[str, Any]:
         device=job.device,
         progress=lambda done, total: job.events.send("progress", what="verify", done=done, total=total, unit="images"),
     )
+
+
+def _of_the_picked(job: Job) -> Job:
+    """Let the stages after a distillation see one network only: the one that it picked."""
+    from trainer.ppocr import collective
+    from trainer.recipes import distill
+
+    if not distill.is_distillation(job.config):
+        return job
+    facts = json.loads(job.work.training_facts.read_text("utf-8")) if job.rank == 0 else None
+    picked = collective.share(facts and facts["distillation"]["picked"])
+    return replace(job, config=distill.plain(job.config, picked))
 
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -142,6 +156,8 @@ def main() -> int:
         job = Job.read(arguments.workdir, device=device, rank=rank, world=world, events=events)
         job.listen()
         _same_work(arguments.stage, job)
+        if arguments.stage != "train":
+            job = _of_the_picked(job)
         events.send("ready", pid=os.getpid())
         with space.watched(arguments.workdir):
             facts = STAGES[arguments.stage](job)

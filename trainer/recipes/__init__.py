@@ -7,14 +7,14 @@ prepared dataset says (dictionary, longest label); `run.overrides`. What is said
 import copy
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from trainer.datasets import Prepared
 from trainer.errors import SpecError
-from trainer.recipes import inline, overrides, samplers
+from trainer.recipes import distill, inline, overrides, samplers
 from trainer.recipes.overlays import Overlay, names, overlay
-from trainer.runspec import RunSpec
+from trainer.runspec import Distill, RunSpec
 
 __all__ = ["Recipe", "load", "names", "resolve"]
 
@@ -60,7 +60,11 @@ def load(name: str) -> Recipe:
     Raises:
         SpecError: there is no recipe of this name.
     """
-    return _recipe(overlay(name), dict(overlay(name).config), ())
+    base = overlay(name)
+    config = _composed(base, Distill())
+    if base.networks:
+        distill.complete(config)
+    return _recipe(base, config, ())
 
 
 def resolve(run: RunSpec, prepared: Prepared | None = None, *, world_size: int = 1) -> Recipe:
@@ -76,9 +80,10 @@ def resolve(run: RunSpec, prepared: Prepared | None = None, *, world_size: int =
     """
     base, notes = _base(run)
     source = "run.config" if run.recipe is None else f"recipe {base.name}"
-    config = copy.deepcopy(dict(base.config))
+    config = _composed(base, run.distill)
     _set_train_fields(config, run)
     config = overrides.apply(config, run.overrides, source=source)
+    distill.check(run.distill, config)
     if not isinstance(config["Global"].get("epoch_num"), int):
         raise SpecError(f"Global.epoch_num of {source} is missing: set it, or run.train.epochs.")
     samplers.check(config, task=base.task, source=source)
@@ -88,7 +93,41 @@ def resolve(run: RunSpec, prepared: Prepared | None = None, *, world_size: int =
         # Another backbone has columns of another width.
         same = config["Architecture"].get("Backbone") == base.config["Architecture"].get("Backbone")
         notes += _too_long(config, prepared, base.column_width) if prepared and base.column_width and same else []
+    if distill.is_distillation(config):
+        distill.complete(config)
+        config["Plain"] = _plain(base, config, run, prepared=prepared, world_size=world_size)
     return _recipe(base, config, tuple(notes))
+
+
+def _composed(base: Overlay, wanted: Distill) -> dict[str, Any]:
+    """Give a recipe's configuration, of several networks where it has several."""
+    config = copy.deepcopy(dict(base.config))
+    own, networks = config["Architecture"], base.networks
+    if distill.is_distillation(config):
+        own, networks = {"model_type": base.task}, own["Models"]
+    if networks:
+        config["Architecture"] = distill.compose(
+            own, networks, wanted, of_recipe=lambda name: overlay(name).config["Architecture"]
+        )
+    if base.losses:
+        config["Loss"] = {"name": "CombinedLoss", "loss_config_list": copy.deepcopy(list(base.losses))}
+    return config
+
+
+def _plain(
+    base: Overlay, config: Mapping[str, Any], run: RunSpec, *, prepared: Prepared | None, world_size: int
+) -> dict[str, Any]:
+    """Give what one network of a distillation is trained with by itself."""
+    sections = distill.plain_sections(config)
+    if base.plain:
+        known = overlay(base.plain).config
+        # What is said of the distillation's own parts does not hold for the plain recipe.
+        fits = {name: value for name, value in overrides.flatten(run.overrides) if overrides.fits(known, name, value)}
+        alone = resolve(
+            replace(run, recipe=base.plain, distill=Distill(), overrides=fits), prepared, world_size=world_size
+        )
+        sections = {name: alone.config[name] for name in sections}
+    return {**sections, "epoch_num": run.distill.fine_tune_epochs or 0}
 
 
 def _base(run: RunSpec) -> tuple[Overlay, list[str]]:

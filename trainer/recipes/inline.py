@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from trainer.errors import SpecError
-from trainer.recipes import samplers
+from trainer.recipes import distill, samplers
 from trainer.recipes.known import OWNED
 from trainer.recipes.overlays import Overlay
 
@@ -42,6 +42,8 @@ def read(config: Mapping[str, Any]) -> tuple[Overlay, list[str]]:
         raise SpecError(f"run.config has no {', '.join(missing)}: a whole PaddleOCR configuration is wanted.")
     result: dict[str, Any] = copy.deepcopy(dict(config))
     notes = [f"run.config's {name} is not read. {OWNED[name]}" for name in OWNED if _dropped(result, name)]
+    if distill.is_distillation(result):
+        notes += distill.translated(result)
     task = result["Architecture"]["model_type"]
     # Newer configurations carry the name that paddlex knows the model by.
     label = result["Global"].get("model_name") or result["Global"].get("pdx_model_name") or _MODEL_NAMES.get(task, task)

@@ -1,8 +1,8 @@
 """The built-in recipes: YAML overlays beside this file, each on top of the one it extends."""
 
 import copy
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -42,6 +42,15 @@ class Overlay:
     requires: str | None = None
     """The first PaddleOCR that has its network, where the packaged tree has not: `3.7.0`."""
 
+    networks: Mapping[str, Any] = field(default_factory=dict)
+    """Of a distillation: its networks, each with what it has in place of a part of `config`'s architecture."""
+
+    losses: Sequence[Mapping[str, Any]] = ()
+    """Of a distillation: what teaches whom."""
+
+    plain: str | None = None
+    """Of a distillation: the recipe that trains one network by itself."""
+
 
 def names() -> list[str]:
     """Give the names of all built-in recipes, sorted."""
@@ -69,6 +78,9 @@ def overlay(name: str) -> Overlay:
         config=raw["config"],
         column_width=raw.get("columnWidth"),
         requires=requires,
+        networks=raw.get("networks", {}),
+        losses=raw.get("losses", ()),
+        plain=raw.get("plain"),
     )
 
 

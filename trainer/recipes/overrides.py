@@ -49,6 +49,11 @@ def apply(config: Mapping[str, Any], overrides: Mapping[str, Any], *, source: st
     return result
 
 
+def fits(config: Mapping[str, Any], name: str, value: object) -> bool:
+    """Tell whether a value may be set under a dotted name, and not in the network or its loss."""
+    return name.split(".")[0] not in ("Architecture", "Loss") and _fault(dict(config), name, value, source="") is None
+
+
 def flatten(overrides: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """Give overrides as pairs of a dotted name and a value; a mapping without a `name` is taken apart."""
     pairs: list[tuple[str, Any]] = []
