@@ -151,6 +151,8 @@ class ApiServer:
 class _Handler(BaseHTTPRequestHandler):
     held: ApiServer
     protocol_version = "HTTP/1.1"
+    # Head and body are written apart; to hold the second back until the first is confirmed costs 40 ms a request.
+    disable_nagle_algorithm = True
 
     def log_message(self, *_: Any) -> None:
         """Say nothing."""
