@@ -12,7 +12,7 @@ from jobs import locations
 from jobs.cachedir import Cache
 from jobs.jobfile import TrainingJob
 from jobs.locations import Progress
-from trainer import curate, origins, recipes
+from trainer import curate, gain, origins, recipes
 from trainer.contract import ExitCode
 from trainer.curate import Findings
 from trainer.datasets import require_batch
@@ -60,7 +60,14 @@ def errors(error: OcrfleetError) -> Iterator[Finding]:
 
 def preflight(job: TrainingJob, tools: Tools) -> Iterator[Finding]:
     """Check a job whose file is well formed; findings come as they are made."""
-    checks: tuple[Callable[[TrainingJob, Tools], Iterator[Finding]], ...] = (_recipe, _output, _weights, _train, _eval)
+    checks: tuple[Callable[[TrainingJob, Tools], Iterator[Finding]], ...] = (
+        _recipe,
+        _output,
+        _weights,
+        _baseline,
+        _train,
+        _eval,
+    )
     for check in checks:
         try:
             yield from check(job, tools)
@@ -117,6 +124,20 @@ def _weights(job: TrainingJob, _: Tools) -> Iterator[Finding]:
             continue
         led = f"; {given.weights} leads to run {origin.run} now" if given.channel else ""
         yield Finding("ok", f"{given.field}: {origin.uri}, {size:,} bytes{led}; the run compares its sha256")
+
+
+def _baseline(job: TrainingJob, _: Tools) -> Iterator[Finding]:
+    if job.run.distill.baseline is None:
+        return
+    try:
+        found = gain.baseline(job.run, open_store(job.run.output))
+    except OcrfleetError as error:
+        # The run itself does without it, and says so.
+        yield Finding("warn", f"{error} Without it the gain is not known")
+        return
+    if found:
+        metric = job.run.main_metric
+        yield Finding("ok", f"run.distill.baseline: run {found.run}, {metric} {found.metrics.get(metric, 0):.4f}")
 
 
 def _train(job: TrainingJob, tools: Tools) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 
 from trainer import contract
+from trainer.distillation import Distillation
 from trainer.errors import ConflictError, NotFoundError, SpecError
 from trainer.storage import Store
 
@@ -72,9 +73,15 @@ class Manifest:
     files: tuple[PublishedFile, ...] = field(repr=False)
     """Every file, sorted by path."""
 
+    distillation: Distillation | None = None
+    """How it was distilled. None: one network was trained by itself."""
+
     def to_json(self) -> bytes:
         """Give the manifest as it is stored."""
         content = {"apiVersion": contract.API_VERSION, "kind": "Manifest", **asdict(self)}
+        if self.distillation is None:
+            # As before there were any, so that an older ocrfleet reads it.
+            del content["distillation"]
         return json.dumps(content, indent=1, ensure_ascii=False).encode() + b"\n"
 
     @classmethod
@@ -89,7 +96,8 @@ class Manifest:
             if (raw.pop("apiVersion"), raw.pop("kind")) != (contract.API_VERSION, "Manifest"):
                 raise SpecError(f"{source} is of another version than {contract.API_VERSION}. Use a newer ocrfleet.")
             files = tuple(PublishedFile(**each) for each in raw.pop("files"))
-            return cls(**raw, files=files)
+            distillation = raw.pop("distillation", None)
+            return cls(**raw, files=files, distillation=Distillation.of(distillation) if distillation else None)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise SpecError(f"{source} is not a manifest of ocrfleet ({error}).") from error
 

@@ -282,14 +282,15 @@ def _verify(pipeline: Pipeline) -> dict[str, Any]:
 
 def _publish(pipeline: Pipeline) -> dict[str, Any]:
     from trainer.report import write_report
-    from trainer.stages.publish import publish
+    from trainer.stages.publish import distillation_of, publish
 
-    given, work = pipeline.given, pipeline.work
+    given, work, told = pipeline.given, pipeline.work, distillation_of(pipeline.given)
     facts = {"recipe": given.run.recipe or "config", "nodes": given.topology.nodes, "attempt": pipeline.mirror.attempt}
-    write_report(work, name=given.name, run_id=given.run_id, task=given.run.task, facts=facts)
+    write_report(work, name=given.name, run_id=given.run_id, task=given.run.task, facts=facts, distilled=told)
     return publish(
         given,
         attempt=pipeline.mirror.attempt,
+        distilled=told,
         progress=lambda done, total: pipeline.progress.transfer("publish", done, total),
     )
 

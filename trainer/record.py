@@ -133,8 +133,13 @@ def _evaluation(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _training(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what training says without its history, and refused samples by reason instead of one by one."""
+    """Give what training says without its history, and refused samples by reason instead of one by one.
+
+    Of a distillation the evaluations stay: what each network reached, each time.
+    """
     kept = {name: value for name, value in facts.items() if name != "history"}
+    if "distillation" in kept:
+        kept["evaluations"] = facts["history"]["eval"]
     if "refused" in kept:
         kept["refused"] = [asdict(reason) for reason in by_reason(kept["refused"].items())]
     if "skipped_batches" in kept:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jobs.commands import options, show
 
 if TYPE_CHECKING:
+    from trainer.distillation import Distillation, Network
     from trainer.registry import Channel, Manifest
 
 _MODEL = "s3://BUCKET/PREFIX (the newest run), …@CHANNEL or …#RUN"
@@ -41,7 +42,9 @@ def add(commands: options.Commands) -> None:
         "show",
         run=show_model,
         summary="show one",
-        text="Show what was published: metrics, dataset, recipe, files; with --record all that is needed to repeat it.",
+        text="Show what was published: metrics, dataset, recipe, files; of a distillation each network's size, speed "
+        "and metrics, which one was picked and why, and what its teacher was good for; with --record all that is "
+        "needed to repeat it.",
         examples="ocrfleet models show s3://ocr-models/slips-rec@production\n"
         "ocrfleet models show s3://ocr-models/slips-rec --record",
     )
@@ -111,14 +114,18 @@ def show_model(arguments: argparse.Namespace) -> int:
     named = models.parse(arguments.model)
     store = open_store(named.output)
     manifest = registry.show(store, named.run())
+    record = f"runs/{manifest.run}/{manifest.attempt}/record.json"
     if arguments.record:
-        show.document(json.loads(store.get(f"runs/{manifest.run}/{manifest.attempt}/record.json")), arguments.output)
+        show.document(json.loads(store.get(record)), arguments.output)
         return 0
     facts = {
         **_row(manifest, registry.list_channels(store)),
         "metrics": dict(manifest.metrics),
         "split": manifest.split,
     }
+    if manifest.distillation:
+        evaluations = json.loads(store.get(record))["metrics"]["training"]["evaluations"]
+        facts["distillation"] = _distillation(manifest.distillation, evaluations)
     facts["files"] = [{"path": f.path, "size": f.size, "sha256": f.sha256} for f in manifest.files]
     show.document(facts, arguments.output)
     return 0
@@ -153,6 +160,40 @@ def promote(arguments: argparse.Namespace) -> int:
     show.say(f"{arguments.channel} pointed to {before or 'nothing'} and now points to {run}.")
     print(run)
     return 0
+
+
+def _distillation(told: "Distillation", evaluations: list[dict[str, Any]]) -> dict[str, Any]:
+    """Say what came of each network, as the report does."""
+    return {
+        "picked": told.picked,
+        "why": told.why,
+        "fineTunedEpochs": told.fine_tuned_epochs,
+        # baseline, run, metrics, gain, and all of it in a sentence
+        "gain": vars(told.gain) if told.gain else None,
+        "networks": [_network(network) for network in told.networks],
+        "evaluations": [
+            {
+                "step": entry["step"],
+                "epoch": entry["epoch"],
+                "kept": entry.get("network", told.picked) if entry["best"] else None,
+                "networks": entry.get("networks") or {told.picked: entry["metrics"]},
+            }
+            for entry in evaluations
+        ],
+    }
+
+
+def _network(network: "Network") -> dict[str, Any]:
+    seconds = network.seconds_per_image
+    return {
+        "name": network.name,
+        "frozen": network.frozen,
+        "parameters": network.parameters,
+        "bytes": network.bytes,
+        "msPerImage": None if seconds is None else round(1000 * seconds, 3),
+        "metrics": network.metrics,
+        "judged": network.test,
+    }
 
 
 def _row(manifest: "Manifest", channels: "list[Channel]") -> dict[str, Any]:

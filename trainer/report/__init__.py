@@ -12,9 +12,10 @@ from typing import Any, Final
 
 from trainer.analysis import Comparison
 from trainer.datasets import Prepared
+from trainer.distillation import Distillation
 from trainer.progress import duration
 from trainer.refusals import by_reason, where
-from trainer.report import findings, html, markdown, pictures
+from trainer.report import findings, html, markdown, networks, pictures
 from trainer.report.content import Report, Section, Shown, Table
 from trainer.report.curve import curve
 from trainer.workdir import WorkDir
@@ -24,7 +25,13 @@ _REASONS: Final = 12
 
 
 def write_report(
-    work: WorkDir, *, name: str, run_id: str, task: str, facts: Mapping[str, object] | None = None
+    work: WorkDir,
+    *,
+    name: str,
+    run_id: str,
+    task: str,
+    facts: Mapping[str, object] | None = None,
+    distilled: Distillation | None = None,
 ) -> None:
     """Write the report folder anew: report.html, report.md, curve.svg and pictures.
 
@@ -34,6 +41,7 @@ def write_report(
         run_id: the run id.
         task: `det` or `rec`.
         facts: more rows for the table about the run, such as `{"recipe": "rec-crnn-mobile"}`; nothing secret.
+        distilled: what is told of the run's distillation, where it is one.
     """
     shutil.rmtree(work.report, ignore_errors=True)
     work.report.mkdir(parents=True)
@@ -48,7 +56,8 @@ def write_report(
         split=evaluation.get("split", "test"),
         headline=_headline(training, evaluation, main=main),
         metrics=_metrics(training, evaluation),
-        curve=curve(training.get("history", {}), main_metric=main),
+        curve=curve(training.get("history", {}), main_metric=main, picked=distilled.picked if distilled else None),
+        distillation=networks.sections(distilled, training.get("history", {}).get("eval", ())) if distilled else [],
         analysis=findings.sections(evaluation.get("analysis", {}), task=task),
         dataset=_dataset(prepared),
         left_out=_left_out(prepared, training),

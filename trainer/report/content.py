@@ -74,6 +74,9 @@ class Report:
     curve: str
     """An SVG element."""
 
+    distillation: list[Section]
+    """What the networks reached that were trained together; empty where there was one."""
+
     analysis: list[Section]
     """Where the model goes wrong."""
 

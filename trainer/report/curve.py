@@ -34,12 +34,14 @@ _STYLE: Final = """
 """
 
 
-def curve(history: Mapping[str, Sequence[Mapping[str, Any]]], *, main_metric: str) -> str:
+def curve(history: Mapping[str, Sequence[Mapping[str, Any]]], *, main_metric: str, picked: str | None = None) -> str:
     """Draw the history of a training.
 
     Args:
-        history: `{"loss": [{"step", "loss"}…], "eval": [{"step", "metrics", "best"}…]}`, as in training.json.
+        history: `{"loss": [{"step", "loss"}…], "eval": [{"step", "metrics", "best"}…]}`, as in training.json; in a
+            distillation each of the latter has the metrics of all `networks`, too.
         main_metric: the metric that chooses the best model; the best point is marked on it.
+        picked: in a distillation the network that is published; then there is a line for each network.
 
     Returns:
         An SVG element.
@@ -52,7 +54,7 @@ def curve(history: Mapping[str, Sequence[Mapping[str, Any]]], *, main_metric: st
         f'aria-label="Loss and {escape(main_metric)} over {last:.0f} steps"><style>{_STYLE}</style>'
     ]
     parts += _loss_panel(losses, last=last)
-    parts += _eval_panel(evals, last=last, main_metric=main_metric)
+    parts += _eval_panel(evals, last=last, main_metric=main_metric, picked=picked)
     return "".join([*parts, "</svg>"])
 
 
@@ -92,16 +94,14 @@ def _loss_panel(losses: list[Point], *, last: float) -> list[str]:
     return [*panel.frame(title), *behind, panel.line(smooth, colour=0)]
 
 
-def _eval_panel(evals: list[Mapping[str, Any]], *, last: float, main_metric: str) -> list[str]:
+def _eval_panel(evals: list[Mapping[str, Any]], *, last: float, main_metric: str, picked: str | None) -> list[str]:
     top = _TOP + _PANEL + _GAP
-    names = [name for name in evals[-1]["metrics"] if name != "fps"] if evals else []
-    if not names:
+    lines = _by_network(evals, main_metric, picked) if picked else _by_metric(evals, main_metric)
+    if not lines:
         return [_text(_LEFT, top - 14, "evaluation: none during training", kind="title")]
-    names = sorted(names, key=lambda name: (name != main_metric, name))[:4]
     panel = _Panel(top=top, last=last, marks=ticks(0, 1), logarithmic=False)
-    parts = panel.frame("evaluation", axis="step")
-    for colour, name in reversed(list(enumerate(names))):
-        points = [(float(e["step"]), float(e["metrics"][name])) for e in evals if name in e["metrics"]]
+    parts = panel.frame(f"{main_metric} of each network" if picked else "evaluation", axis="step")
+    for colour, (name, points) in reversed(list(enumerate(lines.items()))):
         parts.append(panel.line(points, colour=colour))
         parts += [
             panel.dot(point, colour=colour, said=f"{name} {point[1]:.4f} at step {point[0]:.0f}") for point in points
@@ -109,7 +109,29 @@ def _eval_panel(evals: list[Mapping[str, Any]], *, last: float, main_metric: str
     best = [e for e in evals if e.get("best")]
     if best and main_metric in best[-1]["metrics"]:
         parts.append(panel.ring((float(best[-1]["step"]), float(best[-1]["metrics"][main_metric]))))
-    return parts + _legend(names, top=top - 14)
+    return parts + _legend(list(lines), top=top - 14)
+
+
+_LINES: Final = 4
+"""Lines of evaluations, as there are colours that can be told apart."""
+
+
+def _by_metric(evals: list[Mapping[str, Any]], main_metric: str) -> dict[str, list[Point]]:
+    names = [name for name in evals[-1]["metrics"] if name != "fps"] if evals else []
+    names = sorted(names, key=lambda name: (name != main_metric, name))[:_LINES]
+    return {
+        name: [(float(e["step"]), float(e["metrics"][name])) for e in evals if name in e["metrics"]] for name in names
+    }
+
+
+def _by_network(evals: list[Mapping[str, Any]], main_metric: str, picked: str) -> dict[str, list[Point]]:
+    """Give each network's points of the main metric; the picked one goes on where it was trained by itself."""
+    found: dict[str, list[Point]] = {picked: []}
+    for entry in evals:
+        for name, metrics in (entry.get("networks") or {picked: entry["metrics"]}).items():
+            if main_metric in metrics:
+                found.setdefault(name, []).append((float(entry["step"]), float(metrics[main_metric])))
+    return {name: points for name, points in list(found.items())[:_LINES] if points}
 
 
 def _legend(names: Sequence[str], *, top: float) -> list[str]:

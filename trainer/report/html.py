@@ -54,6 +54,7 @@ def render(report: Report) -> str:
         f"<section><h2>Metrics</h2>{_metrics(report)}</section>",
         f"<section><h2>Verification</h2>{_verified(report.verified)}</section>",
         "</div>",
+        *(_section(section) for section in report.distillation),
         '<div class="columns">',
         *(f"<section>{_section(section)}</section>" for section in report.analysis),
         "</div>",

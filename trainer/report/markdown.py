@@ -19,7 +19,7 @@ def render(report: Report) -> str:
         _table(["", f"{split} split", "eval split, best step"], [[plain(n), a, b] for n, a, b in report.metrics]),
         "## Training\n\n![Loss and evaluations over the steps](curve.svg)",
         "## Verification\n\n" + ("\n".join(f"- {plain(line)}" for line in report.verified) or "Not verified."),
-        *(_section(section, level=2) for section in report.analysis),
+        *(_section(section, level=2) for section in [*report.distillation, *report.analysis]),
         f"## Samples of the {split} split\n\n{_samples(report)}",
         "## Dataset\n\n" + _pairs(report.dataset),
         *(_section(section, level=3) for section in report.left_out),

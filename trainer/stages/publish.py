@@ -12,10 +12,11 @@ from typing import Any
 
 import yaml
 
-from trainer import channels, manifests, record
+from trainer import channels, distillation, gain, manifests, record
 from trainer.assignment import Assignment
 from trainer.checkpoints import file_digest
 from trainer.datasets import Prepared
+from trainer.distillation import Distillation
 from trainer.errors import GateError, SpecError, TransientError
 from trainer.manifests import Manifest, PublishedFile
 from trainer.runspec import RunSpec
@@ -25,13 +26,16 @@ from trainer.workdir import WorkDir
 _INFERENCE = ("inference.json", "inference.pdiparams", "inference.yml")
 
 
-def publish(given: Assignment, *, attempt: int, progress: Progress | None = None) -> dict[str, Any]:
+def publish(
+    given: Assignment, *, attempt: int, progress: Progress | None = None, distilled: Distillation | None = None
+) -> dict[str, Any]:
     """Publish the run's model if it passes its gate; a run that is published already stays as it is.
 
     Args:
         given: the run; export and verify are done in its folder, and the report is written.
         attempt: this attempt.
         progress: told of bytes pushed.
+        distilled: what is told of the run's distillation, where it is one.
 
     Returns:
         Facts: `run`, `attempt` and `manifest` of the model that holds, whether it is `ours`, its `files` and
@@ -68,6 +72,7 @@ def publish(given: Assignment, *, attempt: int, progress: Progress | None = None
             samples=evaluation["samples"],
             dataset=written["dataset"]["digest"],
             files=_push(store, run, work, prefix=f"runs/{run_id}", attempt=attempt, progress=progress),
+            distillation=distilled,
         )
         held = manifests.create(store, ours)
     if run.publish.promote:
@@ -83,6 +88,23 @@ def publish(given: Assignment, *, attempt: int, progress: Progress | None = None
         "gate": gate,
         "channel": run.publish.promote,
     }
+
+
+def distillation_of(given: Assignment) -> Distillation | None:
+    """Put together what is told of a run's distillation; None where one network was trained by itself."""
+    found = distillation.read(given.work)
+    if found is None:
+        return None
+    evaluation = json.loads(given.work.evaluation_facts.read_text("utf-8"))
+    made = gain.compare(
+        given.run,
+        open_store(given.run.output),
+        metrics=evaluation["metrics"],
+        split=evaluation["split"],
+        samples=evaluation["samples"],
+        dataset=Prepared.load(given.work.prepared).digest,
+    )
+    return found.with_gain(made)
 
 
 def check_gate(run: RunSpec, evaluation: Mapping[str, Any], *, store: Store) -> dict[str, Any]:

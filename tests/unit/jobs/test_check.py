@@ -107,6 +107,15 @@ def test_weights_by_channel_are_looked_for(
     assert "model.pdparams, 7 bytes; channel:prod leads to run slips-00000001 now; the run compares" in ran.out
 
 
+def test_a_baseline_that_is_not_there_is_a_warning(job: Path, published: str, ocrfleet: Callable[..., Any]) -> None:
+    """The run does without it, and says that the gain is not known."""
+    rec = ["--set", "run.task=rec", "--set", "run.recipe=rec-crnn-mobile", "--set", "run.train.batchSizePerDevice=4"]
+    said = ocrfleet("check", job, *rec, "--set", "run.distill.baseline=slips-00000001").out
+    assert "ok     run.distill.baseline: run slips-00000001, acc 0.9100" in said
+    said = ocrfleet("check", job, *rec, "--set", "run.distill.baseline=slips-9").out
+    assert "warn   run.distill.baseline is 'slips-9', and run slips-9 is not published at file://" in said
+
+
 def test_one_failed_check_does_not_hide_the_others(job: Path, ocrfleet: Callable[..., Any]) -> None:
     ran = ocrfleet("check", job, "--set", "run.recipe=x", "--set", "run.data.train=file:///none")
     assert ran.out.splitlines()[-1].startswith("The job cannot run: 2 errors.")

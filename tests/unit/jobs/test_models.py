@@ -61,6 +61,40 @@ def test_without_a_channel_the_newest_is_meant(published: str, ocrfleet: Callabl
     assert parse_yaml(ocrfleet("models", "show", published, "--record").out, source="x") == {"seed": 42}
 
 
+def test_show_tells_of_a_distillation_network_by_network(
+    published: str, ocrfleet: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Size, speed and figures of each, at each evaluation; which was picked and why; the gain."""
+    folder = tmp_path / "models/runs/slips-00000002"
+    manifest = json.loads((folder / "manifest.json").read_text())
+    network = {"frozen": False, "parameters": 250, "metrics": {"acc": 0.92}, "seconds_per_image": 0.0125}
+    manifest["distillation"] = {
+        "picked": "Student",
+        "why": "Student has the best acc.",
+        "fine_tuned_epochs": 0,
+        "networks": [{**network, "name": "Student"}, {**network, "name": "Teacher", "frozen": True}],
+        "gain": {"baseline": "lines-1", "run": "lines-1", "said": "It gains.", "gain": {"acc": 0.1}},
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    both = {"Student": {"acc": 0.92}, "Teacher": {"acc": 0.95}}
+    joint = {"step": 7, "epoch": 1, "best": True, "metrics": {"acc": 0.92}, "network": "Student", "networks": both}
+    alone = {"step": 9, "epoch": 1, "best": False, "metrics": {"acc": 0.9}, "network": "Student"}
+    record = {"metrics": {"training": {"evaluations": [joint, alone]}}}
+    (folder / "1/record.json").write_text(json.dumps(record))
+    told = json.loads(ocrfleet("models", "show", published, "-o", "json").out)["distillation"]
+    assert (told["picked"], told["why"]) == ("Student", "Student has the best acc.")
+    assert (told["gain"]["said"], told["gain"]["gain"]) == ("It gains.", {"acc": 0.1})
+    assert [(each["name"], each["bytes"], each["msPerImage"]) for each in told["networks"]] == [
+        ("Student", 1000, 12.5),
+        ("Teacher", 1000, 12.5),
+    ]
+    assert told["evaluations"] == [
+        {"step": 7, "epoch": 1, "kept": "Student", "networks": both},
+        {"step": 9, "epoch": 1, "kept": None, "networks": {"Student": {"acc": 0.9}}},
+    ]
+    assert "distillation" not in ocrfleet("models", "show", f"{published}#slips-00000001").out
+
+
 def test_pull_brings_the_model_and_compares_it(published: str, ocrfleet: Callable[..., Any], tmp_path: Path) -> None:
     ran = ocrfleet("models", "pull", f"{published}#slips-00000001", "model")
     assert (ran.code, ran.out) == (0, "model\n")

@@ -13,7 +13,7 @@ from trainer.assignment import Assignment
 from trainer.errors import GateError, NotFoundError, SpecError
 from trainer.receipts import Receipt
 from trainer.runspec import RunSpec
-from trainer.stages.publish import publish
+from trainer.stages.publish import distillation_of, publish
 from trainer.storage import Store, open_store
 from trainer.storage.files import FileStore
 from trainer.topology import Topology
@@ -116,6 +116,26 @@ def test_a_detectors_weights_have_no_dictionary(store: Store, tmp_path: Path) ->
     publish(assigned(run, work), attempt=1)
     names = [file.name for file in registry.show(store, "lines-00000001").files]
     assert [name for name in names if name.startswith("weights/")] == ["weights/model.pdparams"]
+
+
+def test_a_distillation_is_told_in_manifest_and_record(store: Store, tmp_path: Path) -> None:
+    """Every network's figures at each evaluation are in the record, the rest in the manifest."""
+    work = finished(tmp_path / "work")
+    metrics = {"Student": {"acc": 0.9}, "Teacher": {"acc": 0.95}}
+    about = {name: {"parameters": 7, "frozen": name == "Teacher", "metrics": metrics[name]} for name in metrics}
+    told = {"networks": about, "picked": "Student", "why": "It learns.", "fine_tuned_epochs": 0}
+    evaluation = {"step": 7, "epoch": 1, "best": True, "metrics": {"acc": 0.9}, "networks": metrics}
+    facts = {"history": {"loss": [], "eval": [evaluation]}, "distillation": told}
+    work.training_facts.write_text(json.dumps(facts), "utf-8")
+    given = assigned(run_spec(store, distill={"baseline": "lines-0"}), work)
+    publish(given, attempt=1, distilled=distillation_of(given))
+    found = registry.show(store, "lines-00000001").distillation
+    assert found
+    assert found.picked == "Student"
+    assert found.gain
+    assert "run lines-0 is not published" in found.gain.said
+    record = json.loads(store.get("runs/lines-00000001/1/record.json"))
+    assert record["metrics"]["training"]["evaluations"] == [evaluation]
 
 
 def test_the_record_says_what_a_channel_led_to(store: Store, tmp_path: Path) -> None:

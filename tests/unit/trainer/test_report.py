@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from trainer import analysis
+from trainer import analysis, distillation
 from trainer.analysis import Comparison
+from trainer.distillation import Distillation, Gain
 from trainer.report import markdown, pictures, write_report
 from trainer.report.curve import curve, decades, thinned, ticks
 from trainer.workdir import WorkDir
@@ -70,8 +71,9 @@ def rec_row(label: str, text: str, score: float = 0.9) -> dict[str, Any]:
     return {"image": "x.png", "source": f"rec_gt.txt:{label}", "label": label, "text": text, "score": score}
 
 
-def write(work: WorkDir, task: str) -> tuple[str, str]:
-    write_report(work, name="receipts", run_id="receipts-0a1b2c3d", task=task, facts={"recipe": f"{task}-x"})
+def write(work: WorkDir, task: str, *, distilled: Distillation | None = None) -> tuple[str, str]:
+    facts = {"recipe": f"{task}-x"}
+    write_report(work, name="receipts", run_id="receipts-0a1b2c3d", task=task, facts=facts, distilled=distilled)
     return (work.report / "report.html").read_text("utf-8"), (work.report / "report.md").read_text("utf-8")
 
 
@@ -180,6 +182,80 @@ def test_a_detectors_report_tells_which_heights_are_missed_and_what_the_colours_
     for colour, words in pictures.LEGEND.values():
         assert words in html
         assert f"{colour}: {words}" in markdown
+
+
+NETWORKS = {"Student": (0.5, False), "Student2": (0.45, False), "Teacher": (0.9, True)}
+
+
+def distilled(work: WorkDir, evaluations: int = 2) -> Distillation:
+    """Make the training of a work folder one of three networks, the picked one then trained by itself for an epoch."""
+    at = {name: {"acc": acc, "norm_edit_dis": acc + 0.1} for name, (acc, _) in NETWORKS.items()}
+    entries = [
+        {"step": 100 * n, "epoch": n, "metrics": at["Student"], "network": "Student", "networks": at, "best": n == 2}
+        for n in range(1, evaluations + 1)
+    ]
+    alone = {"step": 100 * evaluations + 50, "epoch": 1, "metrics": {"acc": 0.6, "norm_edit_dis": 0.7}, "best": True}
+    about = {name: {"parameters": 1_234_567, "frozen": frozen} for name, (_, frozen) in NETWORKS.items()}
+    facts = {
+        "history": {"loss": HISTORY["loss"], "eval": [*entries, {**alone, "network": "Student"}]},
+        "distillation": {
+            "networks": {name: {**about[name], "metrics": at[name], "seconds_per_image": 0.0123} for name in about},
+            "picked": "Student",
+            "why": "Student has the best acc.",
+            "fine_tuned_epochs": 1,
+        },
+    }
+    dump(work.training_facts, facts)
+    found = distillation.read(work)
+    assert found
+    return found
+
+
+def test_a_distillation_is_told_network_by_network(tmp_path: Path) -> None:
+    work = work_of(tmp_path, "rec", [rec_row("a", "a")])
+    told = distilled(work).with_gain(Gain(baseline="channel:plain", said="acc 0.6000 is 0.1000 above the 0.5000."))
+    html, markdown = write(work, "rec", distilled=told)
+    assert "| Student | learns; published | 1,234,567 | 4.9 MB | 12.3 | 0.5000 | 0.6000 |" in markdown
+    assert "| Student2 | learns | 1,234,567 |" in markdown
+    assert "| Teacher | teaches | 1,234,567 |" in markdown
+    assert "| 200 | 2 | 0.5000, 0.6000 | 0.4500, 0.5500 | 0.9000, 1.0000 | Student |" in markdown
+    assert "| 250 | 1 | 0.6000, 0.7000 | – | – | Student |" in markdown
+    for words in ("Student has the best acc. It was then trained alone for 1 epoch. acc 0.6000 is 0.1000 above the",):
+        assert words in html
+        assert words in markdown
+    drawn = {element.text for element in ElementTree.parse(work.report / "curve.svg").iter()}
+    assert {"acc of each network", "Student", "Student2", "Teacher", "best: 0.6000"} <= drawn
+
+
+def test_a_gain_that_is_not_known_is_said_to_be_so(tmp_path: Path) -> None:
+    work = work_of(tmp_path, "rec", [rec_row("a", "a")])
+    for text in write(work, "rec", distilled=distilled(work)):
+        assert "What the teacher was good for is not known" in text
+
+
+def test_what_each_network_reached_when_judged_has_columns_of_its_own(tmp_path: Path) -> None:
+    work = work_of(tmp_path, "rec", [rec_row("a", "a")])
+    distilled(work)
+    facts = json.loads(work.evaluation_facts.read_text("utf-8"))
+    judged = {name: {"metrics": {"acc": 0.25, "norm_edit_dis": 0.75}} for name in NETWORKS}
+    dump(work.evaluation_facts, {**facts, "networks": judged})
+    _, markdown = write(work, "rec", distilled=distillation.read(work))
+    assert "acc, judged | norm_edit_dis, judged |" in markdown
+    assert "| Teacher | teaches | 1,234,567 | 4.9 MB | 12.3 | 0.9000 | 1.0000 | 0.2500 | 0.7500 |" in markdown
+
+
+def test_a_long_distillation_is_told_in_some_rows_the_best_one_among_them(tmp_path: Path) -> None:
+    work = work_of(tmp_path, "rec", [rec_row("a", "a")])
+    _, markdown = write(work, "rec", distilled=distilled(work, evaluations=500))
+    rows = [row for row in markdown.splitlines() if "0.5000, 0.6000" in row]
+    assert 95 < len(rows) < 102
+    assert "of 501, evenly chosen" in markdown
+    assert "| 50,050 | 1 | 0.6000, 0.7000 |" in markdown
+
+
+def test_a_model_of_one_network_has_no_word_of_others(tmp_path: Path) -> None:
+    for text in write(work_of(tmp_path, "rec", [rec_row("a", "a")]), "rec"):
+        assert "Networks" not in text
 
 
 def test_samples_left_out_while_training_are_accounted_for(tmp_path: Path) -> None:

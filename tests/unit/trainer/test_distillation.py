@@ -1,0 +1,167 @@
+"""What is told of a distillation: read from what the stages left, kept in the manifest, compared with a baseline."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trainer import channels, distillation, gain, manifests, runspec
+from trainer.distillation import Distillation, Gain, Network
+from trainer.manifests import Manifest
+from trainer.runspec import RunSpec
+from trainer.storage import Store, open_store
+from trainer.workdir import WorkDir
+
+NETWORKS = {
+    "Teacher": {
+        "parameters": 1000,
+        "frozen": True,
+        "metrics": {"acc": 0.95, "norm_edit_dis": 0.99},
+        "seconds_per_image": 0.02,
+    },
+    "Student": {"parameters": 100, "frozen": False, "metrics": {"acc": 0.9, "norm_edit_dis": 0.98}},
+}
+TOLD = {"networks": NETWORKS, "picked": "Student", "why": "It is the only one that learns.", "fine_tuned_epochs": 2}
+TRAINED = Distillation(
+    picked="Student",
+    why="It is the only one that learns.",
+    fine_tuned_epochs=2,
+    networks=(
+        Network(
+            name="Teacher",
+            frozen=True,
+            parameters=1000,
+            metrics={"acc": 0.95, "norm_edit_dis": 0.99},
+            seconds_per_image=0.02,
+        ),
+        Network(name="Student", frozen=False, parameters=100, metrics={"acc": 0.9, "norm_edit_dis": 0.98}),
+    ),
+)
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> WorkDir:
+    work = WorkDir(tmp_path / "work")
+    for folder in (work.trained, work.evaluation):
+        folder.mkdir(parents=True)
+    work.training_facts.write_text(json.dumps({"distillation": TOLD}), "utf-8")
+    return work
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return open_store((tmp_path / "output").as_uri())
+
+
+def manifest(run: str = "lines-1", **changes: Any) -> Manifest:
+    raw = {
+        "run": run,
+        "name": "lines",
+        "task": "rec",
+        "attempt": 1,
+        "created": "2026-01-01T00:00:00.000Z",
+        "recipe": "rec-crnn-mobile",
+        "model_name": "x",
+        "metrics": {"acc": 0.8, "norm_edit_dis": 0.9},
+        "split": "test",
+        "samples": 10,
+        "dataset": "d" * 64,
+        "files": (),
+    }
+    return Manifest(**{**raw, **changes})
+
+
+def compared(store: Store, baseline: str | None, **changes: Any) -> Gain | None:
+    raw = {"task": "rec", "recipe": "x", "data": {"train": "s3://data/"}, "output": store.uri}
+    run = runspec.from_dict(RunSpec, {**raw, "distill": {"baseline": baseline}}, where="run")
+    judged = {"metrics": {"acc": 0.85, "norm_edit_dis": 0.89}, "split": "test", "dataset": "d" * 64, "samples": 1234}
+    return gain.compare(run, store, **{**judged, **changes})
+
+
+def test_what_training_left_is_read(work: WorkDir) -> None:
+    assert distillation.read(work) == TRAINED
+    assert [network.bytes for network in TRAINED.networks] == [4000, 400]
+
+
+def test_what_every_network_reached_when_judged_is_read_too(work: WorkDir) -> None:
+    judged = {"Student": {"metrics": {"acc": 0.88}, "seconds_per_image": 0.004}}
+    work.evaluation_facts.write_text(json.dumps({"networks": judged}), "utf-8")
+    found = distillation.read(work)
+    assert found
+    assert [(each.test, each.seconds_per_image) for each in found.networks] == [(None, 0.02), ({"acc": 0.88}, 0.004)]
+
+
+def test_a_network_that_was_trained_by_itself_is_no_distillation(work: WorkDir) -> None:
+    work.training_facts.write_text("{}", "utf-8")
+    assert distillation.read(work) is None
+
+
+@pytest.mark.parametrize("made", [None, Gain(baseline="lines-1", said="x", run="lines-1", gain={"acc": 0.1})])
+def test_a_manifest_keeps_all_of_it(made: Gain | None) -> None:
+    original = manifest(distillation=TRAINED.with_gain(made))
+    assert Manifest.from_json(original.to_json(), source="here") == original
+
+
+def test_a_manifest_of_one_network_is_as_manifests_always_were() -> None:
+    """An older ocrfleet reads it, and this one reads the older's."""
+    plain = manifest()
+    assert b"distillation" not in plain.to_json()
+    assert Manifest.from_json(plain.to_json(), source="here") == plain
+
+
+@pytest.mark.parametrize("named", ["lines-1", "channel:plain"])
+def test_the_gain_is_that_over_the_baseline_on_the_same_samples(store: Store, named: str) -> None:
+    manifests.create(store, manifest())
+    channels.promote(store, "lines-1", "plain")
+    made = compared(store, named)
+    assert made
+    assert made.gain == {"acc": 0.05, "norm_edit_dis": -0.01}
+    assert (made.baseline, made.run, made.metrics) == (named, "lines-1", {"acc": 0.8, "norm_edit_dis": 0.9})
+    assert made.said == (
+        "acc 0.8500 is 0.0500 above the 0.8000 of lines-1, trained without a teacher, on the same 1,234 samples of the "
+        "test split."
+    )
+
+
+def test_a_loss_is_said_as_plainly_as_a_gain(store: Store) -> None:
+    manifests.create(store, manifest(metrics={"acc": 0.9}))
+    made = compared(store, "lines-1")
+    assert made
+    assert made.gain == {"acc": -0.05}
+    assert "acc 0.8500 is 0.0500 below the 0.9000 of lines-1" in made.said
+
+
+@pytest.mark.parametrize("other", [{"dataset": "e" * 64}, {"split": "eval"}, {"metrics": {"norm_edit_dis": 0.9}}])
+def test_figures_of_other_samples_are_not_compared(store: Store, other: dict[str, Any]) -> None:
+    manifests.create(store, manifest(**other))
+    made = compared(store, "lines-1")
+    assert made
+    assert made.gain is None
+    assert made.said.startswith("No gain can be stated: lines-1, trained without a teacher, was judged on other data (")
+
+
+@pytest.mark.parametrize(
+    ("named", "other", "says"),
+    [
+        ("channel:plain", {}, "run.distill.baseline is 'channel:plain', and file://.* has no such channel"),
+        ("lines-9", {}, "run lines-9 is not published at file://"),
+        ("lines-1", {"task": "det"}, "whose run lines-1 is of task 'det'"),
+        ("lines-1", {"distillation": TRAINED}, "whose run lines-1 is a distillation itself"),
+    ],
+    ids=["no channel", "no run", "another task", "a distillation"],
+)
+def test_a_baseline_that_is_none_ends_no_run_and_is_said(
+    store: Store, named: str, other: dict[str, Any], says: str
+) -> None:
+    """It is found missing when the training is done."""
+    manifests.create(store, manifest(**other))
+    made = compared(store, named)
+    assert made
+    assert (made.gain, made.run) == (None, None)
+    assert re.search(f"^The gain is not known: .*{says}", made.said)
+
+
+def test_without_a_baseline_there_is_nothing_to_compare(store: Store) -> None:
+    assert compared(store, None) is None

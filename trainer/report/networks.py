@@ -1,0 +1,97 @@
+"""What the report says of a distillation: the networks side by side, and how each came along."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from trainer.distillation import Distillation, Network
+from trainer.progress import size
+from trainer.report.content import Section
+
+Evaluation = Mapping[str, Any]
+
+_ROWS: Final = 100
+"""Evaluations that the table lists; the curve has all of them, and so has the record."""
+
+
+def sections(told: Distillation, evaluations: Sequence[Evaluation]) -> list[Section]:
+    """Give the tables of a distillation.
+
+    Args:
+        told: what is known of it.
+        evaluations: those of its training, as in training.json.
+    """
+    return [_networks(told), _evaluations(told, evaluations)]
+
+
+def _networks(told: Distillation) -> Section:
+    names = [name for name in told.networks[0].metrics if name != "fps"]
+    judged = [name for name in names if all(network.test for network in told.networks)]
+    rows = [
+        (
+            network.name,
+            _part(network, told),
+            f"{network.parameters:,}",
+            size(network.bytes),
+            f"{1000 * network.seconds_per_image:.1f}" if network.seconds_per_image is not None else "–",
+            *(f"{network.metrics[name]:.4f}" for name in names),
+            *(f"{(network.test or {})[name]:.4f}" for name in judged),
+        )
+        for network in told.networks
+    ]
+    head = ("parameters", "size", "ms an image", *names, *(f"{name}, judged" for name in judged))
+    return Section(
+        title="Networks",
+        note=" ".join([told.why, _alone(told), _gain(told)]).replace("  ", " "),
+        head=("network", "part", *head),
+        rows=rows,
+        numbers=head,
+    )
+
+
+def _part(network: Network, told: Distillation) -> str:
+    if network.name == told.picked:
+        return "learns; published"
+    return "teaches" if network.frozen else "learns"
+
+
+def _alone(told: Distillation) -> str:
+    epochs = told.fine_tuned_epochs
+    return f"It was then trained alone for {epochs} epoch{'' if epochs == 1 else 's'}." if epochs else ""
+
+
+def _gain(told: Distillation) -> str:
+    if told.gain:
+        return told.gain.said
+    return "What the teacher was good for is not known: run.distill.baseline names no run without one."
+
+
+def _evaluations(told: Distillation, evaluations: Sequence[Evaluation]) -> Section:
+    names = [network.name for network in told.networks]
+    metrics = [name for name in told.networks[0].metrics if name != "fps"]
+    shown = _some(evaluations)
+    note = f"On the eval split, at each evaluation: {', '.join(metrics)}."
+    if len(shown) < len(evaluations):
+        note += f" {len(shown)} of {len(evaluations)}, evenly chosen, with the best one; record.json has all."
+    return Section(
+        title="Networks while training",
+        note=note,
+        head=("step", "epoch", *names, "kept"),
+        rows=[_evaluation(entry, names, metrics, told.picked) for entry in shown],
+        numbers=("step", "epoch", *names),
+    )
+
+
+def _evaluation(entry: Evaluation, names: Sequence[str], metrics: Sequence[str], picked: str) -> list[str]:
+    # While it is trained by itself there is nothing to say of the others.
+    found = entry.get("networks") or {picked: entry["metrics"]}
+    cells = [", ".join(f"{found[name][metric]:.4f}" for metric in metrics) if name in found else "–" for name in names]
+    kept = entry.get("network", picked) if entry.get("best") else ""
+    return [f"{entry['step']:,}", str(entry["epoch"]), *cells, kept]
+
+
+def _some(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
+    if len(evaluations) <= _ROWS:
+        return list(evaluations)
+    places = {round(place * (len(evaluations) - 1) / (_ROWS - 1)) for place in range(_ROWS)}
+    places.add(max((place for place, entry in enumerate(evaluations) if entry.get("best")), default=0))
+    return [evaluations[place] for place in sorted(places)]
