@@ -19,7 +19,9 @@ def test_check_shows_the_server_a_pod(namespace: Namespace, tmp_path: Path, job:
     """`restricted` takes the chart's pod, and refuses one that may lock memory for RDMA; a used quota is a warning."""
     user = account(namespace, tmp_path, "ocrfleet-user")
     pod = "ok     pod: the server takes one"
-    assert pod in checked(user, job)
+    said = checked(user, job)
+    assert pod in said
+    assert f", namespace {namespace.name}\n" in said
     said = checked(user, job, "--set", "chart.rdma.resource=x.io/rdma")
     assert "error  pod: the namespace's Pod Security level restricted:latest forbids it" in said
     namespace.apply(

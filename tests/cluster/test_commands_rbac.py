@@ -12,9 +12,11 @@ import pytest
 import yaml
 
 from jobs.cluster import Cluster
-from jobs.kinds import POD, SERVICE, Kind
+from jobs.engines.reading import name_of
+from jobs.kinds import NAMESPACE, POD, SERVICE, Kind
 from tests.cluster.controllers import need_engine
 from tests.cluster.kube import Namespace, Object
+from trainer.errors import AccessError
 
 BASE = Path(__file__).parents[2] / "manifests" / "base"
 
@@ -134,6 +136,11 @@ def test_who_may_enter_a_pod_and_who_may_read_secrets(
     assert cluster.may("get", POD, part="log")
     assert not any(cluster.may(verb, Kind("v1", "Secret")) for verb in ("get", "list", "create"))
     assert not any(cluster.may("delete", kind) for kind in (SERVICE, POD))
+    # The binding is of a namespace, and reaches the object that is the namespace, no other and no list.
+    assert name_of(cluster.get(NAMESPACE, namespace.name) or {}) == namespace.name
+    with pytest.raises(AccessError):
+        cluster.get(NAMESPACE, "default")
+    assert not cluster.may("list", NAMESPACE)
 
 
 def test_an_account_without_a_role_is_told_so(namespace: Namespace, tmp_path: Path, job: Path) -> None:
