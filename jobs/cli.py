@@ -30,6 +30,7 @@ from jobs.commands import (
     stop,
     submit,
     version,
+    watch,
 )
 from trainer.contract import ExitCode
 from trainer.errors import OcrfleetError
@@ -75,6 +76,7 @@ def build_parser(program: str = "ocrfleet") -> argparse.ArgumentParser:
         logs,
         stop,
         delete,
+        watch,
         shell,
         predict,
         data,

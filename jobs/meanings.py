@@ -64,7 +64,7 @@ MEANINGS: Final[Mapping[int, Meaning]] = {
         retry=False,
     ),
     ExitCode.SUPERSEDED: Meaning(
-        text="a newer object of the same run took over", advice="See that: `ocrfleet status {run}`.", retry=False
+        text="a newer object of the same run took over", advice="`ocrfleet watch {run}` looks at that.", retry=False
     ),
     ExitCode.SUSPENDED: Meaning(
         text="the schedule is suspended after repeated failures",

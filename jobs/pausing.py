@@ -74,9 +74,9 @@ def resume(observed: Observed, *, queues: bool) -> Decision:
         return Decision(change=None, sentence=f"{run} is not stopped: it is {status.phase}. {status.reason}".strip())
     change = _change(observed, queued=kueue.resume, engine=engine.resume, queues=queues)
     if observed.queued is not None:
-        next_step = f"is back in its queue. `ocrfleet status {run}` says what it waits for."
+        next_step = f"is back in its queue. `ocrfleet watch {run}` says what it waits for."
     else:
-        next_step = f"goes on from its checkpoint. `ocrfleet logs {run} -f` shows how."
+        next_step = f"goes on from its checkpoint. `ocrfleet watch {run}` shows how."
     return Decision(change=change, sentence=f"{run} {next_step}")
 
 

@@ -1,9 +1,11 @@
 """`ocrfleet submit`."""
 
 import argparse
+import sys
 from typing import TYPE_CHECKING
 
-from jobs.commands import options, show
+from jobs.commands import options, show, watch
+from jobs.errors import UsageError
 
 if TYPE_CHECKING:
     from jobs.cluster import Cluster
@@ -25,7 +27,7 @@ def add(commands: options.Commands) -> None:
         examples="ocrfleet submit job.yaml\n"
         "ocrfleet submit job.yaml -n team-ocr --set run.train.seed=7\n"
         "ocrfleet submit job.yaml --dry-run=server     # what would be made or changed\n"
-        "ocrfleet submit job.yaml | xargs ocrfleet logs -f",
+        "ocrfleet submit job.yaml --watch              # and end as the run does",
     )
     options.job_file(parser)
     parser.add_argument(
@@ -33,16 +35,25 @@ def add(commands: options.Commands) -> None:
         choices=("client", "server"),
         help="change nothing: only render (client), or let the server check all objects, too (default: submit)",
     )
+    parser.add_argument(
+        "--watch",
+        action="store_true",
+        help="look at the run until it is over, as `ocrfleet watch` does, but on stderr; then the exit code is its own "
+        "(default: return at once)",
+    )
     options.cluster(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Submit a job."""
+    if arguments.watch and arguments.dry_run:
+        raise UsageError("--watch and --dry-run don't go together: a dry run makes nothing to look at.")
     from jobs import helm
 
     helm.warm()
     job = options.read_job(arguments)
     from jobs.engines.reading import name_of, run_of
+    from jobs.kinds import kind_of
     from jobs.render import render, workload
 
     if arguments.dry_run == "client":
@@ -53,8 +64,12 @@ def run(arguments: argparse.Namespace) -> int:
         cluster = options.connect(arguments)
         objects = render(engine_chosen(arguments, job, cluster), namespace=cluster.namespace)
         _submit(cluster, objects, dry_run=bool(arguments.dry_run))
-    print(run_of(workload(objects)))
-    return 0
+    made = workload(objects)
+    print(run_of(made), flush=True)
+    if not arguments.watch:
+        return 0
+    held = cluster.get(kind_of(made), name_of(made)) or made
+    return watch.follow(cluster, held, timeout=arguments.timeout, stream=sys.stderr)
 
 
 def engine_chosen(arguments: argparse.Namespace, job: "TrainingJob", cluster: "Cluster | None" = None) -> "TrainingJob":

@@ -120,7 +120,7 @@ def test_a_run_is_looked_into_stopped_resumed_and_deleted(
     assert ocrfleet("logs", run, "--rank", "1", "--attempt", "1", "--tail", "1")[0]
     assert "it has attempts 1, nodes 0, 1, ranks 0, 1" in ocrfleet("logs", run, "--rank", "9", code=40)[1]
 
-    assert f"`ocrfleet logs {run} -f`" in ocrfleet("resume", run, "--wait", "--timeout", "2m")[1]
+    assert f"`ocrfleet watch {run}`" in ocrfleet("resume", run, "--wait", "--timeout", "2m")[1]
     with ocrfleet.beside("logs", run, "-f", "--node", "0") as followed:
         resumed = until(followed, r"resum|goes on|checkpoint at step")
         assert not resumed[0].startswith("[")

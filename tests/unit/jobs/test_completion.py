@@ -47,6 +47,7 @@ def runs(api: ApiServer) -> None:
         ("logs -n ml --tail ", ""),
         ("shell -n ml --no", "--node"),
         ("status -n ml lines-1", RUN),
+        ("watch -n ml lines-1", RUN),
         ("events -n ml lines-0", "lines-00000000"),
         ("list -o ", "wide yaml json name"),
         ("top -n ml ", ""),

@@ -24,7 +24,7 @@ STATES: dict[str, tuple[Phase, int | None, str, str]] = {
     "jobset-exit-42": (Phase.FAILED, 42, "failed: access to the bucket was refused (exit code 42).", "credentials"),
     "trainjob-exit-43": (Phase.FAILED, 43, "failed: the model did not pass its gate (exit code 43).", "run.gate"),
     "paddlejob-exit-44": (Phase.FAILED, 44, "failed: the loss became NaN or infinite (exit code 44).", "learning rate"),
-    "job-exit-46": (Phase.SUPERSEDED, 46, "A newer object of the same run took over.", f"`ocrfleet status {RUN}`"),
+    "job-exit-46": (Phase.SUPERSEDED, 46, "A newer object of the same run took over.", f"`ocrfleet watch {RUN}`"),
     "job-backoff": (Phase.FAILED, 75, "a peer, the network or a disk failed", AGAIN),
     "job-deadline": (Phase.FAILED, None, "It ran longer than placement.deadlines.run allows.", AGAIN),
     "paddlejob-deadline": (Phase.FAILED, None, "failed: it ran longer than placement.deadlines.run allows.", AGAIN),
