@@ -24,7 +24,7 @@ const help = `usage: tiny [COMMAND [ARGUMENT...]]
   env NAME...            print variables
   id                     print the user's number
   write FILE TEXT        make a file
-  exit CODE [FILE TEXT]  leave with a code, after writing a file
+  exit CODE [FILE TEXT]  leave with a code, after writing a file; - is the log
   serve PORT             answer each request with the host's name, GET /metrics with their number for Prometheus, and
                          POST /exit with an end of this process
   get URL [SECONDS]      print what a URL answers; try until the time is over (default 30)
@@ -110,7 +110,9 @@ func exit(arguments []string) error {
 	if err != nil {
 		return err
 	}
-	if len(arguments) > 2 {
+	if len(arguments) > 2 && arguments[1] == "-" {
+		fmt.Fprintln(os.Stderr, strings.Join(arguments[2:], " "))
+	} else if len(arguments) > 2 {
 		if err := os.WriteFile(arguments[1], []byte(strings.Join(arguments[2:], " ")), 0o644); err != nil {
 			return err
 		}
