@@ -26,7 +26,7 @@ class Network:
     """Whether it only taught."""
 
     parameters: int
-    """How many numbers it has learned, or was given."""
+    """Numbers in it while it trained, with the parts that only training needs: a second head, for one."""
 
     metrics: Mapping[str, float]
     """What it reached on the eval split."""
@@ -39,7 +39,7 @@ class Network:
 
     @property
     def bytes(self) -> int:
-        """Size of its parameters."""
+        """Size of its parameters while it trained."""
         return self.parameters * _PARAMETER
 
 
@@ -79,6 +79,9 @@ class Distillation:
     networks: tuple[Network, ...]
     """All of them, in the recipe's order."""
 
+    exported_bytes: int | None = None
+    """Size of the published model's parameters, without what only training needs. None: not exported yet."""
+
     gain: Gain | None = None
     """None: the job file names no baseline."""
 
@@ -99,12 +102,13 @@ def read(work: WorkDir) -> Distillation | None:
     facts = _facts(work.training_facts).get("distillation")
     if not facts:
         return None
-    judged = _facts(work.evaluation_facts).get("networks") or {}
+    judged, exported = _facts(work.evaluation_facts).get("networks") or {}, work.inference / "inference.pdiparams"
     return Distillation(
         picked=facts["picked"],
         why=facts["why"],
         fine_tuned_epochs=facts["fine_tuned_epochs"],
         networks=tuple(_network(name, about, judged.get(name) or {}) for name, about in facts["networks"].items()),
+        exported_bytes=exported.stat().st_size if exported.exists() else None,
     )
 
 

@@ -74,8 +74,9 @@ def compare(
         return Gain(**{**vars(found), "said": said})
     differences = {key: round(metrics[key] - theirs.metrics[key], 6) for key in metrics if key in theirs.metrics}
     better = differences[name]
+    compared = "no more and no less than" if not better else f"{abs(better):.4f} {'above' if better > 0 else 'below'}"
     said = (
-        f"{name} {metrics[name]:.4f} is {abs(better):.4f} {'above' if better >= 0 else 'below'} the {value:.4f} of "
-        f"{theirs.run}, trained without a teacher, on the same {samples:,} samples of the {split} split."
+        f"{name} {metrics[name]:.4f} is {compared} the {value:.4f} of {theirs.run}, trained without a teacher, on the "
+        f"same {samples:,} samples of the {split} split."
     )
     return Gain(**{**vars(found), "said": said, "gain": differences})

@@ -10,7 +10,11 @@ def summary(stage: str, facts: Mapping[str, Any]) -> str:
     """Say in a line what a user wants to know of a stage that is done."""
     match stage:
         case "fetch":
-            return f"{facts['train']['files']} files, {size(facts['train']['bytes'])}, from {facts['train']['uri']}"
+            weights = "".join(
+                f"; {name} of run {origin['run']}" for name, origin in facts["weights"].items() if origin["run"]
+            )
+            moved = f"{facts['train']['files']} files, {size(facts['train']['bytes'])}"
+            return f"{moved}, from {facts['train']['uri']}{weights}"
         case "prepare":
             samples = ", ".join(f"{name} {count}" for name, count in facts["samples"].items())
             characters = f", {facts['characters']} characters" if facts.get("characters") else ""

@@ -168,6 +168,7 @@ def _distillation(told: "Distillation", evaluations: list[dict[str, Any]]) -> di
         "picked": told.picked,
         "why": told.why,
         "fineTunedEpochs": told.fine_tuned_epochs,
+        "exportedBytes": told.exported_bytes,
         # baseline, run, metrics, gain, and all of it in a sentence
         "gain": vars(told.gain) if told.gain else None,
         "networks": [_network(network) for network in told.networks],

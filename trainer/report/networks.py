@@ -41,7 +41,7 @@ def _networks(told: Distillation) -> Section:
     head = ("parameters", "size", "ms an image", *names, *(f"{name}, judged" for name in judged))
     return Section(
         title="Networks",
-        note=" ".join([told.why, _alone(told), _gain(told)]).replace("  ", " "),
+        note=" ".join(part for part in (told.why, _alone(told), _gain(told), _measured(told)) if part),
         head=("network", "part", *head),
         rows=rows,
         numbers=head,
@@ -63,6 +63,13 @@ def _gain(told: Distillation) -> str:
     if told.gain:
         return told.gain.said
     return "What the teacher was good for is not known: run.distill.baseline names no run without one."
+
+
+def _measured(told: Distillation) -> str:
+    exported = f"; the exported {told.picked} has {size(told.exported_bytes)}" if told.exported_bytes else ""
+    return (
+        f"Figures are of the eval split, when the published weights were kept; sizes are those of training{exported}."
+    )
 
 
 def _evaluations(told: Distillation, evaluations: Sequence[Evaluation]) -> Section:

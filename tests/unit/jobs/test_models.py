@@ -72,6 +72,7 @@ def test_show_tells_of_a_distillation_network_by_network(
         "picked": "Student",
         "why": "Student has the best acc.",
         "fine_tuned_epochs": 0,
+        "exported_bytes": 900,
         "networks": [{**network, "name": "Student"}, {**network, "name": "Teacher", "frozen": True}],
         "gain": {"baseline": "lines-1", "run": "lines-1", "said": "It gains.", "gain": {"acc": 0.1}},
     }
@@ -83,6 +84,7 @@ def test_show_tells_of_a_distillation_network_by_network(
     (folder / "1/record.json").write_text(json.dumps(record))
     told = json.loads(ocrfleet("models", "show", published, "-o", "json").out)["distillation"]
     assert (told["picked"], told["why"]) == ("Student", "Student has the best acc.")
+    assert told["exportedBytes"] == 900
     assert (told["gain"]["said"], told["gain"]["gain"]) == ("It gains.", {"acc": 0.1})
     assert [(each["name"], each["bytes"], each["msPerImage"]) for each in told["networks"]] == [
         ("Student", 1000, 12.5),

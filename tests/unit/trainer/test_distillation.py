@@ -93,6 +93,14 @@ def test_what_every_network_reached_when_judged_is_read_too(work: WorkDir) -> No
     assert [(each.test, each.seconds_per_image) for each in found.networks] == [(None, 0.02), ({"acc": 0.88}, 0.004)]
 
 
+def test_what_is_published_is_measured_without_what_only_training_needs(work: WorkDir) -> None:
+    work.inference.mkdir()
+    (work.inference / "inference.pdiparams").write_bytes(b"x" * 300)
+    found = distillation.read(work)
+    assert found
+    assert found.exported_bytes == 300
+
+
 def test_a_network_that_was_trained_by_itself_is_no_distillation(work: WorkDir) -> None:
     work.training_facts.write_text("{}", "utf-8")
     assert distillation.read(work) is None
@@ -109,6 +117,13 @@ def test_a_manifest_of_one_network_is_as_manifests_always_were() -> None:
     plain = manifest()
     assert b"distillation" not in plain.to_json()
     assert Manifest.from_json(plain.to_json(), source="here") == plain
+
+
+def test_equals_are_neither_above_nor_below(store: Store) -> None:
+    manifests.create(store, manifest(metrics={"acc": 0.85}))
+    made = compared(store, "lines-1")
+    assert made
+    assert "acc 0.8500 is no more and no less than the 0.8500 of lines-1" in made.said
 
 
 @pytest.mark.parametrize("named", ["lines-1", "channel:plain"])
