@@ -47,9 +47,7 @@ class Attempts:
             self._server = Server(
                 topology, run_id=given.run_id, claim=self._claim, retries=given.retries, deadline=deadline
             )
-        self._member = Member(
-            topology, run_id=given.run_id, deadline=deadline, on_lost=lambda why: supervisor.end(PeerLostError(why))
-        )
+        self._member = Member(topology, run_id=given.run_id, deadline=deadline, on_lost=supervisor.end)
 
     def run(self, stage: str, *, dataset: str) -> dict[str, Any]:
         """Do a stage on all nodes; give the facts of this node's first worker.

@@ -40,7 +40,17 @@ SMALLER = {
 
 
 def a_run(
-    folder: Path, task: str, *, overrides=None, world=2, init=None, data=None, recipe=None, checkpoint=None, **train
+    folder: Path,
+    task: str,
+    *,
+    overrides=None,
+    world=2,
+    init=None,
+    data=None,
+    recipe=None,
+    checkpoint=None,
+    distill=None,
+    **train,
 ) -> WorkDir:
     """Prepare a run of a few steps on six generated pages."""
     work = WorkDir(folder)
@@ -57,6 +67,7 @@ def a_run(
             "train": {"epochs": 3, "batchSizePerDevice": 4, **train},
             "checkpoint": checkpoint or {},
             "init": init or {},
+            "distill": distill or {},
             "output": "file:///unused",
         },
         where="run",
@@ -130,7 +141,11 @@ def test_a_run_that_was_ended_twice_goes_on_to_the_end_it_would_have_had(tmp_pat
             configure(work, run, world=world, more=mixing)
         return work
 
-    whole_work, work = make("whole"), make("ended")
+    ends_as_if_never_ended(make("whole"), make("ended"), world=world)
+
+
+def ends_as_if_never_ended(whole_work: WorkDir, work: WorkDir, *, world: int) -> dict:
+    """Train one run undisturbed and another in three pieces; give what the undisturbed one found."""
     whole = train(whole_work, world=world)
     steps = random.sample(range(1, whole["steps"]), 2)
     kill, stop = sorted(steps)
@@ -143,6 +158,7 @@ def test_a_run_that_was_ended_twice_goes_on_to_the_end_it_would_have_had(tmp_pat
     resumed = train(work, world=world)
     for name in ("parameters_sha256", "history", "best", "steps", "samples"):
         assert whole[name] == resumed[name], (name, told)
+    assert whole.get("distillation", {}).get("picked") == resumed.get("distillation", {}).get("picked")
     first, second = (checkpoints.local(folder.checkpoints)[-1] for folder in (whole_work, work))
     assert first.name == second.name, told
     import paddle
@@ -155,6 +171,7 @@ def test_a_run_that_was_ended_twice_goes_on_to_the_end_it_would_have_had(tmp_pat
     for one, other in zip(*states, strict=True):
         same_tensors(one["buffers"], other["buffers"])
         assert pickle.dumps(one["random"]) == pickle.dumps(other["random"])
+    return whole
 
 
 def same_tensors(one, other) -> None:

@@ -38,7 +38,8 @@ def with_classes(config: Config) -> Config:
             "SARLabelDecode": classes + 2,
             "NRTRLabelDecode": classes + 3,
         }
-    for part in config["Loss"].get("loss_config_list", []):
+    # A configuration that only reads has no loss.
+    for part in config.get("Loss", {}).get("loss_config_list", []):
         for kind in {"SARLoss", "DistillationSARLoss"} & part.keys():
             part[kind] = {**(part[kind] or {}), "ignore_index": classes + 1}
     return config

@@ -190,7 +190,7 @@ def layer_forward(model: Any) -> Forward:
             output = model(paddle.to_tensor(batch))
         if isinstance(output, Mapping):
             # A network of a distillation gives its last part under a name.
-            output = next(output[name] for name in ("maps", "ctc", "head_out") if name in output)
+            output = output[next(name for name in ("maps", "ctc", "head_out") if name in output)]
         elif isinstance(output, tuple | list):
             output = output[-1]
         return np.asarray(output.numpy(), np.float32)

@@ -27,14 +27,17 @@ class PastError(Exception):
 class Member:
     """A node's side. It looks for the leader from its first moment, and again whenever the line breaks."""
 
-    def __init__(self, topology: Topology, *, run_id: str, deadline: float, on_lost: Callable[[str], None]) -> None:
+    def __init__(
+        self, topology: Topology, *, run_id: str, deadline: float, on_lost: Callable[[OcrfleetError], None]
+    ) -> None:
         """Be one of a gang.
 
         Args:
             topology: the gang, as this node sees it.
             run_id: whose gang it is.
             deadline: seconds that the leader may be out of reach.
-            on_lost: called, from another thread, when what this node's workers do has become void.
+            on_lost: called, from another thread, when what this node's workers do has become void: with a PeerLostError
+                when the gang meets again, else with what ends it.
         """
         self._topology, self._run_id, self._deadline, self._on_lost = topology, run_id, deadline, on_lost
         self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
@@ -157,7 +160,7 @@ class Member:
             with self._lock:
                 self._line, self._unreached = None, time.monotonic()
             line.close()
-            self._lose("Node 0, the leader, was lost: its connection was closed")
+            self._lose(PeerLostError("Node 0, the leader, was lost: its connection was closed"))
             self._inbox.put({"say": "lost"})
             # One that is turned away must not knock without end.
             self._closed.wait(AGAIN)
@@ -169,16 +172,18 @@ class Member:
                     self._attempt, self._ready = int(message["attempt"]), None
                 self._inbox.put(message)
             case "again" | "end":
+                error: OcrfleetError = PeerLostError(message["why"])
                 if message["say"] == "end":
                     self._closed.set()
+                    error = error_for(message["code"], message["why"])
                 # First, so that whoever hears of it may begin anew.
-                self._lose(message["why"])
+                self._lose(error)
                 self._inbox.put(message)
             case "past" | "noted":
                 self._inbox.put(message)
 
-    def _lose(self, why: str) -> None:
+    def _lose(self, error: OcrfleetError) -> None:
         with self._lock:
             at_work, self._attempt = self._attempt is not None, None
         if at_work:
-            self._on_lost(why)
+            self._on_lost(error)

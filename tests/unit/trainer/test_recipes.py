@@ -37,6 +37,8 @@ def test_the_recipes_are_those_of_the_manual() -> None:
     assert recipes.names() == [
         "det-db-mobile",
         "det-db-res18",
+        "det-pp-ocrv3-cml",
+        "det-pp-ocrv3-dml",
         "det-pp-ocrv3-student",
         "det-pp-ocrv4-mobile",
         "det-pp-ocrv5-mobile",
@@ -46,6 +48,7 @@ def test_the_recipes_are_those_of_the_manual() -> None:
         "det-pp-ocrv6-tiny",
         "rec-crnn-mobile",
         "rec-pp-ocrv3",
+        "rec-pp-ocrv3-distill",
         "rec-pp-ocrv4-mobile",
         "rec-pp-ocrv5-mobile",
         "rec-pp-ocrv5-server",

@@ -36,7 +36,9 @@ class Gang:
         return Server(self.topology(0), run_id=RUN, claim=claim, retries=self.retries, deadline=self.deadline)
 
     def member(self, rank: int, *, run: str = RUN) -> Member:
-        return Member(self.topology(rank), run_id=run, deadline=self.deadline, on_lost=self.lost[rank].put)
+        return Member(
+            self.topology(rank), run_id=run, deadline=self.deadline, on_lost=lambda e: self.lost[rank].put(str(e))
+        )
 
     def join(self, stage: str, *ranks: int) -> dict[int, int | Exception]:
         """Let nodes join at once, and give what each got."""
