@@ -32,7 +32,12 @@ def published(store: Store, run: str, *, attempt: int = 1) -> Manifest:
     data = f"model of attempt {attempt}".encode()
     name = f"{attempt}/inference/inference.yml"
     store.put(f"runs/{run}/{name}", data)
-    ours = Manifest(
+    file = PublishedFile(path=name, size=len(data), sha256=hashlib.sha256(data).hexdigest())
+    return manifests.create(store, manifest(run, attempt=attempt, file=file))
+
+
+def manifest(run: str, *, attempt: int, file: PublishedFile) -> Manifest:
+    return Manifest(
         run=run,
         name="lines",
         task="rec",
@@ -44,9 +49,8 @@ def published(store: Store, run: str, *, attempt: int = 1) -> Manifest:
         split="test",
         samples=10,
         dataset="d" * 64,
-        files=(PublishedFile(path=name, size=len(data), sha256=hashlib.sha256(data).hexdigest()),),
+        files=(file,),
     )
-    return manifests.create(store, ours)
 
 
 def spec(train: str, **more: Any) -> RunSpec:
@@ -125,7 +129,33 @@ def test_weights_come_from_a_bucket(bucket: str, tmp_path: Path) -> None:
     fetch(spec(bucket + "train/", init=init), work)
     assert work.pretrained.read_bytes() == b"weights"
     with pytest.raises(NotFoundError, match=r"run\.init\.pretrained is .*, and there is no such object"):
-        fetch(spec(bucket + "train/", init={**init, "pretrained": bucket + "pretrained/y.pdparams"}), work)
+        fetch(spec(bucket + "train/", init={**init, "pretrained": bucket + "pretrained/y.pdparams"}), WorkDir(tmp_path))
+
+
+def test_nodes_that_fetch_while_a_channel_moves_have_one_teacher(store: Store, bucket: str, tmp_path: Path) -> None:
+    """And so has one that comes hours later, when the channel has led elsewhere for long."""
+    open_store(bucket).put("train/Label.txt", b"")
+    for run in ("lines-1", "lines-2"):
+        data = f"weights of {run}".encode()
+        store.put(f"runs/{run}/1/weights/model.pdparams", data)
+        file = PublishedFile(path="1/weights/model.pdparams", size=len(data), sha256=hashlib.sha256(data).hexdigest())
+        manifests.create(store, manifest(run, attempt=1, file=file))
+    registry.promote(store, "lines-1", "production")
+    run = spec(bucket + "train/", output=store.uri, distill={"teacher": "channel:production"})
+    works = [WorkDir(tmp_path / f"node-{rank}" / "work") for rank in range(6)]
+
+    def node(work: WorkDir) -> str:
+        fetch(run, work, notes=open_store(f"{store.uri}checkpoints/taught-1"))
+        return work.teacher.read_text("utf-8")
+
+    with ThreadPoolExecutor(6) as pool:
+        nodes = [pool.submit(node, work) for work in works[:5]]
+        for number in range(6):
+            registry.promote(store, f"lines-{2 - number % 2}", "production")
+        (agreed,) = {each.result() for each in nodes}
+    other = "lines-2" if agreed.endswith("lines-1") else "lines-1"
+    registry.promote(store, other, "production")
+    assert node(works[5]) == agreed
 
 
 def test_the_server_ends_with_the_program_that_started_it(tmp_path: Path) -> None:

@@ -224,8 +224,8 @@ def test_a_distillation_is_told_network_by_network(tmp_path: Path) -> None:
     assert "| 250 | 1 | 0.6000, 0.7000 | – | – | Student |" in markdown
     for words in (
         "Student has the best acc. It was then trained alone for 1 epoch. acc 0.6000 is 0.1000 above the 0.5000.",
-        "Figures are of the eval split, when the published weights were kept; sizes are those of training; the exported "
-        "Student has 1.2 kB.",
+        "Figures are of the eval split, when the published weights were kept; sizes are those of training; the "
+        "exported Student has 1.2 kB.",
     ):
         assert words in html
         assert words in markdown
