@@ -79,6 +79,18 @@ OPTIONAL: Final[Mapping[str, Kind]] = {
     "Loss.weight_1": "number",
     "Loss.weight_2": "number",
     "Loss.use_focal_loss": "flag",
+    # `auto` in the recipes, else names of networks.
+    **{
+        f"Loss.loss_config_list.{loss}.{names}": "list"
+        for loss, names in (
+            ("DistillationDMLLoss", "model_name_pairs"),
+            ("DistillationDistanceLoss", "model_name_pairs"),
+            ("DistillationDilaDBLoss", "model_name_pairs"),
+            ("DistillationCTCLoss", "model_name_list"),
+            ("DistillationSARLoss", "model_name_list"),
+            ("DistillationDBLoss", "model_name_list"),
+        )
+    },
     "Train.dataset.ext_op_transform_idx": "whole",
     "Train.sampler": "mapping",
     "Train.sampler.name": "text",
