@@ -24,6 +24,7 @@ from trainer.runspec import RunSpec
 from trainer.stages.prepare import prepare
 from trainer.supervisor import Deadlines, Supervisor
 from trainer.topology import Topology
+from trainer.weights import Origin
 from trainer.workdir import WorkDir
 
 pytestmark = [pytest.mark.paddle, pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore")]
@@ -205,6 +206,7 @@ def test_training_starts_from_the_given_weights(tmp_path):
     still = {"Optimizer.lr": {"name": "Const", "learning_rate": 0.0}}
     second = a_run(tmp_path / "second", "rec", world=1, epochs=1, overrides=still, init=init)
     second.pretrained.write_bytes(first.best_weights.read_bytes())
+    Origin(uri=init["pretrained"], sha256=init["sha256"]).write(second.pretrained_facts)
     assert train(second, world=1)["parameters_sha256"] == trained["parameters_sha256"]
 
 
