@@ -58,16 +58,29 @@ class Networks(paddle.nn.Layer):  # type: ignore[misc]
             if name not in self.frozen:
                 found[name] = model(x, data)
                 continue
-            # PaddleOCR leaves a frozen teacher in training mode, where its BatchNorm statistics drift.
-            if model.training:
-                model.eval()
+            _teach(model)
             with paddle.no_grad():
-                found[name] = model(x)
+                found[name] = model(x, data)
         return found
 
     def of(self, name: str) -> paddle.nn.Layer:
         """Give one network."""
         return dict(self.named_children())[name]
+
+
+_HEADS: Final = frozenset({"MultiHead", "CTCHead", "SARHead"})
+"""Heads of recognisers that give something else while they train: what the losses are about."""
+
+
+def _teach(model: paddle.nn.Layer) -> None:
+    """Put a frozen network into evaluation mode, but let a recogniser give what it gives while it trains.
+
+    PaddleOCR leaves it in training mode, where its BatchNorm statistics drift and its dropout makes it guess.
+    """
+    model.eval()
+    heads = [layer for layer in model.head.sublayers(include_self=True) if type(layer).__name__ in _HEADS]
+    for layer in [model, *heads] if heads else []:
+        layer.training = True
 
 
 def frozen_digests(model: paddle.nn.Layer) -> dict[str, str]:

@@ -131,22 +131,24 @@ def _overlaid(base: Mapping[str, Any], parts: Mapping[str, Any]) -> dict[str, An
 def complete(config: Config) -> None:
     """Fill in the networks that each loss is about, and make sure that losses and networks belong together.
 
-    Where a loss says `auto`: each network that learns; each pair of those; or, for DistillationDilaDBLoss, each of
-    them with each that is frozen. Distances are taken between networks of one backbone only: others have no features
-    of one shape.
+    Where a loss says `auto`: each network that learns; each pair of those; each of those with each that is frozen. The
+    last kind is DistillationDilaDBLoss's alone where there is one, else of all losses on pairs. Distances are taken
+    between networks of one backbone only: others have no features of one shape.
 
     Raises:
         SpecError: a loss or a setting that is not known, a network that no loss teaches, one that is not defined.
     """
     models, own = config["Architecture"]["Models"], learners(config)
     frozen = [name for name in models if name not in own]
-    kept, taught = [], set()
-    for kind, settings in _losses(config):
+    kept, taught, given = [], set(), list(_losses(config))
+    shown = [(one, other) for one in own for other in frozen]
+    dilates = any(kind == "DistillationDilaDBLoss" for kind, _ in given)
+    for kind, settings in given:
         _check_settings(kind, settings)
         if settings.get(_LIST) == AUTO:
             settings[_LIST] = list(own)
         if settings.get(_PAIRS) == AUTO:
-            pairs = [(a, b) for a in own for b in frozen] if "Dila" in kind else list(combinations(own, 2))
+            pairs = shown if kind == "DistillationDilaDBLoss" else list(combinations(own, 2)) + shown * (not dilates)
             if "Distance" in kind:
                 pairs = [(a, b) for a, b in pairs if models[a].get("Backbone") == models[b].get("Backbone")]
             settings[_PAIRS] = [list(pair) for pair in pairs]

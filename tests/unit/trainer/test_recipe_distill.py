@@ -76,6 +76,15 @@ def test_networks_of_another_architecture_take_the_places_of_the_recipes() -> No
     assert {model["Backbone"]["name"] for model in models.values()} == {"MobileNetV3"}
 
 
+def test_a_teacher_that_is_frozen_still_teaches() -> None:
+    frozen = {"Architecture.Models.Teacher.freeze_params": True}
+    config = resolve(REC, distill={"teacher": "channel:teacher"}, overrides=frozen)
+    found = losses(config)
+    assert found[0] == ("DistillationDMLLoss", [["Student", "Teacher"]])
+    assert found[3:] == [("DistillationCTCLoss", ["Student"]), ("DistillationSARLoss", ["Student"])]
+    assert distill.learners(config) == ["Student"]
+
+
 def test_distances_are_taken_between_like_backbones_only() -> None:
     key = "Architecture.Models.Student2.Backbone.scale"
     config = resolve(REC, distill={"networks": {"Student2": "Student"}}, overrides={key: 1.0})
