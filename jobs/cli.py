@@ -37,15 +37,18 @@ from trainer.errors import OcrfleetError
 
 _EPILOG = """\
 a first run:
-  ocrfleet recipes                                             what can be trained
-  ocrfleet init slips-rec --recipe rec-crnn-mobile -f job.yaml  a job file to edit
-  ocrfleet check job.yaml                                      what is wrong, before an hour is spent
-  ocrfleet run job.yaml                                        from labels to a published model
-  ocrfleet predict --rec s3://ocr-models/slips-rec/ line.png   read with it
+  ocrfleet recipes                        what can be trained
+  ocrfleet init slips-rec --recipe rec-crnn-mobile -f job.yaml
+                                          a job file to edit
+  ocrfleet check job.yaml                 what is wrong, before an hour is spent
+  ocrfleet run job.yaml                   from labels to a published model
+  ocrfleet predict --rec s3://ocr-models/slips-rec/ line.png
+                                          read with it
 
 `ocrfleet COMMAND -h` has the options and examples of each.
 Results go to standard output, everything else to standard error.
-Exit codes: 0 done, 1 a fault, 2 a wrong command line, 40 to 143 as the table in docs/reference/exit-codes.md says.
+Exit codes: 0 done, 1 a fault, 2 a wrong command line, 40 to 143 as the table in
+docs/reference/exit-codes.md says.
 """
 
 _COMPLETE: Final = "__complete"
@@ -73,10 +76,10 @@ def build_parser(program: str = "ocrfleet") -> argparse.ArgumentParser:
         submit,
         overview,
         status,
+        watch,
         logs,
         stop,
         delete,
-        watch,
         shell,
         predict,
         data,

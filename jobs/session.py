@@ -47,6 +47,7 @@ def attach(socket: Any, *, terminal: bool) -> int:
             raise TransientError("The line to the pod broke; what was started there may go on. Try again.") from error
         finally:
             socket.close(timeout=1)
+            socket.shutdown()  # which `close` leaves out where the other end has closed first
 
 
 def _send(socket: Any, source: int) -> None:

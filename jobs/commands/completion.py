@@ -41,7 +41,7 @@ complete -o filenames -F _ocrfleet ocrfleet
 _ZSH: Final = "#compdef ocrfleet\nautoload -U +X compinit && compinit\nautoload -U +X bashcompinit && bashcompinit\n"
 
 _INSTALL: Final = """\
-source <(ocrfleet completion bash)                                    # this shell
+source <(ocrfleet completion bash)      # this shell
 ocrfleet completion bash > /etc/bash_completion.d/ocrfleet
 source <(ocrfleet completion zsh)
 ocrfleet completion fish > ~/.config/fish/completions/ocrfleet.fish"""

@@ -54,7 +54,7 @@ def add(commands: options.Commands) -> None:
         text="Write a job file with comments, to be edited: to standard output, or with -f to a new file. "
         "The task comes from the recipe; `ocrfleet recipes` lists them.",
         examples="ocrfleet init slips-rec --recipe rec-crnn-mobile -f job.yaml\n"
-        "ocrfleet init slips-det --recipe det-db-mobile --data s3://ocr-data/slips/ --output s3://ocr-models/slips-det/",
+        "ocrfleet init slips --recipe det-db-mobile --data s3://d/ --output s3://m/",
     )
     parser.add_argument(
         "name", metavar="NAME", help="the job's name: lower case, digits and '-', at most 37 characters"

@@ -23,7 +23,7 @@ def add(commands: options.Commands) -> None:
         "text and confidence. With --det and --rec pages are read; with --det alone boxes are found; with --rec alone "
         "each image is one line. A model is a folder, or a published one: s3://BUCKET/PREFIX (the newest run there), "
         "s3://BUCKET/PREFIX@CHANNEL or s3://BUCKET/PREFIX#RUN.",
-        examples="ocrfleet predict --det s3://ocr-models/slips-det --rec s3://ocr-models/slips-rec scans/\n"
+        examples="ocrfleet predict --det s3://models/det --rec s3://models/rec scans/\n"
         "ocrfleet predict --rec s3://ocr-models/slips-rec@production line.png -o json\n"
         "ocrfleet predict --det model/inference --out boxes page.jpg",
     )

@@ -41,7 +41,9 @@ def add(commands: options.Commands) -> None:
     parser.add_argument(
         "--stage",
         choices=contract.STAGES,
-        help="do this stage alone, even if it is done; those before it must be (default: all that is not done)",
+        metavar="STAGE",
+        help=f"do this stage alone, even if it is done; those before it must be (default: all that is not done): "
+        f"{', '.join(contract.STAGES)}",
     )
     parser.add_argument(
         "--metrics-port",

@@ -268,8 +268,8 @@ def test_version(ocrfleet: Callable[..., Any]) -> None:
     [
         (
             ["ocrfleet", ""],
-            "init recipes check run render diff submit list top status watch events logs stop resume delete prune shell "
-            "predict data models version completion --help --version",
+            "init recipes check run render diff submit list top status watch events logs stop resume delete prune "
+            "shell predict data models version completion --help --version",
         ),
         (["ocrfleet", "models", "p"], "pull promote"),
         (["ocrfleet", "run", "job.yaml", "--no"], "--nodes"),
