@@ -65,14 +65,14 @@ def taken(model):
     return {name for name, value in model.state_dict().items() if np.all(value.numpy() == 0.125)}
 
 
-def test_a_whole_model_is_taken(config, build, write, trained):
+def test_a_whole_model_is_taken(start, config, build, write, trained):
     model = build.build_model(config)
     (said,) = start.start_from(model, write(trained), student=None)
     assert taken(model) == set(trained)
     assert said == f"{len(trained)} of this network's {len(trained)} tensors are in weights.pdparams."
 
 
-def test_a_backbone_alone_is_taken_by_its_own_names(config, build, write, trained):
+def test_a_backbone_alone_is_taken_by_its_own_names(start, config, build, write, trained):
     """As PaddleOCR's MobileNetV3_large_x0_5 and ResNet files name their tensors: without `backbone.`."""
     prefix = "backbone."
     alone = {name.removeprefix(prefix): value for name, value in trained.items() if name.startswith(prefix)}
@@ -81,7 +81,7 @@ def test_a_backbone_alone_is_taken_by_its_own_names(config, build, write, traine
     assert taken(model) == {f"{prefix}{name}" for name in alone}
 
 
-def test_one_network_is_taken_out_of_a_distilled_file(config, build, write, trained):
+def test_one_network_is_taken_out_of_a_distilled_file(start, config, build, write, trained):
     others = {name: value * 2 for name, value in trained.items()}
     both = {f"Student.{n}": v for n, v in trained.items()} | {f"Teacher.{n}": v for n, v in others.items()}
     model = build.build_model(config)
@@ -89,12 +89,12 @@ def test_one_network_is_taken_out_of_a_distilled_file(config, build, write, trai
     assert taken(model) == set(trained)
 
 
-def test_a_network_that_the_file_has_not_is_named(config, build, write, trained):
+def test_a_network_that_the_file_has_not_is_named(start, config, build, write, trained):
     with pytest.raises(SpecError, match=r"run\.init\.student is 'Student2': weights\.pdparams has no sub-network"):
         start.start_from(build.build_model(config), write(trained), student="Student2")
 
 
-def test_tensors_of_other_shapes_keep_their_random_start_and_are_said(config, build, write, trained, paddle):
+def test_tensors_of_other_shapes_keep_their_random_start_and_are_said(start, config, build, write, trained, paddle):
     """How many, which, and their shapes here and there; what is not in the file at all is said, too."""
     *others, last = [name for name in trained if name.startswith("neck.")][:5]
     for name in others:
@@ -112,7 +112,7 @@ def test_tensors_of_other_shapes_keep_their_random_start_and_are_said(config, bu
     )
 
 
-def test_a_head_for_more_characters_than_the_dictionary_has_learns_anew(build, write, paddle, tmp_path):
+def test_a_head_for_more_characters_than_the_dictionary_has_learns_anew(start, build, write, paddle, tmp_path):
     """As when published weights of 6623 characters are trained on with one's own alphabet: not an error, but said."""
     from trainer.ppocr import partner
 
@@ -132,7 +132,7 @@ def test_a_head_for_more_characters_than_the_dictionary_has_learns_anew(build, w
     )
 
 
-def test_a_backbone_of_another_size_is_refused_with_the_first_shapes(config, build, write, trained, paddle):
+def test_a_backbone_of_another_size_is_refused_with_the_first_shapes(start, config, build, write, trained, paddle):
     """Half of a backbone is no start; PaddleOCR warns of each tensor and trains on."""
     larger = {name: paddle.zeros([2 * size for size in value.shape]) for name, value in trained.items()}
     name, value = next(iter(trained.items()))
@@ -146,20 +146,20 @@ def test_a_backbone_of_another_size_is_refused_with_the_first_shapes(config, bui
     assert "Less than half of the backbone" in str(error.value)
 
 
-def test_a_distilled_file_wants_the_name_of_a_network(config, build, write, trained):
+def test_a_distilled_file_wants_the_name_of_a_network(start, config, build, write, trained):
     both = {f"{network}.{name}": value for network in ("Student", "Teacher") for name, value in trained.items()}
     with pytest.raises(SpecError, match=r"several networks: name one of Student, Teacher in run\.init\.student"):
         start.start_from(build.build_model(config), write(both), student=None)
 
 
-def test_weights_of_something_else_are_refused(config, build, write, paddle):
+def test_weights_of_something_else_are_refused(start, config, build, write, paddle):
     with pytest.raises(
         SpecError, match=r"init\.pretrained: 0 of .* tensors are in weights\.pdparams; .* not in the file"
     ):
         start.start_from(build.build_model(config), write({"x": paddle.zeros([2])}), student=None)
 
 
-def test_a_runs_own_weights_must_fit_whole(config, build, write, trained):
+def test_a_runs_own_weights_must_fit_whole(start, config, build, write, trained):
     trained.pop(next(iter(trained)))
     with pytest.raises(SpecError, match=r"1 of .* tensors are missing or of another shape"):
         start.load_weights(build.build_model(config), write(trained))
