@@ -1,0 +1,277 @@
+"""A run as it goes on: what is seen of it, and what the seeing survives."""
+
+import copy
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from jobs import podlogs, watching
+from jobs.cluster import Cluster
+from jobs.engines.reading import name_of
+from jobs.kinds import POD, Kind, kind_of
+from jobs.runfile import ANNOTATION
+from jobs.status import Status
+from jobs.watching import Notice, Said, Watching
+from tests.unit.jobs.apiserver import Answer, ApiServer
+from tests.unit.jobs.states.read import recorded
+from tests.unit.jobs.test_fleet import held
+from trainer.errors import NotFoundError, OcrfleetError, SpecError, TransientError
+
+RUN = "lines-1a2b3c4d"
+STEP = "train: epoch 1/8, step {}/32, loss 61.43, 8.72 samples/s, 14 s left"
+DONE = {"conditions": [{"type": "Complete", "status": "True"}]}
+Object = dict[str, Any]
+
+
+class Watcher:
+    """Takes what is seen of a run, as words; `until` waits for one."""
+
+    def __init__(self, seen: Iterator[Status | Said | Notice], workload: Object) -> None:
+        self.words: list[str] = []
+        self.error: OcrfleetError | None = None
+        self._came = threading.Condition()
+        self._thread = threading.Thread(target=self._take, args=(seen, workload), daemon=True)
+        self._thread.start()
+
+    def _take(self, seen: Iterator[Status | Said | Notice], workload: Object) -> None:
+        try:
+            for each in seen:
+                with self._came:
+                    self.words.append(watching.sentence(each, workload) if isinstance(each, Status) else each.text)
+                    self._came.notify_all()
+        except OcrfleetError as error:
+            self.error = error
+
+    def until(self, word: str) -> None:
+        with self._came:
+            assert self._came.wait_for(lambda: any(word in each for each in self.words), 10), (word, self.words)
+
+    def end(self) -> list[str]:
+        self._thread.join(10)
+        assert not self._thread.is_alive(), self.words
+        return self.words
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody wants to wait for a test."""
+    monkeypatch.setattr(watching, "_BETWEEN", 0.02)
+    monkeypatch.setattr(podlogs, "_PAUSE", 0.02)
+
+
+@pytest.fixture
+def begin(api: ApiServer) -> Callable[..., Watcher]:
+    """Watch an object of namespace `ml`."""
+
+    def begin(workload: Object, **words: Any) -> Watcher:
+        return Watcher(Watching(Cluster(namespace="ml", deadline=5), workload, **words).seen(), workload)
+
+    return begin
+
+
+def put(api: ApiServer, found: Object, **changed: Any) -> None:
+    api.put({"apiVersion": "v1", "kind": "Pod", **copy.deepcopy(found), **changed}, namespace="ml")
+
+
+@pytest.fixture
+def running(api: ApiServer) -> tuple[Object, Object]:
+    """A run of two nodes, whose leader has said something; its object, and the leader's pod."""
+    workload = held(api, "job-running")
+    leader = next(pod for pod in recorded("job-running")["pods"] if "-0-" in name_of(pod))
+    leader["metadata"]["uid"] = f"Pod-{name_of(leader)}"
+    api.write(name_of(leader), "fetch ...", "fetch done in 0.1 s", "train ...", STEP.format(1), STEP.format(2))
+    return workload, leader
+
+
+# -- what is seen ------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_from_its_first_wait_to_its_model(api: ApiServer, begin: Callable[..., Watcher]) -> None:
+    """Phases with their reasons, lines of the leader alone, each once, and at last where the model is."""
+    objects = recorded("job-running")
+    workload, pods = objects["workload"], objects["pods"]
+    workload["spec"]["template"]["metadata"]["annotations"] = {ANNOTATION: '{"run": {"output": "s3://models/lines/"}}'}
+    api.put(workload, namespace="ml")
+    seen = begin(workload)
+    seen.until(f"{RUN} is Waiting. Nodes 0 and 1 have no pod.")
+    for pod in pods:
+        put(api, pod, status={"phase": "Pending", "conditions": []})
+    seen.until("Nodes 0 and 1 are starting.")
+    for pod in pods:
+        api.write(name_of(pod), f"train ... of {name_of(pod)}")
+        put(api, pod)
+    seen.until(f"{RUN} is Running.")
+    leader = next(pod for pod in pods if "-0-" in name_of(pod))
+    seen.until(f"train ... of {name_of(leader)}")
+    api.write(name_of(leader), STEP.format(1), STEP.format(2))
+    seen.until(STEP.format(2))
+    api.write(name_of(leader), "publish done in 0.1 s")
+    api.put(workload | {"status": DONE}, namespace="ml")
+    for pod in pods:
+        put(api, pod, status={"phase": "Succeeded"})
+    assert seen.end()[-6:] == [
+        f"{RUN} is Running.",
+        f"train ... of {name_of(leader)}",
+        STEP.format(1),
+        STEP.format(2),
+        "publish done in 0.1 s",
+        f"{RUN} is done: its model is published. `ocrfleet models show s3://models/lines/#{RUN}` shows it.",
+    ]
+    assert len(seen.words) == len(set(seen.words))
+
+
+def test_of_what_was_said_before_only_the_last_progress_is_shown(
+    running: tuple[Object, Object], begin: Callable[..., Watcher]
+) -> None:
+    seen = begin(running[0])
+    seen.until(STEP.format(2))
+    assert seen.words == [f"{RUN} is Running.", "fetch ...", "fetch done in 0.1 s", "train ...", STEP.format(2)]
+
+
+def test_a_reason_is_said_again_when_it_changes(api: ApiServer, begin: Callable[..., Watcher]) -> None:
+    """A word of the cluster about the object is enough."""
+    seen = begin(held(api, "job-quota"))
+    seen.until(f"{RUN} is Waiting. Node 1 has no pod. See `kubectl describe job")
+    for event in recorded("job-quota")["events"]:
+        about = event["involvedObject"]
+        event["involvedObject"] = about | {"uid": f"{about['kind']}-{about['name']}"}
+        api.put({"apiVersion": "v1", "kind": "Event", **event}, namespace="ml")
+    seen.until("Node 1 has no pod: the ResourceQuota team is used up")
+    assert len(seen.words) == 2
+
+
+def test_what_changes_without_a_word_is_seen_in_time(
+    api: ApiServer, begin: Callable[..., Watcher], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So do machines, and rivals in other namespaces."""
+    monkeypatch.setattr(watching, "_AGAIN", 0.1)
+    kueue = "kueue.x-k8s.io/v1beta2"
+    api.groups["kueue.x-k8s.io"] = kueue
+    queue = {"metadata": {"name": "team"}, "spec": {"clusterQueue": "ml"}}
+    api.put({"apiVersion": kueue, "kind": "LocalQueue", **queue}, namespace="ml")
+    (rival,) = recorded("kueue-waiting")["rivals"]
+    api.put({"apiVersion": kueue, "kind": "Workload", **rival}, namespace="other")
+    seen = begin(held(api, "kueue-waiting"))
+    seen.until("run receipts-55667788 holds 0.2")
+    api.take(Kind(kueue, "Workload"), name_of(rival), namespace="other")
+    seen.until("The queue team lacks 0.15 CPUs (flavor ml). ")
+    assert len(seen.words) == 2
+
+
+def test_a_stopped_run_is_looked_at_until_it_goes_on(api: ApiServer, begin: Callable[..., Watcher]) -> None:
+    workload = held(api, "job-suspended")
+    seen = begin(workload)
+    seen.until(f"{RUN} is Stopped. It is stopped. `ocrfleet resume {RUN}`")
+    api.put(recorded("job-running")["workload"], namespace="ml")
+    for pod in recorded("job-running")["pods"]:
+        put(api, pod)
+    seen.until(f"{RUN} is Running.")
+
+
+# -- what it survives --------------------------------------------------------------------------------------------------
+
+
+def test_a_broken_watch_and_an_expired_one_lose_and_double_nothing(
+    api: ApiServer, running: tuple[Object, Object], begin: Callable[..., Watcher]
+) -> None:
+    workload, leader = running
+    seen = begin(workload)
+    seen.until(STEP.format(2))
+    api.cut()
+    api.write(name_of(leader), STEP.format(3))
+    seen.until(STEP.format(3))
+    api.forget()
+    api.cut()
+    api.write(name_of(leader), STEP.format(4))
+    seen.until(STEP.format(4))
+    api.end_logs()
+    api.write(name_of(leader), STEP.format(5))
+    seen.until(STEP.format(5))
+    api.put(workload | {"status": DONE}, namespace="ml")
+    put(api, leader, status={"phase": "Succeeded"})
+    said = [word for word in seen.end() if word.startswith("train:")]
+    assert said == [STEP.format(number) for number in (2, 3, 4, 5)]
+
+
+def test_a_new_leader_is_read_from_its_start(
+    api: ApiServer, running: tuple[Object, Object], begin: Callable[..., Watcher]
+) -> None:
+    workload, leader = running
+    seen = begin(workload)
+    seen.until(STEP.format(2))
+    api.take(POD, name_of(leader), namespace="ml")
+    seen.until(f"{RUN} is Waiting. Node 0 has no pod.")
+    api.written[name_of(leader)] = "train skipped: done before\n"
+    put(api, leader, metadata=leader["metadata"] | {"uid": "another", "creationTimestamp": "2027-01-01T00:00:00Z"})
+    seen.until("train skipped: done before")
+    assert seen.words.count(f"{RUN} is Running.") == 2
+
+
+def test_an_api_server_that_is_away_is_said_once_and_so_is_its_return(
+    api: ApiServer, running: tuple[Object, Object], begin: Callable[..., Watcher], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "_GRACE", 0.05)
+    seen = begin(running[0])
+    seen.until(STEP.format(2))
+    api.next = [Answer(503, "starting")] * 1000
+    api.cut()
+    seen.until("The API server does not answer. The run goes on")
+    api.next = []
+    seen.until("The API server answers again.")
+    assert len([word for word in seen.words if "API server" in word]) == 2
+
+
+def test_a_short_break_is_not_worth_a_word(
+    api: ApiServer, running: tuple[Object, Object], begin: Callable[..., Watcher]
+) -> None:
+    workload, leader = running
+    seen = begin(workload)
+    seen.until(STEP.format(2))
+    api.next = [Answer(503, "starting")] * 3
+    api.cut()
+    api.write(name_of(leader), STEP.format(3))
+    seen.until(STEP.format(3))
+    assert [word for word in seen.words if "API server" in word] == []
+
+
+def test_an_api_server_that_is_away_for_too_long_ends_it(
+    api: ApiServer, running: tuple[Object, Object], begin: Callable[..., Watcher]
+) -> None:
+    seen = begin(running[0], patience=0.3)
+    seen.until(STEP.format(2))
+    api.next = [Answer(503, "starting")] * 1000
+    api.cut()
+    seen.end()
+    assert isinstance(seen.error, TransientError)
+    assert seen.error.exit_code == 75
+
+
+def test_an_object_that_is_deleted_ends_it(
+    api: ApiServer, running: tuple[Object, Object], begin: Callable[..., Watcher]
+) -> None:
+    workload, _ = running
+    seen = begin(workload)
+    seen.until(f"{RUN} is Running.")
+    api.take(kind_of(workload), name_of(workload), namespace="ml")
+    seen.end()
+    assert isinstance(seen.error, NotFoundError)
+    assert f"{RUN} is gone" in str(seen.error)
+
+
+def test_who_may_not_read_logs_still_sees_where_it_stands(
+    api: ApiServer, running: tuple[Object, Object], begin: Callable[..., Watcher]
+) -> None:
+    workload, leader = running
+    api.refused.add(("get", "pods"))
+    seen = begin(workload)
+    seen.until("What the run says stays unread. The cluster refuses that: pods is forbidden")
+    api.put(workload | {"status": DONE}, namespace="ml")
+    put(api, leader, status={"phase": "Succeeded"})
+    assert seen.end()[-1] == f"{RUN} is done: its model is published."
+
+
+def test_what_no_engine_knows_is_refused(cluster: Cluster) -> None:
+    with pytest.raises(SpecError, match="none of the engines"):
+        Watching(cluster, {"apiVersion": "x/v1", "kind": "Thing", "metadata": {"name": "x"}})
