@@ -21,8 +21,12 @@
 
 {{- /* The values laid over the defaults: Helm takes a default away where a job file says null, and means to. */ -}}
 {{- define "ocr.root" -}}
+{{- /* Once for all templates of a render, which share what Helm gives them. */ -}}
+{{- if not (hasKey . "OcrRoot") -}}
 {{- $values := mergeOverwrite (.Files.Get "defaults.json" | fromJson) (include "ocr.bare" .Values | fromJson) -}}
-{{- dict "Values" $values "Version" .Chart.AppVersion "Contract" (index .Chart.Annotations "ocrfleet.io/contract") | toRawJson -}}
+{{- $_ := dict "Values" $values "Version" .Chart.AppVersion "Contract" (index .Chart.Annotations "ocrfleet.io/contract") | toRawJson | set . "OcrRoot" -}}
+{{- end -}}
+{{- .OcrRoot -}}
 {{- end -}}
 
 {{- define "ocr.image" -}}
@@ -39,8 +43,11 @@
 
 {{- /* <name>-<h8>: the same for the same work; trainer/runspec.py has the other half of this. */ -}}
 {{- define "ocr.runId" -}}
+{{- if not (hasKey . "RunId") -}}
 {{- $work := printf `{"device":%s,"devices":%s,"image":%s,"run":%s}` (include "ocr.device" . | toRawJson) (include "ocr.devices" .) (include "ocr.image" . | toRawJson) (include "ocr.bare" .Values.run) -}}
-{{- printf "%s-%s" .Values.name ($work | sha256sum | trunc 8) -}}
+{{- $_ := printf "%s-%s" .Values.name ($work | sha256sum | trunc 8) | set . "RunId" -}}
+{{- end -}}
+{{- .RunId -}}
 {{- end -}}
 
 {{- /* <name>-<h8>-<p4>: another placement or another `retry` is another object of the same run. Takes the workload's spec, as text. */ -}}
