@@ -32,7 +32,7 @@ def theirs(config: dict[str, Any], predictions: Any, batch: Any) -> dict[str, fl
 
 
 def ours(config: dict[str, Any], predictions: Any, batch: Any) -> dict[str, float]:
-    from trainer.ppocr.distill import build_loss
+    from trainer.ppocr.losses import build_loss
 
     return {name: float(value) for name, value in build_loss(copy.deepcopy(config))(predictions, batch).items()}
 
@@ -94,7 +94,7 @@ def test_settings_act(paddle: Any) -> None:
 
 
 def test_text_grows_as_opencv_lets_it(paddle: Any) -> None:
-    from trainer.ppocr.distill import dilate
+    from trainer.ppocr.losses import dilate
 
     text = np.random.default_rng(3).random((2, 17, 23)) > 0.8
     wanted = [cv2.dilate(page.astype(np.uint8), np.ones((2, 2), np.uint8)) for page in text]

@@ -9,7 +9,7 @@ from typing import Any
 
 import paddle
 
-from trainer.ppocr import distill, tree
+from trainer.ppocr import distill, losses, tree
 
 Config = dict[str, Any]
 
@@ -87,7 +87,7 @@ def build_loss(config: Config) -> Any:
     from ppocr.losses import build_loss as build
 
     complete = with_classes(config)
-    return distill.build_loss(complete) if "Models" in config["Architecture"] else build(complete["Loss"])
+    return losses.build_loss(complete) if "Models" in config["Architecture"] else build(complete["Loss"])
 
 
 def build_optimizer(config: Config, model: paddle.nn.Layer, *, steps_per_epoch: int) -> tuple[Any, Any]:

@@ -12,22 +12,18 @@ import os
 import random
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import paddle
 
 from trainer import checkpoints, precision
-from trainer.datasets import Sample
 from trainer.due import Due
 from trainer.errors import DatasetError, DivergedError, OcrfleetError, StoppedError
-from trainer.ppocr import build, collective, data, evaluate, infer, settings, start, state
+from trainer.ppocr import build, collective, data, evaluate, feed, start, state
 from trainer.ppocr import distill as several
 from trainer.ppocr.job import Job
-from trainer.ppocr.order import Order
 from trainer.recipes import distill
-from trainer.recipes.samplers import resize_of
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +35,12 @@ _LAST = 2**62
 """Above any step."""
 
 
-def train(job: Job) -> dict[str, Any]:
+def train(job: Job, *, distilled: Config | None = None) -> dict[str, Any]:
     """Train to the last epoch; go back once when the loss is no number.
+
+    Args:
+        job: this worker's view of the run.
+        distilled: the distillation that the one network of `job.config` is from.
 
     Returns:
         The best evaluation and the steps; `training.json` has the rest.
@@ -50,27 +50,6 @@ def train(job: Job) -> dict[str, Any]:
         DivergedError: the loss is no number for the second time.
         DatasetError: more samples than `run.data.maxRefused` cannot be used.
     """
-    if not distill.is_distillation(job.config):
-        return _train(job)
-    goes_on = job.config["Plain"]["epoch_num"] > 0
-    newest = collective.share(_newest(job))
-    # A state of its end says so, since what comes after it has other networks.
-    if not (goes_on and newest and newest["distilled"]):
-        facts = _train(job)
-        if not goes_on:
-            return facts
-        newest = collective.share(_newest(job))
-    alone = distill.plain(job.config, newest["best"]["network"])
-    return _train(replace(job, config=alone), distilled=job.config)
-
-
-def _newest(job: Job) -> dict[str, Any] | None:
-    """Give the facts of the newest checkpoint; rank 0 has it."""
-    found = checkpoints.local(job.work.checkpoints) if job.rank == 0 else []
-    return checkpoints.verified(found[-1]) if found else None
-
-
-def _train(job: Job, *, distilled: Config | None = None) -> dict[str, Any]:
     skipped: list[dict[str, Any]] = []
     while True:
         try:
@@ -116,7 +95,7 @@ class Training:
         one = self.model
         if isinstance(one, several.Networks):
             one = one.of(distill.learners(config)[0])
-        self.dataset, self.order, screened = _dataset(job, one, samples)
+        self.dataset, self.order, screened = feed.training_set(job, one, samples)
         self.loss = build.build_loss(config)
         self.optimizer, self.schedule = build.build_optimizer(config, self.model, steps_per_epoch=self.order.steps)
         self.epochs = int(config["Global"]["epoch_num"])
@@ -435,7 +414,8 @@ class Training:
     def _resume(self) -> state.Progress:
         found = checkpoints.local(self.job.work.checkpoints) if self.job.rank == 0 else []
         newest, best = found[-1] if found else None, self.job.work.best_weights
-        if self._distilled and collective.share(_newest(self.job))["alone_since"] is None:
+        facts = state.newest_facts(self.job.work.checkpoints) if self._distilled else None
+        if facts and facts["alone_since"] is None:
             progress = state.begin_alone(newest, self.model, best=best)
         else:
             progress = state.load(newest, self.model, optimizer=self.optimizer, best=best, scaler=self.scaler)
@@ -521,52 +501,6 @@ class Training:
             temporary.write_text(json.dumps(facts, indent=1), "utf-8")
             os.replace(temporary, self.job.work.training_facts)
         return {"best": progress.best, "steps": progress.step}
-
-
-def _dataset(job: Job, model: paddle.nn.Layer, samples: list[Sample]) -> tuple[data.TrainingSet, Order, data.Refused]:
-    """Make the training set of what can be learned, and its order."""
-    config = job.config
-    loader, sampler = config["Train"]["loader"], config["Train"].get("sampler")
-    refused: data.Refused = {}
-    widths: list[int] | None = None
-    dataset = data.TrainingSet(samples, config, seed=job.run.train.seed)
-    if job.run.task == "rec":
-        height, least = _line_size(config)
-
-        def width(sample: Sample) -> int:
-            if not sampler:
-                return least
-            step, most = sampler["divided_factor"], sampler["max_w"]
-            needed = max(least, math.ceil(height * sample.width / sample.height))
-            return int(min(math.ceil(needed / step) * step, most))
-
-        columns = infer.columns(model, height=height, width=least)
-        samples, refused = data.screen(
-            samples, takes=dataset.takes_label, places=lambda sample: columns * width(sample) // least
-        )
-        dataset = data.TrainingSet(samples, config, seed=job.run.train.seed)
-        widths = [width(sample) for sample in samples] if sampler else None
-    order = Order(
-        count=len(samples),
-        batch=loader["batch_size_per_card"],
-        world=job.world,
-        seed=job.run.train.seed,
-        drop_last=loader.get("drop_last", False),
-        widths=widths,
-    )
-    if order.steps == 0:
-        raise DatasetError(
-            f"An epoch has no batch: {len(samples)} training samples, {loader['batch_size_per_card']} a device on "
-            f"{job.world} devices. Lower run.train.batchSizePerDevice, or add samples."
-        )
-    return dataset, order, refused
-
-
-def _line_size(config: dict[str, Any]) -> tuple[int, int]:
-    """Give the height and the least width of a line while training."""
-    resize = resize_of(config["Train"]["dataset"]["transforms"])
-    _, height, width = resize["image_shape"] if resize else settings.rec_settings(config).image_shape
-    return int(height), int(width)
 
 
 def _detached(value: Any) -> Any:

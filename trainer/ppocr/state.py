@@ -144,6 +144,13 @@ def save(
     collective.meet()
 
 
+def newest_facts(folder: Path) -> dict[str, Any] | None:
+    """Give the facts of the newest state in a folder that rank 0 has, on every rank; None where there is none."""
+    found = checkpoints.local(folder) if paddle.distributed.get_rank() == 0 else []
+    facts: dict[str, Any] | None = collective.share(checkpoints.verified(found[-1]) if found else None)
+    return facts
+
+
 def begin_alone(folder: Path | None, model: paddle.nn.Layer, *, best: Path) -> Progress:
     """Begin to train one network by itself from the best weights of a distillation that is over, on every rank.
 

@@ -27,9 +27,9 @@ from trainer.ppocr.job import Job
 
 def train(job: Job) -> dict[str, Any]:
     """Train to the last epoch, from the newest checkpoint of the run's folder."""
-    from trainer.ppocr import loop
+    from trainer.ppocr import phases
 
-    return loop.train(job)
+    return phases.train(job)
 
 
 def evaluate(job: Job) -> dict[str, Any]:
