@@ -26,7 +26,7 @@ class Network:
     """Whether it only taught."""
 
     parameters: int
-    """Numbers in it while it trained, with the parts that only training needs: a second head, for one."""
+    """Numbers that it reads with; what serves its training only, a second head for one, is not counted."""
 
     metrics: Mapping[str, float]
     """What it reached on the eval split."""
@@ -34,12 +34,9 @@ class Network:
     seconds_per_image: float | None = None
     """How long the network alone computed for an image, where it was measured. Compare within one run only."""
 
-    test: Mapping[str, float] | None = None
-    """What it reached on the split that the model was judged on, where every network was read there."""
-
     @property
     def bytes(self) -> int:
-        """Size of its parameters while it trained."""
+        """Size of its parameters."""
         return self.parameters * _PARAMETER
 
 
@@ -102,24 +99,23 @@ def read(work: WorkDir) -> Distillation | None:
     facts = _facts(work.training_facts).get("distillation")
     if not facts:
         return None
-    judged, exported = _facts(work.evaluation_facts).get("networks") or {}, work.inference / "inference.pdiparams"
+    exported = work.inference / "inference.pdiparams"
     return Distillation(
         picked=facts["picked"],
         why=facts["why"],
         fine_tuned_epochs=facts["fine_tuned_epochs"],
-        networks=tuple(_network(name, about, judged.get(name) or {}) for name, about in facts["networks"].items()),
+        networks=tuple(_network(name, about) for name, about in facts["networks"].items()),
         exported_bytes=exported.stat().st_size if exported.exists() else None,
     )
 
 
-def _network(name: str, about: Mapping[str, Any], judged: Mapping[str, Any]) -> Network:
+def _network(name: str, about: Mapping[str, Any]) -> Network:
     return Network(
         name=name,
         frozen=about["frozen"],
         parameters=about["parameters"],
         metrics=about["metrics"],
-        seconds_per_image=judged.get("seconds_per_image", about.get("seconds_per_image")),
-        test=judged.get("metrics"),
+        seconds_per_image=about.get("seconds_per_image"),
     )
 
 

@@ -193,7 +193,6 @@ def _network(network: "Network") -> dict[str, Any]:
         "bytes": network.bytes,
         "msPerImage": None if seconds is None else round(1000 * seconds, 3),
         "metrics": network.metrics,
-        "judged": network.test,
     }
 
 

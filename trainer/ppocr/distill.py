@@ -117,11 +117,19 @@ def check_learned(model: paddle.nn.Layer, before: Mapping[str, str]) -> None:
             )
 
 
+_TRAINING_ONLY: Final = ("head.sar_head.", "head.gtc_head.", "head.before_gtc.", "head.thresh.")
+"""Parts of PaddleOCR's heads that no export has."""
+
+
 def about(model: Networks, found: Mapping[str, "Reading"]) -> dict[str, dict[str, Any]]:
-    """Give what is known of each network: its size, what it reads, and how fast, in seconds an image."""
+    """Give what is known of each network: the parameters it reads with, what it reads, and the seconds an image."""
     return {
         name: {
-            "parameters": sum(math.prod(value.shape) for value in model.of(name).parameters()),
+            "parameters": sum(
+                math.prod(value.shape)
+                for parameter, value in model.of(name).named_parameters()
+                if not parameter.startswith(_TRAINING_ONLY)
+            ),
             "frozen": name in model.frozen,
             "metrics": read.metrics,
             "seconds_per_image": read.seconds,

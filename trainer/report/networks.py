@@ -25,7 +25,6 @@ def sections(told: Distillation, evaluations: Sequence[Evaluation]) -> list[Sect
 
 def _networks(told: Distillation) -> Section:
     names = [name for name in told.networks[0].metrics if name != "fps"]
-    judged = [name for name in names if all(network.test for network in told.networks)]
     rows = [
         (
             network.name,
@@ -34,11 +33,10 @@ def _networks(told: Distillation) -> Section:
             size(network.bytes),
             f"{1000 * network.seconds_per_image:.1f}" if network.seconds_per_image is not None else "–",
             *(f"{network.metrics[name]:.4f}" for name in names),
-            *(f"{(network.test or {})[name]:.4f}" for name in judged),
         )
         for network in told.networks
     ]
-    head = ("parameters", "size", "ms an image", *names, *(f"{name}, judged" for name in judged))
+    head = ("parameters", "size", "ms an image", *names)
     return Section(
         title="Networks",
         note=" ".join(part for part in (told.why, _alone(told), _gain(told), _measured(told)) if part),
@@ -68,7 +66,8 @@ def _gain(told: Distillation) -> str:
 def _measured(told: Distillation) -> str:
     exported = f"; the exported {told.picked} has {size(told.exported_bytes)}" if told.exported_bytes else ""
     return (
-        f"Figures are of the eval split, when the published weights were kept; sizes are those of training{exported}."
+        "Figures are of the eval split, when the published weights were kept; parameters that serve training only are "
+        f"not counted{exported}."
     )
 
 

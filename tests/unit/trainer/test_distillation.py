@@ -85,14 +85,6 @@ def test_what_training_left_is_read(work: WorkDir) -> None:
     assert [network.bytes for network in TRAINED.networks] == [4000, 400]
 
 
-def test_what_every_network_reached_when_judged_is_read_too(work: WorkDir) -> None:
-    judged = {"Student": {"metrics": {"acc": 0.88}, "seconds_per_image": 0.004}}
-    work.evaluation_facts.write_text(json.dumps({"networks": judged}), "utf-8")
-    found = distillation.read(work)
-    assert found
-    assert [(each.test, each.seconds_per_image) for each in found.networks] == [(None, 0.02), ({"acc": 0.88}, 0.004)]
-
-
 def test_what_is_published_is_measured_without_what_only_training_needs(work: WorkDir) -> None:
     work.inference.mkdir()
     (work.inference / "inference.pdiparams").write_bytes(b"x" * 300)
