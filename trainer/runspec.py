@@ -419,7 +419,21 @@ _TAG: Final = "tag:yaml.org,2002:"
 _MERGE: Final = f"{_TAG}merge"
 
 
-class _Loader(yaml.SafeLoader):
+if yaml.__with_libyaml__:
+    # Four times as fast. Nodes are put together here, not in C, where deep nesting would end the process.
+    from yaml._yaml import CParser
+
+    class _Base(yaml.composer.Composer, CParser, yaml.constructor.SafeConstructor, yaml.resolver.Resolver):
+        def __init__(self, text: str) -> None:
+            CParser.__init__(self, text)
+            yaml.composer.Composer.__init__(self)
+            yaml.constructor.SafeConstructor.__init__(self)
+            yaml.resolver.Resolver.__init__(self)
+else:
+    _Base = yaml.SafeLoader  # type: ignore[assignment,misc]
+
+
+class _Loader(_Base):
     """SafeLoader with JSON's kinds of values and YAML 1.2 numbers, without duplicate keys, and without bombs."""
 
     composed = 0
@@ -428,7 +442,7 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         self.composed += 1
         if self.composed > self.most:
-            raise _refusal(f"it has more than {self.most:,} values", self.peek_event().start_mark)  # type: ignore[no-untyped-call]
+            raise _refusal(f"it has more than {self.most:,} values", self.peek_event().start_mark)  # type: ignore[union-attr]
         return super().compose_node(parent, index)
 
     def get_single_data(self) -> Any:

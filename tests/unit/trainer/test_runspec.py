@@ -83,8 +83,8 @@ def test_a_key_that_stands_twice_is_refused_with_its_line():
 
 
 def test_text_that_is_not_yaml_is_refused_with_its_line():
-    with pytest.raises(SpecError, match=r"^job\.yaml:1:"):
-        parse_yaml("a: [", source="job.yaml")
+    with pytest.raises(SpecError, match=r"^job\.yaml:2:3 is not YAML: "):
+        parse_yaml("a: 1\n b: 2\n", source="job.yaml")
 
 
 @given(st.text(max_size=200))
