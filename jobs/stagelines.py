@@ -11,6 +11,7 @@ from typing import Final
 _STEP: Final = re.compile(r"(?P<stage>\w+): (?P<epoch>epoch \d+/\d+), step (?P<done>\d+)/(?P<total>\d+), (?P<rest>.+)")
 _COUNT: Final = re.compile(r"(?:\w+: )?\w+ (?P<done>\d+)/(?P<total>\d+)(?: \w+)?")
 _TRANSFER: Final = re.compile(r"(?:\w+: )?\w+ (?P<done>[\d.]+ [kMGT]?B) of (?P<total>[\d.]+ [kMGT]?B)")
+_TURN: Final = re.compile(r"\w+ (\.\.\.|done in .*|skipped: .*)")
 _UNITS: Final = {"B": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
 
 
@@ -50,6 +51,11 @@ def progress(line: str) -> Progress | None:
     if moved := _TRANSFER.fullmatch(line):
         return Progress(text=line, share=_share(_size(moved["done"]), _size(moved["total"])))
     return None
+
+
+def turns(line: str) -> bool:
+    """Tell whether a stage begins or ends with a line: no progress of before says anything any more."""
+    return _TURN.fullmatch(line) is not None
 
 
 def past(lines: Sequence[str]) -> Iterator[str]:

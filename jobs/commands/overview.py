@@ -88,7 +88,7 @@ def list_runs(arguments: argparse.Namespace) -> int:
     wide = arguments.output == "wide"
     columns = (_SPACE if arguments.all_namespaces else {}) | _LIST | (_WIDE if wide else {}) | {"REASON": "reason"}
     if rows:
-        show.table(rows, columns, cut=not wide)
+        show.table(rows, columns, cut=not wide, spare=() if wide else ("ENGINE", "AGE", "NODES"))
     return 0
 
 
@@ -117,7 +117,8 @@ def top(arguments: argparse.Namespace) -> int:
     ]
     columns = (_SPACE if arguments.all_namespaces else {}) | _TOP
     if rows:
-        show.table(rows, columns | ({"ENGINE": "engine", "OBJECT": "object"} if arguments.output == "wide" else {}))
+        wide = {"ENGINE": "engine", "OBJECT": "object"} if arguments.output == "wide" else {}
+        show.table(rows, columns | wide, spare=() if wide else ("DEVICES", "QUEUED"))
     return 0
 
 

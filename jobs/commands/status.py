@@ -1,6 +1,7 @@
 """`ocrfleet status` and `ocrfleet events`."""
 
 import argparse
+import sys
 from datetime import UTC, datetime
 
 from jobs.commands import options, show
@@ -52,13 +53,13 @@ def status(arguments: argparse.Namespace) -> int:
     if arguments.output in ("yaml", "json"):
         show.document(telling.facts(found, namespace=cluster.namespace), arguments.output)
         return 0
-    print(telling.head(found, namespace=cluster.namespace, now=now))
+    print(show.wrapped(telling.head(found, namespace=cluster.namespace, now=now), sys.stdout))
     if found.nodes:
         print()
         wide = {"POD": "pod"} if arguments.output == "wide" else {}
         show.table([telling.node_row(each, now=now) for each in found.nodes], _NODES | wide)
     if sentences := list(telling.node_reasons(found)):
-        print("", *sentences, sep="\n")
+        print("", *(show.wrapped(each, sys.stdout) for each in sentences), sep="\n")
     return 0
 
 

@@ -84,27 +84,25 @@ class Screen:
     def __init__(self, stream: TextIO) -> None:
         """Look whether the stream is a terminal."""
         self._stream = stream
-        self._terminal = stream.isatty() and os.environ.get("TERM") != "dumb"
+        self._terminal = show.width_of(stream) is not None and os.environ.get("TERM") != "dumb"
         self._standing = ""
 
     def line(self, text: str) -> None:
         """Write a line; progress goes on below it."""
-        standing = self._standing
-        self.close()
-        self._write(f"{text}\n{standing}")
-        self._standing = standing
+        self._above(show.wrapped(text, self._stream))
 
     def said(self, text: str) -> None:
         """Write what a leader says."""
         from jobs import stagelines
 
         if self._terminal and (progress := stagelines.progress(text)):
-            standing = progress.fitted(self._width())
-            self._write(f"\r\033[K{standing}")
-            self._standing = standing
-        else:
+            # A terminal that is as wide as its text may wrap it.
+            self._standing = progress.fitted((show.width_of(self._stream) or 80) - 1)
+            self._write(f"\r\033[K{self._standing}")
+            return
+        if stagelines.turns(text):
             self.close()
-            self._write(f"{text}\n")
+        self._above(text)
 
     def close(self) -> None:
         """Take the progress away."""
@@ -112,10 +110,10 @@ class Screen:
             self._write("\r\033[K")
             self._standing = ""
 
+    def _above(self, text: str) -> None:
+        clear = "\r\033[K" if self._standing else ""
+        self._write(f"{clear}{text}\n{self._standing}")
+
     def _write(self, text: str) -> None:
         self._stream.write(text)
         self._stream.flush()
-
-    def _width(self) -> int:
-        # A terminal that is as wide as its text may wrap it; one that does not know its width says 0.
-        return (os.get_terminal_size(self._stream.fileno()).columns or 80) - 1

@@ -140,19 +140,65 @@ def test_who_may_not_read_runs_or_pods_is_told(plural: str, api: ApiServer, ocrf
     assert ("pods is forbidden" in ran.err) == (plural == "pods")
 
 
-@pytest.mark.parametrize("columns", [70, 80, 140, 400])
-def test_on_a_terminal_the_reason_is_cut_to_its_width(columns: int, api: ApiServer) -> None:
-    put(api, "job-never-pull")
+def shown(columns: int, *words: str) -> list[str]:
+    """Give the lines that a command writes on a terminal."""
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
-    subprocess.run([sys.executable, "-m", "jobs.cli", "list"], stdout=follower, check=True, env=environment)
+    subprocess.run([sys.executable, "-m", "jobs.cli", *words], stdout=follower, check=True)
     os.close(follower)
-    _, row = os.read(leader, 10_000).decode().splitlines()
+    lines = os.read(leader, 10_000).decode().splitlines()
     os.close(leader)
+    return lines
+
+
+@pytest.mark.parametrize(
+    ("columns", "headings"),
+    [
+        (50, "RUN PHASE REASON"),
+        (66, "RUN PHASE NODES REASON"),
+        (76, "RUN PHASE NODES AGE REASON"),
+        (90, "RUN ENGINE PHASE NODES AGE REASON"),
+        (140, "RUN ENGINE PHASE NODES AGE REASON"),
+        (400, "RUN ENGINE PHASE NODES AGE REASON"),
+    ],
+)
+def test_on_a_terminal_the_reason_is_cut_to_its_width(columns: int, headings: str, api: ApiServer) -> None:
+    """What matters least goes first, so that the reason can be read."""
+    put(api, "job-never-pull")
+    head, row = shown(columns, "list")
+    assert head.split() == headings.split()
     cut, whole = "…", "chart.imagePullPolicy is Never."
     assert row.endswith(whole if columns == 400 else cut)
     assert len(row) == columns or columns == 400
+
+
+@pytest.mark.parametrize(
+    ("columns", "headings"),
+    [(50, "RUN PHASE DEVICE-HOURS IDLE"), (60, "RUN PHASE DEVICE-HOURS IDLE QUEUED"), (80, "RUN PHASE DEVICES …")],
+)
+def test_on_a_narrow_terminal_costs_come_first(columns: int, headings: str, api: ApiServer) -> None:
+    put(api, "job-never-pull")
+    head, row = shown(columns, "top")
+    assert head.split() == headings.replace("…", "DEVICE-HOURS IDLE QUEUED").split()
+    assert len(row) <= columns
+
+
+@pytest.mark.parametrize(
+    ("columns", "lines"),
+    [
+        (20, ["{}", "goes on from its", "checkpoint."]),
+        (60, ["{} goes on from its", "checkpoint."]),
+        (80, ["{} goes on from its checkpoint."]),
+    ],
+)
+def test_on_a_terminal_the_words_and_commands_of_a_status_stay_whole(
+    columns: int, lines: list[str], api: ApiServer
+) -> None:
+    """A command is there to be copied, even where it is wider than all."""
+    put(api, "job-suspended")
+    said = shown(columns, "status", "lines")
+    command = "`ocrfleet resume lines-1a2b3c4d`"
+    assert said[said.index("It is stopped.") + 1 : said.index("")] == [line.format(command) for line in lines]
 
 
 @pytest.mark.parametrize(

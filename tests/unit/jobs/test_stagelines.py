@@ -57,6 +57,15 @@ def test_what_a_trainer_writes_is_known_for_what_it_is() -> None:
     assert [line for line in other if stagelines.progress(line)] == []
 
 
+def test_a_stage_begins_and_ends_with_a_line_of_its_own() -> None:
+    far, other = written()
+    assert [line.split(" ", 1)[1] for line in (*far, *other) if stagelines.turns(line)] == [
+        "...",
+        "done in 12 s: best acc 0.5000 at step 4",
+        "skipped: done before",
+    ]
+
+
 def test_the_share_of_steps_counts_and_bytes() -> None:
     far, _ = written()
     shares = [found.share for line in far if (found := stagelines.progress(line))]

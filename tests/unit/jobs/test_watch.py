@@ -174,6 +174,7 @@ def test_on_a_terminal_progress_stays_in_one_line(columns: int, standing: str, m
         screen.said(STEP.format(1))
         screen.said(STEP.format(2))
         screen.line("lines is Waiting.")
+        screen.said("train: epoch 1, evaluated")
         screen.said("train done in 14 s")
         screen.close()
         shown = os.read(leader, 10_000).decode()
@@ -183,7 +184,8 @@ def test_on_a_terminal_progress_stays_in_one_line(columns: int, standing: str, m
     clear = "\r\033[K"
     assert rest == (
         f"{clear}{standing.replace('6%', '3%').replace('2/32', '1/32')}{clear}{standing}"
-        f"{clear}lines is Waiting.\r\n{standing}{clear}train done in 14 s\r\n"
+        f"{clear}lines is Waiting.\r\n{standing}{clear}train: epoch 1, evaluated\r\n"
+        f"{standing}{clear}train done in 14 s\r\n"
     )
 
 
