@@ -71,7 +71,8 @@ def follow(
     except KeyboardInterrupt:
         screen.close()
         name = run_of(workload)
-        show.say(f"{name} goes on. `ocrfleet watch {name}` looks at it again, `ocrfleet stop {name}` stops it.")
+        words = f"{name} goes on. `ocrfleet watch {name}` looks at it again, `ocrfleet stop {name}` stops it."
+        show.say(show.wrapped(words, sys.stderr))
         return INTERRUPTED
     finally:
         screen.close()
@@ -89,7 +90,7 @@ class Screen:
 
     def line(self, text: str) -> None:
         """Write a line; progress goes on below it."""
-        self._above(show.wrapped(text, self._stream))
+        self._above(text)
 
     def said(self, text: str) -> None:
         """Write what a leader says."""
@@ -112,7 +113,7 @@ class Screen:
 
     def _above(self, text: str) -> None:
         clear = "\r\033[K" if self._standing else ""
-        self._write(f"{clear}{text}\n{self._standing}")
+        self._write(f"{clear}{show.wrapped(text, self._stream)}\n{self._standing}")
 
     def _write(self, text: str) -> None:
         self._stream.write(text)
