@@ -23,6 +23,7 @@ from tests.unit.jobs.apiserver import ApiServer
 from tests.unit.jobs.states.read import FILES, NOW, status
 from tests.unit.jobs.states.read import recorded as recorded_state
 from tests.unit.jobs.test_fleet import another
+from tests.unit.jobs.test_watch import read
 from tests.unit.jobs.whole import put
 
 RUN = "lines-1a2b3c4d"
@@ -146,9 +147,7 @@ def shown(columns: int, *words: str) -> list[str]:
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     subprocess.run([sys.executable, "-m", "jobs.cli", *words], stdout=follower, check=True)
     os.close(follower)
-    lines = os.read(leader, 10_000).decode().splitlines()
-    os.close(leader)
-    return lines
+    return read(leader).splitlines()
 
 
 @pytest.mark.parametrize(
