@@ -390,9 +390,15 @@ def parse_yaml(text: str, *, source: str, exported: bool = False) -> Any:
         raise SpecError(f"{source} is not YAML: {error}.") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        place = f"{source}:{mark.line + 1}:{mark.column + 1}" if mark else source
+        place = f"{source}:{_place(text, mark.line, mark.column)}" if mark else source
         what = getattr(error, "problem", None) or str(error)
         raise SpecError(f"{place} is not YAML: {what.splitlines()[0]}.") from error
+
+
+def _place(text: str, line: int, column: int) -> str:
+    """Give line and column, from 1; where libyaml means the line after the last, the end of the last."""
+    lines = text.splitlines() or [""]
+    return f"{line + 1}:{column + 1}" if line < len(lines) else f"{len(lines)}:{len(lines[-1]) + 1}"
 
 
 def to_yaml(value: object) -> str:
@@ -484,8 +490,6 @@ class JobLoader(_Loader):
         super().check(node)
         if node.tag == f"{_TAG}int" and not abs(self.construct_object(node)) <= LARGEST:
             raise _refusal(f"JSON would round {node.value}: write it in quotes", node.start_mark)
-        if isinstance(node, yaml.ScalarNode) and any("\ud800" <= character <= "\udfff" for character in node.value):
-            raise _refusal("half a surrogate pair is no character", node.start_mark)
         if isinstance(node, yaml.ScalarNode) and _CONTROL.search(node.value):
             raise _refusal("a control character, for which YAML has no place: leave it out", node.start_mark)
         for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
