@@ -3,7 +3,9 @@
 import argparse
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from jobs.commands import options, show
 
@@ -30,6 +32,7 @@ run:
     # batchSizePerDevice: …  # unset: {batch}
     seed: 42
     evaluateEvery: 1ep
+{distill}\
   # gate:  # below this nothing is published
   #   minimum: 0.90  # {metric} on the test split
   output: {output}  # checkpoints and published models
@@ -39,6 +42,17 @@ placement:
   nodes: 1
   devicesPerNode: 1  # worker processes of a node, one a device
   # device: cpu  # unset: what this machine has; gpu on a cluster
+"""
+
+_DISTILL = """\
+{teacher}\
+  #   networks: {{Student3: Student}}  # one more network, built as that one
+  #   fineTuneEpochs: 5  # then the picked network trains alone
+  #   baseline: channel:plain  # the same student without a teacher, to state the gain
+"""
+_TEACHER = """\
+  distill:  # how the networks teach each other
+    teacher: channel:teacher  # what a run with publish.weights and promote: teacher left
 """
 
 _MEANINGS = {"det": "finds the lines of a page", "rec": "reads one line"}
@@ -100,8 +114,19 @@ def render(arguments: argparse.Namespace) -> str:
         epochs=recipe.config["Global"]["epoch_num"],
         batch=recipe.config["Train"]["loader"]["batch_size_per_card"],
         metric="accuracy" if rec else "hmean",
+        distill=_distill(recipe.config),
     )
     return re.sub(r"(?m)^(.*\S)  +(# .*)$", lambda line: f"{line[1]:<36} {line[2]}", text)
+
+
+def _distill(config: Mapping[str, Any]) -> str:
+    """Give the part for several networks, whose teacher must be named if it is frozen; nothing for one network."""
+    from trainer.recipes import distill
+
+    if not distill.is_distillation(config):
+        return ""
+    frozen = any(distill.networks(config).values())
+    return _DISTILL.format(teacher=_TEACHER if frozen else "  # distill:  # how the networks teach each other\n")
 
 
 def _write_new(path: Path, text: str) -> None:

@@ -1,6 +1,7 @@
 """The command line: words, errors, and what goes where."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -182,6 +183,17 @@ def test_init_writes_a_job_file_that_loads(recipe: str, ocrfleet: Callable[..., 
     assert ocrfleet("init", "slips", "--recipe", recipe).out.replace(" ", "") == (
         (tmp_path / "job.yaml").read_text().replace(" ", "")
     )
+
+
+@pytest.mark.parametrize("recipe", ["rec-pp-ocrv3-distill", "det-pp-ocrv3-dml", "det-pp-ocrv3-cml"])
+def test_init_writes_a_distillation_that_the_trainer_takes(recipe: str, ocrfleet: Callable[..., Any]) -> None:
+    """As it is written, and with every line of its part taken in."""
+    text = ocrfleet("init", "slips", "--recipe", recipe).out
+    recipes.resolve(jobfile.load(text).run)
+    whole = re.sub(r"^  # (distill:|  (?:networks|fineTuneEpochs|baseline):)", r"  \1", text, flags=re.MULTILINE)
+    run = jobfile.load(whole).run
+    assert (run.distill.networks, run.distill.fine_tune_epochs) == ({"Student3": "Student"}, 5)
+    recipes.resolve(run)
 
 
 def test_init_takes_locations(ocrfleet: Callable[..., Any]) -> None:
