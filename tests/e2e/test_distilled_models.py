@@ -1,69 +1,84 @@
-"""`ocrfleet run` from a teacher to a published student: a distillation is one job file with one outcome."""
+"""`ocrfleet run` from a teacher to a published student, by the commands of the page that tells of it."""
 
 import json
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from tests.e2e import narrow
-from tests.e2e.commands import job_file, ocrfleet
+from tests.e2e.commands import ocrfleet
+from trainer.contract import ExitCode
 from trainer.registry import show
 from trainer.storage import open_store
 
 pytestmark = [pytest.mark.paddle, pytest.mark.timeout(300)]
+PAGE = Path(__file__).parents[2] / "docs/tasks/run/distil-a-smaller-model.md"
+ROADS = {
+    title: re.findall(r"^ocrfleet (.+)$", part, re.MULTILINE)
+    for title, _, part in (section.partition("\n") for section in PAGE.read_text("utf-8").split("\n## "))
+}
 
 
-def publish(folder: Path, recipe: str, *, data: str, output: str, networks: list[str] | None = None, **run: Any) -> str:
-    """Run a distillation of narrow networks on two processes; give the run's id."""
-    path = job_file(folder, data=data, output=output, task=recipe[:3], name=recipe[-3:], devices=2)
-    raw = yaml.safe_load(path.read_text())
-    raw["run"] |= {"recipe": recipe, "overrides": narrow.overrides(recipe, networks=networks), **run}
-    raw["run"]["train"] = {"epochs": 1, "batchSizePerDevice": {"rec": 4, "det": 1}[recipe[:3]]}
-    path.write_text(yaml.safe_dump(raw))
-    done = ocrfleet("run", str(path), "--workdir", str(folder / "runs"))
-    assert done.returncode == 0, done.stderr
-    return done.stdout.split()[0]
+def follow(title: str, folder: Path, *, data: str, output: str, recipes: dict[str, str]) -> dict[str, str]:
+    """Do what a section of the page says, shortly, on narrow networks; give what each command printed."""
+
+    def do(words: str) -> str:
+        words = words.replace("s3://ocr-data/slips/", data).replace("s3://ocr-models/slips/", output)
+        words = words.replace("s3://ocr-models/slips@", f"{output.removesuffix('/')}@")
+        recipe = next((recipe for file, recipe in recipes.items() if f" {file}" in words), None)
+        given = shlex.split(re.sub(r"\b(\S+\.yaml)\b", rf"{folder}/\1", words))
+        if given[0] in ("run", "check"):
+            assert recipe
+            given += sets(recipe)
+        if given[0] == "run":
+            given += ["--workdir", str(folder / "runs"), "--devices-per-node", "2"]
+        ended = ocrfleet(*given)
+        assert ended.returncode == ExitCode.DONE, f"{words}\n{ended.stdout}{ended.stderr}"
+        return ended.stdout
+
+    return {words: do(words) for words in ROADS[title]}
+
+
+def sets(recipe: str) -> list[str]:
+    names = ["Student", "Student2", "Teacher"] if recipe.startswith("rec") else None
+    wanted: dict[str, Any] = {
+        "run.overrides": json.dumps(narrow.overrides(recipe, networks=names)),
+        "run.data.split": '"4:1:1"',
+        "run.train": json.dumps({"epochs": 1, "batchSizePerDevice": {"rec": 4, "det": 1}[recipe[:3]]}),
+        "placement.device": "cpu",
+    }
+    if recipe == "det-pp-ocrv3-cml":
+        wanted["run.distill.fineTuneEpochs"] = 1
+    return [word for key, value in wanted.items() for word in ("--set", f"{key}={value}")]
 
 
 def test_a_teacher_is_made_and_teaches_a_student_that_is_published(tmp_path: Path, data: str, bucket: str) -> None:
-    """Two large networks teach each other; the better one's weights teach two students by the channel that names it."""
+    """Two large detectors teach each other; the better one teaches two students by the channel that names it."""
     output = f"{bucket}models/"
-    publish(
-        tmp_path,
-        "det-pp-ocrv3-dml",
-        data=data,
-        output=output,
-        publish={"weights": True, "promote": "teacher"},
+    recipes = {"teacher.yaml": "det-pp-ocrv3-dml", "student.yaml": "det-pp-ocrv3-cml"}
+    said = follow("A detector: make a teacher, then a student", tmp_path, data=data, output=output, recipes=recipes)
+    teacher, student = (text.split()[0] for words, text in said.items() if words.startswith("run "))
+    checked, shown = (
+        next(text for words, text in said.items() if words.startswith(begin)) for begin in ("check", "models show")
     )
-    student = publish(
-        tmp_path,
-        "det-pp-ocrv3-cml",
-        data=data,
-        output=output,
-        distill={"teacher": "channel:teacher", "fineTuneEpochs": 1, "baseline": "channel:teacher"},
-    )
+    assert f"leads to run {teacher} now" in checked
     model = show(open_store(output), student)
     assert {file.name for file in model.files if file.name.startswith("inference/")} == {
         f"inference/inference.{kind}" for kind in ("json", "pdiparams", "yml")
     }
-    told = ocrfleet("models", "show", f"{output}#{student}").stdout
-    assert "Student" in told, told
-    assert "Teacher" in told, told
+    assert re.search(r"picked: Student2?$", shown, re.MULTILINE), shown
+    assert all(f"name: {name}\n" in shown for name in ("Student", "Student2", "Teacher")), shown
 
 
 def test_the_best_of_three_recognisers_is_published(tmp_path: Path, data: str, bucket: str) -> None:
     """A third network by adding its name; the exported one loads and reads as it was trained (the stage verify)."""
     output = f"{bucket}models/"
-    run = publish(
-        tmp_path,
-        "rec-pp-ocrv3-distill",
-        data=data,
-        output=output,
-        networks=["Student", "Student2", "Teacher"],
-        distill={"networks": {"Student2": "Student"}},
-    )
+    recipes = {"rec.yaml": "rec-pp-ocrv3-distill"}
+    said = follow("A recogniser: let networks teach each other", tmp_path, data=data, output=output, recipes=recipes)
+    (run,) = (text.split()[0] for words, text in said.items() if words.startswith("run "))
     show(open_store(output), run)
     told = json.loads(ocrfleet("models", "show", f"{output}#{run}", "-o", "json").stdout)
     assert set(json.dumps(told).split('"')) >= {"Student", "Student2", "Teacher"}
