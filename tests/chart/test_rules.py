@@ -64,6 +64,14 @@ CLAIM = {"placement.nodes": 2, "placement.storage.cache.existingClaim": "scans"}
             "run.init.sha256 is missing: a .pdparams file is",
         ),
         (
+            {"run.distill.teacher": "s3://b/x", "run.distill.teacherSha256": None},
+            "run.distill.teacherSha256 is missing: a .pdparams file is",
+        ),
+        (
+            {"run.distill.teacher": "channel:teacher", "run.distill.randomTeacher": True},
+            "run.distill has teacher and randomTeacher",
+        ),
+        (
             {"placement.storage.cache": {"storageClass": "fast", "ephemeral": None}},
             "placement.storage.cache.storageClass is for `ephemeral`, which is not set",
         ),

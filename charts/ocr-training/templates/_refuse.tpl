@@ -54,8 +54,16 @@
 {{- fail (printf "placement.imagePullSecrets has %s twice: leave one out" $name) -}}
 {{- end -}}
 {{- end -}}
-{{- if and .Values.run.init.pretrained (not .Values.run.init.sha256) -}}
+{{- if and .Values.run.init.pretrained (not (hasPrefix "channel:" .Values.run.init.pretrained)) (not .Values.run.init.sha256) -}}
 {{- fail "run.init.sha256 is missing: a .pdparams file is a pickle, so it is read only with its digest (`sha256sum FILE` prints it)" -}}
+{{- end -}}
+{{- with .Values.run.distill -}}
+{{- if and .teacher (not (hasPrefix "channel:" .teacher)) (not .teacherSha256) -}}
+{{- fail "run.distill.teacherSha256 is missing: a .pdparams file is a pickle, so it is read only with its digest (`sha256sum FILE` prints it)" -}}
+{{- end -}}
+{{- if and .teacher .randomTeacher -}}
+{{- fail "run.distill has teacher and randomTeacher: a teacher has weights, or it has not" -}}
+{{- end -}}
 {{- end -}}
 {{- if and $cache.storageClass (not $cache.ephemeral) -}}
 {{- fail "placement.storage.cache.storageClass is for `ephemeral`, which is not set" -}}

@@ -57,6 +57,9 @@ def execute(command: list[str], came: IO[bytes], goes: IO[bytes]) -> None:
         goes.write(_frame(_END, struct.pack(">H", 1000)))
         goes.flush()
     giving.join()  # what is still to come must be read, or the line breaks before the other side has read its own
+    with contextlib.suppress(BrokenPipeError):
+        if target:
+            target.close()
 
 
 def _status(code: int) -> dict[str, Any]:
