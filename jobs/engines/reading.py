@@ -1,7 +1,6 @@
 """Read objects of Kubernetes without trusting their shape: what is not as it should be is as if it were not there."""
 
 import re
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -14,7 +13,8 @@ def at(found: Object, *path: str) -> Any:
     """Give what is at a path of keys; None if nothing is."""
     value: Any = found
     for key in path:
-        if not isinstance(value, Mapping):
+        # Not Mapping, whose check takes ten times as long: a list of runs asks some hundred thousand times.
+        if not isinstance(value, dict):
             return None
         value = value.get(key)
     return value
@@ -35,7 +35,7 @@ def number(found: Object, *path: str) -> int | None:
 def several(found: Object, *path: str) -> list[Object]:
     """Give the objects of the list at a path."""
     value = at(found, *path)
-    return [each for each in value if isinstance(each, Mapping)] if isinstance(value, list) else []
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 def moment(found: Object, *path: str) -> datetime | None:

@@ -1,5 +1,6 @@
 """Command line, chart and trainer's image of different contracts refuse one another with a sentence."""
 
+import importlib.metadata
 import json
 import re
 import shutil
@@ -115,3 +116,7 @@ def test_the_build_ends_where_version_or_contract_is_not_that_of_the_code() -> N
         assert ended.returncode == 1
         assert f"VERSION and CONTRACT are {list(words)}, and the code has" in ended.stderr
         assert "build with `make image`" in ended.stderr
+
+
+def test_the_version_is_the_packages() -> None:
+    assert importlib.metadata.version("ocrfleet") == contract.VERSION
