@@ -6,6 +6,7 @@ since its name says what is in it.
 
 import re
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -49,7 +50,9 @@ def plan(cluster: Cluster, objects: Sequence[Object]) -> list[Step]:
         SpecError: the server does not take one, or one is another's and differs.
         TransientError: one of the name is being deleted.
     """
-    return [_step(cluster, each, cluster.get(kind_of(each), name_of(each))) for each in objects]
+    # At once: an answer of a server far away takes longer than all else.
+    with ThreadPoolExecutor(len(objects)) as pool:
+        return list(pool.map(lambda each: _step(cluster, each, cluster.get(kind_of(each), name_of(each))), objects))
 
 
 def do(cluster: Cluster, steps: Sequence[Step]) -> None:
