@@ -36,9 +36,12 @@ demo: setup ## Train a detector and a recogniser on generated pages, then read n
 
 ##@ Work on the code
 
+# So that at the end no process waits for another's long file.
+SLOW_FIRST = tests/e2e tests/unit tests/chart tests/manifests
+
 .PHONY: test
 test: setup ## Run every test that needs no cluster (some 10 minutes on 2 cores)
-	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder $(SLOW_FIRST)
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 CONTRACT := $(shell sed -n 's/^CONTRACT: Final = //p' trainer/contract.py)
