@@ -81,7 +81,12 @@ def test_a_run_that_is_not_there(api: ApiServer, ocrfleet: Ocrfleet) -> None:
 
 
 def test_ctrl_c_leaves_the_run_alone(running: tuple[Object, Object], api: ApiServer) -> None:
-    words = [sys.executable, "-m", "jobs.cli", "watch", RUN, "-n", "ml"]
+    # Whoever runs the tests in the background has Ctrl-C ignored, and a child inherits that.
+    program = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from jobs.cli import main; sys.exit(main())"
+    )
+    words = [sys.executable, "-c", program, "watch", RUN, "-n", "ml"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout
         assert process.stderr
