@@ -210,6 +210,42 @@ def test_training_starts_from_the_given_weights(tmp_path):
     assert train(second, world=1)["parameters_sha256"] == trained["parameters_sha256"]
 
 
+@pytest.mark.parametrize("stop", [None, 2], ids=["done", "stopped"])
+def test_who_keeps_the_store_leaves_last(tmp_path, stop):
+    """Rank 1 asks rank 0's store late each time; rank 0 may be at its end by then, and must not be gone."""
+    script = tmp_path / "slow.py"
+    script.write_text(
+        """
+import os, sys, time
+from trainer.ppocr import collective, worker
+
+class Slow:
+    def __init__(self, store):
+        self.set, self.later = store.set, store.wait
+
+    def wait(self, name):
+        time.sleep(0.2)
+        self.later(name)
+
+if os.environ["PADDLE_TRAINER_ID"] == "1":
+    real = collective._store
+    collective._store = lambda: Slow(real())
+code = worker.main()
+sys.stdout.flush()
+os._exit(code)
+"""
+    )
+    work = a_run(tmp_path / "run", "rec", world=2, epochs=1)
+    program = (sys.executable, str(script))
+    if stop is None:
+        assert train(work, world=2, program=program)["steps"] > 0
+        return
+    with pytest.raises(StoppedError):
+        train(work, world=2, stop_at=stop, program=program)
+    log = work.worker_log(attempt=1, stage="train", rank=1).read_text()
+    assert "Traceback" not in log, log
+
+
 def poisoned(folder: Path, *, calls: Sequence[int], rank: int) -> tuple[str, ...]:
     """Give a worker program whose loss is no number at these calls of a rank."""
     script = folder / "poisoned.py"

@@ -30,10 +30,23 @@ def meet() -> None:
         return
     # All ranks count their meetings alike, so a meeting's number is a name for it.
     name = f"ocrfleet/meeting/{next(_meetings)}"
-    store = paddle.base.core.create_or_get_global_tcp_store()
+    store = _store()
     store.set(f"{name}/{dist.get_rank()}", "here")
     for rank in range(world):
         store.wait(f"{name}/{rank}")
+
+
+def leave() -> None:
+    """End together: rank 0 keeps the store that all meet at, so it goes last, when no other asks there any more."""
+    if dist.get_rank():
+        _store().set(f"ocrfleet/left/{dist.get_rank()}", "gone")
+        return
+    for rank in range(1, dist.get_world_size()):
+        _store().wait(f"ocrfleet/left/{rank}")
+
+
+def _store() -> Any:
+    return paddle.base.core.create_or_get_global_tcp_store()
 
 
 def gather(value: Any) -> list[Any]:

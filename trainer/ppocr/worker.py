@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer import contract, space
-from trainer.errors import DatasetError, OcrfleetError, TransientError
+from trainer.errors import DatasetError, OcrfleetError, StoppedError, TransientError
 from trainer.events import Events
 from trainer.ppocr.job import Job
 
@@ -99,6 +99,19 @@ def _of_the_picked(job: Job) -> Job:
     return replace(job, config=distill.plain(job.config, picked))
 
 
+def _all_of(stage: str, job: Job) -> dict[str, Any]:
+    """Do a stage, and leave the gang with the others where all end it alike: done, or stopped on the same step."""
+    from trainer.ppocr import collective
+
+    try:
+        facts = STAGES[stage](job)
+    except StoppedError:
+        collective.leave()
+        raise
+    collective.leave()
+    return facts
+
+
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 STAGES: dict[str, Callable[[Job], dict[str, Any]]] = {
@@ -160,7 +173,7 @@ def main() -> int:
             job = _of_the_picked(job)
         events.send("ready", pid=os.getpid())
         with space.watched(arguments.workdir):
-            facts = STAGES[arguments.stage](job)
+            facts = _all_of(arguments.stage, job)
         events.send("done", facts=facts)
     except OcrfleetError as error:
         logging.error("%s", error)
