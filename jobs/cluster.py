@@ -9,7 +9,7 @@ import os
 import ssl
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -110,6 +110,9 @@ class Cluster:
     ) -> Iterator[tuple[str, Object]]:
         """Give what changes, as (`ADDED`, `MODIFIED`, `DELETED` or `BOOKMARK`, the object), until the server ends it.
 
+        The first is a bookmark of `since`, as soon as the server has answered: where nothing changes, it sends one of
+        its own only each minute.
+
         Args:
             kind: what to watch.
             since: the state to go on from: a list's, or a watched object's `resourceVersion`.
@@ -124,11 +127,13 @@ class Cluster:
         query = _filled(labelSelector=selector, fieldSelector=fields, resourceVersion=since)
         query |= {"watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": str(_WATCH)}
         path = kind.path(namespace=None if everywhere else self.namespace)
-        for line in self._lines(path, query, silent=_SILENT):
-            event = json.loads(line)
-            if event["type"] == "ERROR":
-                raise self._error(event["object"].get("code", 500), event["object"], "GET", path)
-            yield event["type"], event["object"]
+        with self._stream(path, query, silent=_SILENT) as lines:
+            yield "BOOKMARK", {"metadata": {"resourceVersion": since}}
+            for line in lines:
+                event = json.loads(line)
+                if event["type"] == "ERROR":
+                    raise self._error(event["object"].get("code", 500), event["object"], "GET", path)
+                yield event["type"], event["object"]
 
     def apply(self, body: Object, *, dry_run: bool = False, force: bool = False) -> Object:
         """Lay an object over the one that is there, or make it, and give it as the server has it then.
@@ -211,8 +216,9 @@ class Cluster:
             timestamps="" if since is None else "true",
         )
         path = f"{Kind('v1', 'Pod').path(namespace=self.namespace, name=pod)}/log"
-        for line in self._lines(path, query, silent=None if follow else self.deadline):
-            yield line.decode("utf-8", errors="replace")
+        with self._stream(path, query, silent=None if follow else self.deadline) as lines:
+            for line in lines:
+                yield line.decode("utf-8", errors="replace")
 
     def execute(self, pod: str, command: Sequence[str], *, container: str | None = None, terminal: bool = False) -> Any:
         """Start a command in a pod's container, and give the WebSocket to it; `jobs/session.py` speaks over it.
@@ -306,16 +312,12 @@ class Cluster:
                 raise self._error(answer.status, _status(data), verb, path)
             time.sleep(pause)
 
-    def _lines(self, path: str, query: Mapping[str, str], *, silent: float | None) -> Iterator[bytes]:
+    @contextmanager
+    def _stream(self, path: str, query: Mapping[str, str], *, silent: float | None) -> Iterator[Iterator[bytes]]:
         with self._answer("GET", path, query, {"Accept": "*/*"}, None, silent=silent) as answer:
             if answer.status >= 300:
                 raise self._error(answer.status, _status(answer.read()), "GET", path)
-            left = b""
-            for block in answer.stream(1 << 16):
-                *lines, left = (left + block).split(b"\n")
-                yield from lines
-            if left:
-                yield left
+            yield _lines(answer.stream(1 << 16))
 
     @contextmanager
     def _answer(
@@ -430,6 +432,15 @@ def _api(path: str) -> str:
 
 def _filled(**values: str) -> dict[str, str]:
     return {key: value for key, value in values.items() if value}
+
+
+def _lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    left = b""
+    for block in blocks:
+        *lines, left = (left + block).split(b"\n")
+        yield from lines
+    if left:
+        yield left
 
 
 def _status(data: bytes) -> Mapping[str, Any]:

@@ -14,8 +14,17 @@ from trainer.errors import AccessError, OcrfleetError, TransientError
 PATIENCE: Final = 300.0
 """Seconds that an API server may be away: an upgrade of a control plane takes a minute or two."""
 
-_PAUSES: Final = (0.2, 1.0, 2.0, 5.0, 10.0)
+_PAUSES: Final = (0.2, 1.0, 2.0, 5.0)
 """Seconds before each next try to reach it; the last one for all later ones."""
+
+
+@dataclass
+class _Away:
+    """A server that does not answer about a collection."""
+
+    since: float
+    """By the monotonic clock."""
+    tries: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +58,7 @@ class Following:
         self._version = self._seen = 0
         self._held: dict[str, dict[str, Object] | None] = {}
         self._waiting_for = set(collections)
-        self._away: dict[str, float] = {}
+        self._away: dict[str, _Away] = {}
         self._error: OcrfleetError | None = None
         self._closed = threading.Event()
         for name, collection in collections.items():
@@ -85,7 +94,7 @@ class Following:
     def away_since(self) -> float | None:
         """Since when, by the monotonic clock, the API server does not answer; None while it does."""
         with self._changed:
-            return min(self._away.values(), default=None)
+            return min((each.since for each in self._away.values()), default=None)
 
     def close(self) -> None:
         """Follow no longer; what a thread waits for ends with the process."""
@@ -98,21 +107,18 @@ class Following:
         self.close()
 
     def _follow(self, name: str, wanted: Collection) -> None:
-        tries = 0
         since: str | None = None
         while not self._closed.is_set():
             try:
                 if since is None:
                     since = self._list(name, wanted)
-                tries = 0
                 since = self._watch(name, wanted, since)
             except ExpiredError:
                 since = None
             except TransientError as error:
-                if self._lost(name, error):
+                if (pause := self._lost(name, error)) is None:
                     return
-                self._closed.wait(_PAUSES[min(tries, len(_PAUSES) - 1)])
-                tries += 1
+                self._closed.wait(pause)
             except (AccessError, MissingKindError) as error:
                 if wanted.needed:
                     self._end(error)
@@ -157,15 +163,19 @@ class Following:
             self._away.pop(name, None)
             self._tell()
 
-    def _lost(self, name: str, error: TransientError) -> bool:
+    def _lost(self, name: str, error: TransientError) -> float | None:
+        """Give the seconds before the next try; None if it has been away for too long."""
         with self._changed:
             if name not in self._away:
-                self._away[name] = time.monotonic()
+                self._away[name] = _Away(time.monotonic())
                 self._tell()
-            over = time.monotonic() - self._away[name] > self._patience
-        if over:
-            self._end(error)
-        return over
+            away = self._away[name]
+            if time.monotonic() - away.since > self._patience:
+                self._error = self._error or error
+                self._tell()
+                return None
+            away.tries += 1
+            return _PAUSES[min(away.tries, len(_PAUSES)) - 1]
 
     def _end(self, error: OcrfleetError) -> None:
         with self._changed:

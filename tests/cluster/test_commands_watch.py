@@ -44,7 +44,7 @@ def test_a_run_is_watched_from_its_submission_to_its_model(
     bucket = Bucket.filled(s3_outside, namespace.name, tmp_path)
     namespace.apply(bucket.keys())
     file = tmp_path / "job.yaml"
-    content = lines.job(bucket, image=trainer, engine=engine, nodes=2, epochs=40)
+    content = lines.job(bucket, image=trainer, engine=engine, nodes=2, epochs=60)
     file.write_text(yaml.safe_dump(content), "utf-8")
     ocrfleet = Commands(namespace, s3_outside)
     proxy, kubeconfig = through(namespace.cluster.kubeconfig, tmp_path)

@@ -260,7 +260,6 @@ class _Handler(BaseHTTPRequestHandler):
                 status = {"kind": "Status", "code": 410, "message": f"too old resource version: {since}"}
                 self._chunk({"type": "ERROR", "object": status})
                 return self._end_of_chunks()
-            self._chunk({"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": str(since)}}})
             while self.cuts == held.cuts:
                 for version, what, at, body in held.history:
                     if version > since and _below(path, at) and _fits(body, query):

@@ -226,6 +226,33 @@ def test_following_gives_up_a_server_that_stays_away(api: ApiServer, cluster: Cl
             until(following, ["never"])
 
 
+def test_a_server_is_back_when_it_answers_though_nothing_changes(api: ApiServer, cluster: Cluster) -> None:
+    with Following(cluster, {"pods": Collection(kind=POD)}) as following:
+        following.wait(10)
+        api.next = [Answer(503, "starting")]
+        api.cut()
+        assert following.wait(10)
+        while following.away_since is not None:
+            assert following.wait(10), "the server answers again, and nobody was told"
+
+
+def test_following_asks_a_server_that_is_away_less_and_less(
+    api: ApiServer, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that has just started has all its clients back at once."""
+    monkeypatch.setattr("jobs.following._PAUSES", pauses := (0.01, 0.02, 0.05))
+    with Following(cluster, {"pods": Collection(kind=POD)}) as following:
+        following.wait(10)
+        waited = list[float]()
+        monkeypatch.setattr(following._closed, "wait", waited.append)
+        api.next = [Answer(503, "starting")] * 5
+        api.cut()
+        until(following, [])
+        while following.away_since is not None or len(waited) < 5:
+            assert following.wait(10)
+        assert tuple(waited[:5]) == (*pauses, pauses[-1], pauses[-1])
+
+
 def test_what_is_not_needed_may_be_refused_or_missing(api: ApiServer, cluster: Cluster) -> None:
     api.refused.add(("list", "nodes"))
     kueue = Kind("kueue.x-k8s.io/v1beta2", "Workload")
