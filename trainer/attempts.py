@@ -116,7 +116,8 @@ class Attempts:
         def log_of(rank: int) -> Path:
             return work.worker_log(attempt=attempt, stage=stage, rank=rank)
 
-        return self._supervisor.run(stage, workdir=work.root, log=log_of, attempt=attempt)
+        where = self._member.leader_address if self._member else None
+        return self._supervisor.run(stage, workdir=work.root, log=log_of, attempt=attempt, leader_address=where)
 
     def _goes_on(self, error: OcrfleetError) -> bool:
         if not self._given.retries or self._supervisor.told_to_stop:

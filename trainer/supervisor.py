@@ -93,7 +93,14 @@ class Supervisor:
         return self._busy
 
     def run(
-        self, stage: str, *, workdir: Path, log: Callable[[int], Path], alone: bool = False, attempt: int = 0
+        self,
+        stage: str,
+        *,
+        workdir: Path,
+        log: Callable[[int], Path],
+        alone: bool = False,
+        attempt: int = 0,
+        leader_address: str | None = None,
     ) -> dict[str, Any]:
         """Do a stage on this node's workers.
 
@@ -103,6 +110,7 @@ class Supervisor:
             log: the log file of a rank.
             alone: with one worker, whatever the gang's size.
             attempt: of the gang.
+            leader_address: where this node has reached the gang's first; None: by its name.
 
         Returns:
             The facts of the node's first worker.
@@ -110,7 +118,8 @@ class Supervisor:
         Raises:
             OcrfleetError: of the class and with the sentence of the worker that failed first.
         """
-        topology = gang.solo(self.topology) if alone else replace(self.topology, attempt=attempt)
+        together = replace(self.topology, attempt=attempt, leader_address=leader_address)
+        topology = gang.solo(self.topology) if alone else together
         self._inbox = queue.SimpleQueue()
         self._busy = True
         workers: list[Worker] = []

@@ -30,6 +30,9 @@ class Topology:
     port: int = 29400
     """Where the supervisors meet; the workers listen on ports after it."""
 
+    leader_address: str | None = None
+    """Where this node has reached the first. Paddle looks a name up once, and fails if nobody answers just then."""
+
     attempt: int = 0
     """Which attempt the workers belong to: one after another they have other ports, since an old worker may linger."""
 
@@ -54,7 +57,7 @@ class Topology:
     @property
     def master(self) -> str:
         """`host:port` where Paddle's store of the gang listens."""
-        return f"{self.hosts[0]}:{self._first_port}"
+        return f"{self.leader_address or self.hosts[0]}:{self._first_port}"
 
     @property
     def endpoints(self) -> list[str]:

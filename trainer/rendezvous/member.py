@@ -46,6 +46,8 @@ class Member:
         self._ready: tuple[str, str] | None = None
         self._attempt: int | None = None
         """Of the work that this node is at; None between two stages."""
+        self.leader_address: str | None = None
+        """Where it has last reached the leader: an address of IPv4, since Paddle's store knows no other."""
         self._closed = threading.Event()
         self._unreached: float | None = time.monotonic()
         threading.Thread(target=self._keep, name="gang-line", daemon=True).start()
@@ -142,7 +144,9 @@ class Member:
         host = "127.0.0.1" if self._topology.leader else self._topology.hosts[0]
         while not self._closed.is_set():
             try:
-                line = Line(socket.create_connection((host, self._topology.port), timeout=10))
+                opened = socket.create_connection((host, self._topology.port), timeout=10)
+                where = opened.getpeername()[0] if opened.family == socket.AF_INET else None
+                line = Line(opened)
             except OSError:
                 self._closed.wait(AGAIN)
                 continue
@@ -150,7 +154,7 @@ class Member:
                 if self._closed.is_set():
                     line.close()
                     return
-                self._line, self._unreached = line, None
+                self._line, self._unreached, self.leader_address = line, None, where
                 line.say(say="hello", node=self._topology.node_rank, run=self._run_id)
                 if self._ready:
                     line.say(say="ready", stage=self._ready[0], dataset=self._ready[1])

@@ -33,9 +33,9 @@ def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trainer.rendezvous.member.AGAIN", 0.05)
 
 
-def node(rank: int, folder: Path, *, port: int) -> Attempts:
+def node(rank: int, folder: Path, *, port: int, host: str = "127.0.0.1") -> Attempts:
     """One of two nodes."""
-    topology = Topology(node_rank=rank, nodes=2, hosts=("127.0.0.1",) * 2, port=port)
+    topology = Topology(node_rank=rank, nodes=2, hosts=(host,) * 2, port=port)
     given = Assignment(
         name="receipts",
         run=runspec.from_dict(RunSpec, RAW | {"output": folder.as_uri()}, where="run"),
@@ -76,3 +76,25 @@ def test_a_leader_that_ends_for_good_between_two_stages_tells_the_others(tmp_pat
     assert {rank: (type(end), str(end)) for rank, end in ends.items()} == dict.fromkeys(
         (0, 1), (SupersededError, "This run belongs to job-2 now.")
     )
+
+
+def test_workers_are_told_an_address_and_no_name_of_their_leader(tmp_path: Path) -> None:
+    """Paddle's store asks for a name once; a name server that is busy would end the attempt, or the run."""
+    port, past = free_ports(1), threading.Event()
+
+    def work(rank: int) -> None:
+        with node(rank, tmp_path, port=port, host="localhost") as attempts:
+            try:
+                attempts.run("succeed", dataset="the same")
+                attempts.keep("succeed")
+                past.wait(20)
+            except PastError:
+                past.set()
+
+    nodes = [threading.Thread(target=work, args=(rank,), daemon=True) for rank in (0, 1)]
+    for each in nodes:
+        each.start()
+    for each in nodes:
+        each.join(20)
+    logs = {path.name: path.read_text() for path in tmp_path.glob("node-*/logs/*/succeed-rank-*.log")}
+    assert logs == {f"succeed-rank-{rank}.log": f"127.0.0.1:{port + 1}\n" for rank in (0, 1)}
