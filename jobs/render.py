@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from jobs import helm, manifests
+from jobs import helm
 from jobs.manifests import Object
 
 if TYPE_CHECKING:
@@ -26,9 +26,8 @@ def render(job: "TrainingJob", *, namespace: str | None = None) -> tuple[Object,
     """
     from jobs.jobfile import as_dict
 
-    found = manifests.read(helm.manifests(as_dict(job)))
     # The pod of `helm test` is for Helm alone.
-    objects = sorted((each for each in found if _HOOK not in _metadata(each, "annotations")), key=_place)
+    objects = sorted((each for each in helm.objects(as_dict(job)) if _HOOK not in _metadata(each, "annotations")), key=_place)
     return tuple(each if namespace is None else _placed(each, namespace) for each in objects)
 
 

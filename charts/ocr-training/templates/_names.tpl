@@ -19,14 +19,13 @@
 {{- end -}}
 {{- end -}}
 
-{{- /* The values laid over the defaults: Helm takes a default away where a job file says null, and means to. */ -}}
+{{- /* Sets .OcrRoot: the values laid over the defaults, since Helm takes a default away where a job file says null, and means to. */ -}}
 {{- define "ocr.root" -}}
 {{- /* Once for all templates of a render, which share what Helm gives them. */ -}}
 {{- if not (hasKey . "OcrRoot") -}}
 {{- $values := mergeOverwrite (.Files.Get "defaults.json" | fromJson) (include "ocr.bare" .Values | fromJson) -}}
-{{- $_ := dict "Values" $values "Version" .Chart.AppVersion "Contract" (index .Chart.Annotations "ocrfleet.io/contract") | toRawJson | set . "OcrRoot" -}}
+{{- $_ := dict "Values" $values "Version" .Chart.AppVersion "Contract" (index .Chart.Annotations "ocrfleet.io/contract") | set . "OcrRoot" -}}
 {{- end -}}
-{{- .OcrRoot -}}
 {{- end -}}
 
 {{- define "ocr.image" -}}

@@ -2,8 +2,11 @@
 
 {{- /* What the pod is given to do, as run.yaml; JSON is YAML. */ -}}
 {{- define "ocr.runFile" -}}
+{{- if not (hasKey . "RunFile") -}}
 {{- $placement := dict "nodes" .Values.placement.nodes "devicesPerNode" .Values.placement.devicesPerNode "device" (include "ocr.device" .) "image" (include "ocr.image" .) "deadlines" .Values.placement.deadlines "retry" .Values.placement.retry -}}
-{{- dict "apiVersion" .Values.apiVersion "name" .Values.name "run" (include "ocr.bare" .Values.run | fromJson) "placement" $placement | toRawJson -}}
+{{- $_ := dict "apiVersion" .Values.apiVersion "name" .Values.name "run" (include "ocr.bare" .Values.run | fromJson) "placement" $placement | toRawJson | set . "RunFile" -}}
+{{- end -}}
+{{- .RunFile -}}
 {{- end -}}
 
 {{- /* Takes root, and of the engine: the label that has a pod's rank, the label that has the object's name, the whole pattern of host names, and what exit code 75 becomes if it cannot stay. */ -}}
