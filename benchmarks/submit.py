@@ -1,145 +1,145 @@
-"""How fast the submitter is: a cold `ocrfleet render` against `helm template`, and job files by the thousand.
+"""How fast the submitter is, case by case, each beside a peer that does the same.
 
-Both make the same objects of the same job file. The cold start is timed in pairs, a process each; who goes first
-changes from pair to pair, and the median ratio is printed with the least and the greatest. Of the thousand, each is
-read, rendered and parsed in this process, by `helm-python-sdk`; its peer is the same `helm template`. Run it on a
-machine that does nothing else; on a busy one the seconds of its processors say more than those of the clock.
+render: a cold `ocrfleet render`, and `helm template` of the same file.
+files:  job files by the thousand, read and rendered in this process; against each stands one `helm template`.
+submit: a cold `ocrfleet submit`, and `helm install` of the same file under another name.
+list:   a cold `ocrfleet list` of 1,000 runs with 4,000 pods, and the API server's own answers with the same objects,
+        which the peer reads and does not parse.
+
+The sides take turns, and who goes first changes from pair to pair; of a case the median ratio is printed, with the
+least and the greatest. `submit` and `list` need a cluster with Kubernetes 1.32 or newer, that of the current
+kubeconfig, and the right to make a namespace, which is deleted at the end; nothing runs in it. Run it on a machine that
+does nothing else: on a busy one the seconds of its processors say more than those of the clock.
 """
 
 import argparse
 import json
 import os
 import re
-import resource
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from benchmarks import listing, namespaces
+from benchmarks.pairs import Case, Pair, as_facts, as_table, in_turn, ran, timed
 from jobs import helm, jobfile
 from jobs.commands.options import positive
 from jobs.render import render
 from tests.chart.helm import program
+from trainer.errors import OcrfleetError
 
 JOB: Final = helm.CHART / "ci" / "job-values.yaml"
 """The job file with the most objects."""
 
-DEADLINE: Final = 60.0
-"""Seconds that one process gets."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Time:
-    """What one render took."""
-
-    seconds: float
-    """By the clock on the wall."""
-
-    processor: float
-    """Seconds of processors, in all threads."""
+OCRFLEET: Final = Path(sys.executable).with_name("ocrfleet")
 
 
 def main() -> int:
-    """Run both cases; give the exit code."""
+    """Run the cases; give the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.submit", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "job", nargs="?", type=Path, default=JOB, help="a job file (default: the chart's largest example)"
+        "job", nargs="?", type=Path, default=JOB, help="a job file to render (default: the chart's largest example)"
     )
-    parser.add_argument("--pairs", type=positive, default=15, metavar="N", help="cold starts a side (default: 15)")
+    parser.add_argument("--case", choices=CASES, action="append", help="this one alone (default: all of them)")
+    parser.add_argument("--pairs", type=positive, default=9, metavar="N", help="times a side (default: 9)")
     parser.add_argument(
         "--files", type=positive, default=1000, metavar="N", help="job files in one process (default: 1000)"
     )
+    parser.add_argument("--runs", type=positive, default=1000, metavar="N", help="runs to list (default: 1000)")
+    parser.add_argument("--nodes", type=positive, default=4, metavar="N", help="pods of each (default: 4)")
     parser.add_argument("-o", "--output", choices=("table", "json"), default="table", help="(default: table)")
     arguments = parser.parse_args()
-    cold = run_pairs(arguments.job, pairs=arguments.pairs)
-    many = run_many(arguments.job, files=arguments.files)
-    # One `helm template` stands against each file.
-    peers = [(ours, cold[number % len(cold)][1]) for number, ours in enumerate(many)]
-    results = {"cold": cold, f"{len(many)} files": peers}
+    cases, code = list[Case](), 0
+    for name in arguments.case or CASES:
+        try:
+            cases.append(CASES[name](arguments))
+        except OcrfleetError as error:
+            print(f"{name} is left out: {error}", file=sys.stderr)
+            code = 1
     if arguments.output == "json":
-        print(json.dumps({"load": os.getloadavg()[0], "cases": {k: as_facts(v) for k, v in results.items()}}, indent=1))
+        print(json.dumps({"load": os.getloadavg()[0], "cases": {c.name: as_facts(c) for c in cases}}, indent=1))
     else:
-        print(as_table(results))
-    return 0
+        print(as_table(cases))
+    return code
 
 
-Pair = tuple[Time, Time]
-"""Times of `ocrfleet` and of its peer."""
-
-MEASURES: Final = ("seconds", "processor")
+def _render(arguments: argparse.Namespace) -> Case:
+    return Case("render", "helm template", run_renders(arguments.job, pairs=arguments.pairs))
 
 
-def as_facts(pairs: Sequence[Pair]) -> dict[str, Any]:
-    """Give the figures of a case: the median of each side, and the ratios' median, least and greatest."""
-    found = {}
-    for what in MEASURES:
-        ours, theirs = ([getattr(side, what) for side in sides] for sides in zip(*pairs, strict=True))
-        ratios = [mine / other for mine, other in zip(ours, theirs, strict=True)]
-        found[what] = {
-            "ocrfleet": statistics.median(ours),
-            "helm template": statistics.median(theirs),
-            "ratio": {"median": statistics.median(ratios), "least": min(ratios), "greatest": max(ratios)},
-        }
-    return found
+def _files(arguments: argparse.Namespace) -> Case:
+    return Case(f"{arguments.files} files", "helm template", run_files(arguments.job, files=arguments.files))
 
 
-def as_table(results: Mapping[str, Sequence[Pair]]) -> str:
-    """Lay the medians out as a table in Markdown."""
-    rows = ["| case | of | ocrfleet | helm template | ratio (least–greatest) |", "| --- | --- | --- | --- | --- |"]
-    for name, pairs in results.items():
-        for what, found in as_facts(pairs).items():
-            ratio = found["ratio"]
-            times = " | ".join(f"{found[side] * 1e3:.1f} ms" for side in ("ocrfleet", "helm template"))
-            spread = f"{ratio['median']:.3f} ({ratio['least']:.3f}–{ratio['greatest']:.3f})"
-            rows.append(f"| {name} | {what} | {times} | {spread} |")
-    return "\n".join(rows)
+def _submit(arguments: argparse.Namespace) -> Case:
+    with namespaces.own("submitting") as cluster:
+        return Case("submit", "helm install", run_submits(cluster.namespace, pairs=arguments.pairs))
 
 
-def run_pairs(job: Path, *, pairs: int) -> "list[Pair]":
-    """Time cold starts of ours and of Helm's newest program, in turn."""
-    sides: tuple[Callable[[], Time], ...] = (
-        lambda: time_process([Path(sys.executable).with_name("ocrfleet"), "render", job]),
-        lambda: time_process([program("helm4"), "template", "any", helm.CHART.resolve(), "--values", job]),
-    )
-    for side in sides:
-        side()  # the first reads the disk
-    found = []
-    for number in range(pairs):
-        order = (0, 1) if number % 2 == 0 else (1, 0)
-        times = {index: sides[index]() for index in order}
-        found.append((times[0], times[1]))
-    return found
+def _list(arguments: argparse.Namespace) -> Case:
+    size = {"runs": arguments.runs, "nodes": arguments.nodes}
+    with listing.fleet(**size) as cluster:
+        return Case("list", "API server", listing.run_pairs(cluster, **size, pairs=arguments.pairs))
 
 
-def time_process(command: Sequence[str | Path]) -> Time:
-    """Time a process to its end."""
-    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    subprocess.run(command, stdout=subprocess.DEVNULL, timeout=DEADLINE, check=True)
-    seconds, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
-    return Time(seconds=seconds, processor=after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+CASES: Final[Mapping[str, Callable[[argparse.Namespace], Case]]] = {
+    "render": _render,
+    "files": _files,
+    "submit": _submit,
+    "list": _list,
+}
 
 
-def run_many(job: Path, *, files: int) -> list[Time]:
-    """Time each of many job files that differ in their names."""
-    text = job.read_text("utf-8")
-    with tempfile.TemporaryDirectory(prefix="submit-") as scratch:
-        paths = [Path(scratch) / f"{number}.yaml" for number in range(files)]
-        for number, path in enumerate(paths):
-            path.write_text(re.sub(r"(?m)^name: .*$", f"name: job-{number}", text), "utf-8")
+def run_renders(job: Path, *, pairs: int) -> list[Pair]:
+    """Time cold starts of ours and of Helm's newest program."""
+    return in_turn(lambda: ran(OCRFLEET, "render", job), lambda: _template(job), pairs=pairs)
+
+
+def _template(job: Path) -> bytes:
+    return ran(program("helm4"), "template", "any", helm.CHART.resolve(), "--values", job)
+
+
+def run_files(job: Path, *, files: int) -> list[Pair]:
+    """Time each of many job files that differ in their names, and one `helm template` that stands against all."""
+    peer = timed(lambda: _template(job))
+    with _named(job) as next_file:
         render(jobfile.load(job))  # the first loads the chart
-        found = []
-        for path in paths:
-            start, busy = time.perf_counter(), time.process_time()
-            render(jobfile.load(path))
-            found.append(Time(seconds=time.perf_counter() - start, processor=time.process_time() - busy))
-    return found
+        paths = [next_file() for _ in range(files)]
+        return [(timed(lambda path=path: render(jobfile.load(path))), peer) for path in paths]  # type: ignore[misc]
+
+
+def run_submits(namespace: str, *, pairs: int) -> list[Pair]:
+    """Time what makes a job's objects on a cluster; each side has its own job each time, which no node can take."""
+    with _named(listing.FILE) as next_file:
+        start = f"{OCRFLEET} submit -n {namespace} --set placement.nodeSelector.place=nowhere".split()
+        install = [program("helm4"), "install", "-n", namespace, "--set", "placement.nodeSelector.place=nowhere"]
+
+        def theirs() -> bytes:
+            path = next_file()
+            return ran(*install, path.stem, helm.CHART.resolve(), "--values", path)
+
+        return in_turn(lambda: ran(*start, next_file()), theirs, pairs=pairs)
+
+
+@contextmanager
+def _named(job: Path) -> Iterator[Callable[[], Path]]:
+    """Give a function that writes the job file under another name each time."""
+    text, numbers = job.read_text("utf-8"), count()
+    with tempfile.TemporaryDirectory(prefix="submit-") as scratch:
+
+        def write() -> Path:
+            name = f"job-{next(numbers)}"
+            path = Path(scratch) / f"{name}.yaml"
+            path.write_text(re.sub(r"(?m)^name: .*$", f"name: {name}", text), "utf-8")
+            return path
+
+        yield write
 
 
 if __name__ == "__main__":

@@ -99,8 +99,10 @@ class Cluster:
             except ExpiredError:  # the pages were read too slowly; one answer is of one moment
                 found, query = [], {key: value for key, value in query.items() if key not in ("continue", "limit")}
                 continue
-            # The items of a list do not name their kind.
-            found += ({"apiVersion": kind.version, "kind": kind.kind, **item} for item in page.get("items") or ())
+            for item in page.get("items") or ():
+                # The items of a list do not name their kind.
+                item.update(apiVersion=kind.version, kind=kind.kind)
+                found.append(item)
             if not (rest := page["metadata"].get("continue")):
                 return found, page["metadata"]["resourceVersion"]
             query = {**query, "continue": rest}

@@ -1,6 +1,6 @@
 """The runs of a namespace, or of all: their objects, found by the words that users have for them."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -121,36 +121,37 @@ def gather(cluster: Cluster, workload: Object, *, now: datetime, whole: bool = T
     )
 
 
-def gather_all(
-    cluster: Cluster, workloads: Sequence[Object], *, now: datetime, everywhere: bool = False
-) -> list[Observed]:
-    """Read what says how many runs stand, with one call for each kind; events, rivals and machines are left out.
+def gather_all(cluster: Cluster, *, now: datetime, everywhere: bool = False) -> list[Observed]:
+    """Read all runs, the oldest first, with one call for each kind; events, rivals and machines are left out.
 
     Args:
         cluster: where.
-        workloads: the runs' objects, of one namespace or of all.
         now: the time.
-        everywhere: they are of all namespaces.
+        everywhere: of all namespaces.
 
     Raises:
-        AccessError: pods may not be read, without which no run's state is known.
+        AccessError: not one of the engines' kinds may be read, or there are runs whose pods may not, without which no
+            run's state is known.
     """
-    engines = {each and each.NAME for each in map(engine_of, workloads)}
-    kinds: list[tuple[Kind, str]] = []
-    if engines & {jobset.NAME, trainjob.NAME}:
-        kinds.append((JOB, jobset.pod_selector("").removesuffix("=")))
-    if trainjob.NAME in engines:
-        kinds.append((Kind(jobset.VERSION, jobset.KIND), ""))
-    if volcano.NAME in engines:
-        kinds.append((_POD_GROUP, ""))
-    if workloads and (kind := _workload_kind(cluster)):
-        kinds.append((kind, ""))
-    with ThreadPoolExecutor(1 + len(kinds)) as pool:
+    with ThreadPoolExecutor(len(ENGINES)) as pool:
+        # Pods are most of it: they are asked for beside the runs that they are of.
         pods = pool.submit(cluster.find, POD, selector=RUN_LABEL, everywhere=everywhere)
+        queued = pool.submit(_all_queued, cluster, everywhere=everywhere)
+        found = workloads(cluster, everywhere=everywhere)
+        if not found:
+            return []
+        engines = {each and each.NAME for each in map(engine_of, found)}
+        kinds: list[tuple[Kind, str]] = []
+        if engines & {jobset.NAME, trainjob.NAME}:
+            kinds.append((JOB, jobset.pod_selector("").removesuffix("=")))
+        if trainjob.NAME in engines:
+            kinds.append((Kind(jobset.VERSION, jobset.KIND), ""))
+        if volcano.NAME in engines:
+            kinds.append((_POD_GROUP, ""))
         read = [pool.submit(_read, cluster, kind, selector=one, everywhere=everywhere) for kind, one in kinds]
         of = _by_label(pods.result()[0])
-        owned = _by_owner(each for found in read for each in found.result() or ())
-    return [_gathered(each, of, owned, now=now) for each in workloads]
+        owned = _by_owner(each for objects in (queued, *read) for each in objects.result() or ())
+    return [_gathered(each, of, owned, now=now) for each in found]
 
 
 def _gathered(
@@ -209,6 +210,11 @@ def _queued(cluster: Cluster, owners: set[str]) -> Object | None:
     """Give the Workload of Kueue that one of these owns."""
     found = _read(cluster, kind) or [] if (kind := _workload_kind(cluster)) else []
     return next((each for each in found if _owned(each, owners)), None)
+
+
+def _all_queued(cluster: Cluster, *, everywhere: bool) -> list[Object] | None:
+    kind = _workload_kind(cluster)
+    return _read(cluster, kind, everywhere=everywhere) if kind else None
 
 
 def _rivals(cluster: Cluster, queued: Object) -> list[Object]:

@@ -16,12 +16,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
-from jobs.manifests import Object, read
 from trainer import contract
 from trainer.errors import OcrfleetError, SpecError, TransientError
 
 if TYPE_CHECKING:
     import helm_python
+
+    from jobs.manifests import Object
 
 # In a checkout this is a link, in an installed package it is the files.
 CHART: Final = Path(__file__).with_name("chart")
@@ -41,7 +42,7 @@ RELEASE: Final = "ocrfleet"
 INSTALL: Final = "install one of them: `pip install helm-python-sdk`, or Helm's own program, 3.16 or newer."
 
 
-def objects(values: Mapping[str, Any]) -> list[Object]:
+def objects(values: Mapping[str, Any]) -> "list[Object]":
     """Give what the chart makes of a job.
 
     Args:
@@ -51,13 +52,15 @@ def objects(values: Mapping[str, Any]) -> list[Object]:
         SpecError: the chart refused the job, its sentence; or it is the chart of another ocrfleet.
         OcrfleetError: there is no Helm, or the chart itself is at fault.
     """
+    from jobs import manifests  # whose imports take as long as the loading of Helm, which `warm` has begun by then
+
     if not (CHART / "Chart.yaml").is_file():
         raise OcrfleetError(
             f"{CHART} has no chart: this copy of ocrfleet is not whole. Install it again, from a wheel."
         )
     _refuse_another_contract(CHART)
     if (helm_python := _sdk()) is None:
-        return read(_by_program(values))
+        return manifests.read(_by_program(values))
     try:
         made = _loaded(CHART, values["placement"]["engine"]).render(dict(values), name=RELEASE)
         # Helm's own reader is half again as fast as libyaml; within a document no line of the chart is such a one.
@@ -70,7 +73,9 @@ def objects(values: Mapping[str, Any]) -> list[Object]:
 @functools.cache
 def _refuse_another_contract(chart: Path) -> None:
     """Two versions may be mixed by a copy of files; what such a chart makes, no trainer would understand."""
-    (about,) = read((chart / "Chart.yaml").read_text("utf-8"))
+    from jobs import manifests
+
+    (about,) = manifests.read((chart / "Chart.yaml").read_text("utf-8"))
     found = (about.get("annotations") or {}).get(contract.CONTRACT_ANNOTATION)
     if found != str(contract.CONTRACT):
         raise SpecError(
@@ -85,16 +90,31 @@ def warm() -> None:
 
 
 def _warm() -> None:
+    _link()
     if (helm_python := _sdk()) is None:
         return
     with contextlib.suppress(helm_python.HelmError, OSError):  # whoever renders says it
         _loaded(CHART, _USUAL)
 
 
+def _link() -> None:
+    """Let the system load the library of 75 MB, while Python goes on.
+
+    Python 3.11 itself holds its lock over that, a quarter of a command's time; a function of C that is called lets go
+    of it. What is loaded stays so, and the package finds it there.
+    """
+    import ctypes
+    from importlib.util import find_spec
+
+    spec = find_spec("helm_python")
+    for folder in spec.submodule_search_locations or () if spec else ():
+        for library in Path(folder, "lib").glob("libhelm_c.so.*.*"):
+            with contextlib.suppress(OSError, AttributeError):
+                ctypes.CDLL(None).dlopen(bytes(library), os.RTLD_NOW)
+
+
 def _sdk() -> ModuleType | None:
     """Give the Helm of this process, if it is installed."""
-    # Its heap is of a few megabytes, which Go would tidy several times a render: a fifth of its time.
-    os.environ.setdefault("GOGC", "400")
     try:
         import helm_python
     except ImportError:
@@ -115,7 +135,10 @@ def _loaded(chart: Path, engine: str) -> "helm_python.Chart":
 
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w:gz", compresslevel=1) as tar:
-        for path in [*(chart / name for name in ("Chart.yaml", "values.yaml", "defaults.json")), *_templates(chart, engine)]:
+        for path in [
+            *(chart / name for name in ("Chart.yaml", "values.yaml", "defaults.json")),
+            *_templates(chart, engine),
+        ]:
             tar.add(path, f"ocr-training/{path.relative_to(chart)}")
     return helm_python.Chart.load_archive(archive.getvalue())
 

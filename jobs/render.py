@@ -27,7 +27,9 @@ def render(job: "TrainingJob", *, namespace: str | None = None) -> tuple[Object,
     from jobs.jobfile import as_dict
 
     # The pod of `helm test` is for Helm alone.
-    objects = sorted((each for each in helm.objects(as_dict(job)) if _HOOK not in _metadata(each, "annotations")), key=_place)
+    objects = sorted(
+        (each for each in helm.objects(as_dict(job)) if _HOOK not in _metadata(each, "annotations")), key=_place
+    )
     return tuple(each if namespace is None else _placed(each, namespace) for each in objects)
 
 

@@ -56,10 +56,12 @@ def plan(cluster: Cluster, objects: Sequence[Object]) -> list[Step]:
 
 
 def do(cluster: Cluster, steps: Sequence[Step]) -> None:
-    """Apply what a plan wants, in its order."""
-    for step in steps:
-        if step.deed in ("made", "changed"):
-            cluster.apply(step.body)
+    """Apply what a plan wants, its workload when all else is there."""
+    *others, workload = (step.body if step.deed in ("made", "changed") else None for step in steps)
+    with ThreadPoolExecutor(len(steps)) as pool:
+        list(pool.map(cluster.apply, filter(None, others)))
+    if workload:
+        cluster.apply(workload)
 
 
 def _step(cluster: Cluster, body: Object, old: Object | None) -> Step:

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 import time
+from dataclasses import replace
 from typing import Any, Final
 
 from trainer.contract import ENV_NODE_RANK, ExitCode
@@ -29,9 +30,8 @@ def node(output: str) -> ExitCode:
     begun = time.monotonic()
     topology = Topology.from_environment({**os.environ, ENV_NODE_RANK: os.environ["JOB_COMPLETION_INDEX"]})
     try:
-        for host in topology.hosts:
-            _await_name(host, until=begun + DEADLINE)
-        found = _worker(topology, until=begun + DEADLINE)
+        leader, *_ = [_address(host, until=begun + DEADLINE) for host in topology.hosts]
+        found = _worker(replace(topology, leader_address=leader), until=begun + DEADLINE)
     except TimeoutError as error:
         print(f"error: {error}", file=sys.stderr)
         return ExitCode.TRANSIENT
@@ -40,13 +40,12 @@ def node(output: str) -> ExitCode:
     return ExitCode.DONE
 
 
-def _await_name(host: str, *, until: float) -> None:
-    """Wait until a peer has an address: the cluster's DNS knows a pod a little after it has started."""
+def _address(host: str, *, until: float) -> str:
+    """Give a peer's address: the cluster's DNS knows a pod a little after it has started, one server after another."""
     pause = threading.Event()
     while True:
         try:
-            print(f"{host} is {socket.getaddrinfo(host, None)[0][4][0]}", flush=True)
-            return
+            return str(socket.getaddrinfo(host, None, socket.AF_INET)[0][4][0])
         except socket.gaierror as error:
             if time.monotonic() > until:
                 raise TimeoutError(f"{host} has no address: {error}") from error
@@ -80,7 +79,7 @@ def worker() -> dict[str, Any]:
     tensor = paddle.to_tensor(numbers)
     collective.meet()
     dist.all_reduce(tensor)
-    return {
+    found = {
         "rank": rank,
         "world": world,
         "sum": float(tensor.sum()),
@@ -93,6 +92,8 @@ def worker() -> dict[str, Any]:
         ],
         "secrets": sorted(name for name in os.environ if name.startswith("AWS_")),
     }
+    collective.leave()
+    return found
 
 
 def _writable(folder: str) -> bool:

@@ -33,7 +33,7 @@ RUN = "lines-1a2b3c4d"
 def test_gathered_at_once_a_run_stands_as_it_does_alone(state: str, api: ApiServer, cluster: Cluster) -> None:
     """Only reasons are shorter: events, rivals and machines are not read for a list."""
     put(api, state)
-    [found] = fleet.gather_all(cluster, fleet.workloads(cluster), now=NOW)
+    [found] = fleet.gather_all(cluster, now=NOW)
     told, alone = observe(found), status(recorded_state(state))
     assert (told.phase, told.exit_code) == (alone.phase, alone.exit_code)
     assert (told.queue, told.started, told.finished) == (alone.queue, alone.started, alone.finished)
@@ -48,7 +48,7 @@ def test_a_hundred_runs_take_as_many_calls_as_one(api: ApiServer, cluster: Clust
 
     def calls() -> int:
         before = len(api.asked)
-        fleet.gather_all(cluster, fleet.workloads(cluster), now=NOW)
+        fleet.gather_all(cluster, now=NOW)
         return len(api.asked) - before
 
     calls()  # which finds out about Kueue's version, once
@@ -61,7 +61,7 @@ def test_a_hundred_runs_take_as_many_calls_as_one(api: ApiServer, cluster: Clust
 def test_runs_of_one_name_in_two_namespaces_have_their_own_pods(api: ApiServer, cluster: Cluster) -> None:
     put(api, "job-running", namespace="a")
     put(api, "job-exit-41", namespace="b")
-    found = fleet.gather_all(cluster, fleet.workloads(cluster, everywhere=True), now=NOW, everywhere=True)
+    found = fleet.gather_all(cluster, now=NOW, everywhere=True)
     assert {each.workload["metadata"]["namespace"]: observe(each).phase.value for each in found} == {
         "a": "Running",
         "b": "Failed",
