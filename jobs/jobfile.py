@@ -4,6 +4,7 @@
 checked as the file is. Everything that is wrong is reported at once.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
@@ -126,17 +127,23 @@ def _without_nulls(cls: Any, raw: Any) -> Any:
     Only fields are dropped: a null inside `config` or `overrides` is PaddleOCR's own word, and an unknown
     key must still be refused.
     """
-    fields = getattr(cls, "__pydantic_fields__", None)
-    if fields is not None and isinstance(raw, list):
+    classes = _classes(cls)
+    if classes is not None and isinstance(raw, list):
         return [_without_nulls(cls, item) for item in raw]
-    if fields is None or not isinstance(raw, dict):
+    if classes is None or not isinstance(raw, dict):
         return raw
-    classes = {field.alias: _class_of(field.annotation) for field in fields.values()}
     return {
         key: _without_nulls(classes.get(key), value)
         for key, value in raw.items()
         if value is not None or key not in classes
     }
+
+
+@functools.cache
+def _classes(cls: Any) -> dict[str, Any] | None:
+    """Give the fields of a class of the job file with the classes of their values; None for what is no such class."""
+    fields = getattr(cls, "__pydantic_fields__", None)
+    return fields and {field.alias: _class_of(field.annotation) for field in fields.values()}
 
 
 def _class_of(annotation: Any) -> Any:

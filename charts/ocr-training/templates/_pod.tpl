@@ -11,12 +11,6 @@
 
 {{- /* Takes root, and of the engine: the label that has a pod's rank, the label that has the object's name, the whole pattern of host names, and what exit code 75 becomes if it cannot stay. */ -}}
 {{- define "ocr.podTemplate" -}}
-{{- $pod := include "ocr.pod" . | fromYaml -}}
-{{- include "ocr.asWritten" $pod -}}
-{{- toYaml $pod -}}
-{{- end -}}
-
-{{- define "ocr.pod" -}}
 {{- $values := .root.Values -}}
 {{- $placement := $values.placement -}}
 {{- $chart := $values.chart -}}
@@ -136,7 +130,7 @@ spec:
         {{- end }}
         {{- end }}
         {{- with $chart.extraEnv }}
-        {{- toYaml . | nindent 8 }}
+        {{- include "ocr.writtenFields" . | nindent 8 }}
         {{- end }}
       resources:
         {{- include "ocr.resources" .root | nindent 8 }}
@@ -153,7 +147,7 @@ spec:
         - {name: authorities, mountPath: /etc/ocrfleet-authorities, readOnly: true}
         {{- end }}
         {{- with $chart.extraVolumeMounts }}
-        {{- toYaml . | nindent 8 }}
+        {{- include "ocr.writtenFields" . | nindent 8 }}
         {{- end }}
   volumes:
     - name: run
@@ -162,13 +156,13 @@ spec:
           - path: run.yaml
             fieldRef: {fieldPath: "metadata.annotations['ocrfleet.io/run.yaml']"}
     - name: work
-      emptyDir: {sizeLimit: {{ $placement.storage.scratch | quote }}}
+      emptyDir: {sizeLimit: {{ include "ocr.amount" $placement.storage.scratch | quote }}}
     - name: cache
       {{- include "ocr.cache" .root | nindent 6 }}
     - name: tmp
-      emptyDir: {sizeLimit: {{ $chart.tmp | quote }}}
+      emptyDir: {sizeLimit: {{ include "ocr.amount" $chart.tmp | quote }}}
     - name: shared-memory
-      emptyDir: {medium: Memory, sizeLimit: {{ $placement.storage.sharedMemory | quote }}}
+      emptyDir: {medium: Memory, sizeLimit: {{ include "ocr.amount" $placement.storage.sharedMemory | quote }}}
     {{- with $placement.credentialsSecret }}
     - name: credentials
       secret: {secretName: {{ . | quote }}, defaultMode: 0440}
@@ -178,7 +172,7 @@ spec:
       configMap: {name: {{ . | quote }}}
     {{- end }}
     {{- with $chart.extraVolumes }}
-    {{- toYaml . | nindent 4 }}
+    {{- include "ocr.writtenVolumes" . | nindent 4 }}
     {{- end }}
 {{- end -}}
 
@@ -194,9 +188,9 @@ ephemeral:
       {{- with $cache.storageClass }}
       storageClassName: {{ . | quote }}
       {{- end }}
-      resources: {requests: {storage: {{ $cache.ephemeral | quote }}}}
+      resources: {requests: {storage: {{ include "ocr.amount" $cache.ephemeral | quote }}}}
 {{- else -}}
-emptyDir: {sizeLimit: {{ $cache.emptyDir | default "50Gi" | quote }}}
+emptyDir: {sizeLimit: {{ include "ocr.amount" ($cache.emptyDir | default "50Gi") | quote }}}
 {{- end -}}
 {{- end -}}
 
@@ -216,6 +210,9 @@ emptyDir: {sizeLimit: {{ $cache.emptyDir | default "50Gi" | quote }}}
 {{- /* Not even an empty one: a controller that writes the object back leaves it out, and each apply would be a change. */ -}}
 {{- $asked := dict -}}
 {{- range $part, $amounts := dict "requests" ($given.requests | default dict) "limits" $limits -}}
+{{- range $resource, $amount := $amounts -}}
+{{- $_ := set $amounts $resource (include "ocr.amount" $amount) -}}
+{{- end -}}
 {{- if $amounts -}}
 {{- $_ := set $asked $part $amounts -}}
 {{- end -}}

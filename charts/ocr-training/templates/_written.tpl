@@ -1,29 +1,24 @@
-{{/* A pod template in the words in which Kubernetes writes it back. In kinds that it does not know, other words are a change: the same file again would be one, and Kueue could not start a TrainJob. */}}
+{{/* The user's own parts of a pod template, in the words in which Kubernetes writes them back. In kinds that it does not know, other words are a change: the same file again would be one, and Kueue could not start a TrainJob. */}}
 
-{{- /* Changes a pod template to the words that a controller would use when it writes the object: what is empty or off is left out. */ -}}
-{{- define "ocr.asWritten" -}}
-{{- $container := first .spec.containers -}}
-{{- range $name, $amounts := $container.resources -}}
-{{- range $resource, $amount := $amounts -}}
-{{- $_ := set $amounts $resource (include "ocr.amount" $amount) -}}
-{{- end -}}
-{{- if not $amounts -}}
-{{- $_ := unset $container.resources $name -}}
-{{- end -}}
-{{- end -}}
-{{- range $each := concat $container.env $container.volumeMounts -}}
+{{- /* Variables or mounts: what is empty or off is left out. */ -}}
+{{- define "ocr.writtenFields" -}}
+{{- $items := deepCopy . -}}
+{{- range $each := $items -}}
 {{- range $field, $value := $each -}}
 {{- if not $value -}}
 {{- $_ := unset $each $field -}}
 {{- end -}}
 {{- end -}}
-{{- end -}}
-{{- range $each := $container.env -}}
 {{- with dig "valueFrom" "resourceFieldRef" dict $each -}}
 {{- $_ := set . "divisor" (include "ocr.amount" (.divisor | default "0")) -}}
 {{- end -}}
 {{- end -}}
-{{- range $volume := .spec.volumes -}}
+{{- toYaml $items -}}
+{{- end -}}
+
+{{- define "ocr.writtenVolumes" -}}
+{{- $volumes := deepCopy . -}}
+{{- range $volume := $volumes -}}
 {{- with dig "emptyDir" "sizeLimit" "" $volume -}}
 {{- $_ := set $volume.emptyDir "sizeLimit" (include "ocr.amount" .) -}}
 {{- end -}}
@@ -31,6 +26,7 @@
 {{- $_ := set $volume.ephemeral.volumeClaimTemplate.spec.resources.requests "storage" (include "ocr.amount" .) -}}
 {{- end -}}
 {{- end -}}
+{{- toYaml $volumes -}}
 {{- end -}}
 
 {{- /* An amount: 0.5 is 500m, 1024Mi is 1Gi. */ -}}
