@@ -3,7 +3,7 @@
 import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -35,7 +35,7 @@ class Line:
     text: str
 
 
-def by_rank(pods: list[Object], engine: Engine) -> dict[int, list[Object]]:
+def by_rank(pods: Iterable[Object], engine: Engine) -> dict[int, list[Object]]:
     """Give the pods whose container has started by their rank, the newest first."""
     found: dict[int, list[Object]] = {}
     for pod in sorted(pods, key=lambda each: str(moment(each, "metadata", "creationTimestamp")), reverse=True):

@@ -4,7 +4,7 @@ import math
 import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -136,18 +136,19 @@ class Watching:
         try:
             now = datetime.now(UTC)
             running = before is not None and before.phase is Phase.RUNNING
-            status = observe(fleet.gather(self._cluster, held[0], now=now, whole=not running))
-            if running and status.phase is not Phase.RUNNING:
-                status = observe(fleet.gather(self._cluster, held[0], now=now))
+            seen = fleet.gather(self._cluster, held[0], now=now, whole=not running)
+            if running and observe(seen).phase is not Phase.RUNNING:
+                seen = fleet.gather(self._cluster, held[0], now=now)
         except TransientError:
             return None  # when it has been away for too long, the following says so
+        status = observe(seen)
         if before or not status.final:
-            self._begin()
+            self._begin(seen.pods)
         return status
 
-    def _begin(self) -> None:
+    def _begin(self, pods: Sequence[Object]) -> None:
         """Read the leader's log, if it has a new pod."""
-        newest = podlogs.by_rank(self._following.now("pods") or [], self._engine).get(0)
+        newest = podlogs.by_rank(pods, self._engine).get(0)
         if newest and (uid := text(newest[0], "metadata", "uid")) not in self._read:
             self._read.add(uid)
             self._reading += 1

@@ -41,12 +41,12 @@ class Bucket:
         """Open a folder of it."""
         return open_store(f"s3://{self.name}/{folder}/", environ=self.server.environment)
 
-    def keys(self, *, key: str | None = None, secret: str | None = None) -> Object:
-        """Give the Secret that the job file names, with these keys or the right ones."""
+    def keys(self, *, key: str | None = None, secret: str | None = None, name: str = "bucket") -> Object:
+        """Give a Secret, by default the one that the job file names, with these keys or the right ones."""
         key, secret = key or self.server.access_key, secret or self.server.secret_key
         text = f"[default]\naws_access_key_id = {key}\naws_secret_access_key = {secret}\n"
         data = {"credentials": base64.b64encode(text.encode()).decode()}
-        return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "bucket"}, "data": data}
+        return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": data}
 
     def newest(self, run: str) -> int:
         """Give the step of a run's newest whole checkpoint in the bucket."""

@@ -92,8 +92,9 @@ def test_watching_ends_with_the_runs_own_code(
     _, told = ocrfleet("submit", file, "--watch", code=41)
     assert "there is no object under it" in told
 
-    namespace.apply(bucket.keys(secret="wrong"))
-    content["name"] = "keys"
+    # Of another name: a kubelet may give a pod what it knows of a Secret from before.
+    namespace.apply(bucket.keys(secret="wrong", name="wrong"))
+    content["name"], content["placement"]["credentialsSecret"] = "keys", "wrong"
     file.write_text(yaml.safe_dump(content), "utf-8")
     run = ocrfleet("submit", file)[0].strip()
     told, _ = ocrfleet("watch", run, code=42)

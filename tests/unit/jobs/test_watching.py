@@ -130,6 +130,23 @@ def test_of_what_was_said_before_only_the_last_progress_is_shown(
     assert seen.words == [f"{RUN} is Running.", "fetch ...", "fetch done in 0.1 s", "train ...", STEP.format(2)]
 
 
+def test_what_a_run_said_that_failed_at_once_is_read(api: ApiServer, begin: Callable[..., Watcher]) -> None:
+    """It is over before the watch of its pods has told of one."""
+    failed = recorded("job-exit-41")
+    workload = failed["workload"]
+    api.put({**workload, "status": {}}, namespace="ml")
+    seen = begin(workload)
+    seen.until(f"{RUN} is Waiting.")
+    for pod in failed["pods"]:
+        path = POD.path(namespace="ml", name=name_of(pod))
+        with api.changed:
+            api.objects[path] = {"apiVersion": "v1", "kind": "Pod", **pod}
+        api.write(name_of(pod), f"error: s3://pages/ is empty, says {name_of(pod)}")
+    api.put(workload, namespace="ml")
+    leader = next(pod for pod in failed["pods"] if "-0-" in name_of(pod))
+    assert f"error: s3://pages/ is empty, says {name_of(leader)}" in seen.end()
+
+
 def test_a_reason_is_said_again_when_it_changes(api: ApiServer, begin: Callable[..., Watcher]) -> None:
     """A word of the cluster about the object is enough."""
     seen = begin(held(api, "job-quota"))
