@@ -1,7 +1,6 @@
 """Words that several commands have in common."""
 
 import argparse
-import gc
 import re
 import sys
 import textwrap
@@ -109,12 +108,7 @@ def connect(arguments: argparse.Namespace) -> "Cluster":
 
 def read_job(arguments: argparse.Namespace) -> "TrainingJob":
     """Load the job file that a command was given, with its --set options."""
-    # Importing the model makes objects by the ten thousand, none of them garbage; looking for some takes a tenth of it.
-    gc.disable()
-    try:
-        from jobs import jobfile
-    finally:
-        gc.enable()
+    from jobs import jobfile
 
     source = sys.stdin.read() if arguments.job == "-" else Path(arguments.job)
     return jobfile.load(source, sets=arguments.sets)
