@@ -106,7 +106,8 @@ def _link() -> None:
     import ctypes
     from importlib.util import find_spec
 
-    spec = find_spec("helm_python")
+    # Who names another library gets that one alone.
+    spec = None if os.environ.get("HELM_C_LIB") else find_spec("helm_python")
     for folder in spec.submodule_search_locations or () if spec else ():
         for library in Path(folder, "lib").glob("libhelm_c.so.*.*"):
             with contextlib.suppress(OSError, AttributeError):
