@@ -79,8 +79,17 @@ def copies(job: Object, run: str, *, nodes: int) -> list[Object]:
     ]
 
 
-def run_pairs(cluster: Cluster, *, runs: int, nodes: int, pairs: int) -> list[Pair]:
+def run_pairs(
+    cluster: Cluster, *, runs: int, nodes: int, pairs: int, ours: Callable[[], object] | None = None
+) -> list[Pair]:
     """Time lists of ours and the server's answers, in turn.
+
+    Args:
+        cluster: with the fleet.
+        runs: of the fleet.
+        nodes: pods of each.
+        pairs: times a side.
+        ours: what stands in the place of `ocrfleet list`.
 
     Raises:
         RuntimeError: one of them had not all of the objects.
@@ -92,7 +101,7 @@ def run_pairs(cluster: Cluster, *, runs: int, nodes: int, pairs: int) -> list[Pa
     if sizes != [runs, runs * nodes] or pods != [nodes] * runs:
         raise RuntimeError(f"Of {runs} runs with {nodes} pods each the server gave {sizes}, and ours {len(listed)}.")
     return in_turn(
-        lambda: list_runs(cluster),
+        ours or (lambda: list_runs(cluster)),
         lambda: [len(page) for kind in (JOB, POD) for page in answers(kind)],
         pairs=pairs,
     )
