@@ -164,7 +164,7 @@ class Member:
             with self._lock:
                 self._line, self._unreached = None, time.monotonic()
             line.close()
-            self._lose(PeerLostError("Node 0, the leader, was lost: its connection was closed"))
+            self._lose(PeerLostError("Node 0, the leader, was lost: its connection was closed."))
             self._inbox.put({"say": "lost"})
             # One that is turned away must not knock without end.
             self._closed.wait(AGAIN)

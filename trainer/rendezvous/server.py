@@ -161,7 +161,7 @@ class Server:
                 del self._members[rank]
                 self._ready.pop(rank, None)
                 self._absent_since = self._absent_since or time.monotonic()
-                self._lose(rank, "its connection was closed")
+                self._lose(rank, "its connection was closed.")
 
     def _start(self) -> None:
         """Let all go when all are ready for the same stage; tell those who are behind."""
