@@ -193,6 +193,9 @@ class Supervisor:
                 until = time.monotonic() + GRACE
                 continue
             if kind == "end":
+                # All stop on one step, and a node that has done its part of saving leaves: ours may still be at it.
+                if stopping and isinstance(what, PeerLostError):
+                    continue
                 raise what
             if worker is None:
                 if not stopping:

@@ -9,6 +9,7 @@ import pytest
 
 from trainer import supervisor
 from trainer.errors import DatasetError, OcrfleetError, StoppedError, TransientError
+from trainer.rendezvous import PeerLostError
 from trainer.supervisor import Deadlines, Supervisor
 from trainer.topology import Topology
 
@@ -80,6 +81,17 @@ def test_a_wish_to_stop_reaches_every_worker(tmp_path):
     with pytest.raises(StoppedError, match="the state is saved"):
         made.run("stop-in-order", workdir=tmp_path, log=lambda rank: tmp_path / f"{rank}.log")
     assert not made.stop(), "after the stage there is nobody to stop"
+
+
+def test_a_peer_that_has_stopped_already_does_not_end_those_who_still_save(tmp_path):
+    def hear(event):
+        if event["event"] == "step":
+            made.stop()
+            made.end(PeerLostError("Node 1 was lost: its connection was closed."))
+
+    made = Supervisor(Topology(), deadlines=Deadlines(), on_event=hear, program=STUB)
+    with pytest.raises(StoppedError, match="the state is saved"):
+        made.run("stop-in-order", workdir=tmp_path, log=lambda rank: tmp_path / f"{rank}.log")
 
 
 def test_workers_deaf_to_the_wish_are_killed_after_a_deadline(tmp_path):
