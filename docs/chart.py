@@ -15,7 +15,8 @@ from docs.fields import line, meaning, schema, table, values_of
 from jobs import jobfile
 from trainer import contract
 from trainer.canonical import LARGEST
-from trainer.runspec import to_yaml, words_of
+from trainer.runspec import words_of
+from trainer.yamltext import to_yaml
 
 CHART: Final = Path(__file__).parents[1] / "charts" / "ocr-training"
 HEAD: Final = "Written by docs/chart.py from the model of the job file; `make verify` writes it again."

@@ -17,7 +17,7 @@ from typing import Any, Final
 from docs.chart import LEAST
 from jobs import jobfile, render
 from jobs.manifests import Object
-from trainer.runspec import to_yaml
+from trainer.yamltext import to_yaml
 
 FILE: Final = Path(__file__).parents[1] / "manifests" / "components" / "trainjob-runtime" / "runtime.yaml"
 HEAD: Final = "# Written by docs/runtime.py from the chart, and says there why; `make verify` writes it again.\n"

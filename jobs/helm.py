@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
+from jobs.jobtext import USUAL, engine_of
 from trainer import contract
 from trainer.errors import OcrfleetError, SpecError, TransientError
 
@@ -33,8 +34,11 @@ OLDEST: Final = (3, 16)
 DEADLINE: Final = 60.0
 """Seconds for a program that takes a tenth of one."""
 
-_USUAL: Final = "job"
-"""The engine of most jobs."""
+_CONTRADICTIONS: Final = ("_contradictions.tpl", "_refusechart.tpl")
+"""Templates that only refuse, and only what the model refuses."""
+
+_NOTHING: Final = b'{{- define "ocr.refuseContradictions" -}}{{- end -}}'
+"""In their place."""
 
 RELEASE: Final = "ocrfleet"
 """Helm wants a name for the release; the chart takes none of it."""
@@ -42,17 +46,18 @@ RELEASE: Final = "ocrfleet"
 INSTALL: Final = "install one of them: `pip install helm-python-sdk`, or Helm's own program, 3.16 or newer."
 
 
-def objects(values: Mapping[str, Any]) -> "list[Object]":
+def objects(values: Mapping[str, Any], *, checked: bool = True) -> "list[Object]":
     """Give what the chart makes of a job.
 
     Args:
-        values: the job file with all of its defaults.
+        values: the job file.
+        checked: the model has read it, and it has all of its defaults. Else the chart's schema reads it, too.
 
     Raises:
         SpecError: the chart refused the job, its sentence; or it is the chart of another ocrfleet.
         OcrfleetError: there is no Helm, or the chart itself is at fault.
     """
-    from jobs import manifests  # whose imports take as long as the loading of Helm, which `warm` has begun by then
+    from jobs import manifests  # whose imports take long, and `warm` comes first
 
     if not (CHART / "Chart.yaml").is_file():
         raise OcrfleetError(
@@ -62,7 +67,7 @@ def objects(values: Mapping[str, Any]) -> "list[Object]":
     if (helm_python := _sdk()) is None:
         return manifests.read(_by_program(values))
     try:
-        made = _loaded(CHART, values["placement"]["engine"]).render(dict(values), name=RELEASE)
+        made = _loaded(CHART, engine_of(values), checked).render(dict(values), name=RELEASE)
         # Helm's own reader is half again as fast as libyaml; within a document no line of the chart is such a one.
         texts = (text for name in sorted(made) for text in made[name].split("\n---\n"))
         return [found for found in map(helm_python.values_from_yaml, texts) if found]
@@ -85,16 +90,11 @@ def _refuse_another_contract(chart: Path) -> None:
 
 
 def warm() -> None:
-    """Begin to load the Helm of this process, which takes as long as to read the model of the job file, beside it."""
-    threading.Thread(target=_warm, daemon=True).start()
+    """Begin to load the library of this process's Helm, beside the reading of the job file's model.
 
-
-def _warm() -> None:
-    _link()
-    if (helm_python := _sdk()) is None:
-        return
-    with contextlib.suppress(helm_python.HelmError, OSError):  # whoever renders says it
-        _loaded(CHART, _USUAL)
+    No more is done beside it: all that Python does itself takes turns with what it is to be beside.
+    """
+    threading.Thread(target=_link, daemon=True).start()
 
 
 def _link() -> None:
@@ -124,11 +124,11 @@ def _sdk() -> ModuleType | None:
 
 
 @functools.cache
-def _loaded(chart: Path, engine: str) -> "helm_python.Chart":
+def _loaded(chart: Path, engine: str, checked: bool) -> "helm_python.Chart":
     """Load the chart, but for what gives no objects of a job: Helm parses all that is there in each render.
 
-    The schema says what the model has said already, and takes half of the time of a render; the notes and the test pod
-    take half of the rest, the other engines a tenth.
+    Schema and contradictions are what the model says, too; they take most of the time of a render. The notes and the
+    test pod take half of the rest, the other engines a tenth.
     """
     import tarfile
 
@@ -138,16 +138,21 @@ def _loaded(chart: Path, engine: str) -> "helm_python.Chart":
     with tarfile.open(fileobj=archive, mode="w:gz", compresslevel=1) as tar:
         for path in [
             *(chart / name for name in ("Chart.yaml", "values.yaml", "defaults.json")),
-            *_templates(chart, engine),
+            *([] if checked else [chart / "values.schema.json"]),
+            *(path for path in _templates(chart, engine) if not (checked and path.name in _CONTRADICTIONS)),
         ]:
             tar.add(path, f"ocr-training/{path.relative_to(chart)}")
+        if checked:
+            nothing = tarfile.TarInfo(f"ocr-training/templates/{_CONTRADICTIONS[0]}")
+            nothing.size = len(_NOTHING)
+            tar.addfile(nothing, io.BytesIO(_NOTHING))
     return helm_python.Chart.load_archive(archive.getvalue())
 
 
 def _templates(chart: Path, engine: str) -> list[Path]:
     top = chart / "templates"
     # The other engines share what they can with the usual one.
-    engines = (path for path in top.glob("engines/*") if path.stem in (f"_{engine}", f"_{_USUAL}"))
+    engines = (path for path in top.glob("engines/*") if path.stem in (f"_{engine}", f"_{USUAL}"))
     return sorted(path for path in (*top.glob("*.*"), *engines) if path.suffix != ".txt")
 
 

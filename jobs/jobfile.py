@@ -7,20 +7,16 @@ checked as the file is. Everything that is wrong is reported at once.
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Any, Literal, get_args
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from jobs import jobtext
 from jobs.chartvalues import Chart
-from jobs.overrides import apply
 from jobs.placement import Notify, Placement, Schedule
-from trainer import contract
-from trainer.errors import SpecError
-from trainer.runspec import STRICT, Name, RunSpec, from_dict, parse_yaml, to_dict, to_yaml
-
-MAX_BYTES: Final = 1_000_000
-"""The largest job file. A run's whole configuration has some 10 kB; etcd takes no object above 1.5 MB."""
+from trainer.runspec import STRICT, Name, RunSpec, from_dict, to_dict
+from trainer.yamltext import to_yaml
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -78,13 +74,15 @@ def load(source: Path | str, *, sets: Sequence[str] = ()) -> TrainingJob:
     Raises:
         SpecError: one sentence a line for each thing that is wrong, with its place.
     """
-    name = str(source) if isinstance(source, Path) else "job file"
-    raw = parse_yaml(_read(source) if isinstance(source, Path) else source, source=name)
-    if not isinstance(raw, dict):
-        raise SpecError(f"{name} is not a job file: it begins with `apiVersion: {contract.API_VERSION}`.")
-    for text in sets:
-        apply(raw, text)
-    _check_version(raw, name)
+    return from_raw(jobtext.read(source, sets=sets))
+
+
+def from_raw(raw: Mapping[str, Any]) -> TrainingJob:
+    """Give the job that a file's fields are.
+
+    Raises:
+        SpecError: one sentence a line for each thing that is wrong, with its place.
+    """
     return from_dict(TrainingJob, _without_nulls(TrainingJob, raw), where="")
 
 
@@ -97,28 +95,6 @@ def as_dict(job: TrainingJob) -> dict[str, Any]:
     """Spell a job as in the job file, with every default, without what is unset."""
     result: dict[str, Any] = _without_nulls(TrainingJob, to_dict(job))
     return result
-
-
-def _read(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-        if len(content) > MAX_BYTES:
-            raise SpecError(f"{path} is larger than {MAX_BYTES:,} bytes: that is not a job file.")
-        return content.decode("utf-8")
-    except FileNotFoundError as error:
-        raise SpecError(f"{path} is not there. `ocrfleet init NAME --recipe R -f {path}` writes a new one.") from error
-    except UnicodeDecodeError as error:
-        raise SpecError(f"{path} is not UTF-8 text: byte {error.start} cannot be read. Save it as UTF-8.") from error
-    except OSError as error:
-        raise SpecError(f"{path} cannot be read: {error.strerror}.") from error
-
-
-def _check_version(raw: Mapping[str, Any], name: str) -> None:
-    version = raw.get("apiVersion")
-    if version != contract.API_VERSION:
-        what = "is missing" if version is None else f"is {version!r}, which this ocrfleet does not know"
-        raise SpecError(f"{name}: apiVersion {what}; it reads {contract.API_VERSION!r}.")
 
 
 def _without_nulls(cls: Any, raw: Any) -> Any:

@@ -23,8 +23,9 @@ from trainer import contract, space
 from trainer.contract import ExitCode
 from trainer.cores import cores
 from trainer.errors import ConflictError, TransientError
-from trainer.runspec import run_id, to_yaml
+from trainer.runspec import run_id
 from trainer.workdir import LocalRunDir
+from trainer.yamltext import to_yaml
 
 DEFAULT_WORKDIR: Final = Path(".ocrfleet")
 NODE_PROGRAM: Final = (sys.executable, "-m", "trainer")

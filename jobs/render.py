@@ -1,10 +1,11 @@
 """`TrainingJob` → Kubernetes objects, by the chart: no object is built here, and none is changed."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from jobs import helm
 from jobs.manifests import Object
+from trainer.errors import SpecError
 
 if TYPE_CHECKING:
     from jobs.jobfile import TrainingJob
@@ -13,24 +14,38 @@ _HOOK: Final = "helm.sh/hook"
 _RUN: Final = "ocrfleet.io/run"
 
 
-def render(job: "TrainingJob", *, namespace: str | None = None) -> tuple[Object, ...]:
+def render(job: "TrainingJob | Mapping[str, Any]", *, namespace: str | None = None) -> tuple[Object, ...]:
     """Give the objects of a job in the order to make them, the workload last.
 
     Args:
-        job: what to train and where; its engine is chosen.
+        job: what to train and where, its engine chosen; or what a job file says, as `jobtext` reads it. Then the chart
+            alone judges it, and where that refuses, the model says what is wrong: the two refuse alike.
         namespace: written into each object. None: whoever applies them says where.
 
     Raises:
-        SpecError: the chart refused the job.
+        SpecError: the job was refused.
         OcrfleetError: there is no Helm.
     """
+    made = _judged(job) if isinstance(job, Mapping) else _made(job)
+    # The pod of `helm test` is for Helm alone.
+    objects = sorted((each for each in made if _HOOK not in _metadata(each, "annotations")), key=_place)
+    return tuple(each if namespace is None else _placed(each, namespace) for each in objects)
+
+
+def _made(job: "TrainingJob") -> list[Object]:
     from jobs.jobfile import as_dict
 
-    # The pod of `helm test` is for Helm alone.
-    objects = sorted(
-        (each for each in helm.objects(as_dict(job)) if _HOOK not in _metadata(each, "annotations")), key=_place
-    )
-    return tuple(each if namespace is None else _placed(each, namespace) for each in objects)
+    return helm.objects(as_dict(job))
+
+
+def _judged(raw: Mapping[str, Any]) -> list[Object]:
+    try:
+        return helm.objects(raw, checked=False)
+    except SpecError:
+        from jobs.jobfile import from_raw
+
+        from_raw(raw)  # all that is wrong, at once and with its places
+        raise
 
 
 def with_engine(job: "TrainingJob", engine: str) -> "TrainingJob":

@@ -9,6 +9,7 @@ from trainer.runspec import RunSpec
 from trainer.supervisor import Deadlines
 from trainer.topology import Topology
 from trainer.workdir import WorkDir
+from trainer.yamltext import parse_yaml
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +52,7 @@ class Assignment:
         """
         work = WorkDir(folder)
         name, run = runspec.read_run(work.run_file)
-        placement = runspec.parse_yaml(work.run_file.read_text("utf-8"), source="run.yaml").get("placement") or {}
+        placement = parse_yaml(work.run_file.read_text("utf-8"), source="run.yaml").get("placement") or {}
         given = placement.get("deadlines") or {}
         known = {key: float(runspec.seconds(given[key])) for key in ("rendezvous", "stall") if given.get(key)}
         return cls(

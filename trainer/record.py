@@ -21,8 +21,8 @@ from trainer.datasets import Prepared
 from trainer.gang import worker_environment
 from trainer.receipts import Receipt
 from trainer.refusals import PLACES, by_reason
-from trainer.runspec import parse_yaml
 from trainer.workdir import WorkDir
+from trainer.yamltext import parse_yaml
 
 ENVIRONMENT: Final = (
     "CUDA_VISIBLE_DEVICES",

@@ -106,12 +106,22 @@ def connect(arguments: argparse.Namespace) -> "Cluster":
     return Cluster(context=arguments.context, namespace=arguments.namespace, deadline=min(given, DEADLINE))
 
 
+def read_text(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Read the job file that a command was given, with its --set options; nobody has checked it yet."""
+    from jobs import jobtext
+
+    return jobtext.read(_source(arguments), sets=arguments.sets)
+
+
 def read_job(arguments: argparse.Namespace) -> "TrainingJob":
     """Load the job file that a command was given, with its --set options."""
     from jobs import jobfile
 
-    source = sys.stdin.read() if arguments.job == "-" else Path(arguments.job)
-    return jobfile.load(source, sets=arguments.sets)
+    return jobfile.load(_source(arguments), sets=arguments.sets)
+
+
+def _source(arguments: argparse.Namespace) -> Path | str:
+    return sys.stdin.read() if arguments.job == "-" else Path(arguments.job)
 
 
 def _namespace(text: str) -> str:

@@ -45,14 +45,14 @@ def run(arguments: argparse.Namespace) -> int:
     from jobs import helm
 
     helm.warm()
-    job = options.read_job(arguments)
-    from jobs import manifests
-    from jobs.render import render, with_engine
+    raw = options.read_text(arguments)
+    from jobs import jobtext, manifests
+    from jobs.render import render
 
-    if job.placement.engine == "auto":
+    if jobtext.engine_of(raw) == "auto":
         show.say("placement.engine is auto, and render asks no cluster: the objects are those of engine job.")
-        job = with_engine(job, "job")
-    objects = render(job, namespace=arguments.namespace)
+        raw["placement"]["engine"] = jobtext.USUAL
+    objects = render(raw, namespace=arguments.namespace)
     if arguments.out is None:
         sys.stdout.write(manifests.write(objects, arguments.output))
         return 0

@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jobs.commands import options, show, watch
 from jobs.errors import UsageError
@@ -51,18 +51,18 @@ def run(arguments: argparse.Namespace) -> int:
     from jobs import helm
 
     helm.warm()
-    job = options.read_job(arguments)
+    raw = options.read_text(arguments)
     from jobs.engines.reading import name_of, run_of
     from jobs.kinds import kind_of
     from jobs.render import render, workload
 
     if arguments.dry_run == "client":
-        objects = render(engine_chosen(arguments, job))
+        objects = render(_with_engine(arguments, raw))
         for each in objects:
             show.say(f"{each['kind']} {name_of(each)}: rendered; no server has seen it")
     else:
         cluster = options.connect(arguments)
-        objects = render(engine_chosen(arguments, job, cluster), namespace=cluster.namespace)
+        objects = render(_with_engine(arguments, raw, cluster), namespace=cluster.namespace)
         _submit(cluster, objects, dry_run=bool(arguments.dry_run))
     made = workload(objects)
     print(run_of(made), flush=True)
@@ -70,6 +70,18 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     held = cluster.get(kind_of(made), name_of(made)) or made
     return watch.follow(cluster, held, timeout=arguments.timeout, stream=sys.stderr)
+
+
+def _with_engine(
+    arguments: argparse.Namespace, raw: "dict[str, Any]", cluster: "Cluster | None" = None
+) -> "TrainingJob | dict[str, Any]":
+    from jobs import jobtext
+
+    if jobtext.engine_of(raw) != "auto":
+        return raw
+    from jobs.jobfile import from_raw
+
+    return engine_chosen(arguments, from_raw(raw), cluster)
 
 
 def engine_chosen(arguments: argparse.Namespace, job: "TrainingJob", cluster: "Cluster | None" = None) -> "TrainingJob":

@@ -4,16 +4,19 @@ tests/cluster/test_chart_generated.py asks a real API server about more of them.
 """
 
 import re
+from collections.abc import Callable
 from typing import Any, Final
 
 from hypothesis import HealthCheck, given, note, settings
+from hypothesis import strategies as st
 
-from jobs import jobfile
+from jobs import jobfile, jobtext
+from jobs.render import render
 from tests.chart.helm import outcome
 from tests.chart.jobfiles import job_files
-from tests.chart.test_leaves import ENGINES
+from tests.chart.test_leaves import ENGINES, LEAVES
 from trainer.errors import SpecError
-from trainer.runspec import to_yaml
+from trainer.yamltext import to_yaml
 
 OF_THE_CHART: Final = re.compile(
     "schedule.cron is set, which this version cannot render yet"
@@ -35,6 +38,35 @@ def test_model_and_chart_take_and_refuse_the_same(job: dict[str, Any]) -> None:
         assert isinstance(made, str), f"the model alone refuses: {refusal}"
     else:
         assert isinstance(made, dict) or OF_THE_CHART.search(made)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@given(job_files(ENGINES), st.sets(st.sampled_from(sorted(LEAVES)), max_size=3))
+def test_what_only_the_chart_has_read_is_as_if_the_model_had(job: dict[str, Any], emptied: set[str]) -> None:
+    """The command line asks the chart first, and the model only where that refuses."""
+    for path in emptied:
+        _empty(job, path.split("."))
+    note(f"the job file:\n{to_yaml(job)}")
+    try:
+        raw = jobtext.read(to_yaml(job))
+    except SpecError:  # it is no YAML that Helm reads the same, and nobody judges it
+        return
+    assert _told(lambda: render(raw)) == _told(lambda: render(jobfile.from_raw(raw)))
+
+
+def _empty(fields: Any, path: list[str]) -> None:
+    *above, last = path
+    for step in above:
+        fields = fields.setdefault(step, {}) if isinstance(fields, dict) else None
+    if isinstance(fields, dict) and last not in ("apiVersion", "engine"):
+        fields[last] = None
+
+
+def _told(render: Callable[[], object]) -> object:
+    try:
+        return render()
+    except SpecError as error:
+        return str(error)
 
 
 def model_refusal(text: str) -> str | None:

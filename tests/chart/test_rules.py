@@ -9,7 +9,7 @@ from jobs import jobfile
 from tests.chart.helm import outcome
 from tests.chart.test_leaves import with_fields
 from trainer.errors import SpecError
-from trainer.runspec import to_yaml
+from trainer.yamltext import to_yaml
 
 CLAIM = {"placement.nodes": 2, "placement.storage.cache.existingClaim": "scans"}
 

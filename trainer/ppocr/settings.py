@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.errors import SpecError
-from trainer.runspec import parse_yaml
+from trainer.yamltext import parse_yaml
 
 Config = Mapping[str, Any]
 """A PaddleOCR configuration."""

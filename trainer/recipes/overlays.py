@@ -8,7 +8,8 @@ from importlib import resources
 from typing import Any
 
 from trainer.errors import SpecError
-from trainer.runspec import nearest, parse_yaml
+from trainer.runspec import nearest
+from trainer.yamltext import parse_yaml
 
 
 @dataclass(frozen=True, kw_only=True)

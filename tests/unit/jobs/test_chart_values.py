@@ -17,7 +17,8 @@ from jobs import jobfile
 from tests.chart import helm
 from trainer import contract
 from trainer.errors import SpecError
-from trainer.runspec import parse_yaml, run_id, to_yaml
+from trainer.runspec import run_id
+from trainer.yamltext import parse_yaml, to_yaml
 
 ROOT = Path(__file__).parents[3]
 FENCE = re.compile(r"^```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs import jobfile
+from jobs import jobfile, jobtext
 from trainer.canonical import LARGEST
 from trainer.errors import SpecError
-from trainer.runspec import from_dict, parse_yaml, to_yaml
+from trainer.runspec import from_dict
+from trainer.yamltext import parse_yaml, to_yaml
 
 MINIMAL = """
 apiVersion: ocrfleet.io/v1
@@ -237,7 +238,7 @@ def test_a_file_of_10_megabytes_is_not_read(tmp_path: Path, monkeypatch: pytest.
     path = tmp_path / "job.yaml"
     path.write_bytes(b"a: 1\n" * 2_000_000)
     taken: list[str] = []
-    monkeypatch.setattr(jobfile, "parse_yaml", lambda text, **_: taken.append(text))
+    monkeypatch.setattr(jobtext, "parse_yaml", lambda text, **_: taken.append(text))
     with pytest.raises(SpecError, match="larger than 1,000,000 bytes"):
         jobfile.load(path)
     assert taken == []

@@ -13,7 +13,7 @@ from jobs.cachedir import Cache
 from jobs.commands import predict
 from jobs.models import Published
 from trainer.errors import NotFoundError, SpecError
-from trainer.runspec import parse_yaml
+from trainer.yamltext import parse_yaml
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from tests.chart import helm
 from trainer import contract
 from trainer.canonical import LARGEST, bare, canonical, digest
 from trainer.errors import SpecError
-from trainer.runspec import RunSpec, from_dict, parse_yaml, run_id, to_dict, to_yaml
+from trainer.runspec import RunSpec, from_dict, run_id, to_dict
+from trainer.yamltext import parse_yaml, to_yaml
 
 LEAST: dict[str, Any] = {
     "task": "rec",

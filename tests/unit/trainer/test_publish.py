@@ -19,6 +19,7 @@ from trainer.storage.files import FileStore
 from trainer.topology import Topology
 from trainer.weights import Origin
 from trainer.workdir import WorkDir
+from trainer.yamltext import to_yaml
 
 SECRET = "not-to-be-seen-anywhere"
 
@@ -57,7 +58,7 @@ def run_spec(store: Store, **more: Any) -> RunSpec:
 def assigned(run: RunSpec, work: WorkDir, run_id: str = "lines-00000001") -> Assignment:
     """The run as its node was given it."""
     work.run_file.write_text(
-        runspec.to_yaml({"apiVersion": contract.API_VERSION, "name": "lines", "run": runspec.to_dict(run)}), "utf-8"
+        to_yaml({"apiVersion": contract.API_VERSION, "name": "lines", "run": runspec.to_dict(run)}), "utf-8"
     )
     work.configuration.write_text("Global: {epoch_num: 1}\n", "utf-8")
     return Assignment(name="lines", run=run, run_id=run_id, work=work, topology=Topology(devices_per_node=2))

@@ -9,6 +9,7 @@ from trainer.assignment import Assignment
 from trainer.runspec import RunSpec
 from trainer.topology import Topology
 from trainer.workdir import WorkDir
+from trainer.yamltext import to_yaml
 
 RUN = {"task": "rec", "recipe": "rec-crnn-mobile", "data": {"train": "s3://data/"}, "output": "s3://models/"}
 
@@ -25,9 +26,7 @@ def metrics_of(root: Path, *, training: dict[str, Any], evaluation: dict[str, An
         path.parent.mkdir()
         path.write_text(json.dumps(facts), "utf-8")
     run = runspec.from_dict(RunSpec, RUN, where="run")
-    work.run_file.write_text(
-        runspec.to_yaml({"apiVersion": contract.API_VERSION, "name": "lines", "run": RUN}), "utf-8"
-    )
+    work.run_file.write_text(to_yaml({"apiVersion": contract.API_VERSION, "name": "lines", "run": RUN}), "utf-8")
     work.configuration.write_text("Global: {}\n", "utf-8")
     given = Assignment(name="lines", run=run, run_id="lines-00000001", work=work, topology=Topology())
     made = record.make_record(given, attempt=1)

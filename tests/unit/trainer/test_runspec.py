@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from trainer import runspec
 from trainer.errors import SpecError
-from trainer.runspec import RunSpec, from_dict, parse_yaml, to_dict
+from trainer.runspec import RunSpec, from_dict, to_dict
+from trainer.yamltext import parse_yaml, to_yaml
 
 LEAST = {
     "task": "rec",
@@ -100,7 +101,7 @@ def test_durations_are_read_as_seconds(text, expected):
 
 def test_a_large_dictionary_is_read_where_one_is_expected():
     """An export's inference.yml lists every character; that of PP-OCRv5 has 18,383 of them."""
-    text = runspec.to_yaml({"character_dict": ["字"] * 30_000})
+    text = to_yaml({"character_dict": ["字"] * 30_000})
     with pytest.raises(SpecError, match="it has more than 20,000 values"):
-        runspec.parse_yaml(text, source="job.yaml")
-    assert len(runspec.parse_yaml(text, source="inference.yml", exported=True)["character_dict"]) == 30_000
+        parse_yaml(text, source="job.yaml")
+    assert len(parse_yaml(text, source="inference.yml", exported=True)["character_dict"]) == 30_000
