@@ -18,10 +18,12 @@ from urllib.parse import urlencode
 from benchmarks import namespaces
 from benchmarks.pairs import DEADLINE, Pair, in_turn, ran
 from jobs import jobfile
+from jobs.access import Access
 from jobs.cluster import Cluster
 from jobs.engines import job as engine
 from jobs.engines.reading import RUN_LABEL
 from jobs.kinds import JOB, POD, Kind, kind_of
+from jobs.kubeconfig import choose
 from jobs.render import render
 from jobs.status import Object
 
@@ -79,9 +81,7 @@ def copies(job: Object, run: str, *, nodes: int) -> list[Object]:
     ]
 
 
-def run_pairs(
-    cluster: Cluster, *, runs: int, nodes: int, pairs: int, ours: Callable[[], object] | None = None
-) -> list[Pair]:
+def run_pairs(cluster: Cluster, *, runs: int, nodes: int, pairs: int) -> list[Pair]:
     """Time lists of ours and the server's answers, in turn.
 
     Args:
@@ -89,7 +89,6 @@ def run_pairs(
         runs: of the fleet.
         nodes: pods of each.
         pairs: times a side.
-        ours: what stands in the place of `ocrfleet list`.
 
     Raises:
         RuntimeError: one of them had not all of the objects.
@@ -101,7 +100,7 @@ def run_pairs(
     if sizes != [runs, runs * nodes] or pods != [nodes] * runs:
         raise RuntimeError(f"Of {runs} runs with {nodes} pods each the server gave {sizes}, and ours {len(listed)}.")
     return in_turn(
-        ours or (lambda: list_runs(cluster)),
+        lambda: list_runs(cluster),
         lambda: [len(page) for kind in (JOB, POD) for page in answers(kind)],
         pairs=pairs,
     )
@@ -114,17 +113,14 @@ def list_runs(cluster: Cluster) -> bytes:
 
 def reader(cluster: Cluster) -> Callable[[Kind], Iterator[bytes]]:
     """Give a function that reads the server's answers, as they are, over one connection."""
-    from kubernetes import config
-
-    client = config.new_client_from_config(context=cluster.context)
-    headers = {"Accept": "application/json"}
-    client.update_params_for_auth(headers, [], ["BearerToken"])
+    access = Access(choose(cluster.context))
+    headers = {"Accept": "application/json", **dict(access.headers())}
 
     def read(kind: Kind) -> Iterator[bytes]:
         query = {"labelSelector": RUN_LABEL, "limit": str(PAGE)}
         while True:
             address = f"{cluster.host}{kind.path(namespace=cluster.namespace)}?{urlencode(query)}"
-            answer = client.rest_client.pool_manager.request("GET", address, headers=headers, timeout=DEADLINE)
+            answer = access.pool().request("GET", address, headers=headers, timeout=DEADLINE)
             if answer.status != 200:
                 raise RuntimeError(f"The API server answered {answer.status} to {address}.")
             yield answer.data

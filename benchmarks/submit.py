@@ -6,9 +6,6 @@ submit: a cold `ocrfleet submit`, and `helm install` of the same file under anot
 list:   a cold `ocrfleet list` of 1,000 runs with 4,000 pods, and the API server's own answers with the same objects,
         which the peer reads and does not parse.
 
-With `--floor`, in place of ocrfleet a bare Python imports the packages of others that the command needs, and for `list`
-it parses the server's answers: what no code of ours can be faster than.
-
 The sides take turns, and who goes first changes from pair to pair; of a case the median ratio is printed, with the
 least and the greatest. `submit` and `list` need a cluster with Kubernetes 1.32 or newer, that of the current
 kubeconfig, and the right to make a namespace, which is deleted at the end; nothing runs in it. Run it on a machine that
@@ -50,7 +47,6 @@ def main() -> int:
         "job", nargs="?", type=Path, default=JOB, help="a job file to render (default: the chart's largest example)"
     )
     parser.add_argument("--case", choices=CASES, action="append", help="this one alone (default: all of them)")
-    parser.add_argument("--floor", action="store_true", help="time what others' packages take in place of ocrfleet")
     parser.add_argument("--pairs", type=positive, default=9, metavar="N", help="times a side (default: 9)")
     parser.add_argument(
         "--files", type=positive, default=1000, metavar="N", help="job files in one process (default: 1000)"
@@ -60,7 +56,7 @@ def main() -> int:
     parser.add_argument("-o", "--output", choices=("table", "json"), default="table", help="(default: table)")
     arguments = parser.parse_args()
     cases, code = list[Case](), 0
-    for name in arguments.case or (FLOORS if arguments.floor else CASES):
+    for name in arguments.case or CASES:
         try:
             cases.append(CASES[name](arguments))
         except OcrfleetError as error:
@@ -74,8 +70,10 @@ def main() -> int:
 
 
 def _render(arguments: argparse.Namespace) -> Case:
-    ours = _floor("render") if arguments.floor else lambda: ran(OCRFLEET, "render", arguments.job)
-    return Case("render", "helm template", in_turn(ours, lambda: _template(arguments.job), pairs=arguments.pairs))
+    pairs = in_turn(
+        lambda: ran(OCRFLEET, "render", arguments.job), lambda: _template(arguments.job), pairs=arguments.pairs
+    )
+    return Case("render", "helm template", pairs)
 
 
 def _files(arguments: argparse.Namespace) -> Case:
@@ -84,15 +82,13 @@ def _files(arguments: argparse.Namespace) -> Case:
 
 def _submit(arguments: argparse.Namespace) -> Case:
     with namespaces.own("submitting") as cluster:
-        ours = _floor("submit") if arguments.floor else None
-        return Case("submit", "helm install", run_submits(cluster.namespace, ours=ours, pairs=arguments.pairs))
+        return Case("submit", "helm install", run_submits(cluster.namespace, pairs=arguments.pairs))
 
 
 def _list(arguments: argparse.Namespace) -> Case:
     size = {"runs": arguments.runs, "nodes": arguments.nodes}
     with listing.fleet(**size) as cluster:
-        ours = _floor("list", cluster.namespace) if arguments.floor else None
-        return Case("list", "API server", listing.run_pairs(cluster, **size, ours=ours, pairs=arguments.pairs))
+        return Case("list", "API server", listing.run_pairs(cluster, **size, pairs=arguments.pairs))
 
 
 CASES: Final[Mapping[str, Callable[[argparse.Namespace], Case]]] = {
@@ -101,18 +97,6 @@ CASES: Final[Mapping[str, Callable[[argparse.Namespace], Case]]] = {
     "submit": _submit,
     "list": _list,
 }
-
-
-FLOORS: Final = {
-    "render": ("-c", "import pydantic.dataclasses, yaml, helm_python"),
-    "submit": ("-c", "import pydantic.dataclasses, yaml, helm_python, kubernetes.client, kubernetes.config"),
-    "list": (str(Path(__file__).with_name("bare_list.py")),),
-}
-"""What a bare Python does in place of a command."""
-
-
-def _floor(name: str, *words: str) -> Callable[[], bytes]:
-    return lambda: ran(sys.executable, "-W", "ignore", *FLOORS[name], *words)
 
 
 def _template(job: Path) -> bytes:
@@ -128,7 +112,7 @@ def run_files(job: Path, *, files: int) -> list[Pair]:
         return [(timed(lambda path=path: render(jobfile.load(path))), peer) for path in paths]  # type: ignore[misc]
 
 
-def run_submits(namespace: str, *, ours: Callable[[], object] | None, pairs: int) -> list[Pair]:
+def run_submits(namespace: str, *, pairs: int) -> list[Pair]:
     """Time what makes a job's objects on a cluster; each side has its own job each time, which no node can take."""
     with _named(listing.FILE) as next_file:
         start = f"{OCRFLEET} submit -n {namespace} --set placement.nodeSelector.place=nowhere".split()
@@ -138,7 +122,7 @@ def run_submits(namespace: str, *, ours: Callable[[], object] | None, pairs: int
             path = next_file()
             return ran(*install, path.stem, helm.CHART.resolve(), "--values", path)
 
-        return in_turn(ours or (lambda: ran(*start, next_file())), theirs, pairs=pairs)
+        return in_turn(lambda: ran(*start, next_file()), theirs, pairs=pairs)
 
 
 @contextmanager

@@ -1,40 +1,21 @@
 """The command `ocrfleet`: parse the words, call the command, turn its end into an exit code.
 
-Only argparse and the commands' own modules are imported here; what a command needs, it imports when it runs, so
-that `ocrfleet --help` is there at once and works without Paddle.
+Of the commands' modules only the one that is asked for is imported, and what a command needs, it imports when it
+runs: so a command begins at once, and `ocrfleet --help` works without Paddle.
 """
 
 import argparse
 import atexit
 import contextlib
 import gc
+import importlib
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NoReturn
 
-from jobs.commands import (
-    check,
-    completion,
-    data,
-    delete,
-    diff,
-    init,
-    logs,
-    models,
-    overview,
-    predict,
-    recipes,
-    render,
-    run,
-    shell,
-    status,
-    stop,
-    submit,
-    version,
-    watch,
-)
+from jobs.commands import version
 from trainer.contract import ExitCode
 from trainer.errors import OcrfleetError
 
@@ -61,8 +42,37 @@ _COMPLETE: Final = "__complete"
 """What scripts of shells ask with; nobody types it."""
 
 
-def build_parser(program: str = "ocrfleet") -> argparse.ArgumentParser:
-    """Make the parser of all commands; each parsed result has `run`, the function to call."""
+_MODULES: Final[Mapping[str, tuple[str, ...]]] = {
+    "init": ("init",),
+    "recipes": ("recipes",),
+    "check": ("check",),
+    "run": ("run",),
+    "render": ("render",),
+    "diff": ("diff",),
+    "submit": ("submit",),
+    "overview": ("list", "top"),
+    "status": ("status", "events"),
+    "watch": ("watch",),
+    "logs": ("logs",),
+    "stop": ("stop", "resume"),
+    "delete": ("delete", "prune"),
+    "shell": ("shell",),
+    "predict": ("predict",),
+    "data": ("data",),
+    "models": ("models",),
+    "version": ("version",),
+    "completion": ("completion",),
+}
+"""The modules of `jobs.commands` in the order of the help, and the commands of each."""
+
+
+def build_parser(program: str = "ocrfleet", *, word: str | None = None) -> argparse.ArgumentParser:
+    """Make the parser of all commands; each parsed result has `run`, the function to call.
+
+    Args:
+        program: its name.
+        word: a command: if there is such a one, the parser knows the commands of its module alone.
+    """
     parser = argparse.ArgumentParser(
         prog=program,
         description="Train PaddleOCR text detectors and recognisers from one job file.",
@@ -72,28 +82,8 @@ def build_parser(program: str = "ocrfleet") -> argparse.ArgumentParser:
     )
     version.add_flag(parser)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (
-        init,
-        recipes,
-        check,
-        run,
-        render,
-        diff,
-        submit,
-        overview,
-        status,
-        watch,
-        logs,
-        stop,
-        delete,
-        shell,
-        predict,
-        data,
-        models,
-        version,
-    ):
-        module.add(commands)
-    completion.add(commands, build_parser)
+    for name in [each for each, words in _MODULES.items() if word in words] or _MODULES:
+        importlib.import_module(f"jobs.commands.{name}").add(commands)
     return parser
 
 
@@ -109,7 +99,7 @@ def kubectl() -> NoReturn:
 
 def complete_for_kubectl() -> NoReturn:
     """Answer a TAB behind `kubectl ocrfleet`: words, then what kubectl is to do; 4 is no file, 0 is files too."""
-    found = completion.in_time(build_parser(), sys.argv[1:])
+    found = _complete(sys.argv[1:])
     print(*found, f":{4 if found else 0}", sep="\n")
     _leave(int(ExitCode.DONE))
 
@@ -117,11 +107,13 @@ def complete_for_kubectl() -> NoReturn:
 def main(argv: Sequence[str] | None = None, *, program: str = "ocrfleet") -> int:
     """Run a command and give its exit code."""
     gc.set_threshold(_GARBAGE)
+    # It would look through all installed packages for some that want to look at each class of the job file.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     words = sys.argv[1:] if argv is None else argv
     if words[:1] == [_COMPLETE]:
-        print(*completion.in_time(build_parser(), words[1:]), sep="\n")
+        print(*_complete(words[1:]), sep="\n")
         return int(ExitCode.DONE)
-    arguments = build_parser(program).parse_args(words)
+    arguments = build_parser(program, word=next(iter(words), None)).parse_args(words)
     try:
         code: int = arguments.run(arguments)
         sys.stdout.flush()
@@ -142,6 +134,12 @@ def main(argv: Sequence[str] | None = None, *, program: str = "ocrfleet") -> int
         remedy = "" if arguments.debug else " Run it again with --debug to see where, and report that."
         _say_all("error: ", f"This is a fault of ocrfleet: {type(error).__name__}: {error}.{remedy}")
         return int(ExitCode.FAILED)
+
+
+def _complete(words: Sequence[str]) -> list[str]:
+    from jobs.commands import completion
+
+    return completion.in_time(build_parser(), words)
 
 
 def _leave(code: int) -> NoReturn:

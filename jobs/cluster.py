@@ -1,21 +1,24 @@
 """The one way to a cluster: the API server's JSON in and out, with a deadline on every call.
 
-The package `kubernetes` finds the server and the credentials, as kubectl does; paths and bodies are written here, so
-that a thousand objects are read as fast as JSON is. Nothing is tried again but what the server asks to be.
+`jobs/kubeconfig.py` says which and as whom; paths and bodies are written here, so that a thousand objects are read as
+fast as JSON is. Nothing is tried again but what the server asks to be.
 """
 
+import functools
 import json
-import os
+import re
 import ssl
+import threading
 import time
-import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
+from jobs.access import Access
 from jobs.kinds import Kind, kind_of
+from jobs.kubeconfig import choose
 from jobs.status import Object
 from trainer.errors import AccessError, ConflictError, NotFoundError, OcrfleetError, SpecError, TransientError
 
@@ -33,11 +36,22 @@ DEADLINE: Final = 30.0
 _PAGE: Final = 500
 """Objects of one answer: what kubectl asks for."""
 
+_AHEAD: Final = 2
+"""Pages that are on their way, or wait to be read, beside the one that is read."""
+
+_HEAD: Final = 4096
+"""Bytes of an answer that have the head of a list, which of Kubernetes' own kinds comes before its items."""
+
+_CONTINUE: Final = re.compile(rb'"continue": ?"([^"\\\\]+)"')
+
+_Ahead = tuple[str, "Future[Any]"]
+"""Where a page begins, and the page, once it is there."""
+
 _WATCH: Final = 290
 """Seconds that the server is asked to keep a watch open; load balancers cut at 300."""
 
-_OWN_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-"""Where a pod finds its namespace."""
+_EXEC: Final = "v5.channel.k8s.io"
+"""The protocol of a command's streams, since Kubernetes 1.30."""
 
 _SILENT: Final = 75.0
 """Seconds without a byte of a watch that has bookmarks, which come about once a minute."""
@@ -64,13 +78,14 @@ class Cluster:
 
         Raises:
             SpecError: there is no such context, or nothing that names a cluster.
-            OcrfleetError: the package `kubernetes` is missing.
+            OcrfleetError: a package is missing.
         """
         self.deadline = deadline
         self._versions: dict[str, str | None] = {}
-        self._client, self.context, found = _connect(context)
-        self.namespace = namespace or found or "default"
-        self.host: str = self._client.configuration.host
+        choice = choose(context)
+        self._access = Access(choice)
+        self.context, self.host = choice.context, choice.server
+        self.namespace = namespace or choice.namespace or "default"
 
     def get(self, kind: Kind, name: str, *, namespace: str | None = None) -> Object | None:
         """Give an object; None if there is none."""
@@ -80,7 +95,7 @@ class Cluster:
             return None
 
     def find(
-        self, kind: Kind, *, selector: str = "", fields: str = "", everywhere: bool = False
+        self, kind: Kind, *, selector: str = "", fields: str = "", everywhere: bool = False, shape: Any = None
     ) -> tuple[list[Object], str]:
         """Give all objects of a kind that fit, and the state of the server that they are of.
 
@@ -89,23 +104,18 @@ class Cluster:
             selector: by labels.
             fields: by fields.
             everywhere: in all namespaces.
+            shape: of `jobs/shapes.py`: what to read of each; None: all.
         """
         path = kind.path(namespace=None if everywhere else self.namespace)
-        query = _filled(labelSelector=selector, fieldSelector=fields, limit=str(_PAGE))
-        found: list[Object] = []
-        while True:
-            try:
-                page = self._json("GET", path, query=query)
-            except ExpiredError:  # the pages were read too slowly; one answer is of one moment
-                found, query = [], {key: value for key, value in query.items() if key not in ("continue", "limit")}
-                continue
-            for item in page.get("items") or ():
-                # The items of a list do not name their kind.
-                item.update(apiVersion=kind.version, kind=kind.kind)
-                found.append(item)
-            if not (rest := page["metadata"].get("continue")):
-                return found, page["metadata"]["resourceVersion"]
-            query = {**query, "continue": rest}
+        query = _filled(labelSelector=selector, fieldSelector=fields)
+        try:
+            pages = list(self._pages(path, {**query, "limit": str(_PAGE)}, shape))
+        except ExpiredError:  # the pages were read too slowly; one answer is of one moment
+            pages = list(self._pages(path, query, shape))
+        found = [item for page in pages for item in page.get("items") or ()]
+        for item in found:  # the items of a list do not name their kind
+            item.update(apiVersion=kind.version, kind=kind.kind)
+        return found, pages[-1]["metadata"]["resourceVersion"]
 
     def watch(
         self, kind: Kind, *, since: str, selector: str = "", fields: str = "", everywhere: bool = False
@@ -231,11 +241,8 @@ class Cluster:
             container: which; None: the only one.
             terminal: give it a terminal.
         """
-        import websocket  # comes with kubernetes
-        from kubernetes.stream import ws_client
+        import websocket
 
-        headers: dict[str, str] = {}
-        self._client.update_params_for_auth(headers, [], ["BearerToken"])
         path = f"{Kind('v1', 'Pod').path(namespace=self.namespace, name=pod)}/exec"
         streams = {"stdin": "true", "stdout": "true", "stderr": str(not terminal).lower(), "tty": str(terminal).lower()}
         query = [
@@ -243,18 +250,12 @@ class Cluster:
             *_filled(container=container or "").items(),
             *(("command", word) for word in command),
         ]
-        before = websocket.getdefaulttimeout()
-        websocket.setdefaulttimeout(self.deadline)
         try:
-            opened = ws_client.create_websocket(
-                self._client.configuration, ws_client.get_websocket_url(self.host + path, query), headers
-            )
+            opened = self._access.websocket(f"{path}?{urlencode(query)}", protocol=_EXEC, deadline=self.deadline)
         except websocket.WebSocketBadStatusException as error:
             raise self._error(error.status_code, _status(error.resp_body or b""), "GET", path) from error
         except (websocket.WebSocketException, OSError) as error:
             raise self._away(error) from error
-        finally:
-            websocket.setdefaulttimeout(before)
         opened.settimeout(None)
         return opened
 
@@ -297,18 +298,62 @@ class Cluster:
         body = {"apiVersion": review.version, "kind": review.kind, "spec": {"resourceAttributes": attributes}}
         return self.create(review, body)["status"]["allowed"] is True
 
-    def _json(
-        self, verb: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None, content: str = ""
-    ) -> dict[str, Any]:
+    def _pages(self, path: str, query: Mapping[str, str], shape: Any) -> Iterator[dict[str, Any]]:
+        """Give the pages of a list; the next are asked for as soon as the server has said where they begin."""
+        room = threading.Semaphore(_AHEAD)
+        pool = ThreadPoolExecutor(_AHEAD)
+
+        def fetch(rest: str) -> tuple[dict[str, Any], _Ahead | None]:
+            ahead: list[_Ahead] = []
+
+            def begin(head: bytes) -> None:
+                found = _CONTINUE.search(head.partition(b'"items"')[0])
+                if found and room.acquire(blocking=False):
+                    ahead.append((found[1].decode(), pool.submit(fetch, found[1].decode())))
+
+            page = _page(self._data("GET", path, query=_filled(**query, **{"continue": rest}), begin=begin), shape)
+            return page, next(iter(ahead), None)
+
+        try:
+            page, ahead = fetch("")
+            while True:
+                yield page
+                rest = page["metadata"].get("continue")
+                if not rest:
+                    return
+                if ahead is None or ahead[0] != rest:
+                    page, ahead = fetch(rest)
+                else:
+                    page, ahead = ahead[1].result()
+                    room.release()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _json(self, verb: str, path: str, **options: Any) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self._data(verb, path, **options))
+        return found
+
+    def _data(
+        self,
+        verb: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Any = None,
+        content: str = "",
+        begin: Callable[[bytes], None] | None = None,
+    ) -> bytes:
         headers = {"Accept": "application/json", **({"Content-Type": content} if content else {})}
         until = time.monotonic() + self.deadline
         while True:
             with self._answer(verb, path, query or {}, headers, body, silent=until - time.monotonic()) as answer:
-                data = answer.read()
+                data = answer.read(_HEAD)
+                if begin and answer.status < 300:
+                    begin(data)
+                data += answer.read()
                 pause = _pause(answer)
             if answer.status < 300:
-                found: dict[str, Any] = json.loads(data)
-                return found
+                return data
             # The server says when: it is starting, or has too many requests.
             if pause is None or time.monotonic() + pause > until:
                 raise self._error(answer.status, _status(data), verb, path)
@@ -332,20 +377,26 @@ class Cluster:
         *,
         silent: float | None,
     ) -> Iterator["BaseHTTPResponse"]:
-        from urllib3 import Timeout
+        self._access.pool()  # which says what is missing
+        from urllib3 import HTTPHeaderDict, Timeout
         from urllib3.exceptions import HTTPError
 
-        self._client.update_params_for_auth(headers, [], ["BearerToken"])
-        try:
-            answer = self._client.rest_client.pool_manager.request(
+        def ask() -> "BaseHTTPResponse":
+            return self._access.pool().request(
                 verb,
                 self.host + path + (f"?{urlencode(query)}" if query else ""),
                 body=None if body is None else json.dumps(body),
-                headers=headers,
+                headers=HTTPHeaderDict([*headers.items(), *self._access.headers()]),
                 preload_content=False,
                 retries=False,
                 timeout=Timeout(connect=min(10.0, self.deadline), read=silent),
             )
+
+        try:
+            answer = ask()
+            if answer.status == 401 and self._access.forget():
+                answer.close()
+                answer = ask()
             with closing(answer):
                 yield answer
         except (HTTPError, OSError, ssl.SSLError) as error:
@@ -386,44 +437,6 @@ class Cluster:
                 return OcrfleetError(f"The API server {self.host} answered {code} to {verb} {path}: {said}.")
 
 
-def _connect(context: str | None) -> tuple[Any, str, str | None]:
-    """Give a client, the name of its context, and the context's namespace."""
-    try:
-        with warnings.catch_warnings():
-            # `requests`, which it uses for logins alone, warns of newer packages that it works with.
-            warnings.simplefilter("ignore")
-            from kubernetes import client, config
-    except ImportError as error:
-        raise OcrfleetError(
-            "The package `kubernetes` is not installed: `pip install 'ocrfleet[cluster]'` brings it."
-        ) from error
-    # The package itself looks when it is imported.
-    file = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
-    try:
-        contexts, current = config.list_kube_config_contexts(config_file=file)
-    except config.ConfigException:
-        contexts, current = [], None
-    chosen = next((each for each in contexts if each["name"] == context), None) if context else current
-    if chosen:
-        try:
-            found = config.new_client_from_config(config_file=file, context=chosen["name"])
-        except config.ConfigException as error:
-            raise SpecError(f"The context {chosen['name']!r} of the kubeconfig cannot be used: {error}.") from error
-        return found, chosen["name"], (chosen.get("context") or {}).get("namespace")
-    if context:
-        known = ", ".join(sorted(each["name"] for each in contexts)) or "none"
-        raise SpecError(f"The kubeconfig has no context {context!r}; it has: {known}.")
-    settings = client.Configuration()
-    try:
-        config.load_incluster_config(client_configuration=settings)
-    except config.ConfigException as error:
-        raise SpecError(
-            "No cluster is named: there is no kubeconfig with a current context. Set KUBECONFIG, or "
-            "`kubectl config use-context NAME`."
-        ) from error
-    return client.ApiClient(settings), "in-cluster", _OWN_NAMESPACE.read_text("utf-8").strip()
-
-
 def _api(path: str) -> str:
     """Name the API of a path: `jobsets of jobset.x-k8s.io/v1alpha2`."""
     parts = path.strip("/").split("/")
@@ -434,6 +447,27 @@ def _api(path: str) -> str:
 
 def _filled(**values: str) -> dict[str, str]:
     return {key: value for key, value in values.items() if value}
+
+
+def _page(data: bytes, shape: Any) -> dict[str, Any]:
+    """Read a page of a list; objects that have not their kind's shape are read whole."""
+    if shape is not None:
+        import msgspec
+
+        try:
+            return msgspec.structs.asdict(_decoder(shape).decode(data))
+        except msgspec.ValidationError:
+            pass
+    found: dict[str, Any] = json.loads(data)
+    return found
+
+
+@functools.cache
+def _decoder(shape: Any) -> Any:
+    import msgspec
+
+    page = msgspec.defstruct("Page", [("metadata", dict[str, Any]), ("items", list[shape] | None, None)])
+    return msgspec.json.Decoder(page)
 
 
 def _lines(blocks: Iterable[bytes]) -> Iterator[bytes]:

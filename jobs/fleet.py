@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
+from jobs import shapes
 from jobs.cluster import Cluster, MissingKindError
 from jobs.engines import ENGINES, engine_of, jobset, kueue, trainjob, volcano
 from jobs.engines.observe import observe
@@ -37,7 +38,7 @@ def workloads(
 
     def one(kind: Kind) -> list[Object]:
         try:
-            found, _ = cluster.find(kind, selector=selector, everywhere=everywhere)
+            found, _ = cluster.find(kind, selector=selector, everywhere=everywhere, shape=shapes.Whole)
         except MissingKindError:
             return []
         except AccessError as error:
@@ -135,7 +136,7 @@ def gather_all(cluster: Cluster, *, now: datetime, everywhere: bool = False) -> 
     """
     with ThreadPoolExecutor(len(ENGINES)) as pool:
         # Pods are most of it: they are asked for beside the runs that they are of.
-        pods = pool.submit(cluster.find, POD, selector=RUN_LABEL, everywhere=everywhere)
+        pods = pool.submit(cluster.find, POD, selector=RUN_LABEL, everywhere=everywhere, shape=shapes.Pod)
         queued = pool.submit(_all_queued, cluster, everywhere=everywhere)
         found = workloads(cluster, everywhere=everywhere)
         if not found:
@@ -148,7 +149,10 @@ def gather_all(cluster: Cluster, *, now: datetime, everywhere: bool = False) -> 
             kinds.append((Kind(jobset.VERSION, jobset.KIND), ""))
         if volcano.NAME in engines:
             kinds.append((_POD_GROUP, ""))
-        read = [pool.submit(_read, cluster, kind, selector=one, everywhere=everywhere) for kind, one in kinds]
+        read = [
+            pool.submit(_read, cluster, kind, selector=one, everywhere=everywhere, shape=shapes.Whole)
+            for kind, one in kinds
+        ]
         of = _by_label(pods.result()[0])
         owned = _by_owner(each for objects in (queued, *read) for each in objects.result() or ())
     return [_gathered(each, of, owned, now=now) for each in found]
@@ -170,9 +174,11 @@ def _gathered(
 def _by_label(pods: Iterable[Object]) -> dict[tuple[str, str], list[Object]]:
     """Give pods by namespace and label, as the selectors of engines have it: `job-name=lines-1a2b3c4d`."""
     found: dict[tuple[str, str], list[Object]] = {}
+    keys = {engine.pod_selector("").removesuffix("=") for engine in ENGINES.values()}
     for pod in pods:
-        for key, value in (at(pod, "metadata", "labels") or {}).items():
-            found.setdefault((_namespace(pod), f"{key}={value}"), []).append(pod)
+        labels = at(pod, "metadata", "labels") or {}
+        for key in keys & labels.keys():
+            found.setdefault((_namespace(pod), f"{key}={labels[key]}"), []).append(pod)
     return found
 
 
@@ -185,10 +191,10 @@ def _by_owner(objects: Iterable[Object]) -> dict[str, list[Object]]:
 
 
 def _read(
-    cluster: Cluster, kind: Kind, *, selector: str = "", fields: str = "", everywhere: bool = False
+    cluster: Cluster, kind: Kind, *, selector: str = "", fields: str = "", everywhere: bool = False, shape: Any = None
 ) -> list[Object] | None:
     try:
-        return cluster.find(kind, selector=selector, fields=fields, everywhere=everywhere)[0]
+        return cluster.find(kind, selector=selector, fields=fields, everywhere=everywhere, shape=shape)[0]
     except (AccessError, MissingKindError):
         return None
 
@@ -214,7 +220,7 @@ def _queued(cluster: Cluster, owners: set[str]) -> Object | None:
 
 def _all_queued(cluster: Cluster, *, everywhere: bool) -> list[Object] | None:
     kind = _workload_kind(cluster)
-    return _read(cluster, kind, everywhere=everywhere) if kind else None
+    return _read(cluster, kind, everywhere=everywhere, shape=shapes.Whole) if kind else None
 
 
 def _rivals(cluster: Cluster, queued: Object) -> list[Object]:

@@ -47,13 +47,8 @@ source <(ocrfleet completion zsh)
 ocrfleet completion fish > ~/.config/fish/completions/ocrfleet.fish"""
 
 
-def add(commands: options.Commands, build_parser: Callable[[], argparse.ArgumentParser]) -> None:
+def add(commands: options.Commands) -> None:
     """Say the command's words."""
-
-    def run(arguments: argparse.Namespace) -> int:
-        print(script(build_parser(), arguments.shell), end="")
-        return 0
-
     parser = options.command(
         commands,
         "completion",
@@ -63,6 +58,14 @@ def add(commands: options.Commands, build_parser: Callable[[], argparse.Argument
         examples=_INSTALL,
     )
     parser.add_argument("shell", choices=("bash", "zsh", "fish"))
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write a script."""
+    from jobs.cli import build_parser  # which imports this module
+
+    print(script(build_parser(), arguments.shell), end="")
+    return 0
 
 
 def script(parser: argparse.ArgumentParser, shell: str) -> str:

@@ -66,7 +66,8 @@ def _rank(pod: Object, rank_label: str) -> int | None:
 def _node(rank: int, pods: Sequence[Object], observed: Observed, refused: Reason) -> NodeStatus:
     if not pods:
         return NodeStatus(rank=rank, phase=NodePhase.MISSING, reason=_facts(refused, {}, observed, rank))
-    pod = max(pods, key=lambda each: moment(each, "metadata", "creationTimestamp") or _BEGINNING)
+    # Most ranks have one pod, and a list of runs has thousands.
+    pod = max(pods, key=_made) if len(pods) > 1 else pods[0]
     phase, reason = _phase(pod, observed)
     status = of_trainer(pod)
     again = sum(number(each, "restartCount") or 0 for each in several(pod, "status", "containerStatuses"))
@@ -81,6 +82,10 @@ def _node(rank: int, pods: Sequence[Object], observed: Observed, refused: Reason
         started=moment(status, "state", "running", "startedAt") or moment(status, "state", "terminated", "startedAt"),
         finished=moment(status, "state", "terminated", "finishedAt"),
     )
+
+
+def _made(pod: Object) -> datetime:
+    return moment(pod, "metadata", "creationTimestamp") or _BEGINNING
 
 
 _BEGINNING: Final = datetime.min.replace(tzinfo=UTC)
@@ -143,8 +148,10 @@ def _disruption(pod: Object) -> Reason:
 
 def _silent(pod: Object, observed: Observed) -> bool:
     """Tell whether the pod's Kubernetes node has stopped to answer: what the pod says is then old."""
+    if not observed.machines:
+        return False
     name = text(pod, "spec", "nodeName")
-    machine = next((each for each in observed.machines or () if name and name_of(each) == name), None)
+    machine = next((each for each in observed.machines if name and name_of(each) == name), None)
     ready = condition(machine, "Ready") if machine else None
     return ready is not None and text(ready, "status") == "Unknown"
 
@@ -172,6 +179,8 @@ def _facts(reason: Reason, pod: Object, observed: Observed, rank: int) -> Reason
 
 def fill(reason: Reason, names: Mapping[str, str]) -> Reason:
     """Put names in the place of `{run}` and the like; braces in other programs' messages stay as they are."""
+    if "{" not in reason.text and "{" not in reason.advice:
+        return reason
     words, advice = reason.text, reason.advice
     for key, value in names.items():
         words, advice = words.replace(f"{{{key}}}", value), advice.replace(f"{{{key}}}", value)

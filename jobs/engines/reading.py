@@ -22,7 +22,11 @@ def at(found: Object, *path: str) -> Any:
 
 def text(found: Object, *path: str) -> str:
     """Give the text at a path; empty if there is none."""
-    value = at(found, *path)
+    value: Any = found
+    for key in path:  # as `at` does, whose call would take a third of the time: this is asked most often
+        if not isinstance(value, dict):
+            return ""
+        value = value.get(key)
     return value if isinstance(value, str) else ""
 
 
@@ -40,8 +44,11 @@ def several(found: Object, *path: str) -> list[Object]:
 
 def moment(found: Object, *path: str) -> datetime | None:
     """Give the time at a path."""
+    word = text(found, *path)
+    if not word:
+        return None
     try:
-        given = datetime.fromisoformat(text(found, *path))
+        given = datetime.fromisoformat(word)
     except ValueError:
         return None
     return given if given.tzinfo else given.replace(tzinfo=UTC)

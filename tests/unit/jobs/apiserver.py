@@ -58,6 +58,7 @@ class ApiServer:
         self.cuts = 0
         self.ends = 0
         self.page = 10_000
+        self.items_first = False
 
     def put(self, found: Mapping[str, Any], *, namespace: str = "default") -> Object:
         """Hold an object, as a controller or another user would write it."""
@@ -248,7 +249,9 @@ class _Handler(BaseHTTPRequestHandler):
             rest = str(first + limit) if first + limit < len(found) else ""
             items = [{k: v for k, v in each.items() if k not in ("kind", "apiVersion")} for each in found]
             metadata = {"resourceVersion": str(self.held.version), "continue": rest}
-        self._answer({"kind": "List", "metadata": metadata, "items": items[first : first + limit]})
+        content = {"metadata": metadata, "items": items[first : first + limit]}
+        # Of kinds that are not Kubernetes' own the fields come in the order of their names.
+        self._answer(dict(sorted(content.items())) if self.held.items_first else content)
 
     def _watch(self, path: str, query: dict[str, str]) -> None:
         held, since = self.held, int(query.get("resourceVersion") or 0)

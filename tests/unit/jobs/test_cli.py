@@ -14,7 +14,7 @@ from jobs import cli, jobfile, local
 from jobs.commands import run as run_command
 from jobs.commands.completion import children, walk
 from trainer import recipes
-from trainer.runspec import parse_yaml
+from trainer.yamltext import parse_yaml
 
 HEAVY = {
     "kubernetes",

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from jobs import shapes
 from jobs.cluster import Cluster, ExpiredError, MissingKindError
 from jobs.engines.state import Change
 from jobs.following import Collection, Following
@@ -147,6 +148,49 @@ def test_it_tries_again_when_the_server_says_so_and_not_else(api: ApiServer, clu
     assert time.monotonic() - began < 5
 
 
+@pytest.mark.parametrize("items_first", [False, True])
+def test_pages_come_in_their_order_wherever_the_server_says_that_there_are_more(
+    api: ApiServer, cluster: Cluster, items_first: bool
+) -> None:
+    for number in range(25):
+        api.put(pod(f"p{number:02}"))
+    api.page, api.items_first = 2, items_first
+    found, _ = cluster.find(POD)
+    assert [each["metadata"]["name"] for each in found] == [f"p{number:02}" for number in range(25)]
+    asked = [query.get("continue") for _, _, query, _ in api.asked]
+    assert asked == [None, *(str(number) for number in range(2, 25, 2))], "each page once"
+
+
+def test_a_list_whose_pages_are_forgotten_is_asked_for_at_once(
+    api: ApiServer, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        api.put(pod(f"p{number}"))
+    api.page = 2
+    data = cluster._data
+
+    def slow(verb: str, path: str, **options: Any) -> bytes:
+        if "continue" in options["query"]:
+            raise ExpiredError("too old")
+        api.page = 2 if "limit" in options["query"] else 100
+        return data(verb, path, **options)
+
+    monkeypatch.setattr(cluster, "_data", slow)
+    assert len(cluster.find(POD)[0]) == 5
+
+
+def test_a_list_may_read_a_part_of_objects_and_reads_whole_what_is_of_another_shape(
+    api: ApiServer, cluster: Cluster
+) -> None:
+    api.put({**pod("a"), "spec": {"nodeName": "n", "hostname": "h"}, "other": 1})
+    (found,), _ = cluster.find(POD, shape=shapes.Pod)
+    assert found["spec"] == {"nodeName": "n"}
+    assert (found["kind"], found["metadata"]["name"], "other" in found) == ("Pod", "a", False)
+    api.put({**pod("b"), "spec": {"nodeName": 7}})
+    both, _ = cluster.find(POD, shape=shapes.Pod)
+    assert [each["spec"].get("nodeName") for each in both] == ["n", 7]
+
+
 def test_a_server_that_says_nothing_is_given_up(
     api: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -269,6 +313,6 @@ def test_what_is_not_needed_may_be_refused_or_missing(api: ApiServer, cluster: C
 
 
 def test_without_its_package_it_says_which_to_install(api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "kubernetes", None)
+    monkeypatch.setitem(sys.modules, "urllib3", None)
     with pytest.raises(OcrfleetError, match=r"pip install 'ocrfleet\[cluster\]'"):
-        Cluster()
+        Cluster().get(POD, "a")

@@ -1,10 +1,16 @@
 """What real controllers have said of real runs, in our words: each state was recorded by states/record.py."""
 
+import json
+from typing import Any
+
+import msgspec
 import pytest
 
+from jobs import shapes
+from jobs.cost import cost
 from jobs.engines import ENGINES, engine_of
-from jobs.status import NodePhase, Phase
-from tests.unit.jobs.states.read import FILES, recorded, status
+from jobs.status import NodePhase, Observed, Phase
+from tests.unit.jobs.states.read import FILES, NOW, recorded, status
 
 RUN = "lines-1a2b3c4d"
 AGAIN = "submit the file again with placement.retry one higher"
@@ -165,3 +171,25 @@ def test_a_stopped_run_rests_and_one_that_waits_does_not() -> None:
     assert waiting
     assert (stopped.active, waiting.active) == (False, True)
     assert (stopped.waited is None, waiting.waited is None) == (True, False)
+
+
+def read_as(shape: Any, objects: Any) -> Any:
+    """Give what a list makes of objects, whose kinds it knows."""
+    decoder = msgspec.json.Decoder(list[shape])
+    kinds = [{key: each[key] for key in ("apiVersion", "kind") if key in each} for each in objects]
+    return [{**kind, **read} for kind, read in zip(kinds, decoder.decode(json.dumps(objects).encode()), strict=True)]
+
+
+@pytest.mark.parametrize("state", FILES)
+def test_what_a_list_reads_of_objects_is_all_that_a_state_is_read_from(state: str) -> None:
+    whole = recorded(state)
+    listed = {
+        **whole,
+        "workload": read_as(shapes.Whole, [whole["workload"]])[0],
+        "pods": read_as(shapes.Pod, whole.get("pods") or []),
+        "inner": read_as(shapes.Whole, whole.get("inner") or []),
+        "queued": next(iter(read_as(shapes.Whole, [whole["queued"]])), None) if whole.get("queued") else None,
+    }
+    told, found = status(whole), status(listed)
+    assert found == told
+    assert cost(Observed(now=NOW, **listed), found) == cost(Observed(now=NOW, **whole), told)
