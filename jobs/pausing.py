@@ -1,11 +1,11 @@
 """Stop a run and let it go on: which change does it, by what is so. Pure."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from jobs.engines import Engine, engine_of, kueue
 from jobs.engines.observe import observe
-from jobs.engines.reading import run_of
+from jobs.engines.reading import run_of, text
 from jobs.engines.state import Change
 from jobs.status import Object, Observed, Phase, Status
 from trainer.errors import SpecError, TransientError
@@ -80,12 +80,14 @@ def resume(observed: Observed, *, queues: bool) -> Decision:
     return Decision(change=change, sentence=f"{run} {next_step}")
 
 
-def at_rest(status: Status | None, _: int) -> bool:
-    """Tell whether no pod of it runs any more."""
-    return status is None or status.phase is Phase.STOPPED or status.final
+def at_rest(status: Status | None, pods: Sequence[Object]) -> bool:
+    """Tell whether none of its pods runs any more, or has still to let go of its volumes."""
+    if status is None or status.final:
+        return True
+    return status.phase is Phase.STOPPED and not any(text(pod, "metadata", "deletionTimestamp") for pod in pods)
 
 
-def let_go(status: Status | None, _: int) -> bool:
+def let_go(status: Status | None, _: Sequence[Object]) -> bool:
     """Tell whether its pods may be made: it has its quota, where it needs some."""
     return status is None or status.phase not in (Phase.QUEUED, Phase.STOPPED, Phase.STOPPING)
 

@@ -1,7 +1,7 @@
 """Wait until something is so with a run: for commands that were told to."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from jobs.cluster import Cluster
@@ -15,14 +15,18 @@ from trainer.errors import SpecError, TransientError
 
 
 def wait(
-    cluster: Cluster, observed: Observed, until: Callable[[Status | None, int], bool], *, timeout: float | None = None
+    cluster: Cluster,
+    observed: Observed,
+    until: Callable[[Status | None, Sequence[Object]], bool],
+    *,
+    timeout: float | None = None,
 ) -> None:
     """Wait until what is so with a run fits.
 
     Args:
         cluster: where it is.
         observed: the run, as it was.
-        until: is told the status, None once its object is gone, and how many pods are there.
+        until: is told the status, None once its object is gone, and its pods.
         timeout: seconds; None: as long as it takes.
 
     Raises:
@@ -31,7 +35,7 @@ def wait(
     end = None if timeout is None else time.monotonic() + timeout
     with Following(cluster, _collections(observed)) as following:
         while following.wait(None if end is None else max(end - time.monotonic(), 0)):
-            if until(_status(following), len(following.now("pods") or ())):
+            if until(_status(following), following.now("pods") or ()):
                 return
     raise TransientError(
         f"{name_of(observed.workload)} is not that far yet after {timeout:g} s, and goes on. "

@@ -27,7 +27,7 @@ def add(commands: options.Commands) -> None:
         "ocrfleet stop slips-rec --wait               # the newest run of that name\n"
         "ocrfleet stop slips-rec-1a2b3c4d --wait --timeout 10m",
     )
-    _words(parser, "return when its pods have ended")
+    _words(parser, "return when its pods have ended and are gone")
     parser = options.command(
         commands,
         "resume",

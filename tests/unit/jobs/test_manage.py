@@ -163,6 +163,25 @@ def test_stop_waits_for_the_last_pod(api: ApiServer, ocrfleet: Ocrfleet) -> None
     assert (ran.code, ran.out) == (0, f"{RUN}\n"), ran.err
 
 
+def test_stop_waits_for_a_pod_that_has_ended_and_holds_its_volumes_yet(api: ApiServer, ocrfleet: Ocrfleet) -> None:
+    held(api, "job-suspended")
+    pods = recorded("job-suspended")["pods"]
+    assert [(pod["status"]["phase"], "deletionTimestamp" in pod["metadata"]) for pod in pods] == [("Succeeded", True)]
+    assert ocrfleet("stop", RUN, "-n", "ml", "--wait", "--timeout", "0.3s").code == 75
+    for pod in pods:
+        api.take(POD, name_of(pod), namespace="ml")
+    assert ocrfleet("stop", RUN, "-n", "ml", "--wait", "--timeout", "20s").code == 0
+
+
+def test_stop_waits_for_no_pod_that_nobody_deletes(api: ApiServer, ocrfleet: Ocrfleet) -> None:
+    """A Job keeps those that ended before it was stopped."""
+    held(api, "job-suspended")
+    for pod in recorded("job-suspended")["pods"]:
+        del pod["metadata"]["deletionTimestamp"]
+        api.put({"apiVersion": "v1", "kind": "Pod", **pod}, namespace="ml")
+    assert ocrfleet("stop", RUN, "-n", "ml", "--wait", "--timeout", "20s").code == 0
+
+
 def test_a_wait_has_an_end(api: ApiServer, ocrfleet: Ocrfleet) -> None:
     held(api, "job-running")
     ran = ocrfleet("stop", RUN, "-n", "ml", "--wait", "--timeout", "0.3s")
