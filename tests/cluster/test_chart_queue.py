@@ -11,11 +11,11 @@ from docs.chart import CHART
 from examples.local_s3 import Server
 from tests.chart.helm import helm as program
 from tests.cluster import lines
-from tests.cluster.controllers import SERVES, end, need, need_engine
-from tests.cluster.kube import Cluster, Namespace, Object, condition, exit_code, ready
+from tests.cluster.controllers import KINDS, SERVES, end, kueue, need_engine
+from tests.cluster.kube import Cluster, Namespace, Object, exit_code, ready
 from tests.cluster.lines import Bucket, Release
 from tests.cluster.machine import lifetime
-from tests.cluster.machine.addons import JOBSET, KUEUE, TRAINER
+from tests.cluster.machine.addons import KUEUE
 from tests.cluster.manifests import container, pod_spec
 from tests.cluster.test_kueue import admitted, wait_workload, why_waiting
 from trainer.contract import ExitCode
@@ -23,40 +23,20 @@ from trainer.contract import ExitCode
 CPU = {"requests": {"cpu": "100m"}}
 """What each pod asks for; the queue has it once."""
 
-KINDS = {
-    "job": ("Job", "batch/v1"),
-    "jobset": ("JobSet", JOBSET.version),
-    "trainjob": ("TrainJob", TRAINER.version),
-}
-
 
 @pytest.fixture(autouse=True)
 def queue(hands: None, cluster: Cluster, namespace: Namespace) -> Iterator[None]:
     """A queue with room for one pod, two priorities, and preemption of the lower one."""
-    need(cluster, JOBSET)
-    need(cluster, KUEUE)
-    name, version = namespace.name, KUEUE.version
-    quota = {"name": name, "resources": [{"name": "cpu", "nominalQuota": CPU["requests"]["cpu"]}]}
-    whole = {
-        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}},
-        "resourceGroups": [{"coveredResources": ["cpu"], "flavors": [quota]}],
-        "preemption": {"withinClusterQueue": "LowerPriority"},
-    }
-    labels = {"ocrfleet.io/kueue": "true", "pod-security.kubernetes.io/enforce": "restricted"}
-    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
-    for kind, spec in (("ResourceFlavor", {}), ("ClusterQueue", whole)):
-        cluster.apply({"apiVersion": version, "kind": kind, "metadata": {"name": name}, "spec": spec})
-    for priority, value in (("low", 100), ("high", 1000)):
-        metadata = {"name": f"{name}-{priority}"}
-        cluster.apply({"apiVersion": version, "kind": "WorkloadPriorityClass", "metadata": metadata, "value": value})
-    local = {"metadata": {"name": "queue"}, "spec": {"clusterQueue": name}}
-    namespace.apply({"apiVersion": version, "kind": "LocalQueue", **local})
-    namespace.wait("LocalQueue", "queue", lambda found: condition(found, "Active") == "True", version=version)
-    yield
-    for kind in ("ClusterQueue", "ResourceFlavor"):
-        cluster.resource(kind, version).delete(name=name)
+    version = KUEUE.version
+    with kueue(namespace, "cpu", CPU["requests"]["cpu"], preemption={"withinClusterQueue": "LowerPriority"}):
+        for priority, value in (("low", 100), ("high", 1000)):
+            metadata = {"name": f"{namespace.name}-{priority}"}
+            cluster.apply(
+                {"apiVersion": version, "kind": "WorkloadPriorityClass", "metadata": metadata, "value": value}
+            )
+        yield
     for priority in ("low", "high"):
-        cluster.resource("WorkloadPriorityClass", version).delete(name=f"{name}-{priority}")
+        cluster.resource("WorkloadPriorityClass", version).delete(name=f"{namespace.name}-{priority}")
 
 
 def holder(name: str, image: str, *, priority: str) -> Object:

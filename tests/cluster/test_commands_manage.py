@@ -15,17 +15,12 @@ import yaml
 
 from examples.local_s3 import Server
 from tests.cluster import lines
-from tests.cluster.controllers import SERVES, need, need_engine
-from tests.cluster.kube import Cluster, Namespace, condition
+from tests.cluster.controllers import KINDS, SERVES, kueue, need_engine
+from tests.cluster.kube import Namespace
 from tests.cluster.lines import Bucket, Release
-from tests.cluster.machine.addons import JOBSET, KUEUE, TRAINER
+from tests.cluster.machine.addons import KUEUE
 from tests.cluster.manifests import container, pod_spec
 
-KINDS = {
-    "job": ("Job", "batch/v1"),
-    "jobset": ("JobSet", JOBSET.version),
-    "trainjob": ("TrainJob", TRAINER.version),
-}
 EPOCHS = 400
 """More than any test lets it do."""
 
@@ -160,25 +155,10 @@ def typed_into_a_shell(ocrfleet: Commands, run: str, keys: str) -> set[str]:
 
 
 @pytest.fixture
-def queue(cluster: Cluster, namespace: Namespace) -> Iterator[str]:
+def queue(namespace: Namespace) -> Iterator[str]:
     """A queue of Kueue with room for one node."""
-    need(cluster, KUEUE)
-    name, version = namespace.name, KUEUE.version
-    labels = {"ocrfleet.io/kueue": "true", "pod-security.kubernetes.io/enforce": "restricted"}
-    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
-    quota = {"name": name, "resources": [{"name": "cpu", "nominalQuota": "100m"}]}
-    whole = {
-        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}},
-        "resourceGroups": [{"coveredResources": ["cpu"], "flavors": [quota]}],
-    }
-    for kind, spec in (("ResourceFlavor", {}), ("ClusterQueue", whole)):
-        cluster.apply({"apiVersion": version, "kind": kind, "metadata": {"name": name}, "spec": spec})
-    local = {"metadata": {"name": "queue"}, "spec": {"clusterQueue": name}}
-    namespace.apply({"apiVersion": version, "kind": "LocalQueue", **local})
-    namespace.wait("LocalQueue", "queue", lambda found: condition(found, "Active") == "True", version=version)
-    yield "queue"
-    for kind in ("ClusterQueue", "ResourceFlavor"):
-        cluster.resource(kind, version).delete(name=name)
+    with kueue(namespace, "cpu", "100m") as name:
+        yield name
 
 
 @pytest.mark.timeout(900)

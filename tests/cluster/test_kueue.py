@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from tests.cluster.controllers import SERVES, end, need
+from tests.cluster.controllers import SERVES, end, kueue
 from tests.cluster.gpus import GPU, offered
 from tests.cluster.kube import Cluster, Namespace, Object, condition, ended, ready
 from tests.cluster.machine.addons import JOBSET, KUEUE
@@ -33,26 +33,10 @@ def gpus(cluster: Cluster) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def queue(hands: None, cluster: Cluster, namespace: Namespace) -> Iterator[None]:
+def queue(hands: None, namespace: Namespace) -> Iterator[None]:
     """A queue for both GPUs in the namespace."""
-    need(cluster, JOBSET)
-    need(cluster, KUEUE)
-    name, version = namespace.name, KUEUE.version
-    quota = {"name": name, "resources": [{"name": GPU, "nominalQuota": 2}]}
-    whole = {
-        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}},
-        "resourceGroups": [{"coveredResources": [GPU], "flavors": [quota]}],
-    }
-    labels = {"ocrfleet.io/kueue": "true", "pod-security.kubernetes.io/enforce": "restricted"}
-    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
-    for kind, spec in (("ResourceFlavor", {}), ("ClusterQueue", whole)):
-        cluster.apply({"apiVersion": version, "kind": kind, "metadata": {"name": name}, "spec": spec})
-    local = {"metadata": {"name": "queue"}, "spec": {"clusterQueue": name}}
-    namespace.apply({"apiVersion": version, "kind": "LocalQueue", **local})
-    namespace.wait("LocalQueue", "queue", lambda found: condition(found, "Active") == "True", version=version)
-    yield
-    for kind in ("ClusterQueue", "ResourceFlavor"):
-        cluster.resource(kind, version).delete(name=name)
+    with kueue(namespace, GPU, 2):
+        yield
 
 
 def job(name: str, image: str, *arguments: str, pods: int = 1, labels: dict[str, str] | None = None) -> Object:
