@@ -47,6 +47,9 @@ _CONTINUE: Final = re.compile(rb'"continue": ?"([^"\\\\]+)"')
 _Ahead = tuple[str, "Future[Any]"]
 """Where a page begins, and the page, once it is there."""
 
+_ADMISSION: Final = re.compile(r'^admission webhook |" is forbidden: (?!User )')
+"""What is refused by a rule for objects, be it a quota, a policy or a webhook, and not for who asks."""
+
 _WATCH: Final = 290
 """Seconds that the server is asked to keep a watch open; load balancers cut at 300."""
 
@@ -409,14 +412,14 @@ class Cluster:
         )
 
     def _error(self, code: int, status: Mapping[str, Any], verb: str, path: str) -> OcrfleetError:
-        said = str(status.get("message") or f"status {code}")
+        said = str(status.get("message") or f"status {code}").rstrip(".")
         match code:
             case 401:
                 return AccessError(
                     f"The cluster of context {self.context!r} does not know you. Log in again, as for kubectl: "
                     f"`kubectl --context {self.context} auth whoami` must answer."
                 )
-            case 403:
+            case 403 if not _ADMISSION.search(said):
                 return AccessError(f"The cluster refuses that: {said}. `kubectl auth can-i --list` shows what you may.")
             case 404 if not (status.get("details") or {}).get("name"):
                 return MissingKindError(
@@ -429,7 +432,7 @@ class Cluster:
             case 410:
                 return ExpiredError(said)
             # A field that no schema has is the server's fault, it says, where it is applied.
-            case _ if code in (400, 422) or "failed to create typed patch" in said:
+            case _ if code in (400, 403, 422) or "failed to create typed patch" in said:
                 return SpecError(f"The cluster does not take it: {said}.")
             case _ if code == 429 or code >= 500:
                 return TransientError(f"The API server {self.host} is not able to answer: {said}. Try again.")

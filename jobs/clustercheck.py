@@ -193,7 +193,7 @@ def _pod(asked: _Asked) -> Iterator[Finding]:
     try:
         asked.cluster.apply(_bare(asked), dry_run=True)
     except OcrfleetError as error:
-        reason = in_words(str(error).removesuffix(". `kubectl auth can-i --list` shows what you may."))
+        reason = in_words(str(error).removesuffix("."))
         if reason is None:
             raise
         text = f"pod: {reason.text}. {reason.advice}".strip()

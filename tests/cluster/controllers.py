@@ -71,7 +71,6 @@ def kueue(namespace: Namespace, resource: str, amount: int | str, **more: Any) -
         ClusterError: Kueue can't be installed.
     """
     cluster, name, version = namespace.cluster, namespace.name, KUEUE.version
-    need(cluster, JOBSET)
     need(cluster, KUEUE)
     labels = {"ocrfleet.io/kueue": "true", "pod-security.kubernetes.io/enforce": "restricted"}
     cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})

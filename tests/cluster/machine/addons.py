@@ -54,6 +54,9 @@ class Addon:
     always: bool = True
     """It is built wherever it is wanted, not only used where it was built before."""
 
+    after: tuple["Addon", ...] = ()
+    """What must be there before it, where that can be had."""
+
     @property
     def pinned(self) -> Path:
         """The folder whose go.mod has its version."""
@@ -90,17 +93,6 @@ JOBSET: Final = Addon(
     version="jobset.x-k8s.io/v1alpha2",
     kind="JobSet",
 )
-KUEUE: Final = Addon(
-    title="Kueue",
-    name="kueue",
-    package=programs.KUEUE,
-    module="sigs.k8s.io/kueue",
-    namespace="kueue-system",
-    deployment="kueue-controller-manager",
-    certificate="kueue-webhook-server-cert",
-    version="kueue.x-k8s.io/v1beta2",
-    kind="ResourceFlavor",
-)
 TRAINER: Final = Addon(
     title="Kubeflow Trainer",
     name="trainer",
@@ -113,6 +105,19 @@ TRAINER: Final = Addon(
     kind="ClusterTrainingRuntime",
     least={"mlPolicy": {"numNodes": 1}},
     always=False,
+)
+KUEUE: Final = Addon(
+    title="Kueue",
+    name="kueue",
+    package=programs.KUEUE,
+    module="sigs.k8s.io/kueue",
+    namespace="kueue-system",
+    deployment="kueue-controller-manager",
+    certificate="kueue-webhook-server-cert",
+    version="kueue.x-k8s.io/v1beta2",
+    kind="ResourceFlavor",
+    # It looks for kinds that come after it less and less often, and refuses their objects until it has found them.
+    after=(JOBSET, TRAINER),
 )
 TRAINING_OPERATOR: Final = Addon(
     title="Kubeflow Training Operator",
@@ -138,6 +143,9 @@ def install(addon: Addon) -> None:
     Raises:
         ClusterError: it does not build, or is not ready in time.
     """
+    for first in addon.after:
+        if first.always or not first.missing():
+            install(first)
     program = addon.program()
     image = images.of_program(program)
     images.import_everywhere(image)

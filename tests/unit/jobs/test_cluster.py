@@ -116,6 +116,21 @@ def test_what_the_cluster_serves_and_what_a_user_may(api: ApiServer, cluster: Cl
     [
         (Answer(401), AccessError, "does not know you"),
         (Answer(403, "pods is forbidden"), AccessError, "pods is forbidden"),
+        (
+            Answer(403, 'jobs.batch "a" is forbidden: User "u" cannot patch resource "jobs"'),
+            AccessError,
+            "cannot patch .* `kubectl auth can-i --list` shows what you may.$",
+        ),
+        (
+            Answer(403, 'admission webhook "team.example.com" denied the request: no CPU runs.'),
+            SpecError,
+            "does not take it: .* denied the request: no CPU runs.$",
+        ),
+        (
+            Answer(403, 'jobs.batch "a" is forbidden: exceeded quota: team, requested: count/jobs.batch=1'),
+            SpecError,
+            "exceeded quota: team, requested: count/jobs.batch=1.$",
+        ),
         (Answer(404, "the server could not find the requested resource"), MissingKindError, "has no pods of v1: "),
         (Answer(409, "the object has been modified"), ConflictError, "has been modified"),
         (Answer(410, "expired"), ExpiredError, "expired"),
