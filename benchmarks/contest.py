@@ -24,7 +24,7 @@ from typing import Any, Final
 
 import yaml
 
-from jobs.local import free_ports
+from jobs.local.plan import free_ports
 from trainer import contract, recipes, runspec
 from trainer.cores import mathematics
 from trainer.datasets import Prepared

@@ -17,15 +17,15 @@ from urllib.parse import urlencode
 
 from benchmarks import namespaces
 from benchmarks.pairs import DEADLINE, Pair, in_turn, ran
-from jobs import jobfile
-from jobs.access import Access
-from jobs.cluster import Cluster
 from jobs.engines import job as engine
-from jobs.engines.reading import RUN_LABEL
-from jobs.kinds import JOB, POD, Kind, kind_of
-from jobs.kubeconfig import choose
-from jobs.render import render
-from jobs.status import Object
+from jobs.engines.status import Object
+from jobs.jobfile import model as jobfile
+from jobs.kube.client import Cluster
+from jobs.kube.connection import Access
+from jobs.kube.fields import RUN_LABEL
+from jobs.kube.kinds import JOB, POD, Kind, kind_of
+from jobs.kube.kubeconfig import choose
+from jobs.rendering.render import render
 
 FILE: Final = Path(__file__).parents[1] / "examples" / "receipts" / "rec.yaml"
 """The job file whose Job and pods are copied; its pods make no claim of a volume."""

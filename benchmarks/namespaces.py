@@ -4,8 +4,8 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from jobs.cluster import Cluster
-from jobs.kinds import NAMESPACE
+from jobs.kube.client import Cluster
+from jobs.kube.kinds import NAMESPACE
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from jobs import jobfile
+from jobs.jobfile import model as jobfile
 from trainer.report.curve import curve
 from trainer.workdir import LocalRunDir
 

@@ -26,9 +26,10 @@ from typing import Final
 
 from benchmarks import listing, namespaces
 from benchmarks.pairs import Case, Pair, as_facts, as_table, in_turn, ran, timed
-from jobs import helm, jobfile
 from jobs.commands.options import positive
-from jobs.render import render
+from jobs.jobfile import model as jobfile
+from jobs.rendering import helm
+from jobs.rendering.render import render
 from tests.chart.helm import program
 from trainer.errors import OcrfleetError
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from docs.fields import line, meaning, schema, table, values_of
-from jobs import jobfile
+from jobs.jobfile import model as jobfile
 from trainer import contract
 from trainer.canonical import LARGEST
 from trainer.runspec import words_of

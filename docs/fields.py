@@ -9,8 +9,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from jobs import chartvalues, placement
-from jobs.jobfile import TrainingJob
+from jobs.jobfile import placement, platform
+from jobs.jobfile.model import TrainingJob
 from trainer import runspec
 from trainer.runspec import camel, words_of
 
@@ -20,7 +20,7 @@ def schema() -> dict[str, Any]:
     result: dict[str, Any] = TypeAdapter(TrainingJob).json_schema()
     for name, part in {**result["$defs"], "": result}.items():
         cls = next(
-            (found for room in (runspec, placement, chartvalues) if (found := getattr(room, name, None))), TrainingJob
+            (found for room in (runspec, placement, platform) if (found := getattr(room, name, None))), TrainingJob
         )
         # As the class has them; pydantic has those first whose default is made.
         part["properties"] = {camel(field): part["properties"][camel(field)] for field in cls.__annotations__}

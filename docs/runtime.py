@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from docs.chart import LEAST
-from jobs import jobfile, render
-from jobs.manifests import Object
+from jobs.jobfile import model as jobfile
+from jobs.rendering import render
+from jobs.rendering.manifests import Object
 from trainer.yamltext import to_yaml
 
 FILE: Final = Path(__file__).parents[1] / "manifests" / "components" / "trainjob-runtime" / "runtime.yaml"

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 
 from examples.local_s3 import local_s3
-from jobs import jobfile
+from jobs.jobfile import model as jobfile
 from trainer.errors import OcrfleetError
 from trainer.storage import open_store
 from trainer.workdir import LocalRunDir, WorkDir

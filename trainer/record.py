@@ -97,7 +97,7 @@ def package_versions() -> dict[str, str]:
 def code_version() -> str:
     """Give ocrfleet's version, with the commit when it runs from a checkout."""
     version = importlib.metadata.version("ocrfleet")
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     if not (root / ".git").exists():  # else git would describe whatever the environment was made in
         return version
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]

@@ -2,7 +2,7 @@
 
 Frozen dataclasses; each field says what it is, its unit and why its default is what it is. The chart's
 `values.schema.json` and the reference page of the job file are generated from these texts. The other
-half, `placement`, is in `jobs/placement.py`.
+half, `placement`, is in `jobs/jobfile/placement.py`.
 """
 
 import difflib

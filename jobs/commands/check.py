@@ -9,8 +9,8 @@ from jobs.commands import options, show
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from jobs.jobfile import TrainingJob
-    from jobs.preflight import Finding
+    from jobs.checks.dataset import Finding
+    from jobs.jobfile.model import TrainingJob
 
 
 def add(commands: options.Commands) -> None:
@@ -42,28 +42,28 @@ def add(commands: options.Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print findings as they come, then the verdict."""
-    from jobs import preflight
-    from jobs.cachedir import Cache
+    from jobs.checks import dataset
+    from jobs.models.cache import Cache
     from trainer.errors import SpecError
 
-    findings: list[preflight.Finding] = []
+    findings: list[dataset.Finding] = []
     try:
         job = options.read_job(arguments)
     except SpecError as error:
-        coming = preflight.errors(error)
+        coming = dataset.errors(error)
     else:
-        findings.append(preflight.Finding("ok", f"{arguments.job}: a job file, {job.name}"))
+        findings.append(dataset.Finding("ok", f"{arguments.job}: a job file, {job.name}"))
         _show(findings[0], arguments.output)
-        tools = preflight.Tools(
+        tools = dataset.Tools(
             cache=Cache.choose(arguments.cache), transfer=show.transfer("fetch"), count=show.count("read", "images")
         )
-        coming = preflight.preflight(job, tools)
+        coming = dataset.preflight(job, tools)
         if arguments.cluster or arguments.context or arguments.namespace:
             coming = chain(coming, _of_cluster(job, arguments))
     for finding in coming:
         findings.append(finding)
         _show(finding, arguments.output)
-    text, code = preflight.verdict(findings)
+    text, code = dataset.verdict(findings)
     if arguments.output:
         rows = [{"level": f.level, "text": f.text, "code": int(f.code)} for f in findings]
         show.document({"verdict": text, "code": int(code), "findings": rows}, arguments.output)
@@ -73,13 +73,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _of_cluster(job: "TrainingJob", arguments: argparse.Namespace) -> "Iterator[Finding]":
-    from jobs import clustercheck, preflight
+    from jobs.checks import cluster, dataset
     from trainer.errors import OcrfleetError
 
     try:
-        yield from clustercheck.check(job, options.connect(arguments))
+        yield from cluster.check(job, options.connect(arguments))
     except OcrfleetError as error:
-        yield from preflight.errors(error)
+        yield from dataset.errors(error)
 
 
 def _show(finding: "Finding", output: str | None) -> None:

@@ -11,7 +11,7 @@ from jobs.commands import options
 from trainer.errors import OcrfleetError
 
 if TYPE_CHECKING:
-    from jobs.status import Object
+    from jobs.engines.status import Object
 
 _BASH: Final = """\
 # ocrfleet completion for bash; for zsh it is loaded through bashcompinit.
@@ -141,23 +141,23 @@ def _named(parser: argparse.ArgumentParser) -> Callable[[Mapping[str, str]], lis
 
 
 def _runs(where: Mapping[str, str]) -> list[str]:
-    from jobs.engines.reading import run_of
+    from jobs.kube.fields import run_of
 
     return _unique(run_of(each) for each in _workloads(where))
 
 
 def _names(where: Mapping[str, str]) -> list[str]:
-    from jobs import fleet
-    from jobs.engines.reading import label
+    from jobs.kube.fields import label
+    from jobs.runs import find
 
-    return _unique(label(each, fleet.NAME_LABEL) for each in _workloads(where))
+    return _unique(label(each, find.NAME_LABEL) for each in _workloads(where))
 
 
 def _workloads(where: Mapping[str, str]) -> "list[Object]":
-    from jobs import fleet
-    from jobs.cluster import Cluster
+    from jobs.kube.client import Cluster
+    from jobs.runs import find
 
-    return fleet.workloads(Cluster(**where, deadline=DEADLINE))
+    return find.workloads(Cluster(**where, deadline=DEADLINE))
 
 
 def _unique(words: Iterable[str]) -> list[str]:

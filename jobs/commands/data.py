@@ -164,8 +164,8 @@ def crop(arguments: argparse.Namespace) -> int:
 
 def _open(arguments: argparse.Namespace) -> tuple[Path, Literal["det", "rec"]]:
     """Bring a dataset here, and see what it is for."""
-    from jobs import locations
-    from jobs.cachedir import Cache
+    from jobs.models import locations
+    from jobs.models.cache import Cache
     from trainer import labels
     from trainer.errors import DatasetError
 

@@ -8,8 +8,8 @@ from jobs.commands import options, show
 from jobs.errors import UsageError
 
 if TYPE_CHECKING:
-    from jobs.cluster import Cluster
-    from jobs.status import Object, Observed
+    from jobs.engines.status import Object, Observed
+    from jobs.kube.client import Cluster
 
 
 def add(commands: options.Commands) -> None:
@@ -50,12 +50,14 @@ def add(commands: options.Commands) -> None:
 def delete(arguments: argparse.Namespace) -> int:
     """Delete a run's objects."""
     cluster = options.connect(arguments)
-    from jobs import removing, runfile, waiting
-    from jobs.engines.observe import observe
-    from jobs.engines.reading import name_of, run_of
+    from jobs.diagnosis.observe import observe
+    from jobs.engines import runfile
+    from jobs.kube.fields import name_of, run_of
+    from jobs.runs import prune as pruning
+    from jobs.runs import wait
 
     chosen = [_with_pods(cluster, each) for each in _chosen(cluster, arguments.name)]
-    busy = [status for each in chosen if removing.trains(status := observe(each))]
+    busy = [status for each in chosen if pruning.trains(status := observe(each))]
     if busy and not arguments.yes:
         raise UsageError(
             f"{busy[0].name} is {busy[0].phase}, and its pods are at work: `ocrfleet stop {busy[0].run}` ends them and "
@@ -72,22 +74,23 @@ def delete(arguments: argparse.Namespace) -> int:
     )
     for each in chosen if arguments.wait else ():
         show.say(f"Waiting for the pods of {name_of(each.workload)} to end.")
-        waiting.wait(cluster, each, lambda status, pods: status is None and not pods, timeout=arguments.timeout)
+        wait.wait(cluster, each, lambda status, pods: status is None and not pods, timeout=arguments.timeout)
     return 0
 
 
 def prune(arguments: argparse.Namespace) -> int:
     """Delete the objects of old runs."""
     cluster = options.connect(arguments)
-    from jobs import fleet, removing
+    from jobs.runs import find
+    from jobs.runs import prune as pruning
     from trainer.errors import NotFoundError
 
-    found = fleet.workloads(cluster, name=arguments.job_name)
+    found = find.workloads(cluster, name=arguments.job_name)
     if not found:
         raise NotFoundError(
             f"The namespace {cluster.namespace} has no run of a job {arguments.job_name!r}: `ocrfleet list` shows all."
         )
-    old = removing.prunable(found, keep=arguments.keep, now=datetime.now(UTC))
+    old = pruning.prunable(found, keep=arguments.keep, now=datetime.now(UTC))
     for each in old:
         if not arguments.dry_run:
             _remove(cluster, each)
@@ -100,33 +103,33 @@ def prune(arguments: argparse.Namespace) -> int:
 
 
 def _chosen(cluster: "Cluster", word: str) -> "list[Object]":
-    from jobs import fleet
-    from jobs.engines.reading import name_of, run_of
+    from jobs.kube.fields import name_of, run_of
+    from jobs.runs import find
 
-    found = fleet.find(cluster, word)
+    found = find.find(cluster, word)
     if name_of(found) == word:
         return [found]
     if run_of(found) != word:
         raise UsageError(
             f"{word} is a job's name: say which of its runs to delete, such as {run_of(found)}, its newest."
         )
-    return fleet.workloads(cluster, run=word)
+    return find.workloads(cluster, run=word)
 
 
 def _with_pods(cluster: "Cluster", workload: "Object") -> "Observed":
-    from jobs import fleet
+    from jobs.runs import find
 
-    return fleet.gather(cluster, workload, now=datetime.now(UTC), whole=False)
+    return find.gather(cluster, workload, now=datetime.now(UTC), whole=False)
 
 
 def _remove(cluster: "Cluster", workload: "Object") -> None:
-    from jobs.engines.reading import name_of
-    from jobs.kinds import kind_of
+    from jobs.kube.fields import name_of
+    from jobs.kube.kinds import kind_of
 
     cluster.delete(kind_of(workload), name_of(workload))
 
 
 def _title(workload: "Object") -> str:
-    from jobs import manifests
+    from jobs.rendering import manifests
 
     return manifests.name_of(workload)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from jobs.commands import options, show
 
 if TYPE_CHECKING:
-    from jobs.diff import Difference
+    from jobs.runs.diff import Difference
 
 SAME, DIFFERS, FAULT = 0, 1, 2
 """As kubectl's: 0, 1, and above 1 for an error."""
@@ -52,22 +52,22 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    from jobs import helm
+    from jobs.rendering import helm
 
     helm.warm()
     job = options.read_job(arguments)
     cluster = options.connect(arguments)
-    from jobs import fleet
     from jobs.commands.submit import engine_chosen
-    from jobs.diff import Difference, compare
-    from jobs.engines.reading import name_of, run_of
-    from jobs.render import render, workload
+    from jobs.kube.fields import name_of, run_of
+    from jobs.rendering.render import render, workload
+    from jobs.runs import find
+    from jobs.runs.diff import Difference, compare
 
     new = workload(render(engine_chosen(arguments, job, cluster), namespace=cluster.namespace))
     if arguments.name:
-        old = fleet.find(cluster, arguments.name)
+        old = find.find(cluster, arguments.name)
     else:
-        before = fleet.workloads(cluster, name=job.name)
+        before = find.workloads(cluster, name=job.name)
         mine = [each for each in before if run_of(each) == run_of(new)]
         mine = [each for each in mine if name_of(each) == name_of(new)] or mine
         if not before:

@@ -81,7 +81,7 @@ def add(commands: options.Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the file."""
-    from jobs import jobfile
+    from jobs.jobfile import model as jobfile
 
     text = render(arguments)
     # What is written can be run: a wrong name or location is refused here already.

@@ -9,9 +9,9 @@ from jobs.errors import UsageError
 from trainer.errors import OcrfleetError
 
 if TYPE_CHECKING:
-    from jobs.cluster import Cluster
-    from jobs.podlogs import Line
-    from jobs.status import Object
+    from jobs.engines.status import Object
+    from jobs.kube.client import Cluster
+    from jobs.runs.pod_logs import Line
 
 
 def add(commands: options.Commands) -> None:
@@ -57,10 +57,11 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.source or arguments.name.endswith((".yaml", ".yml", ".json")) or "/" in arguments.name:
         return _from_bucket(arguments, *_named(arguments))
     cluster = options.connect(arguments)
-    from jobs import fleet, runfile
-    from jobs.engines.reading import run_of
+    from jobs.engines import runfile
+    from jobs.kube.fields import run_of
+    from jobs.runs import find
 
-    workload = fleet.find(cluster, arguments.name)
+    workload = find.find(cluster, arguments.name)
     where = runfile.output(workload), [run_of(workload)]
     if arguments.rank is not None or arguments.attempt is not None:
         return _from_bucket(arguments, *where)
@@ -75,10 +76,10 @@ def run(arguments: argparse.Namespace) -> int:
 def _why_none(cluster: "Cluster", workload: "Object") -> str:
     from datetime import UTC, datetime
 
-    from jobs import fleet
-    from jobs.engines.observe import observe
+    from jobs.diagnosis.observe import observe
+    from jobs.runs import find
 
-    status = observe(fleet.gather(cluster, workload, now=datetime.now(UTC)))
+    status = observe(find.gather(cluster, workload, now=datetime.now(UTC)))
     return f"No pod of {status.run} has a log; it is {status.phase}. {status.reason.text}".rstrip()
 
 
@@ -96,7 +97,7 @@ def _named(arguments: argparse.Namespace) -> tuple[str, list[str]]:
         return arguments.source, [arguments.name]
     from pathlib import Path
 
-    from jobs import jobfile
+    from jobs.jobfile import model as jobfile
     from trainer.runspec import run_id
 
     job = jobfile.load(Path(arguments.name))
@@ -110,24 +111,24 @@ def _named(arguments: argparse.Namespace) -> tuple[str, list[str]]:
 
 def _from_pods(arguments: argparse.Namespace, cluster: "Cluster", workload: "Object") -> bool:
     """Show what pods say; whether there is one that does."""
-    from jobs import podlogs
     from jobs.engines import engine_of
-    from jobs.engines.reading import name_of
-    from jobs.kinds import POD
+    from jobs.kube.fields import name_of
+    from jobs.kube.kinds import POD
+    from jobs.runs import pod_logs
 
     engine = engine_of(workload)
     if engine is None:
         return False
     several = engine.size(workload) > 1 and arguments.node is None
     if arguments.follow and not arguments.previous:
-        tailing = podlogs.Tailing(cluster, workload, engine, tail=arguments.tail, node=arguments.node)
+        tailing = pod_logs.Tailing(cluster, workload, engine, tail=arguments.tail, node=arguments.node)
         return _show(tailing.lines(), several=several)
     pods, _ = cluster.find(POD, selector=engine.pod_selector(name_of(workload)))
-    chosen = {rank: of for rank, of in podlogs.by_rank(pods, engine).items() if arguments.node in (None, rank)}
+    chosen = {rank: of for rank, of in pod_logs.by_rank(pods, engine).items() if arguments.node in (None, rank)}
     if arguments.previous:
-        return _show(podlogs.before(cluster, chosen, tail=arguments.tail), several=several)
+        return _show(pod_logs.before(cluster, chosen, tail=arguments.tail), several=several)
     newest = {rank: of[0] for rank, of in chosen.items()}
-    return _show(podlogs.read(cluster, newest, tail=arguments.tail), several=several)
+    return _show(pod_logs.read(cluster, newest, tail=arguments.tail), several=several)
 
 
 def _show(lines: "Iterator[Line]", *, several: bool) -> bool:
@@ -139,12 +140,12 @@ def _show(lines: "Iterator[Line]", *, several: bool) -> bool:
 
 
 def _from_bucket(arguments: argparse.Namespace, output: str, runs: list[str]) -> int:
-    from jobs import keptlogs
+    from jobs.runs import bucket_logs
     from trainer.errors import NotFoundError
 
     if not output:
         raise NotFoundError(f"The object of {runs[0]} does not say where its bucket is. Name it: --from s3://…")
-    found = [keptlogs.kept(output, each) for each in runs]
+    found = [bucket_logs.kept(output, each) for each in runs]
     logs = next((each for each in found if each.files), found[0])
     if not logs.files:
         places = " or ".join(each.uri for each in found)

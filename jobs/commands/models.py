@@ -89,11 +89,11 @@ def _add_promote(deeds: options.Commands) -> None:
 
 def list_models(arguments: argparse.Namespace) -> int:
     """List what is published."""
-    from jobs import models
+    from jobs.models import pull as pulls
     from trainer import registry
     from trainer.storage import open_store
 
-    store = open_store(models.parse(arguments.output_location).output)
+    store = open_store(pulls.parse(arguments.output_location).output)
     channels = registry.list_channels(store)
     rows = [_row(manifest, channels) for manifest in registry.list_models(store)]
     if arguments.output in ("yaml", "json"):
@@ -107,11 +107,11 @@ def list_models(arguments: argparse.Namespace) -> int:
 
 def show_model(arguments: argparse.Namespace) -> int:
     """Show one."""
-    from jobs import models
+    from jobs.models import pull as pulls
     from trainer import registry
     from trainer.storage import open_store
 
-    named = models.parse(arguments.model)
+    named = pulls.parse(arguments.model)
     store = open_store(named.output)
     manifest = registry.show(store, named.run())
     record = f"runs/{manifest.run}/{manifest.attempt}/record.json"
@@ -133,11 +133,11 @@ def show_model(arguments: argparse.Namespace) -> int:
 
 def pull(arguments: argparse.Namespace) -> int:
     """Fetch one."""
-    from jobs import models
+    from jobs.models import pull as pulls
     from trainer import registry
     from trainer.storage import open_store
 
-    named = models.parse(arguments.model)
+    named = pulls.parse(arguments.model)
     manifest, moved = registry.pull(
         open_store(named.output), named.run(), arguments.directory, show.transfer("pull"), parts=arguments.only
     )
@@ -148,11 +148,11 @@ def pull(arguments: argparse.Namespace) -> int:
 
 def promote(arguments: argparse.Namespace) -> int:
     """Point a channel at one."""
-    from jobs import models
+    from jobs.models import pull as pulls
     from trainer import registry
     from trainer.storage import open_store
 
-    named = models.parse(arguments.model)
+    named = pulls.parse(arguments.model)
     run = named.run()
     store = open_store(named.output)
     before = {channel.name: channel.run for channel in registry.list_channels(store)}.get(arguments.channel)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jobs.cluster import Cluster
-    from jobs.jobfile import TrainingJob
+    from jobs.jobfile.model import TrainingJob
+    from jobs.kube.client import Cluster
 
 Commands = Any
 """What `add_subparsers` gives; its class is private to argparse."""
@@ -100,7 +100,7 @@ def cluster(parser: argparse.ArgumentParser) -> None:
 
 def connect(arguments: argparse.Namespace) -> "Cluster":
     """Find the cluster that a command was given; nothing is asked of it yet."""
-    from jobs.cluster import DEADLINE, Cluster
+    from jobs.kube.client import DEADLINE, Cluster
 
     given = arguments.timeout or DEADLINE
     return Cluster(context=arguments.context, namespace=arguments.namespace, deadline=min(given, DEADLINE))
@@ -108,14 +108,14 @@ def connect(arguments: argparse.Namespace) -> "Cluster":
 
 def read_text(arguments: argparse.Namespace) -> dict[str, Any]:
     """Read the job file that a command was given, with its --set options; nobody has checked it yet."""
-    from jobs import jobtext
+    from jobs.jobfile import text as jobtext
 
     return jobtext.read(_source(arguments), sets=arguments.sets)
 
 
 def read_job(arguments: argparse.Namespace) -> "TrainingJob":
     """Load the job file that a command was given, with its --set options."""
-    from jobs import jobfile
+    from jobs.jobfile import model as jobfile
 
     return jobfile.load(_source(arguments), sets=arguments.sets)
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from jobs.commands import options, show
 
 if TYPE_CHECKING:
-    from jobs.cost import Cost
-    from jobs.status import Observed, Status
+    from jobs.diagnosis.cost import Cost
+    from jobs.engines.status import Observed, Status
 
 
 def add(commands: options.Commands) -> None:
@@ -64,11 +64,12 @@ _SPACE = {"NAMESPACE": "namespace"}
 
 def list_runs(arguments: argparse.Namespace) -> int:
     """List runs."""
-    from jobs import telling, times
-    from jobs.engines.reading import text
+    from jobs.diagnosis import describe
+    from jobs.kube import times
+    from jobs.kube.fields import text
 
     found = _read(arguments)
-    facts = [telling.facts(each, namespace=text(at.workload, "metadata", "namespace")) for at, each in found]
+    facts = [describe.facts(each, namespace=text(at.workload, "metadata", "namespace")) for at, each in found]
     if arguments.output in ("yaml", "json"):
         show.document(facts, arguments.output)
         return 0
@@ -78,7 +79,7 @@ def list_runs(arguments: argparse.Namespace) -> int:
     rows: list[dict[str, Any]] = [
         {
             **one,
-            "ready": telling.ready(status),
+            "ready": describe.ready(status),
             "age": times.span(at.now - status.created) if status.created else None,
             "queue": status.queue.name if status.queue else None,
             "begun": times.span(at.now - status.started) if status.started else None,
@@ -104,7 +105,7 @@ def top(arguments: argparse.Namespace) -> int:
     if arguments.output in ("yaml", "json"):
         show.document(facts, arguments.output)
         return 0
-    from jobs.times import span
+    from jobs.kube.times import span
 
     rows = [
         {
@@ -124,13 +125,13 @@ def top(arguments: argparse.Namespace) -> int:
 
 
 def _cost(at: "Observed", status: "Status") -> "Cost":
-    from jobs.cost import cost
+    from jobs.diagnosis.cost import cost
 
     return cost(at, status)
 
 
 def _spent(at: "Observed", status: "Status", cost: "Cost") -> dict[str, Any]:
-    from jobs.engines.reading import text
+    from jobs.kube.fields import text
 
     return {
         "run": status.run,
@@ -151,13 +152,13 @@ def _hours(hours: float | None) -> str:
 
 def _read(arguments: argparse.Namespace) -> "list[tuple[Observed, Status]]":
     cluster = options.connect(arguments)
-    from jobs import fleet
-    from jobs.engines.observe import observe
+    from jobs.diagnosis.observe import observe
+    from jobs.runs import find
 
     # A thousand runs are a million objects, none of them garbage: to look for it takes as long as to read them.
     gc.disable()
     everywhere = arguments.all_namespaces
-    found = fleet.gather_all(cluster, now=datetime.now(UTC), everywhere=everywhere)
+    found = find.gather_all(cluster, now=datetime.now(UTC), everywhere=everywhere)
     if not found and arguments.output in (None, "wide", "name"):
         show.say("No runs in any namespace." if everywhere else f"No runs in namespace {cluster.namespace}.")
     return [(each, observe(each)) for each in found]

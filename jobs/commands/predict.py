@@ -41,9 +41,10 @@ def add(commands: options.Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Fetch the models, and read in a process of its own, which alone loads Paddle."""
-    from jobs import local, models
-    from jobs.cachedir import Cache
     from jobs.errors import UsageError
+    from jobs.local import plan
+    from jobs.models import pull
+    from jobs.models.cache import Cache
 
     if not arguments.det and not arguments.rec:
         raise UsageError("No model is named: give --det, --rec, or both.")
@@ -52,10 +53,10 @@ def run(arguments: argparse.Namespace) -> int:
     for option in ("det", "rec"):
         named = getattr(arguments, option)
         if named:
-            words += [f"--{option}", str(models.fetch(named, cache, progress=show.transfer(f"fetch {option}")))]
+            words += [f"--{option}", str(pull.fetch(named, cache, progress=show.transfer(f"fetch {option}")))]
     if arguments.font:
         words += ["--font", str(arguments.font)]
-    words += ["--device", arguments.device or local.this_machine(), "--out", str(arguments.out)]
+    words += ["--device", arguments.device or plan.this_machine(), "--out", str(arguments.out)]
     # After `--`, since an image may be called -1.png.
     words += ["-o", arguments.output or "text", "--", *arguments.images]
     return read(words)

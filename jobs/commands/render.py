@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from jobs.commands import options, show
 
 if TYPE_CHECKING:
-    from jobs.manifests import Object
+    from jobs.rendering.manifests import Object
 
 
 def add(commands: options.Commands) -> None:
@@ -42,12 +42,13 @@ def add(commands: options.Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Render a job file."""
-    from jobs import helm
+    from jobs.rendering import helm
 
     helm.warm()
     raw = options.read_text(arguments)
-    from jobs import jobtext, manifests
-    from jobs.render import render
+    from jobs.jobfile import text as jobtext
+    from jobs.rendering import manifests
+    from jobs.rendering.render import render
 
     if jobtext.engine_of(raw) == "auto":
         show.say("placement.engine is auto, and render asks no cluster: the objects are those of engine job.")
@@ -66,7 +67,7 @@ def save(folder: Path, files: Mapping[str, "Object"], *, form: str) -> str:
     Raises:
         SpecError: a file of that name holds something else, or the folder cannot be written; nothing is changed.
     """
-    from jobs import manifests
+    from jobs.rendering import manifests
     from trainer.errors import SpecError
 
     try:

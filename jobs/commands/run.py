@@ -55,11 +55,11 @@ def add(commands: options.Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run a job to its end."""
-    from jobs import local
+    from jobs.local import plan
 
     job = options.read_job(arguments)
-    workdir = arguments.workdir or Path(os.environ.get(contract.ENV_WORKDIR) or local.DEFAULT_WORKDIR)
-    planned = local.plan(
+    workdir = arguments.workdir or Path(os.environ.get(contract.ENV_WORKDIR) or plan.DEFAULT_WORKDIR)
+    planned = plan.plan(
         job,
         nodes=arguments.nodes,
         devices_per_node=arguments.devices_per_node,
@@ -68,9 +68,9 @@ def run(arguments: argparse.Namespace) -> int:
         metrics_port=arguments.metrics_port,
         stage=arguments.stage,
     )
-    for sentence in local.announce(planned, device_given=bool(arguments.device or job.placement.device)):
+    for sentence in plan.announce(planned, device_given=bool(arguments.device or job.placement.device)):
         show.say(sentence)
-    code = local.run_local(planned, say=show.say)
+    code = plan.run_local(planned, say=show.say)
     if code == contract.ExitCode.DONE:
         print(planned.run_id)
     return code

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from jobs.commands import options
 
 if TYPE_CHECKING:
-    from jobs.cluster import Cluster
-    from jobs.status import Object
+    from jobs.engines.status import Object
+    from jobs.kube.client import Cluster
 
 _SHELL = ("sh", "-c", "command -v bash >/dev/null && exec bash || exec sh")
 
@@ -51,14 +51,15 @@ def _take_command(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Open a shell."""
     cluster = options.connect(arguments)
-    from jobs import fleet, podlogs, session
-    from jobs.engines.reading import name_of
+    from jobs.kube import exec
+    from jobs.kube.fields import name_of
+    from jobs.runs import find, pod_logs
 
-    pod = _pod(cluster, fleet.find(cluster, arguments.name), arguments.node)
-    terminal = session.terminal()
+    pod = _pod(cluster, find.find(cluster, arguments.name), arguments.node)
+    terminal = exec.terminal()
     words = arguments.words or _SHELL
-    opened = cluster.execute(name_of(pod), words, container=podlogs.container(pod), terminal=terminal)
-    return session.attach(opened, terminal=terminal)
+    opened = cluster.execute(name_of(pod), words, container=pod_logs.container(pod), terminal=terminal)
+    return exec.attach(opened, terminal=terminal)
 
 
 def _pod(cluster: "Cluster", workload: "Object", node: int) -> "Object":
@@ -67,15 +68,15 @@ def _pod(cluster: "Cluster", workload: "Object", node: int) -> "Object":
     Raises:
         NotFoundError: there is none.
     """
-    from jobs import podlogs
     from jobs.engines import engine_of
-    from jobs.engines.reading import name_of, run_of, text
-    from jobs.kinds import POD
+    from jobs.kube.fields import name_of, run_of, text
+    from jobs.kube.kinds import POD
+    from jobs.runs import pod_logs
     from trainer.errors import NotFoundError
 
     engine = engine_of(workload)
     pods = cluster.find(POD, selector=engine.pod_selector(name_of(workload)))[0] if engine else []
-    found = podlogs.by_rank(pods, engine)[node] if engine and node in podlogs.by_rank(pods, engine) else []
+    found = pod_logs.by_rank(pods, engine)[node] if engine and node in pod_logs.by_rank(pods, engine) else []
     running = [each for each in found if text(each, "status", "phase") == "Running"]
     if not running:
         raise NotFoundError(

@@ -45,20 +45,21 @@ _NODES = {"NODE": "rank", "PHASE": "phase", "MACHINE": "machine", "RESTARTS": "r
 def status(arguments: argparse.Namespace) -> int:
     """Show where a run stands."""
     cluster = options.connect(arguments)
-    from jobs import fleet, telling
-    from jobs.engines.observe import observe
+    from jobs.diagnosis import describe
+    from jobs.diagnosis.observe import observe
+    from jobs.runs import find
 
     now = datetime.now(UTC)
-    found = observe(fleet.gather(cluster, fleet.find(cluster, arguments.name), now=now))
+    found = observe(find.gather(cluster, find.find(cluster, arguments.name), now=now))
     if arguments.output in ("yaml", "json"):
-        show.document(telling.facts(found, namespace=cluster.namespace), arguments.output)
+        show.document(describe.facts(found, namespace=cluster.namespace), arguments.output)
         return 0
-    print(show.wrapped(telling.head(found, namespace=cluster.namespace, now=now), sys.stdout))
+    print(show.wrapped(describe.head(found, namespace=cluster.namespace, now=now), sys.stdout))
     if found.nodes:
         print()
         wide = {"POD": "pod"} if arguments.output == "wide" else {}
-        show.table([telling.node_row(each, now=now) for each in found.nodes], _NODES | wide)
-    if sentences := list(telling.node_reasons(found)):
+        show.table([describe.node_row(each, now=now) for each in found.nodes], _NODES | wide)
+    if sentences := list(describe.node_reasons(found)):
         print("", *(show.wrapped(each, sys.stdout) for each in sentences), sep="\n")
     return 0
 
@@ -69,14 +70,16 @@ _EVENTS = {"LAST": "age", "COUNT": "count", "TYPE": "type", "REASON": "reason", 
 def events(arguments: argparse.Namespace) -> int:
     """Show what the cluster has said of a run."""
     cluster = options.connect(arguments)
-    from jobs import fleet, happenings, times
-    from jobs.engines.reading import name_of
-    from jobs.kinds import EVENT
+    from jobs.diagnosis import events as event_lines
+    from jobs.kube import times
+    from jobs.kube.fields import name_of
+    from jobs.kube.kinds import EVENT
+    from jobs.runs import find
 
     now = datetime.now(UTC)
-    workload = fleet.find(cluster, arguments.name)
-    observed = fleet.gather(cluster, workload, now=now, whole=False)
-    found = happenings.of(observed, cluster.find(EVENT)[0])
+    workload = find.find(cluster, arguments.name)
+    observed = find.gather(cluster, workload, now=now, whole=False)
+    found = event_lines.of(observed, cluster.find(EVENT)[0])
     if arguments.output in ("yaml", "json"):
         show.document([each.facts() for each in found], arguments.output)
         return 0

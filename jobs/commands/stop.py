@@ -8,9 +8,9 @@ from jobs.commands import options, show
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jobs.cluster import Cluster
-    from jobs.pausing import Decision
-    from jobs.status import Observed
+    from jobs.engines.status import Observed
+    from jobs.kube.client import Cluster
+    from jobs.runs.suspend import Decision
 
 
 def add(commands: options.Commands) -> None:
@@ -49,29 +49,29 @@ def _words(parser: argparse.ArgumentParser, wait: str) -> None:
 def stop(arguments: argparse.Namespace) -> int:
     """Stop a run."""
     cluster = options.connect(arguments)
-    from jobs import pausing
+    from jobs.runs import suspend
 
     observed = _observed(cluster, arguments.name)
-    decision = pausing.stop(observed, queues=cluster.served("kueue.x-k8s.io") is not None)
-    return _do(arguments, cluster, observed, decision, pausing.at_rest)
+    decision = suspend.stop(observed, queues=cluster.served("kueue.x-k8s.io") is not None)
+    return _do(arguments, cluster, observed, decision, suspend.at_rest)
 
 
 def resume(arguments: argparse.Namespace) -> int:
     """Let a run go on."""
     cluster = options.connect(arguments)
-    from jobs import pausing
+    from jobs.runs import suspend
 
     observed = _observed(cluster, arguments.name)
-    decision = pausing.resume(observed, queues=cluster.served("kueue.x-k8s.io") is not None)
-    return _do(arguments, cluster, observed, decision, pausing.let_go)
+    decision = suspend.resume(observed, queues=cluster.served("kueue.x-k8s.io") is not None)
+    return _do(arguments, cluster, observed, decision, suspend.let_go)
 
 
 def _observed(cluster: "Cluster", name: str) -> "Observed":
     from datetime import UTC, datetime
 
-    from jobs import fleet
+    from jobs.runs import find
 
-    return fleet.gather(cluster, fleet.find(cluster, name), now=datetime.now(UTC), whole=False)
+    return find.gather(cluster, find.find(cluster, name), now=datetime.now(UTC), whole=False)
 
 
 def _do(
@@ -81,8 +81,8 @@ def _do(
     decision: "Decision",
     until: "Callable[..., bool]",
 ) -> int:
-    from jobs import waiting
-    from jobs.engines.reading import run_of
+    from jobs.kube.fields import run_of
+    from jobs.runs import wait as waiting
 
     if decision.change is not None:
         cluster.change(decision.change)

@@ -8,9 +8,9 @@ from jobs.commands import options, show, watch
 from jobs.errors import UsageError
 
 if TYPE_CHECKING:
-    from jobs.cluster import Cluster
-    from jobs.jobfile import TrainingJob
-    from jobs.status import Object
+    from jobs.engines.status import Object
+    from jobs.jobfile.model import TrainingJob
+    from jobs.kube.client import Cluster
 
 
 def add(commands: options.Commands) -> None:
@@ -48,13 +48,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Submit a job."""
     if arguments.watch and arguments.dry_run:
         raise UsageError("--watch and --dry-run don't go together: a dry run makes nothing to look at.")
-    from jobs import helm
+    from jobs.rendering import helm
 
     helm.warm()
     raw = options.read_text(arguments)
-    from jobs.engines.reading import name_of, run_of
-    from jobs.kinds import kind_of
-    from jobs.render import render, workload
+    from jobs.kube.fields import name_of, run_of
+    from jobs.kube.kinds import kind_of
+    from jobs.rendering.render import render, workload
 
     if arguments.dry_run == "client":
         objects = render(_with_engine(arguments, raw))
@@ -75,11 +75,11 @@ def run(arguments: argparse.Namespace) -> int:
 def _with_engine(
     arguments: argparse.Namespace, raw: "dict[str, Any]", cluster: "Cluster | None" = None
 ) -> "TrainingJob | dict[str, Any]":
-    from jobs import jobtext
+    from jobs.jobfile import text as jobtext
 
     if jobtext.engine_of(raw) != "auto":
         return raw
-    from jobs.jobfile import from_raw
+    from jobs.jobfile.model import from_raw
 
     return engine_chosen(arguments, from_raw(raw), cluster)
 
@@ -88,18 +88,18 @@ def engine_chosen(arguments: argparse.Namespace, job: "TrainingJob", cluster: "C
     """Give the job with an engine in place of `auto`, and say which and why."""
     if job.placement.engine != "auto":
         return job
-    from jobs import choosing
-    from jobs.render import with_engine
+    from jobs.rendering.render import with_engine
+    from jobs.runs import engine_auto
 
-    offer = choosing.ask(cluster or options.connect(arguments), job)
-    engine, why = choosing.choose(offer, nodes=job.placement.nodes, queue=job.placement.queue)
+    offer = engine_auto.ask(cluster or options.connect(arguments), job)
+    engine, why = engine_auto.choose(offer, nodes=job.placement.nodes, queue=job.placement.queue)
     show.say(f"placement.engine is auto: {engine}, since {why}.")
     return with_engine(job, engine)
 
 
 def _submit(cluster: "Cluster", objects: "tuple[Object, ...]", *, dry_run: bool) -> None:
-    from jobs import submit
-    from jobs.render import workload
+    from jobs.rendering.render import workload
+    from jobs.runs import submit
     from trainer.errors import NotFoundError
 
     try:
@@ -124,8 +124,8 @@ def _standing(workload: "Object") -> str:
     """Say how the object is that was there, and what would start the run again."""
     from datetime import UTC, datetime
 
-    from jobs.engines.observe import observe
-    from jobs.status import Observed, Phase
+    from jobs.diagnosis.observe import observe
+    from jobs.engines.status import Observed, Phase
 
     status = observe(Observed(workload=workload, now=datetime.now(UTC)))
     remedies = {

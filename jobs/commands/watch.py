@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final, TextIO
 from jobs.commands import options, show
 
 if TYPE_CHECKING:
-    from jobs.cluster import Cluster
-    from jobs.status import Object
+    from jobs.engines.status import Object
+    from jobs.kube.client import Cluster
 
 INTERRUPTED: Final = 130
 """What kubectl ends with at Ctrl-C, too. The run's own codes say how that ended, and it has not."""
@@ -37,9 +37,9 @@ def add(commands: options.Commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Watch a run."""
     cluster = options.connect(arguments)
-    from jobs import fleet
+    from jobs.runs import find
 
-    return follow(cluster, fleet.find(cluster, arguments.name), timeout=arguments.timeout)
+    return follow(cluster, find.find(cluster, arguments.name), timeout=arguments.timeout)
 
 
 def follow(
@@ -53,18 +53,18 @@ def follow(
         timeout: seconds; None: until it is over.
         stream: where to show it; None: on stdout.
     """
-    from jobs import watching
-    from jobs.engines.reading import run_of
-    from jobs.status import Status
+    from jobs.engines.status import Status
+    from jobs.kube.fields import run_of
+    from jobs.runs import watch
 
     screen = Screen(stream or sys.stdout)
     code = 0
     try:
-        for seen in watching.Watching(cluster, workload, timeout=timeout).seen():
+        for seen in watch.Watching(cluster, workload, timeout=timeout).seen():
             if isinstance(seen, Status):
-                code = watching.exit_code(seen)
-                screen.line(watching.sentence(seen, workload))
-            elif isinstance(seen, watching.Said):
+                code = watch.exit_code(seen)
+                screen.line(watch.sentence(seen, workload))
+            elif isinstance(seen, watch.Said):
                 screen.said(seen.text)
             else:
                 screen.line(seen.text)
@@ -94,14 +94,14 @@ class Screen:
 
     def said(self, text: str) -> None:
         """Write what a leader says."""
-        from jobs import stagelines
+        from jobs.runs import progress_lines
 
-        if self._terminal and (progress := stagelines.progress(text)):
+        if self._terminal and (progress := progress_lines.progress(text)):
             # A terminal that is as wide as its text may wrap it.
             self._standing = progress.fitted((show.width_of(self._stream) or 80) - 1)
             self._write(f"\r\033[K{self._standing}")
             return
-        if stagelines.turns(text):
+        if progress_lines.turns(text):
             self.close()
         self._above(text)
 

@@ -5,9 +5,9 @@ from types import MappingProxyType
 from typing import Final, Protocol
 
 from jobs.engines import job, jobset, paddlejob, trainjob, volcano
-from jobs.engines.reading import text
 from jobs.engines.state import Change, State
-from jobs.status import Object, Observed
+from jobs.engines.status import Object, Observed
+from jobs.kube.fields import text
 
 
 class Engine(Protocol):

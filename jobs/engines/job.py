@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from jobs.engines.reading import at, moment, number, text
 from jobs.engines.state import Change, State, by_conditions, first_moment, patch
-from jobs.status import NO_REASON, Object, Observed, Phase, Reason
+from jobs.engines.status import NO_REASON, Object, Observed, Phase, Reason
+from jobs.kube.fields import at, moment, number, text
 
 NAME: Final = "job"
 VERSION: Final = "batch/v1"

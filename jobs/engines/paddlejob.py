@@ -5,9 +5,9 @@ from dataclasses import replace
 from typing import Final
 
 from jobs.engines.job import DEADLINE
-from jobs.engines.reading import at, condition, moment, number, text
 from jobs.engines.state import Change, State, by_conditions, first_moment, patch
-from jobs.status import NO_REASON, Object, Observed, Phase, Reason
+from jobs.engines.status import NO_REASON, Object, Observed, Phase, Reason
+from jobs.kube.fields import at, condition, moment, number, text
 
 NAME: Final = "paddlejob"
 VERSION: Final = "kubeflow.org/v1"

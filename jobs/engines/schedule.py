@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from jobs.engines.reading import at, moment, name_of, several, text
 from jobs.engines.state import Change, patch
-from jobs.status import NO_REASON, Object, Reason
+from jobs.engines.status import NO_REASON, Object, Reason
+from jobs.kube.fields import at, moment, name_of, several, text
 
 VERSION: Final = "batch/v1"
 KIND: Final = "CronJob"

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal
 
-from jobs.engines.reading import condition, moment, one_line, text, true_conditions
-from jobs.status import NO_REASON, Object, Phase, Reason
+from jobs.engines.status import NO_REASON, Object, Phase, Reason
+from jobs.kube.fields import condition, moment, one_line, text, true_conditions
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,9 +5,9 @@ from dataclasses import replace
 from typing import Final
 
 from jobs.engines import job, jobset
-from jobs.engines.reading import name_of, number, text
 from jobs.engines.state import State, by_conditions, first_moment
-from jobs.status import NO_REASON, Object, Observed, Phase, Reason
+from jobs.engines.status import NO_REASON, Object, Observed, Phase, Reason
+from jobs.kube.fields import name_of, number, text
 
 NAME: Final = "trainjob"
 VERSION: Final = "trainer.kubeflow.org/v1alpha1"

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Final
 
-from jobs.engines.reading import condition, moment, name_of, number, one_line, several, text
 from jobs.engines.state import Change, State, unknown_word
-from jobs.status import NO_REASON, Object, Observed, Phase, Reason
+from jobs.engines.status import NO_REASON, Object, Observed, Phase, Reason
+from jobs.kube.fields import condition, moment, name_of, number, one_line, several, text
 
 NAME: Final = "volcano"
 VERSION: Final = "batch.volcano.sh/v1alpha1"

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import yaml
 
-from jobs.meanings import MEANINGS
+from jobs.diagnosis.exit_codes import MEANINGS
 from tests.chart.helm import in_process
 from tests.chart.test_leaves import ENGINES, plain, with_fields
 from trainer import contract

@@ -10,8 +10,9 @@ from typing import Any, Final
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
-from jobs import jobfile, jobtext
-from jobs.render import render
+from jobs.jobfile import model as jobfile
+from jobs.jobfile import text as jobtext
+from jobs.rendering.render import render
 from tests.chart.helm import outcome
 from tests.chart.jobfiles import job_files
 from tests.chart.test_leaves import ENGINES, LEAVES

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from docs.chart import CHART
-from jobs import jobfile
+from jobs.jobfile import model as jobfile
 from tests.chart.helm import HELMS, HelmError, helm, rendered
 from trainer.runspec import run_id
 

@@ -5,7 +5,7 @@ from typing import Any
 import helm_python
 import pytest
 
-from jobs import jobfile
+from jobs.jobfile import model as jobfile
 from tests.chart.helm import outcome
 from tests.chart.test_leaves import with_fields
 from trainer.errors import SpecError

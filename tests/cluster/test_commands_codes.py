@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from jobs import jobfile
-from jobs.engines.reading import name_of, run_of
-from jobs.kinds import kind_of
-from jobs.meanings import MEANINGS
-from jobs.render import render, workload
+from jobs.diagnosis.exit_codes import MEANINGS
+from jobs.jobfile import model as jobfile
+from jobs.kube.fields import name_of, run_of
+from jobs.kube.kinds import kind_of
+from jobs.rendering.render import render, workload
 from tests.cluster.controllers import need_engine
 from tests.cluster.kube import Namespace, Object, condition
 from tests.cluster.test_commands_rbac import JOB, Account, account

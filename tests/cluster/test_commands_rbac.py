@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-from jobs.cluster import Cluster
-from jobs.engines.reading import name_of
-from jobs.kinds import NAMESPACE, POD, SERVICE, Kind
+from jobs.kube.client import Cluster
+from jobs.kube.fields import name_of
+from jobs.kube.kinds import NAMESPACE, POD, SERVICE, Kind
 from tests.cluster.controllers import need_engine
 from tests.cluster.kube import Namespace, Object
 from trainer.errors import AccessError

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from jobs import overrides
+from jobs.jobfile import overrides
 
 SMALL = {
     "rec": {

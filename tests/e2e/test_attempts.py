@@ -9,7 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from jobs import jobfile, local
+from jobs.jobfile import model as jobfile
+from jobs.local import plan
 from tests.e2e.commands import job_file
 from trainer import contract
 from trainer.contract import ExitCode
@@ -27,14 +28,14 @@ class Nodes:
         self.output = output
         sets = ["run.checkpoint.every=3steps", "placement.deadlines.rendezvous=2m"]
         path = job_file(folder, data=data, output=output, epochs=8, evaluateEvery="8ep", sets=sets)
-        self.run = local.plan(jobfile.load(path), nodes=2, workdir=folder / "runs")
+        self.run = plan.plan(jobfile.load(path), nodes=2, workdir=folder / "runs")
         self.processes: dict[int, subprocess.Popen[str]] = {}
         self.said: dict[int, Path] = {rank: folder / f"node-{rank}.txt" for rank in (0, 1)}
 
     def start(self, *ranks: int) -> None:
         for rank in ranks:
             node = self.run.nodes[rank]
-            local._write_run_file(self.run, rank)
+            plan._write_run_file(self.run, rank)
             self.processes[rank] = subprocess.Popen(
                 node.command,
                 env={**os.environ, **node.environment, contract.ENV_RETRIES: "3"},

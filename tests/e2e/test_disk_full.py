@@ -17,8 +17,9 @@ import pytest
 
 from examples.demo import pages
 from examples.local_s3 import Server
-from jobs import jobfile, local
-from jobs.jobfile import TrainingJob
+from jobs.jobfile import model as jobfile
+from jobs.jobfile.model import TrainingJob
+from jobs.local import plan
 from tests.e2e.commands import job_file
 from trainer import contract, registry
 from trainer.contract import ExitCode
@@ -37,7 +38,7 @@ class Road:
 
     def go(self, stage: str, *, limit: int | None = None) -> subprocess.CompletedProcess[str]:
         """Do one stage as a node does it; with a limit, no file of its becomes larger than so many bytes."""
-        run = local.plan(self.job, workdir=self.folder, stage=stage)
+        run = plan.plan(self.job, workdir=self.folder, stage=stage)
         run.folder.node(0).logs.mkdir(parents=True, exist_ok=True)
         run.folder.node(0).run_file.write_text(run.run_file)
         node = run.nodes[0]
@@ -65,7 +66,7 @@ class Road:
 
     def done(self, stage: str) -> bool:
         """Whether a stage's receipt is there."""
-        return local.plan(self.job, workdir=self.folder).folder.node(0).receipt(stage).exists()
+        return plan.plan(self.job, workdir=self.folder).folder.node(0).receipt(stage).exists()
 
 
 @pytest.fixture(scope="module")

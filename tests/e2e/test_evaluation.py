@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
-from jobs.local import free_ports
+from jobs.local.plan import free_ports
 from tests.e2e.test_training import a_run
 from trainer.datasets import Prepared, Sample
 from trainer.supervisor import Deadlines, Supervisor

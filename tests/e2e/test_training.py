@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from examples.demo import pages
-from jobs.local import free_ports
+from jobs.local.plan import free_ports
 from tests.e2e.commands import RECIPES, SMALL
 from trainer import checkpoints, contract, recipes, runspec
 from trainer.checkpoints import file_digest

@@ -13,8 +13,10 @@ import pytest
 import yaml
 
 from docs.chart import CHART
-from jobs import cli, helm, jobfile
-from jobs.render import render
+from jobs import cli
+from jobs.jobfile import model as jobfile
+from jobs.rendering import helm
+from jobs.rendering.render import render
 from tests.chart.helm import helm as real_helm
 from tests.chart.test_codes import environment
 from tests.chart.test_leaves import ENGINES

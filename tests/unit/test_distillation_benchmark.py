@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import distillation
 from benchmarks.road import JOBS, Ended
-from jobs import jobfile
+from jobs.jobfile import model as jobfile
 from trainer import recipes
 from trainer.recipes import distill
 

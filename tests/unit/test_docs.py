@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from jobs import cli, jobfile
+from jobs import cli
+from jobs.jobfile import model as jobfile
 from trainer import recipes
 from trainer.contract import ExitCode
 

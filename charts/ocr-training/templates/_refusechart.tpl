@@ -1,4 +1,4 @@
-{{/* What the platform's part, `chart`, may not say: jobs/chartvalues.py has the same sentences. */}}
+{{/* What the platform's part, `chart`, may not say: jobs/jobfile/platform.py has the same sentences. */}}
 
 {{- define "ocr.refuseChart" -}}
 {{- $chart := .Values.chart -}}

@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import yaml
 
-from jobs.kinds import Kind, kind_of
+from jobs.kube.kinds import Kind, kind_of
 from tests.unit.jobs import execution
 
 Object = dict[str, Any]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from jobs import cli
-from jobs.cluster import Cluster
+from jobs.kube.client import Cluster
 from tests.unit.jobs.apiserver import ApiServer
 from trainer.manifests import Manifest, PublishedFile, key_of
 from trainer.storage import open_store

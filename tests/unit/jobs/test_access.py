@@ -21,11 +21,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobs import kubeconfig
-from jobs.access import Access
-from jobs.cluster import Cluster
-from jobs.kinds import POD
-from jobs.kubeconfig import Choice
+from jobs.kube import kubeconfig
+from jobs.kube.client import Cluster
+from jobs.kube.connection import Access
+from jobs.kube.kinds import POD
+from jobs.kube.kubeconfig import Choice
 from trainer.errors import AccessError, SpecError, TransientError
 
 
@@ -436,7 +436,7 @@ def test_a_program_may_give_certificates_and_new_ones_when_they_are_over(
     give("first", 1)
     cluster = secured.open()
     first = cluster.get(POD, "a")
-    monkeypatch.setattr("jobs.login._EARLY", timedelta(hours=2))
+    monkeypatch.setattr("jobs.kube.login._EARLY", timedelta(hours=2))
     give("second", 3)
     second = cluster.get(POD, "a")
     assert first
@@ -492,7 +492,7 @@ def test_a_login_that_the_server_no_longer_takes_is_made_anew_once(
     with pytest.raises(AccessError, match="does not know you"):
         cluster.get(POD, "a")
     assert len(login.runs()) == 1, "it was new, and another would fare no better"
-    monkeypatch.setattr("jobs.access._QUIET", -1.0)
+    monkeypatch.setattr("jobs.kube.connection._QUIET", -1.0)
     login.gives({"token": "new"})
     assert _authorization(cluster) == "Bearer new"
     login.gives({"token": "over"})

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from docs import chart
-from jobs import jobfile
+from jobs.jobfile import model as jobfile
 from tests.chart import helm
 from trainer import contract
 from trainer.errors import SpecError

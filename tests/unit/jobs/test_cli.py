@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
-from jobs import cli, jobfile, local
+from jobs import cli
 from jobs.commands import run as run_command
 from jobs.commands.completion import children, walk
+from jobs.jobfile import model as jobfile
+from jobs.local import plan
 from trainer import recipes
 from trainer.yamltext import parse_yaml
 
@@ -243,8 +245,8 @@ STUB = "import sys; print('said by the node'); sys.exit(int(sys.argv[1]))"
 def test_run_prints_the_runs_id_alone_when_it_is_done(
     code: int, job: Path, ocrfleet: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local, "NODE_PROGRAM", (sys.executable, "-c", STUB, str(code)))
-    planned = local.plan(jobfile.load(job), nodes=2)
+    monkeypatch.setattr(plan, "NODE_PROGRAM", (sys.executable, "-c", STUB, str(code)))
+    planned = plan.plan(jobfile.load(job), nodes=2)
     ran = ocrfleet("run", job, "--nodes", 2)
     assert ran.code == code
     assert ran.out == ("" if code else f"{planned.run_id}\n")
@@ -256,7 +258,7 @@ def test_run_prints_the_runs_id_alone_when_it_is_done(
 def test_where_run_works(
     how: str, job: Path, ocrfleet: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(local, "NODE_PROGRAM", (sys.executable, "-c", STUB, "0"))
+    monkeypatch.setattr(plan, "NODE_PROGRAM", (sys.executable, "-c", STUB, "0"))
     if how == "environment":
         monkeypatch.setenv("OCRFLEET_WORKDIR", str(tmp_path / "environment"))
     ran = ocrfleet("run", job, *(["--workdir", tmp_path / "option"] if how == "option" else []))
@@ -265,7 +267,7 @@ def test_where_run_works(
 
 
 def test_more_workers_than_cores_are_mentioned(job: Path) -> None:
-    said = local.announce(local.plan(jobfile.load(job), devices_per_node=64), device_given=False)
+    said = plan.announce(plan.plan(jobfile.load(job), devices_per_node=64), device_given=False)
     assert "64 workers share" in said[-1]
     assert "is what this machine has; --device says otherwise" in said[0]
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from jobs import shapes
-from jobs.cluster import Cluster, ExpiredError, MissingKindError
 from jobs.engines.state import Change
-from jobs.following import Collection, Following
-from jobs.kinds import JOB, NODE, POD, Kind
+from jobs.kube import projections
+from jobs.kube.client import Cluster, ExpiredError, MissingKindError
+from jobs.kube.informer import Collection, Following
+from jobs.kube.kinds import JOB, NODE, POD, Kind
 from tests.unit.jobs.apiserver import Answer, ApiServer
 from trainer.errors import AccessError, ConflictError, OcrfleetError, SpecError, TransientError
 
@@ -198,11 +198,11 @@ def test_a_list_may_read_a_part_of_objects_and_reads_whole_what_is_of_another_sh
     api: ApiServer, cluster: Cluster
 ) -> None:
     api.put({**pod("a"), "spec": {"nodeName": "n", "hostname": "h"}, "other": 1})
-    (found,), _ = cluster.find(POD, shape=shapes.Pod)
+    (found,), _ = cluster.find(POD, shape=projections.Pod)
     assert found["spec"] == {"nodeName": "n"}
     assert (found["kind"], found["metadata"]["name"], "other" in found) == ("Pod", "a", False)
     api.put({**pod("b"), "spec": {"nodeName": 7}})
-    both, _ = cluster.find(POD, shape=shapes.Pod)
+    both, _ = cluster.find(POD, shape=projections.Pod)
     assert [each["spec"].get("nodeName") for each in both] == ["n", 7]
 
 
@@ -242,7 +242,7 @@ def test_a_forgotten_state_is_told(api: ApiServer, cluster: Cluster) -> None:
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jobs.following._PAUSES", (0.01,))
+    monkeypatch.setattr("jobs.kube.informer._PAUSES", (0.01,))
 
 
 def names(following: Following, collection: str = "pods") -> list[str]:
@@ -299,7 +299,7 @@ def test_following_asks_a_server_that_is_away_less_and_less(
     api: ApiServer, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One that has just started has all its clients back at once."""
-    monkeypatch.setattr("jobs.following._PAUSES", pauses := (0.01, 0.02, 0.05))
+    monkeypatch.setattr("jobs.kube.informer._PAUSES", pauses := (0.01, 0.02, 0.05))
     with Following(cluster, {"pods": Collection(kind=POD)}) as following:
         following.wait(10)
         waited = list[float]()

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from jobs.cost import cost
-from jobs.engines.observe import observe
-from jobs.runfile import ANNOTATION
-from jobs.status import Observed
+from jobs.diagnosis.cost import cost
+from jobs.diagnosis.observe import observe
+from jobs.engines.runfile import ANNOTATION
+from jobs.engines.status import Observed
 from tests.unit.jobs.apiserver import ApiServer
 from tests.unit.jobs.states.read import FILES, recorded
 from tests.unit.jobs.test_fleet import another

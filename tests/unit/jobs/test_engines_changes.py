@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from jobs.engines import ENGINES, engine_of, kueue, schedule
+from jobs.diagnosis import kueue
+from jobs.engines import ENGINES, engine_of, schedule
 from tests.unit.jobs.states.read import FILES, recorded
 
 

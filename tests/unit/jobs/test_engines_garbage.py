@@ -7,9 +7,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jobs.engines import ENGINES, kueue, schedule
-from jobs.engines.observe import observe
-from jobs.status import Observed, Phase, Status
+from jobs.diagnosis import kueue
+from jobs.diagnosis.observe import observe
+from jobs.engines import ENGINES, schedule
+from jobs.engines.status import Observed, Phase, Status
 from tests.unit.jobs.states.read import FILES, NOW, recorded
 
 QUICK = settings(deadline=timedelta(seconds=1), suppress_health_check=[HealthCheck.too_slow])

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from jobs.engines.containers import last_error
-from jobs.status import NodePhase, Phase
+from jobs.diagnosis.containers import last_error
+from jobs.engines.status import NodePhase, Phase
 from tests.unit.jobs.states.read import recorded, status
 from trainer.contract import RETRY_CODE, ExitCode
 

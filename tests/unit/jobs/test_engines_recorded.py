@@ -6,10 +6,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from jobs import shapes
-from jobs.cost import cost
+from jobs.diagnosis.cost import cost
 from jobs.engines import ENGINES, engine_of
-from jobs.status import NodePhase, Observed, Phase
+from jobs.engines.status import NodePhase, Observed, Phase
+from jobs.kube import projections
 from tests.unit.jobs.states.read import FILES, NOW, recorded, status
 
 RUN = "lines-1a2b3c4d"
@@ -185,10 +185,10 @@ def test_what_a_list_reads_of_objects_is_all_that_a_state_is_read_from(state: st
     whole = recorded(state)
     listed = {
         **whole,
-        "workload": read_as(shapes.Whole, [whole["workload"]])[0],
-        "pods": read_as(shapes.Pod, whole.get("pods") or []),
-        "inner": read_as(shapes.Whole, whole.get("inner") or []),
-        "queued": next(iter(read_as(shapes.Whole, [whole["queued"]])), None) if whole.get("queued") else None,
+        "workload": read_as(projections.Whole, [whole["workload"]])[0],
+        "pods": read_as(projections.Pod, whole.get("pods") or []),
+        "inner": read_as(projections.Whole, whole.get("inner") or []),
+        "queued": next(iter(read_as(projections.Whole, [whole["queued"]])), None) if whole.get("queued") else None,
     }
     told, found = status(whole), status(listed)
     assert found == told

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from jobs.engines.reading import quantity
-from jobs.engines.room import nearest, rooms
+from jobs.diagnosis.capacity import nearest, rooms
+from jobs.kube.fields import quantity
 from tests.unit.jobs.states.read import recorded, status
 
 GPU = "nvidia.com/gpu"

@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 
-from jobs.engines import ENGINES, engine_of, job, jobset, kueue, paddlejob, trainjob, volcano
-from jobs.engines.containers import WAITING
-from jobs.engines.pods import DISRUPTIONS, PHASES
+from jobs.diagnosis import kueue
+from jobs.diagnosis.containers import WAITING
+from jobs.diagnosis.exit_codes import MEANINGS, meaning
+from jobs.diagnosis.nodes import DISRUPTIONS, PHASES
+from jobs.engines import ENGINES, engine_of, job, jobset, paddlejob, trainjob, volcano
 from jobs.engines.state import State
-from jobs.meanings import MEANINGS, meaning
-from jobs.placement import Engine as EngineName
-from jobs.status import Observed, Phase
+from jobs.engines.status import Observed, Phase
+from jobs.jobfile.placement import Engine as EngineName
 from tests.unit.jobs.states.read import NOW
 from trainer.contract import ExitCode
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from jobs import happenings
-from jobs.status import Observed
+from jobs.diagnosis import events as event_lines
+from jobs.engines.status import Observed
 from tests.unit.jobs.apiserver import ApiServer
 from tests.unit.jobs.states.read import NOW
 from tests.unit.jobs.whole import put
@@ -24,8 +24,8 @@ def event(name: str, *, kind: str = "Pod", uid: str = "", **rest: Any) -> dict[s
     return {**given, "involvedObject": {"kind": kind, "name": name, "uid": uid}, **rest}
 
 
-def chosen(*events: dict[str, Any]) -> list[happenings.Happening]:
-    return happenings.of(Observed(workload=WORKLOAD, now=NOW), events)
+def chosen(*events: dict[str, Any]) -> list[event_lines.Happening]:
+    return event_lines.of(Observed(workload=WORKLOAD, now=NOW), events)
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from jobs import fleet
-from jobs.cluster import Cluster
-from jobs.engines.observe import observe
-from jobs.engines.reading import name_of
+from jobs.diagnosis.observe import observe
+from jobs.kube.client import Cluster
+from jobs.kube.fields import name_of
+from jobs.runs import find
 from tests.unit.jobs.apiserver import ApiServer
 from tests.unit.jobs.states.read import NOW, recorded
 from trainer.errors import AccessError, NotFoundError
@@ -54,31 +54,31 @@ def test_a_word_is_an_object_a_run_or_a_jobs_newest(word: str, name: str, api: A
     first = held(api, "job-running")
     another(api, first, "lines-1a2b3c4d-0002", "lines-1a2b3c4d", "2026-11-24T00:00:00Z")
     another(api, first, "lines-00000000-0003", "lines-00000000", "2026-11-25T00:00:00Z")
-    assert name_of(fleet.find(ml, word)) == name
+    assert name_of(find.find(ml, word)) == name
 
 
 def test_a_superseded_object_stands_for_its_run_only_when_there_is_no_other(api: ApiServer, ml: Cluster) -> None:
     older = held(api, "job-exit-46", creationTimestamp="2026-11-26T00:00:00Z")
-    assert name_of(fleet.find(ml, "lines")) == name_of(older)
+    assert name_of(find.find(ml, "lines")) == name_of(older)
     another(api, recorded("job-running")["workload"], "lines-1a2b3c4d-0002", "lines-1a2b3c4d", "2026-11-25T00:00:00Z")
-    assert name_of(fleet.find(ml, "lines-1a2b3c4d")) == "lines-1a2b3c4d-0002"
+    assert name_of(find.find(ml, "lines-1a2b3c4d")) == "lines-1a2b3c4d-0002"
 
 
 def test_a_wrong_word_is_answered_with_the_nearest(api: ApiServer, ml: Cluster) -> None:
     with pytest.raises(NotFoundError, match="There is none at all"):
-        fleet.find(ml, "lines")
+        find.find(ml, "lines")
     held(api, "job-running")
     with pytest.raises(NotFoundError, match=r"namespace ml has no run 'lnes'\. Did you mean 'lines'"):
-        fleet.find(ml, "lnes")
+        find.find(ml, "lnes")
 
 
 def test_what_may_not_be_read_is_said_only_when_nothing_may(api: ApiServer, ml: Cluster) -> None:
     held(api, "jobset-running")
     api.refused = {("list", plural) for plural in ("jobs", "paddlejobs")}
-    assert len(fleet.workloads(ml)) == 1
+    assert len(find.workloads(ml)) == 1
     api.refused |= {("list", plural) for plural in ("jobsets", "trainjobs")}
     with pytest.raises(AccessError):
-        fleet.workloads(ml)
+        find.workloads(ml)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_gathered_objects_say_what_the_recorded_ones_say(state: str, api: ApiSer
     """Only the rivals and machines, of other namespaces, are not put on the server here."""
     workload = held(api, state)
     api.groups["kueue.x-k8s.io"] = "kueue.x-k8s.io/v1beta2"
-    found = fleet.gather(ml, workload, now=NOW)
+    found = find.gather(ml, workload, now=NOW)
     expected = recorded(state)
     assert {name_of(each) for each in found.pods} == {name_of(each) for each in expected["pods"]}
     assert {name_of(each) for each in found.inner} == {name_of(each) for each in expected["inner"]}

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs import jobfile, jobtext
+from jobs.jobfile import model as jobfile
+from jobs.jobfile import text as jobtext
 from trainer.canonical import LARGEST
 from trainer.errors import SpecError
 from trainer.runspec import from_dict

@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks import listing
 from benchmarks.pairs import Case, Time, as_facts, as_table
-from jobs.kinds import JOB
+from jobs.kube.kinds import JOB
 from tests.unit.jobs.apiserver import ApiServer
 
 

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from jobs import jobfile, local
-from jobs.nodes import Ended, Patience
+from jobs.jobfile import model as jobfile
+from jobs.local import plan as local_plan
+from jobs.local.processes import Ended, Patience
 from trainer.errors import ConflictError
 from trainer.runspec import read_run
 from trainer.topology import Topology
@@ -57,23 +58,23 @@ SOON = Patience(peers=0.2, stop=0.5, again=5)
 
 
 @pytest.fixture
-def planned(tmp_path: Path) -> Callable[[str], local.LocalRun]:
+def planned(tmp_path: Path) -> Callable[[str], local_plan.LocalRun]:
     program = tmp_path / "stub.py"
     program.write_text(STUB)
 
-    def plan(deeds: str) -> local.LocalRun:
+    def plan(deeds: str) -> local_plan.LocalRun:
         command = [sys.executable, "-I", str(program), deeds]
         job = jobfile.load(JOB, sets=[f"placement.nodes={len(deeds.split(','))}"])
-        return local.plan(job, workdir=tmp_path / "work", command=command)
+        return local_plan.plan(job, workdir=tmp_path / "work", command=command)
 
     return plan
 
 
 @pytest.fixture
-def at_work(planned: Callable[[str], local.LocalRun]) -> Iterator[local.LocalRun]:
+def at_work(planned: Callable[[str], local_plan.LocalRun]) -> Iterator[local_plan.LocalRun]:
     """A run whose one node waits to be told to stop."""
     run = planned("stop")
-    thread = threading.Thread(target=local.run_local, args=(run,), kwargs={"say": lambda _: None})
+    thread = threading.Thread(target=local_plan.run_local, args=(run,), kwargs={"say": lambda _: None})
     thread.start()
     wait_for(run.folder.node(0).root / "ready")
     yield run
@@ -88,14 +89,14 @@ def wait_for(path: Path) -> None:
         time.sleep(0.01)
 
 
-def seen(run: local.LocalRun, rank: int) -> dict[str, str]:
+def seen(run: local_plan.LocalRun, rank: int) -> dict[str, str]:
     environment: dict[str, str] = json.loads((run.folder.node(rank).root / "seen.json").read_text())
     return environment
 
 
-def test_each_node_finds_the_contract_in_its_environment(planned: Callable[[str], local.LocalRun]) -> None:
+def test_each_node_finds_the_contract_in_its_environment(planned: Callable[[str], local_plan.LocalRun]) -> None:
     run = planned("0,0")
-    assert local.run_local(run, say=lambda _: None) == 0
+    assert local_plan.run_local(run, say=lambda _: None) == 0
     first, second = (Topology.from_environment(seen(run, rank)) for rank in (0, 1))
     assert (first.node_rank, second.node_rank) == (0, 1)
     assert (first.nodes, first.devices_per_node, first.device) == (2, 3, "cpu")
@@ -105,20 +106,20 @@ def test_each_node_finds_the_contract_in_its_environment(planned: Callable[[str]
     assert "OCRFLEET_METRICS_PORT" not in seen(run, 0)
 
 
-def test_each_node_finds_its_run_file(planned: Callable[[str], local.LocalRun]) -> None:
+def test_each_node_finds_its_run_file(planned: Callable[[str], local_plan.LocalRun]) -> None:
     run = planned("0,0")
-    local.run_local(run, say=lambda _: None)
+    local_plan.run_local(run, say=lambda _: None)
     for rank in (0, 1):
         assert read_run(run.folder.node(rank).run_file) == ("receipts", jobfile.load(JOB).run)
 
 
 def test_the_environment_is_passed_on_and_nothing_of_it_is_written(
-    planned: Callable[[str], local.LocalRun], monkeypatch: pytest.MonkeyPatch
+    planned: Callable[[str], local_plan.LocalRun], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI")
     run = planned("0,0")
     said: list[str] = []
-    local.run_local(run, say=said.append)
+    local_plan.run_local(run, say=said.append)
     assert seen(run, 1)["AWS_SECRET_ACCESS_KEY"] == "wJalrXUtnFEMI"
     written = [p for p in run.folder.root.rglob("*") if p.is_file() and p.name != "seen.json"]
     assert not [p for p in written if "wJalrXUtnFEMI" in p.read_text()]
@@ -126,11 +127,11 @@ def test_the_environment_is_passed_on_and_nothing_of_it_is_written(
 
 
 def test_on_success_the_user_learns_where_the_model_and_the_report_are(
-    planned: Callable[[str], local.LocalRun],
+    planned: Callable[[str], local_plan.LocalRun],
 ) -> None:
     run = planned("0,0")
     said: list[str] = []
-    local.run_local(run, say=said.append)
+    local_plan.run_local(run, say=said.append)
     assert said == [
         f"Model:  s3://models/receipts#{run.run_id}",
         f"Report: {run.folder.node(0).report_page}",
@@ -138,10 +139,10 @@ def test_on_success_the_user_learns_where_the_model_and_the_report_are(
 
 
 def test_nodes_write_to_standard_error_or_to_their_own_file(
-    planned: Callable[[str], local.LocalRun], capfd: pytest.CaptureFixture[str]
+    planned: Callable[[str], local_plan.LocalRun], capfd: pytest.CaptureFixture[str]
 ) -> None:
     run = planned("0,0")
-    local.run_local(run)
+    local_plan.run_local(run)
     out, err = capfd.readouterr()
     assert out == ""
     assert "stdout of node-0" in err
@@ -164,14 +165,14 @@ def test_nodes_write_to_standard_error_or_to_their_own_file(
     ],
 )
 def test_the_run_ends_as_the_node_that_failed_first_and_says_why(
-    planned: Callable[[str], local.LocalRun], deeds: str, code: int, sentence: str
+    planned: Callable[[str], local_plan.LocalRun], deeds: str, code: int, sentence: str
 ) -> None:
     said: list[str] = []
-    assert local.run_local(planned(deeds), say=said.append, patience=SOON) == code
+    assert local_plan.run_local(planned(deeds), say=said.append, patience=SOON) == code
     assert sentence in "\n".join(said)
 
 
-def interrupted(run: local.LocalRun, *signals: signal.Signals) -> tuple[int, str]:
+def interrupted(run: local_plan.LocalRun, *signals: signal.Signals) -> tuple[int, str]:
     """Run in the main thread and send it signals when its nodes are ready."""
     said: list[str] = []
     heard = threading.Semaphore(0)
@@ -192,7 +193,7 @@ def interrupted(run: local.LocalRun, *signals: signal.Signals) -> tuple[int, str
     before = {number: signal.signal(number, signal.SIG_DFL) for number in {*signals} - {signal.SIGINT}}
     thread = threading.Thread(target=send)
     thread.start()
-    code = local.run_local(run, say=say, patience=Patience(peers=5, stop=1, again=5))
+    code = local_plan.run_local(run, say=say, patience=Patience(peers=5, stop=1, again=5))
     thread.join()
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -201,7 +202,7 @@ def interrupted(run: local.LocalRun, *signals: signal.Signals) -> tuple[int, str
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_stops_every_node_once_and_the_run_ends_with_143(
-    planned: Callable[[str], local.LocalRun], number: signal.Signals
+    planned: Callable[[str], local_plan.LocalRun], number: signal.Signals
 ) -> None:
     code, said = interrupted(planned("stop,stop"), number)
     assert code == 143
@@ -209,7 +210,7 @@ def test_a_signal_stops_every_node_once_and_the_run_ends_with_143(
     assert "Run the same command again to go on" in said
 
 
-def test_a_second_ctrl_c_kills(planned: Callable[[str], local.LocalRun]) -> None:
+def test_a_second_ctrl_c_kills(planned: Callable[[str], local_plan.LocalRun]) -> None:
     start = time.monotonic()
     code, said = interrupted(planned("deaf,deaf"), signal.SIGINT, signal.SIGINT)
     assert code == 143
@@ -217,29 +218,29 @@ def test_a_second_ctrl_c_kills(planned: Callable[[str], local.LocalRun]) -> None
     assert time.monotonic() - start < 3
 
 
-def test_a_second_sigterm_does_not_kill(planned: Callable[[str], local.LocalRun]) -> None:
+def test_a_second_sigterm_does_not_kill(planned: Callable[[str], local_plan.LocalRun]) -> None:
     _, said = interrupted(planned("deaf"), signal.SIGTERM, signal.SIGTERM)
     assert "Killed." not in said
     assert "node 0 did not stop within 1 s and is killed." in said
 
 
-def test_the_handlers_of_before_are_back_afterwards(planned: Callable[[str], local.LocalRun]) -> None:
+def test_the_handlers_of_before_are_back_afterwards(planned: Callable[[str], local_plan.LocalRun]) -> None:
     before = signal.getsignal(signal.SIGINT)
-    local.run_local(planned("0"), say=lambda _: None)
+    local_plan.run_local(planned("0"), say=lambda _: None)
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_the_same_run_twice_at_once_is_refused(at_work: local.LocalRun) -> None:
+def test_the_same_run_twice_at_once_is_refused(at_work: local_plan.LocalRun) -> None:
     with pytest.raises(ConflictError, match=r"is at work in .* already") as caught:
-        local.run_local(at_work)
+        local_plan.run_local(at_work)
     assert f"kill {at_work.folder.lock.read_text()}" in str(caught.value)
 
 
 @pytest.fixture
-def orphaned(planned: Callable[[str], local.LocalRun]) -> Callable[[str], tuple[local.LocalRun, int]]:
+def orphaned(planned: Callable[[str], local_plan.LocalRun]) -> Callable[[str], tuple[local_plan.LocalRun, int]]:
     """Start a run in a process of its own and kill that; give the run and its node."""
 
-    def start(deed: str) -> tuple[local.LocalRun, int]:
+    def start(deed: str) -> tuple[local_plan.LocalRun, int]:
         run = planned(deed)
         script = "import pickle, sys; from jobs import local; local.run_local(pickle.loads(bytes.fromhex(sys.argv[1])))"
         parent = subprocess.Popen([sys.executable, "-c", script, pickle.dumps(run).hex()])
@@ -253,40 +254,40 @@ def orphaned(planned: Callable[[str], local.LocalRun]) -> Callable[[str], tuple[
 
 
 def test_a_node_stops_in_order_when_its_parent_is_killed(
-    orphaned: Callable[[str], tuple[local.LocalRun, int]],
+    orphaned: Callable[[str], tuple[local_plan.LocalRun, int]],
 ) -> None:
     run, _ = orphaned("stop")
     wait_for(run.folder.node(0).root / "stopped")
 
 
 def test_the_lock_lasts_as_long_as_a_node_lives_whose_parent_was_killed(
-    orphaned: Callable[[str], tuple[local.LocalRun, int]],
+    orphaned: Callable[[str], tuple[local_plan.LocalRun, int]],
 ) -> None:
     run, node = orphaned("deaf")
     try:
         with pytest.raises(ConflictError, match=f"kill {node}"):
-            local.run_local(run)
+            local_plan.run_local(run)
     finally:
         os.kill(node, signal.SIGKILL)
 
 
 def test_the_run_id_is_the_files_and_the_shapes() -> None:
     job = jobfile.load(JOB)
-    as_filed = local.plan(job).run_id
-    assert local.plan(job).run_id == as_filed
-    assert local.plan(job, nodes=3, devices_per_node=2).run_id == as_filed, "the same global batch"
-    assert local.plan(job, nodes=1).run_id != as_filed
-    assert local.plan(jobfile.load(JOB, sets=["run.train.seed=1"])).run_id != as_filed
+    as_filed = local_plan.plan(job).run_id
+    assert local_plan.plan(job).run_id == as_filed
+    assert local_plan.plan(job, nodes=3, devices_per_node=2).run_id == as_filed, "the same global batch"
+    assert local_plan.plan(job, nodes=1).run_id != as_filed
+    assert local_plan.plan(jobfile.load(JOB, sets=["run.train.seed=1"])).run_id != as_filed
 
 
 def test_every_node_has_a_metrics_port_of_its_own() -> None:
-    run = local.plan(jobfile.load(JOB), metrics_port=9400)
+    run = local_plan.plan(jobfile.load(JOB), metrics_port=9400)
     assert [node.environment["OCRFLEET_METRICS_PORT"] for node in run.nodes] == ["9400", "9401"]
 
 
 def test_the_folder_is_absolute_so_that_nodes_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    run = local.plan(jobfile.load(JOB))
+    run = local_plan.plan(jobfile.load(JOB))
     assert run.folder.root == tmp_path / ".ocrfleet" / run.run_id
 
 
@@ -309,8 +310,8 @@ def test_the_verdict_is_the_failure_that_says_why(codes: dict[int, int], stopped
 
 
 def test_without_a_gpu_a_laptop_is_a_cpu() -> None:
-    assert local.this_machine() in ("cpu", "gpu")
+    assert local_plan.this_machine() in ("cpu", "gpu")
     assert (
-        local.plan(jobfile.load(JOB, sets=["placement.device=null"])).nodes[0].environment["OCRFLEET_DEVICE"]
-        == local.this_machine()
+        local_plan.plan(jobfile.load(JOB, sets=["placement.device=null"])).nodes[0].environment["OCRFLEET_DEVICE"]
+        == local_plan.this_machine()
     )

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from jobs import cli, keptlogs, podlogs
-from jobs.cluster import Cluster
+from jobs import cli
 from jobs.engines import job as engine
-from jobs.engines.reading import name_of
-from jobs.kinds import POD, kind_of
-from jobs.runfile import ANNOTATION
+from jobs.engines.runfile import ANNOTATION
+from jobs.kube.client import Cluster
+from jobs.kube.fields import name_of
+from jobs.kube.kinds import POD, kind_of
+from jobs.runs import bucket_logs, pod_logs
 from tests.unit.jobs.apiserver import ApiServer
 from tests.unit.jobs.states.read import recorded
 from tests.unit.jobs.test_fleet import held
@@ -95,13 +96,13 @@ def test_the_pod_before_the_present_one(
 class Follower:
     """Takes lines of a run as they come."""
 
-    def __init__(self, lines: Iterator[podlogs.Line]) -> None:
+    def __init__(self, lines: Iterator[pod_logs.Line]) -> None:
         self.lines: list[str] = []
         self._came = threading.Condition()
         self._thread = threading.Thread(target=self._take, args=(lines,), daemon=True)
         self._thread.start()
 
-    def _take(self, lines: Iterator[podlogs.Line]) -> None:
+    def _take(self, lines: Iterator[pod_logs.Line]) -> None:
         for line in lines:
             with self._came:
                 self.lines.append(f"{line.node} {line.text}")
@@ -127,10 +128,10 @@ def test_lines_are_followed_through_a_broken_line_and_a_new_pod_to_the_runs_end(
     api: ApiServer, running: tuple[Object, list[Object]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is lost and nothing comes twice; a node that failed does not end the run."""
-    monkeypatch.setattr(podlogs, "_PAUSE", 0.01)
+    monkeypatch.setattr(pod_logs, "_PAUSE", 0.01)
     workload, (first, second) = running
     cluster = Cluster(namespace="ml", deadline=5)
-    follower = Follower(podlogs.Tailing(cluster, workload, engine, tail=1, node=None).lines())
+    follower = Follower(pod_logs.Tailing(cluster, workload, engine, tail=1, node=None).lines())
     follower.until("0 two")
     follower.until("1 two")
     api.write(name_of(first), "three")
@@ -164,10 +165,10 @@ def test_a_log_that_ends_before_its_pod_does_is_taken_up_again(
     api: ApiServer, running: tuple[Object, list[Object]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So it looks to a reader when a server is told to end."""
-    monkeypatch.setattr(podlogs, "_PAUSE", 0.01)
+    monkeypatch.setattr(pod_logs, "_PAUSE", 0.01)
     workload, (first, _) = running
     follower = Follower(
-        podlogs.Tailing(Cluster(namespace="ml", deadline=5), workload, engine, tail=None, node=0).lines()
+        pod_logs.Tailing(Cluster(namespace="ml", deadline=5), workload, engine, tail=None, node=0).lines()
     )
     follower.until("0 two")
     api.end_logs()
@@ -182,7 +183,7 @@ def test_a_pod_with_the_name_of_the_one_that_it_replaces_is_read(
     """Volcano and the training operator name pods by their rank alone."""
     workload, (first, _) = running
     follower = Follower(
-        podlogs.Tailing(Cluster(namespace="ml", deadline=5), workload, engine, tail=None, node=0).lines()
+        pod_logs.Tailing(Cluster(namespace="ml", deadline=5), workload, engine, tail=None, node=0).lines()
     )
     follower.until("0 two")
     api.take(POD, name_of(first), namespace="ml")
@@ -194,7 +195,7 @@ def test_a_pod_with_the_name_of_the_one_that_it_replaces_is_read(
 def test_following_ends_with_a_run_whose_object_goes(api: ApiServer, running: tuple[Object, list[Object]]) -> None:
     workload, pods = running
     cluster = Cluster(namespace="ml", deadline=5)
-    follower = Follower(podlogs.Tailing(cluster, workload, engine, tail=None, node=0).lines())
+    follower = Follower(pod_logs.Tailing(cluster, workload, engine, tail=None, node=0).lines())
     follower.until("0 two")
     for pod in pods:
         api.take(POD, name_of(pod), namespace="ml")
@@ -250,20 +251,21 @@ def test_a_run_without_any_log_says_why(api: ApiServer, tmp_path: Path, ocrfleet
 @pytest.mark.parametrize("device", ["cpu", "gpu", None])
 def test_a_job_file_names_its_run(device: str | None, job: Path, tmp_path: Path, ocrfleet: Ocrfleet) -> None:
     """Without a device the run may have had either."""
-    from jobs import jobfile, local
+    from jobs.jobfile import model as jobfile
+    from jobs.local import plan
 
     if device is None:
         job.write_text(job.read_text().replace("placement: {device: cpu}\n", ""))
     elif device == "gpu":
         job.write_text(job.read_text().replace("device: cpu", "device: gpu"))
-    run = local.plan(jobfile.load(job), device=device or "cpu").run_id
+    run = plan.plan(jobfile.load(job), device=device or "cpu").run_id
     store = open_store(f"file://{tmp_path}/models")
     store.put(f"checkpoints/{run}/logs/1/node-0.log", b"said\n")
     assert ocrfleet("logs", job).out == "said\n"
 
 
 def test_what_is_not_there_is_answered_with_what_is(output: str) -> None:
-    logs = keptlogs.kept(output, RUN)
+    logs = bucket_logs.kept(output, RUN)
     assert logs.attempts == [1, 2]
     with pytest.raises(NotFoundError, match=r"has no log of rank 9; it has attempts 1, 2, nodes 0, 1, ranks 0 to 3\."):
         logs.choose(rank=9)

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from jobs import cli, pausing, removing
-from jobs.cluster import Cluster
-from jobs.engines.reading import name_of
-from jobs.kinds import POD, kind_of
-from jobs.status import Observed
+from jobs import cli
+from jobs.engines.status import Observed
+from jobs.kube.client import Cluster
+from jobs.kube.fields import name_of
+from jobs.kube.kinds import POD, kind_of
+from jobs.runs import prune, suspend
 from tests.unit.jobs.apiserver import ApiServer
 from tests.unit.jobs.states.read import NOW, recorded
 from tests.unit.jobs.test_fleet import another, held
@@ -43,7 +44,7 @@ def observed(state: str) -> Observed:
     ],
 )
 def test_how_each_is_stopped(state: str, kind: str, body: Object) -> None:
-    decision = pausing.stop(observed(state), queues=True)
+    decision = suspend.stop(observed(state), queues=True)
     assert decision.change is not None
     assert (decision.change.kind, decision.change.body) == (kind, body)
     assert f"`ocrfleet resume {RUN}`" in decision.sentence
@@ -62,7 +63,7 @@ def test_how_each_is_stopped(state: str, kind: str, body: Object) -> None:
     ],
 )
 def test_how_each_goes_on(state: str, kind: str, body: Object) -> None:
-    decision = pausing.resume(observed(state), queues=True)
+    decision = suspend.resume(observed(state), queues=True)
     assert decision.change is not None
     assert (decision.change.kind, decision.change.body) == (kind, body)
     assert ("queue" in decision.sentence) == (kind == "Workload")
@@ -71,41 +72,41 @@ def test_how_each_goes_on(state: str, kind: str, body: Object) -> None:
 def test_a_job_of_volcano_is_told_by_a_command() -> None:
     job = {"apiVersion": "batch.volcano.sh/v1alpha1", "kind": "Job", "metadata": {"name": "x-1-2", "uid": "u"}}
     running = {**job, "status": {"state": {"phase": "Running"}}}
-    stop = pausing.stop(Observed(workload=running, now=NOW), queues=False).change
+    stop = suspend.stop(Observed(workload=running, now=NOW), queues=False).change
     assert stop is not None
     assert (stop.verb, stop.body["action"]) == ("create", "AbortJob")
     aborted = {**job, "status": {"state": {"phase": "Aborted"}}}
-    resume = pausing.resume(Observed(workload=aborted, now=NOW), queues=False).change
+    resume = suspend.resume(Observed(workload=aborted, now=NOW), queues=False).change
     assert resume is not None
     assert resume.body["action"] == "ResumeJob"
 
 
 @pytest.mark.parametrize("state", ["job-suspended", "kueue-stopped", "job-complete", "job-exit-41"])
 def test_what_is_stopped_or_over_is_not_stopped_again(state: str) -> None:
-    assert pausing.stop(observed(state), queues=True).change is None
+    assert suspend.stop(observed(state), queues=True).change is None
 
 
 @pytest.mark.parametrize("state", ["job-running", "kueue-waiting", "kueue-preempted", "job-complete"])
 def test_what_is_not_stopped_is_not_resumed(state: str) -> None:
-    assert pausing.resume(observed(state), queues=True).change is None
+    assert suspend.resume(observed(state), queues=True).change is None
 
 
 def test_a_run_that_failed_needs_another_object() -> None:
     with pytest.raises(SpecError, match=r"over \(Failed\).*placement\.retry one higher"):
-        pausing.resume(observed("job-exit-41"), queues=False)
+        suspend.resume(observed("job-exit-41"), queues=False)
 
 
 def test_in_a_queue_that_does_not_know_it_a_run_is_left_as_it_is() -> None:
     """Kueue would start again whatever is suspended without its knowledge. Without Kueue the queue's name is a word."""
     waits = {**recorded("kueue-waiting"), "queued": None}
     found = Observed(now=NOW, **waits)
-    for decide in (pausing.stop, pausing.resume):
-        if decide is pausing.stop:
+    for decide in (suspend.stop, suspend.resume):
+        if decide is suspend.stop:
             with pytest.raises(TransientError, match="has no Workload of"):
                 decide(found, queues=True)
         else:
             assert decide(found, queues=True).change is None
-    resumed = pausing.resume(found, queues=False).change
+    resumed = suspend.resume(found, queues=False).change
     assert resumed is not None
     assert resumed.body == {"spec": {"suspend": False}}
 
@@ -113,7 +114,7 @@ def test_in_a_queue_that_does_not_know_it_a_run_is_left_as_it_is() -> None:
 def test_what_no_engine_knows_is_refused() -> None:
     strange = Observed(workload={"apiVersion": "x/v1", "kind": "Thing", "metadata": {"name": "x"}}, now=NOW)
     with pytest.raises(SpecError, match="none of the engines"):
-        pausing.stop(strange, queues=False)
+        suspend.stop(strange, queues=False)
 
 
 # -- the commands ------------------------------------------------------------------------------------------------------
@@ -276,7 +277,7 @@ def made(state: str, number: int, run: int) -> Object:
 def test_what_is_pruned(objects: list[tuple[str, int, int]], keep: int, gone: str) -> None:
     found = [made(*each) for each in objects]
     for order in (found, found[::-1]):
-        assert [name_of(each) for each in removing.prunable(order, keep=keep, now=NOW)] == gone.split()
+        assert [name_of(each) for each in prune.prunable(order, keep=keep, now=NOW)] == gone.split()
 
 
 def test_prune_deletes_the_oldest_that_are_over(api: ApiServer, ocrfleet: Ocrfleet) -> None:

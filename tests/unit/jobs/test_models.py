@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from jobs import models
-from jobs.cachedir import Cache
 from jobs.commands import predict
-from jobs.models import Published
+from jobs.models import pull
+from jobs.models.cache import Cache
+from jobs.models.pull import Published
 from trainer.errors import NotFoundError, SpecError
 from trainer.yamltext import parse_yaml
 
@@ -29,13 +29,13 @@ from trainer.yamltext import parse_yaml
     ],
 )
 def test_a_models_name_has_three_forms(text: str, published: Published) -> None:
-    assert models.parse(text) == published
+    assert pull.parse(text) == published
 
 
 @pytest.mark.parametrize("text", ["gs://b/x", "s3://b/x@", "s3://b/x@Production", "s3://b/x#a#b", "b/x"])
 def test_any_other_form_is_refused(text: str) -> None:
     with pytest.raises(SpecError, match="does not name a published model"):
-        models.parse(text)
+        pull.parse(text)
 
 
 def test_list_shows_the_main_metric_and_the_channels(published: str, ocrfleet: Callable[..., Any]) -> None:
@@ -128,7 +128,7 @@ def test_a_model_is_fetched_once(published: str, tmp_path: Path) -> None:
     cache = Cache(tmp_path / "cache")
     moved: list[int] = []
     for _ in range(2):
-        folder = models.fetch(published, cache, progress=lambda done, total: moved.append(done))
+        folder = pull.fetch(published, cache, progress=lambda done, total: moved.append(done))
     assert (folder / "inference.json").is_file()
     assert not (folder.parent / "record.json").exists()
 
@@ -137,9 +137,9 @@ def test_a_folder_of_this_machine_is_read_in_place(tmp_path: Path) -> None:
     (tmp_path / "inference").mkdir()
     (tmp_path / "inference" / "inference.json").touch()
     for given in (tmp_path, tmp_path / "inference"):
-        assert models.fetch(str(given), Cache(tmp_path)) == tmp_path / "inference"
+        assert pull.fetch(str(given), Cache(tmp_path)) == tmp_path / "inference"
     with pytest.raises(NotFoundError, match=r"inference\.json"):
-        models.fetch(str(tmp_path / "none"), Cache(tmp_path))
+        pull.fetch(str(tmp_path / "none"), Cache(tmp_path))
 
 
 def test_predict_hands_folders_to_a_process_without_credentials(

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from jobs.overrides import apply
+from jobs.jobfile.overrides import apply
 from trainer.errors import SpecError
 
 

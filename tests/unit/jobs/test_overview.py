@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 import yaml
 
-from jobs import fleet, times
-from jobs.cluster import Cluster
-from jobs.engines.observe import observe
-from jobs.engines.reading import name_of
+from jobs.diagnosis.observe import observe
+from jobs.kube import times
+from jobs.kube.client import Cluster
+from jobs.kube.fields import name_of
+from jobs.runs import find
 from tests.unit.jobs.apiserver import ApiServer
 from tests.unit.jobs.states.read import FILES, NOW, status
 from tests.unit.jobs.states.read import recorded as recorded_state
@@ -33,7 +34,7 @@ RUN = "lines-1a2b3c4d"
 def test_gathered_at_once_a_run_stands_as_it_does_alone(state: str, api: ApiServer, cluster: Cluster) -> None:
     """Only reasons are shorter: events, rivals and machines are not read for a list."""
     put(api, state)
-    [found] = fleet.gather_all(cluster, now=NOW)
+    [found] = find.gather_all(cluster, now=NOW)
     told, alone = observe(found), status(recorded_state(state))
     assert (told.phase, told.exit_code) == (alone.phase, alone.exit_code)
     assert (told.queue, told.started, told.finished) == (alone.queue, alone.started, alone.finished)
@@ -48,7 +49,7 @@ def test_a_hundred_runs_take_as_many_calls_as_one(api: ApiServer, cluster: Clust
 
     def calls() -> int:
         before = len(api.asked)
-        fleet.gather_all(cluster, now=NOW)
+        find.gather_all(cluster, now=NOW)
         return len(api.asked) - before
 
     calls()  # which finds out about Kueue's version, once
@@ -61,7 +62,7 @@ def test_a_hundred_runs_take_as_many_calls_as_one(api: ApiServer, cluster: Clust
 def test_runs_of_one_name_in_two_namespaces_have_their_own_pods(api: ApiServer, cluster: Cluster) -> None:
     put(api, "job-running", namespace="a")
     put(api, "job-exit-41", namespace="b")
-    found = fleet.gather_all(cluster, now=NOW, everywhere=True)
+    found = find.gather_all(cluster, now=NOW, everywhere=True)
     assert {each.workload["metadata"]["namespace"]: observe(each).phase.value for each in found} == {
         "a": "Running",
         "b": "Failed",

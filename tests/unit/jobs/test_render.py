@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
-from jobs import cli, helm, jobfile, manifests
-from jobs.render import render, workload
+from jobs import cli
+from jobs.jobfile import model as jobfile
+from jobs.rendering import helm, manifests
+from jobs.rendering.render import render, workload
 from tests.chart.helm import HELMS, program, rendered
 from tests.chart.test_render import CASES, FILES, ROOT
 from trainer import contract
@@ -26,7 +28,7 @@ NAMES = [path.stem for path in FILES]
 
 @pytest.fixture(params=HELMS)
 def which(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
-    """Leave `jobs.helm` one Helm to find."""
+    """Leave `jobs.rendering.helm` one Helm to find."""
     use(request.param, monkeypatch, tmp_path)
     return str(request.param)
 

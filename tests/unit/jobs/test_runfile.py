@@ -2,9 +2,9 @@
 
 import pytest
 
-from jobs import jobfile, runfile
-from jobs.engines import ENGINES
-from jobs.render import render, workload
+from jobs.engines import ENGINES, runfile
+from jobs.jobfile import model as jobfile
+from jobs.rendering.render import render, workload
 
 JOB = """
 apiVersion: ocrfleet.io/v1

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from jobs import stagelines
+from jobs.runs import progress_lines
 from trainer.progress import Progress
 
 STEP: dict[str, Any] = {
@@ -52,14 +52,14 @@ def written() -> tuple[list[str], list[str]]:
 def test_what_a_trainer_writes_is_known_for_what_it_is() -> None:
     far, other = written()
     assert len(far) == 6
-    assert [line for line in far if stagelines.progress(line) is None] == []
+    assert [line for line in far if progress_lines.progress(line) is None] == []
     assert len(other) == 7
-    assert [line for line in other if stagelines.progress(line)] == []
+    assert [line for line in other if progress_lines.progress(line)] == []
 
 
 def test_a_stage_begins_and_ends_with_a_line_of_its_own() -> None:
     far, other = written()
-    assert [line.split(" ", 1)[1] for line in (*far, *other) if stagelines.turns(line)] == [
+    assert [line.split(" ", 1)[1] for line in (*far, *other) if progress_lines.turns(line)] == [
         "...",
         "done in 12 s: best acc 0.5000 at step 4",
         "skipped: done before",
@@ -68,7 +68,7 @@ def test_a_stage_begins_and_ends_with_a_line_of_its_own() -> None:
 
 def test_the_share_of_steps_counts_and_bytes() -> None:
     far, _ = written()
-    shares = [found.share for line in far if (found := stagelines.progress(line))]
+    shares = [found.share for line in far if (found := progress_lines.progress(line))]
     assert shares == pytest.approx([4 / 32, 1 / 3, 1 / 3, 1 / 3, 812 / 1.4e6, 5 / 32])
 
 
@@ -85,26 +85,26 @@ def test_the_share_of_steps_counts_and_bytes() -> None:
 )
 def test_what_matters_least_goes_first(width: int, shown: str) -> None:
     line = "train: epoch 120/320, step 12000/32000, loss 61.43, acc 0.5000, 8.72 samples/s, 3h20m left"
-    found = stagelines.progress(line)
+    found = progress_lines.progress(line)
     assert found
     assert found.fitted(width) == shown
     assert len(shown) <= width
 
 
 def test_a_count_is_cut_where_it_has_to_be() -> None:
-    found = stagelines.progress("evaluate 3/9 images")
+    found = progress_lines.progress("evaluate 3/9 images")
     assert found
     assert (found.fitted(80), found.fitted(12)) == (" 33% evaluate 3/9 images", " 33% evalua…")
 
 
 def test_of_the_past_only_the_last_progress_is_worth_reading() -> None:
     far, other = written()
-    assert list(stagelines.past([*far, *other])) == other
-    assert list(stagelines.past([*other, *far])) == [*other, far[-1]]
-    assert list(stagelines.past([])) == []
+    assert list(progress_lines.past([*far, *other])) == other
+    assert list(progress_lines.past([*other, *far])) == [*other, far[-1]]
+    assert list(progress_lines.past([])) == []
 
 
 @pytest.mark.parametrize("line", ["", "a 1/0", "x 0/0 images", "train: epoch 1/8, step 1/0, loss 1", "1/2", "é" * 99])
 def test_lines_of_any_shape_are_read(line: str) -> None:
-    found = stagelines.progress(line)
+    found = progress_lines.progress(line)
     assert found is None or found.share == 1

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from jobs.choosing import Offer, choose
-from jobs.submit import moves
+from jobs.runs.engine_auto import Offer, choose
+from jobs.runs.submit import moves
 from tests.unit.jobs.apiserver import Answer, ApiServer
 from trainer.errors import SpecError
 

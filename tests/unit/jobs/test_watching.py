@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from jobs import podlogs, watching
-from jobs.cluster import Cluster
-from jobs.engines.reading import name_of
-from jobs.kinds import POD, Kind, kind_of
-from jobs.runfile import ANNOTATION
-from jobs.status import Status
-from jobs.watching import Notice, Said, Watching
+from jobs.engines.runfile import ANNOTATION
+from jobs.engines.status import Status
+from jobs.kube.client import Cluster
+from jobs.kube.fields import name_of
+from jobs.kube.kinds import POD, Kind, kind_of
+from jobs.runs import pod_logs, watch
+from jobs.runs.watch import Notice, Said, Watching
 from tests.unit.jobs.apiserver import Answer, ApiServer
 from tests.unit.jobs.states.read import recorded
 from tests.unit.jobs.test_fleet import held
@@ -39,7 +39,7 @@ class Watcher:
         try:
             for each in seen:
                 with self._came:
-                    self.words.append(watching.sentence(each, workload) if isinstance(each, Status) else each.text)
+                    self.words.append(watch.sentence(each, workload) if isinstance(each, Status) else each.text)
                     self._came.notify_all()
         except OcrfleetError as error:
             self.error = error
@@ -57,8 +57,8 @@ class Watcher:
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody wants to wait for a test."""
-    monkeypatch.setattr(watching, "_BETWEEN", 0.02)
-    monkeypatch.setattr(podlogs, "_PAUSE", 0.02)
+    monkeypatch.setattr(watch, "_BETWEEN", 0.02)
+    monkeypatch.setattr(pod_logs, "_PAUSE", 0.02)
 
 
 @pytest.fixture
@@ -163,7 +163,7 @@ def test_what_changes_without_a_word_is_seen_in_time(
     api: ApiServer, begin: Callable[..., Watcher], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So do machines, and rivals in other namespaces."""
-    monkeypatch.setattr(watching, "_AGAIN", 0.1)
+    monkeypatch.setattr(watch, "_AGAIN", 0.1)
     kueue = "kueue.x-k8s.io/v1beta2"
     api.groups["kueue.x-k8s.io"] = kueue
     queue = {"metadata": {"name": "team"}, "spec": {"clusterQueue": "ml"}}
@@ -229,7 +229,7 @@ def test_a_new_leader_is_read_from_its_start(
 def test_an_api_server_that_is_away_is_said_once_and_so_is_its_return(
     api: ApiServer, running: tuple[Object, Object], begin: Callable[..., Watcher], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watching, "_GRACE", 0.05)
+    monkeypatch.setattr(watch, "_GRACE", 0.05)
     seen = begin(running[0])
     seen.until(STEP.format(2))
     api.next = [Answer(503, "starting")] * 1000

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.local import free_ports
+from jobs.local.plan import free_ports
 from tests.unit.trainer.test_supervisor import STUB
 from trainer import runspec
 from trainer.assignment import Assignment

@@ -8,7 +8,7 @@ from contextlib import closing, suppress
 
 import pytest
 
-from jobs.local import free_ports
+from jobs.local.plan import free_ports
 from trainer.errors import DivergedError, OcrfleetError, SupersededError, TransientError
 from trainer.rendezvous import Member, PastError, PeerLostError, Server
 from trainer.topology import Topology

@@ -1,0 +1,1 @@
+"""Preflight: what would keep a job from running, found before it is submitted."""

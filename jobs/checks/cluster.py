@@ -1,0 +1,214 @@
+"""`ocrfleet check` with a cluster: what would keep a job from running there, found before it is submitted.
+
+The server is asked by dry runs, so that its own admission speaks; what this user may not read is said.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from jobs.checks.dataset import Finding, errors
+from jobs.diagnosis.admission import in_words
+from jobs.diagnosis.capacity import in_unit, wanted
+from jobs.engines.status import Object
+from jobs.jobfile.model import TrainingJob
+from jobs.kube.client import Cluster
+from jobs.kube.fields import at, name_of, quantity
+from jobs.kube.kinds import EVENT, NAMESPACE, POD, Kind, kind_of
+from jobs.rendering.render import render, with_engine, workload
+from jobs.runs import submit
+from jobs.runs.engine_auto import ask, choose, held_back
+from trainer.contract import ExitCode
+from trainer.errors import AccessError, OcrfleetError
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    cluster: Cluster
+    job: TrainingJob
+    """With its engine."""
+
+    objects: Sequence[Object]
+
+    @property
+    def workload(self) -> Object:
+        return self.objects[-1]
+
+
+def check(job: TrainingJob, cluster: Cluster) -> Iterator[Finding]:
+    """Check a job against a cluster; findings come as they are made."""
+    try:
+        there = _namespace(cluster)
+        yield there
+        if there.level == "error":
+            return
+        if job.placement.engine == "auto":
+            engine, why = choose(ask(cluster, job), nodes=job.placement.nodes, queue=job.placement.queue)
+            yield Finding("ok", f"placement.engine: auto is {engine}, since {why}")
+            job = with_engine(job, engine)
+        asked = _Asked(cluster=cluster, job=job, objects=render(job, namespace=cluster.namespace))
+    except OcrfleetError as error:
+        yield from errors(error)
+        return
+    checks: tuple[Callable[[_Asked], Iterator[Finding]], ...] = (_engine, _rights, _named, _quota, _pod, _admission)
+    for each in checks:
+        try:
+            yield from each(asked)
+        except OcrfleetError as error:
+            yield from errors(error)
+
+
+def _namespace(cluster: Cluster) -> Finding:
+    try:
+        found = cluster.get(NAMESPACE, cluster.namespace)
+    except AccessError:
+        return _unread(f"the namespace {cluster.namespace}")
+    if found is None:
+        text = f"The namespace {cluster.namespace} does not exist: make it, or name another with -n."
+        return Finding("error", text, ExitCode.SPEC)
+    return Finding("ok", f"cluster: {cluster.context}, namespace {cluster.namespace}")
+
+
+def _engine(asked: _Asked) -> Iterator[Finding]:
+    kind = kind_of(asked.workload)
+    if asked.cluster.serves(kind):
+        yield Finding("ok", f"placement.engine: {asked.job.placement.engine} is served, as {kind.version}")
+    else:
+        yield Finding(
+            "error",
+            f"placement.engine is {asked.job.placement.engine!r}, and the cluster does not serve {kind.version} "
+            f"{kind.kind}: let an administrator install it, or set `auto`.",
+            ExitCode.SPEC,
+        )
+
+
+_LOOK: Final = (("list", POD, ""), ("watch", POD, ""), ("get", POD, "log"), ("list", EVENT, ""))
+"""What watching a run takes."""
+
+
+def _rights(asked: _Asked) -> Iterator[Finding]:
+    kinds = {kind_of(each) for each in asked.objects}
+    mine = kind_of(asked.workload)
+    submits = [(verb, kind, "") for kind in sorted(kinds, key=str) for verb in ("get", "create", "patch")]
+    manages = [*_LOOK, *((verb, mine, "") for verb in ("list", "watch", "delete"))]
+    for what, wants, level in (("submit", submits, "error"), ("watch and tidy", manages, "warn")):
+        lacks = [
+            f"{verb} {kind.plural}{f'/{part}' if part else ''}"
+            for verb, kind, part in wants
+            if not asked.cluster.may(verb, kind, part=part)
+        ]
+        if not lacks:
+            yield Finding("ok", f"rights: you may {what} runs")
+            continue
+        text = f"rights: to {what} runs you lack {', '.join(lacks)}; manifests/base has roles to ask for"
+        yield Finding("error", text, ExitCode.ACCESS) if level == "error" else Finding("warn", text)
+
+
+def _named(asked: _Asked) -> Iterator[Finding]:
+    """Look for what the job file names and somebody else has to make."""
+    placement, volcano = asked.job.placement, asked.job.placement.engine == "volcano"
+    names: list[tuple[str, Kind, str | None]] = [
+        ("placement.serviceAccount", Kind("v1", "ServiceAccount"), placement.service_account),
+        ("placement.credentialsSecret", Kind("v1", "Secret"), placement.credentials_secret),
+        *(("placement.imagePullSecrets", Kind("v1", "Secret"), each) for each in placement.image_pull_secrets),
+        (
+            "placement.storage.cache.existingClaim",
+            Kind("v1", "PersistentVolumeClaim"),
+            placement.storage.cache.existing_claim,
+        ),
+    ]
+    if placement.queue and not volcano:
+        if version := asked.cluster.served("kueue.x-k8s.io"):
+            names.append(("placement.queue", Kind(version, "LocalQueue"), placement.queue))
+        if asked.cluster.serves(kind_of(asked.workload)) and not held_back(asked.cluster, asked.job):
+            yield Finding(
+                "warn",
+                f"placement.queue: nothing holds a {asked.workload['kind']} back here, so the run "
+                "would start at once: is Kueue installed, and does it manage this namespace?",
+            )
+    elif placement.priority:
+        kind = Kind("scheduling.k8s.io/v1", "PriorityClass", namespaced=False)
+        names.append(("placement.priority", kind, placement.priority))
+    made = {(each["kind"], name_of(each)) for each in asked.objects}
+    for field, kind, name in names:
+        if name and (kind.kind, name) not in made:
+            yield _there(asked.cluster, field, kind, name)
+
+
+def _there(cluster: Cluster, field: str, kind: Kind, name: str) -> Finding:
+    try:
+        found = cluster.get(kind, name)
+    except AccessError:
+        return _unread(f"{field}: the {kind.kind} {name}")
+    if found is None:
+        text = f"{field} is {name!r}, and there is no {kind.kind} of that name: make it, or mend the name."
+        return Finding("error", text, ExitCode.SPEC)
+    return Finding("ok", f"{field}: the {kind.kind} {name} is there")
+
+
+def _quota(asked: _Asked) -> Iterator[Finding]:
+    try:
+        quotas, _ = asked.cluster.find(Kind("v1", "ResourceQuota"))
+    except AccessError:
+        yield _unread("the namespace's ResourceQuotas")
+        return
+    pod, nodes = _bare(asked), asked.job.placement.nodes
+    for each in quotas:
+        # Limits have no use of their own here: what a pod asks for is what it is given a place by.
+        hard = at(each, "status", "hard") or at(each, "spec", "hard") or {}
+        short = []
+        for key, amount in hard.items():
+            resource = key.removeprefix("requests.")
+            needs = nodes * (1.0 if resource in ("pods", "count/pods") else wanted(pod, resource))
+            free = max(0.0, quantity(amount) - quantity(at(each, "status", "used", key) or 0))
+            if needs > free and not key.startswith("limits."):
+                short.append(
+                    f"{key} has {in_unit(free, resource)} free, and {nodes} nodes take {in_unit(needs, resource)}"
+                )
+        if short:
+            yield Finding("warn", f"quota: of the ResourceQuota {name_of(each)}, {'; '.join(short)}: pods wait for it")
+        else:
+            yield Finding("ok", f"quota: the ResourceQuota {name_of(each)} has room for {nodes} pods")
+
+
+def _bare(asked: _Asked) -> Object:
+    """Give a pod as every engine makes it; one of the job's own account, which is not there yet, has another."""
+    found = workload(render(with_engine(asked.job, "job"), namespace=asked.cluster.namespace))
+    template = found["spec"]["template"]
+    made = {name_of(each) for each in asked.objects if each["kind"] == "ServiceAccount"}
+    spec = {key: value for key, value in template["spec"].items() if key != "serviceAccountName" or value not in made}
+    metadata = {**template["metadata"], "name": f"{name_of(found)}-check", "namespace": asked.cluster.namespace}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+
+
+def _pod(asked: _Asked) -> Iterator[Finding]:
+    """Show the server a pod: Pod Security, quotas and limits act on pods, not on what makes them."""
+    if not all(asked.cluster.may(verb, POD) for verb in ("create", "patch")):
+        yield Finding(
+            "warn",
+            "pod: you may not create pods, so the server was not shown one: whether Pod Security and "
+            "quotas let it through is not known",
+        )
+        return
+    try:
+        asked.cluster.apply(_bare(asked), dry_run=True)
+    except OcrfleetError as error:
+        reason = in_words(str(error).removesuffix("."))
+        if reason is None:
+            raise
+        text = f"pod: {reason.text}. {reason.advice}".strip()
+        # What is used up now is free again when others end.
+        yield Finding("warn", text) if "exceeded quota" in str(error) else Finding("error", text, error.exit_code)
+    else:
+        yield Finding("ok", "pod: the server takes one, with its Pod Security, quotas and limits (dry run)")
+
+
+def _admission(asked: _Asked) -> Iterator[Finding]:
+    if not asked.cluster.serves(kind_of(asked.workload)):
+        return  # said already
+    for step in submit.plan(asked.cluster, asked.objects):
+        yield Finding("ok", f"admission: {step.sentence} (dry run)")
+
+
+def _unread(what: str) -> Finding:
+    return Finding("warn", f"{what}: you may not read that, so whether it is right is not known")

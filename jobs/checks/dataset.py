@@ -1,0 +1,230 @@
+"""`ocrfleet check`: what a run would stumble over, found before it starts.
+
+Each check gives findings; one that fails does not keep the others from being made.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from jobs.jobfile.model import TrainingJob
+from jobs.models import locations
+from jobs.models.cache import Cache
+from jobs.models.locations import Progress
+from trainer import curate, gain, origins, recipes
+from trainer.contract import ExitCode
+from trainer.curate import Findings
+from trainer.datasets import require_batch
+from trainer.division import Plan
+from trainer.errors import OcrfleetError, SpecError
+from trainer.storage import open_store
+
+SHOWN: Final = 20
+"""Problems of a dataset that are named one by one; `ocrfleet data check` names all."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the result."""
+
+    level: Literal["ok", "warn", "error"]
+    """`error`: the run would end; `warn`: it would go on, but look at this."""
+
+    text: str
+    """A sentence that begins with the place in the job file."""
+
+    code: ExitCode = ExitCode.DONE
+    """What the run would end with."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tools:
+    """What checks work with."""
+
+    cache: Cache
+    """For what is fetched."""
+
+    transfer: Progress | None = None
+    """Told of bytes."""
+
+    count: Progress | None = None
+    """Told of images."""
+
+
+def errors(error: OcrfleetError) -> Iterator[Finding]:
+    """Give an error as findings, one a line."""
+    for line in str(error).splitlines():
+        yield Finding("error", line, error.exit_code)
+
+
+def preflight(job: TrainingJob, tools: Tools) -> Iterator[Finding]:
+    """Check a job whose file is well formed; findings come as they are made."""
+    checks: tuple[Callable[[TrainingJob, Tools], Iterator[Finding]], ...] = (
+        _recipe,
+        _output,
+        _weights,
+        _baseline,
+        _train,
+        _eval,
+    )
+    for check in checks:
+        try:
+            yield from check(job, tools)
+        except OcrfleetError as error:
+            yield from errors(error)
+
+
+def verdict(findings: list[Finding]) -> tuple[str, ExitCode]:
+    """Give the last line and the exit code."""
+    bad = [f for f in findings if f.level == "error"]
+    warnings = sum(f.level == "warn" for f in findings)
+    said = f" {warnings} warning{'s' if warnings > 1 else ''}." if warnings else ""
+    if not bad:
+        return f"The job can run.{said}", ExitCode.DONE
+    return f"The job cannot run: {len(bad)} error{'s' if len(bad) > 1 else ''}.{said}", bad[0].code
+
+
+def _recipe(job: TrainingJob, _: Tools) -> Iterator[Finding]:
+    placement = job.placement
+    recipe = recipes.resolve(job.run, world_size=placement.nodes * placement.devices_per_node)
+    yield Finding("ok", f"run: {recipe.name}, {len(job.run.overrides)} overrides; {recipe.summary}")
+    for note in recipe.notes:
+        yield Finding("warn", f"run: {note}")
+    # Paddle-free, though it stands among the rooms of PaddleOCR.
+    from trainer.ppocr import tree
+
+    try:
+        tree.require(recipe.config["Architecture"], source=recipe.name, requires=recipe.requires)
+    except SpecError as error:
+        # The image of a cluster may have a tree that this machine has not.
+        yield Finding("warn", f"run: on this machine, {error}")
+
+
+def _output(job: TrainingJob, _: Tools) -> Iterator[Finding]:
+    where = job.run.output
+    # Where a run writes without the right to point channels.
+    if open_store(where).below("checkpoints").conditional_writes():
+        yield Finding("ok", f"run.output: {where} can be written, and honours If-None-Match and If-Match")
+    else:
+        yield Finding(
+            "warn",
+            f"run.output: {where} can be written, but does not honour If-None-Match and If-Match: two writers could "
+            "overwrite each other, so nothing may be promoted there",
+        )
+
+
+def _weights(job: TrainingJob, _: Tools) -> Iterator[Finding]:
+    for given in origins.wanted(job.run):
+        try:
+            origin = origins.find(job.run, given)
+            size = locations.size(origin.uri)
+        except OcrfleetError as error:
+            yield from errors(error)
+            continue
+        led = f"; {given.weights} leads to run {origin.run} now" if given.channel else ""
+        yield Finding("ok", f"{given.field}: {origin.uri}, {size:,} bytes{led}; the run compares its sha256")
+
+
+def _baseline(job: TrainingJob, _: Tools) -> Iterator[Finding]:
+    if job.run.distill.baseline is None:
+        return
+    try:
+        found = gain.baseline(job.run, open_store(job.run.output))
+    except OcrfleetError as error:
+        # The run itself does without it, and says so.
+        yield Finding("warn", f"{error} Without it the gain is not known")
+        return
+    if found:
+        metric = job.run.main_metric
+        yield Finding("ok", f"run.distill.baseline: run {found.run}, {metric} {found.metrics.get(metric, 0):.4f}")
+
+
+def _train(job: TrainingJob, tools: Tools) -> Iterator[Finding]:
+    found = _survey(job, job.run.data.train, tools, part="train" if job.run.data.eval else None)
+    yield from _dataset("run.data.train", job.run.data.train, found)
+    yield from _digest(job, found)
+    if job.run.task == "rec" and found.characters:
+        yield Finding("ok", f"run.data.dictionary: the labels have {_characters(found)}")
+    if found.fatal is None:
+        yield from _batch(job, found)
+
+
+def _eval(job: TrainingJob, tools: Tools) -> Iterator[Finding]:
+    if job.run.data.eval:
+        found = _survey(job, job.run.data.eval, tools, part="eval")
+        yield from _dataset("run.data.eval", job.run.data.eval, found)
+
+
+def _survey(job: TrainingJob, uri: str, tools: Tools, *, part: Literal["train", "eval"] | None) -> Findings:
+    return curate.check(
+        locations.folder(uri, tools.cache, progress=tools.transfer),
+        job.run.task,
+        characters=_dictionary(job, tools.cache),
+        plan=Plan.of(job.run),
+        part=part,
+        progress=tools.count,
+    )
+
+
+def _dictionary(job: TrainingJob, cache: Cache) -> Path | None:
+    name = job.run.data.dictionary
+    if job.run.task == "det" or name == "auto":
+        return None
+    if "://" in name:
+        return locations.file(name, cache)
+    # Paddle-free, though it stands among the rooms of PaddleOCR.
+    from trainer.ppocr import tree
+
+    return tree.built_in_dictionary(name)
+
+
+def _dataset(place: str, uri: str, found: Findings) -> Iterator[Finding]:
+    unit = {"det": "pages", "rec": "lines"}[found.task]
+    splits = ", ".join(f"{name} {count}" for name, count in found.splits.items() if count)
+    yield Finding(
+        "ok",
+        f"{place}: {uri}: {found.form}; {found.images} images, {found.samples} usable {unit} ({splits}), "
+        f"{len(found.problems)} refused, {found.ignored} ignored",
+    )
+    for problem in found.problems[:SHOWN]:
+        yield Finding("warn", f"{place}: {problem.sentence}")
+    if found.problems[SHOWN:]:
+        yield Finding(
+            "warn", f"{place}: {len(found.problems) - SHOWN} more; `ocrfleet data check {uri}` lists them all"
+        )
+    if found.fatal:
+        yield Finding("error", f"{place}: {found.fatal}", ExitCode.DATASET)
+
+
+def _digest(job: TrainingJob, found: Findings) -> Iterator[Finding]:
+    wanted = job.run.data.digest
+    if wanted and wanted != found.digest:
+        yield Finding(
+            "error",
+            f"run.data.digest is {wanted}, and the dataset's is {found.digest}: it has changed",
+            ExitCode.DATASET,
+        )
+    else:
+        yield Finding("ok", f"run.data.digest: {found.digest}{'' if wanted else ' (not pinned)'}")
+
+
+def _characters(found: Findings) -> str:
+    return f"{len(found.characters)} characters, the longest {found.max_text_length}: {''.join(found.characters)}"
+
+
+def _batch(job: TrainingJob, found: Findings) -> Iterator[Finding]:
+    try:
+        recipe = recipes.resolve(job.run)
+    except SpecError:
+        return  # said already
+    per_device = recipe.config["Train"]["loader"]["batch_size_per_card"]
+    devices = job.placement.nodes * job.placement.devices_per_node
+    samples = found.splits["train"]
+    require_batch(recipe.config, samples=samples, devices=devices)
+    steps = samples / (per_device * devices)
+    text = f"run.train.batchSizePerDevice: {per_device} × {devices} devices, some {steps:.1f} steps an epoch"
+    if steps < 1:
+        yield Finding("warn", f"{text}: a smaller batch learns more from so few samples")
+    else:
+        yield Finding("ok", text)

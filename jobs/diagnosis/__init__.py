@@ -1,0 +1,1 @@
+"""Kubernetes objects in, a run's status with reasons in words out."""

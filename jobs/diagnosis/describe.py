@@ -1,0 +1,127 @@
+"""A status, told: as data with stable names for programs, and as text for people."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from jobs.diagnosis.exit_codes import meaning
+from jobs.engines.status import NodePhase, NodeStatus, Phase, QueueStatus, Reason, Status
+from jobs.kube.times import span, stamp
+
+
+def facts(status: Status, *, namespace: str) -> dict[str, Any]:
+    """Give a status as data; what is not known is null."""
+    return {
+        "run": status.run,
+        "object": status.name,
+        "namespace": namespace,
+        "engine": status.engine,
+        "phase": str(status.phase),
+        "final": status.final,
+        "reason": status.reason.text,
+        "advice": status.reason.advice,
+        "exitCode": status.exit_code,
+        "restarts": status.restarts,
+        "created": stamp(status.created),
+        "started": stamp(status.started),
+        "finished": stamp(status.finished),
+        "queue": _queue(status.queue) if status.queue else None,
+        "nodes": [_node(each) for each in status.nodes],
+    }
+
+
+def _queue(queue: QueueStatus) -> dict[str, Any]:
+    return {
+        "name": queue.name,
+        "clusterQueue": queue.cluster_queue,
+        "active": queue.active,
+        "admitted": stamp(queue.admitted),
+        "waitedSeconds": None if queue.waited is None else int(queue.waited.total_seconds()),
+        "evictions": queue.evictions,
+    }
+
+
+def _node(node: NodeStatus) -> dict[str, Any]:
+    return {
+        "rank": node.rank,
+        "phase": str(node.phase),
+        "reason": node.reason.text,
+        "advice": node.reason.advice,
+        "pod": node.pod,
+        "machine": node.machine,
+        "restarts": node.restarts,
+        "exitCode": node.exit_code,
+        "started": stamp(node.started),
+        "finished": stamp(node.finished),
+    }
+
+
+def ready(status: Status) -> str:
+    """Give how many nodes run or have done their part, of how many."""
+    at_work = sum(node.phase in (NodePhase.RUNNING, NodePhase.SUCCEEDED) for node in status.nodes)
+    return f"{at_work}/{len(status.nodes)}"
+
+
+def head(status: Status, *, namespace: str, now: datetime) -> str:
+    """Give what is so with a run, and what to do, as text."""
+    parts = {
+        "object": f"{status.engine or 'unknown'} {status.name} in namespace {namespace}",
+        "queue": _queue_line(status.queue) if status.queue else "",
+        "created": _time(status.created, now),
+        "started": _time(status.started, now),
+        "finished": _time(status.finished, now),
+        "restarts": str(status.restarts) if status.restarts else "",
+        "exit code": "" if status.exit_code is None else f"{status.exit_code}: {meaning(status.exit_code).text}",
+    }
+    lines = [f"{status.run} is {status.phase}.", *filter(None, (status.reason.text, status.reason.advice)), ""]
+    return "\n".join([*lines, *(f"{name:<12}{words}" for name, words in parts.items() if words)])
+
+
+def _time(moment: datetime | None, now: datetime) -> str:
+    return f"{stamp(moment)}, {span(now - moment)} ago" if moment else ""
+
+
+def _queue_line(queue: QueueStatus) -> str:
+    words = [f"{queue.name} (ClusterQueue {queue.cluster_queue})" if queue.cluster_queue else queue.name]
+    if not queue.active:
+        words.append("at rest")
+    elif queue.waited is not None:
+        words.append(f"{'admitted after' if queue.admitted else 'waiting for'} {span(queue.waited)}")
+    if queue.evictions:
+        words.append(f"gave its quota back {'once' if queue.evictions == 1 else f'{queue.evictions} times'}")
+    return ", ".join(words)
+
+
+def node_reasons(status: Status) -> Iterator[str]:
+    """Give a sentence for each reason of nodes that the run's own does not tell already."""
+    alike: dict[Reason, list[int]] = {}
+    for node in status.nodes if status.phase is not Phase.SUPERSEDED else ():
+        if node.reason.text and node.reason.text.lower() not in status.reason.text.lower():
+            alike.setdefault(node.reason, []).append(node.rank)
+    for reason, ranks in alike.items():
+        who = "Nodes" if len(ranks) > 1 else "Node"
+        yield f"{who} {_ranges(ranks)}: {reason.text}. {reason.advice}".rstrip()
+
+
+def _ranges(ranks: list[int]) -> str:
+    """Write ranks in ascending order: `0, 2-5`."""
+    runs: list[list[int]] = []
+    for rank in ranks:
+        if runs and rank == runs[-1][-1] + 1:
+            runs[-1] = [runs[-1][0], rank]
+        else:
+            runs.append([rank])
+    return ", ".join("-".join(map(str, run)) for run in runs)
+
+
+def node_row(node: NodeStatus, *, now: datetime) -> Mapping[str, Any]:
+    """Give a node as a row of a table."""
+    return {
+        "rank": node.rank,
+        "phase": node.phase,
+        "machine": node.machine,
+        "pod": node.pod,
+        "restarts": node.restarts,
+        "exit": node.exit_code,
+        "ran": span((node.finished or now) - node.started) if node.started else None,
+    }

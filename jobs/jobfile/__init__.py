@@ -1,0 +1,1 @@
+"""The job file: YAML in, a frozen `TrainingJob` out."""

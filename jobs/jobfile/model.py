@@ -1,0 +1,127 @@
+"""The job file: YAML ⇄ `TrainingJob`.
+
+`load` is the one border where YAML becomes dataclasses; `--set` is applied before it, so an override is
+checked as the file is. Everything that is wrong is reported at once.
+"""
+
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from jobs.jobfile import text as jobtext
+from jobs.jobfile.placement import Notify, Placement, Schedule
+from jobs.jobfile.platform import Chart
+from trainer.runspec import STRICT, Name, RunSpec, from_dict, to_dict
+from trainer.yamltext import to_yaml
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class TrainingJob:
+    """One job file: what to train, and where."""
+
+    api_version: Literal["ocrfleet.io/v1"]
+    """The version of this format. A trainer refuses one that it does not know."""
+
+    name: Name
+    """The job's name, in lower case, at most 37 characters; runs, metrics and objects begin with it."""
+
+    run: RunSpec
+    """What to train. Two files with the same `run` train the same model."""
+
+    placement: Placement = Field(default_factory=Placement)
+    """Where the run goes and how big it is."""
+
+    notify: Notify = Field(default_factory=Notify)
+    """Who is told when the run ends."""
+
+    schedule: Schedule = Field(default_factory=Schedule)
+    """Train again and again. Without `cron`: once."""
+
+    chart: Chart = Field(default_factory=Chart)
+    """What a platform team sets once for its clusters. Read by the chart alone."""
+
+    def __post_init__(self) -> None:
+        """Refuse two ways to the buckets at once, a device by two names, and a name too long for its engine."""
+        if self.placement.credentials_secret and self.chart.identity.preset != "none":
+            raise ValueError(
+                "the job has placement.credentialsSecret and chart.identity: the secret would hide the identity; "
+                "choose one"
+            )
+        if self.chart.rdma.resource and self.chart.rdma.resource in self.placement.resources.limits:
+            raise ValueError(
+                f"placement.resources.limits has {self.chart.rdma.resource}: it is added from chart.rdma; leave it out"
+            )
+        # JobSet wants -<8>-<4>-node-0-<node>-<5> to fit behind the name into 63.
+        longest = 35 - len(str(self.placement.nodes - 1))
+        if self.placement.engine in ("jobset", "trainjob") and len(self.name) > longest:
+            raise ValueError(
+                f"name has {len(self.name)} characters: with placement.engine {self.placement.engine} and "
+                f"{self.placement.nodes} nodes it may have {longest}, since JobSet makes longer names of it"
+            )
+
+
+def load(source: Path | str, *, sets: Sequence[str] = ()) -> TrainingJob:
+    """Read a job file.
+
+    Args:
+        source: a path, or the text itself.
+        sets: `--set` options, such as `run.train.epochs=3`, applied in their order.
+
+    Raises:
+        SpecError: one sentence a line for each thing that is wrong, with its place.
+    """
+    return from_raw(jobtext.read(source, sets=sets))
+
+
+def from_raw(raw: Mapping[str, Any]) -> TrainingJob:
+    """Give the job that a file's fields are.
+
+    Raises:
+        SpecError: one sentence a line for each thing that is wrong, with its place.
+    """
+    return from_dict(TrainingJob, _without_nulls(TrainingJob, raw), where="")
+
+
+def dump(job: TrainingJob) -> str:
+    """Write a job as YAML with every default; `load` gives the same job back."""
+    return to_yaml(as_dict(job))
+
+
+def as_dict(job: TrainingJob) -> dict[str, Any]:
+    """Spell a job as in the job file, with every default, without what is unset."""
+    result: dict[str, Any] = _without_nulls(TrainingJob, to_dict(job))
+    return result
+
+
+def _without_nulls(cls: Any, raw: Any) -> Any:
+    """Drop keys without a value, so that `eval:` means what leaving it out means, as in Helm.
+
+    Only fields are dropped: a null inside `config` or `overrides` is PaddleOCR's own word, and an unknown
+    key must still be refused.
+    """
+    classes = _classes(cls)
+    if classes is not None and isinstance(raw, list):
+        return [_without_nulls(cls, item) for item in raw]
+    if classes is None or not isinstance(raw, dict):
+        return raw
+    return {
+        key: _without_nulls(classes.get(key), value)
+        for key, value in raw.items()
+        if value is not None or key not in classes
+    }
+
+
+@functools.cache
+def _classes(cls: Any) -> dict[str, Any] | None:
+    """Give the fields of a class of the job file with the classes of their values; None for what is no such class."""
+    fields = getattr(cls, "__pydantic_fields__", None)
+    return fields and {field.alias: _class_of(field.annotation) for field in fields.values()}
+
+
+def _class_of(annotation: Any) -> Any:
+    """Give the class of the job file in an annotation, that of the items where it is a list."""
+    return next((c for c in (annotation, *get_args(annotation)) if hasattr(c, "__pydantic_fields__")), None)

@@ -1,0 +1,70 @@
+"""A job file as it is written, with `--set` applied; whether what stands in it makes sense is for others to say.
+
+Nothing here knows the fields, so that a file is read without the model of `jobs/jobfile/model.py`, which takes a
+tenth of a second to import.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from jobs.jobfile.overrides import apply
+from trainer import contract
+from trainer.errors import SpecError
+from trainer.yamltext import parse_yaml
+
+MAX_BYTES: Final = 1_000_000
+"""The largest job file. A run's whole configuration has some 10 kB; etcd takes no object above 1.5 MB."""
+
+
+def read(source: Path | str, *, sets: Sequence[str] = ()) -> dict[str, Any]:
+    """Read a job file.
+
+    Args:
+        source: a path, or the text itself.
+        sets: `--set` options, such as `run.train.epochs=3`, applied in their order.
+
+    Raises:
+        SpecError: it cannot be read, is no YAML that Helm reads the same, or is of another version.
+    """
+    name = str(source) if isinstance(source, Path) else "job file"
+    raw = parse_yaml(_text(source) if isinstance(source, Path) else source, source=name)
+    if not isinstance(raw, dict):
+        raise SpecError(f"{name} is not a job file: it begins with `apiVersion: {contract.API_VERSION}`.")
+    for text in sets:
+        apply(raw, text)
+    _check_version(raw, name)
+    return raw
+
+
+def engine_of(raw: Mapping[str, Any]) -> str:
+    """Give the engine that a job file names, else the usual one; what is no engine is left to whoever checks it."""
+    placement = raw.get("placement")
+    engine = placement.get("engine") if isinstance(placement, dict) else None
+    return engine if isinstance(engine, str) else USUAL
+
+
+USUAL: Final = "job"
+"""The engine of a job file that names none."""
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise SpecError(f"{path} is larger than {MAX_BYTES:,} bytes: that is not a job file.")
+        return content.decode("utf-8")
+    except FileNotFoundError as error:
+        raise SpecError(f"{path} is not there. `ocrfleet init NAME --recipe R -f {path}` writes a new one.") from error
+    except UnicodeDecodeError as error:
+        raise SpecError(f"{path} is not UTF-8 text: byte {error.start} cannot be read. Save it as UTF-8.") from error
+    except OSError as error:
+        raise SpecError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def _check_version(raw: Mapping[str, Any], name: str) -> None:
+    version = raw.get("apiVersion")
+    if version != contract.API_VERSION:
+        what = "is missing" if version is None else f"is {version!r}, which this ocrfleet does not know"
+        raise SpecError(f"{name}: apiVersion {what}; it reads {contract.API_VERSION!r}.")

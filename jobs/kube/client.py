@@ -1,0 +1,499 @@
+"""The one way to a cluster: the API server's JSON in and out, with a deadline on every call.
+
+`jobs/kube/kubeconfig.py` says which and as whom; paths and bodies are written here, so that a thousand objects are read
+as fast as JSON is. Nothing is tried again but what the server asks to be.
+"""
+
+import functools
+import json
+import re
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode
+
+from jobs.engines.status import Object
+from jobs.kube.connection import Access
+from jobs.kube.kinds import Kind, kind_of
+from jobs.kube.kubeconfig import choose
+from trainer.errors import AccessError, ConflictError, NotFoundError, OcrfleetError, SpecError, TransientError
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse
+
+    from jobs.engines.state import Change
+
+MANAGER: Final = "ocrfleet"
+"""The field manager of what is applied."""
+
+DEADLINE: Final = 30.0
+"""Seconds for a call, as kubectl has for a connection."""
+
+_PAGE: Final = 500
+"""Objects of one answer: what kubectl asks for."""
+
+_AHEAD: Final = 2
+"""Pages that are on their way, or wait to be read, beside the one that is read."""
+
+_HEAD: Final = 4096
+"""Bytes of an answer that have the head of a list, which of Kubernetes' own kinds comes before its items."""
+
+_CONTINUE: Final = re.compile(rb'"continue": ?"([^"\\\\]+)"')
+
+_Ahead = tuple[str, "Future[Any]"]
+"""Where a page begins, and the page, once it is there."""
+
+_ADMISSION: Final = re.compile(r'^admission webhook |" is forbidden: (?!User )')
+"""What is refused by a rule for objects, be it a quota, a policy or a webhook, and not for who asks."""
+
+_WATCH: Final = 290
+"""Seconds that the server is asked to keep a watch open; load balancers cut at 300."""
+
+_EXEC: Final = "v5.channel.k8s.io"
+"""The protocol of a command's streams, since Kubernetes 1.30."""
+
+_SILENT: Final = 75.0
+"""Seconds without a byte of a watch that has bookmarks, which come about once a minute."""
+
+
+class MissingKindError(SpecError):
+    """The cluster has no API for a kind."""
+
+
+class ExpiredError(OcrfleetError):
+    """A watch, or a list in pages, was asked to go on from a state that the server has forgotten."""
+
+
+class Cluster:
+    """A cluster, as one user sees it."""
+
+    def __init__(self, *, context: str | None = None, namespace: str | None = None, deadline: float = DEADLINE) -> None:
+        """Find the API server: by the kubeconfig as kubectl does, or in a pod by its own account.
+
+        Args:
+            context: of the kubeconfig; None: its current one.
+            namespace: None: the context's own, else `default`.
+            deadline: seconds for one call.
+
+        Raises:
+            SpecError: there is no such context, or nothing that names a cluster.
+            OcrfleetError: a package is missing.
+        """
+        self.deadline = deadline
+        self._versions: dict[str, str | None] = {}
+        choice = choose(context)
+        self._access = Access(choice)
+        self.context, self.host = choice.context, choice.server
+        self.namespace = namespace or choice.namespace or "default"
+
+    def get(self, kind: Kind, name: str, *, namespace: str | None = None) -> Object | None:
+        """Give an object; None if there is none."""
+        try:
+            return self._json("GET", kind.path(namespace=namespace or self.namespace, name=name))
+        except NotFoundError:
+            return None
+
+    def find(
+        self, kind: Kind, *, selector: str = "", fields: str = "", everywhere: bool = False, shape: Any = None
+    ) -> tuple[list[Object], str]:
+        """Give all objects of a kind that fit, and the state of the server that they are of.
+
+        Args:
+            kind: what to list.
+            selector: by labels.
+            fields: by fields.
+            everywhere: in all namespaces.
+            shape: of `jobs/kube/projections.py`: what to read of each; None: all.
+        """
+        path = kind.path(namespace=None if everywhere else self.namespace)
+        query = _filled(labelSelector=selector, fieldSelector=fields)
+        try:
+            pages = list(self._pages(path, {**query, "limit": str(_PAGE)}, shape))
+        except ExpiredError:  # the pages were read too slowly; one answer is of one moment
+            pages = list(self._pages(path, query, shape))
+        found = [item for page in pages for item in page.get("items") or ()]
+        for item in found:  # the items of a list do not name their kind
+            item.update(apiVersion=kind.version, kind=kind.kind)
+        return found, pages[-1]["metadata"]["resourceVersion"]
+
+    def watch(
+        self, kind: Kind, *, since: str, selector: str = "", fields: str = "", everywhere: bool = False
+    ) -> Iterator[tuple[str, Object]]:
+        """Give what changes, as (`ADDED`, `MODIFIED`, `DELETED` or `BOOKMARK`, the object), until the server ends it.
+
+        The first is a bookmark of `since`, as soon as the server has answered: where nothing changes, it sends one of
+        its own only each minute.
+
+        Args:
+            kind: what to watch.
+            since: the state to go on from: a list's, or a watched object's `resourceVersion`.
+            selector: by labels.
+            fields: by fields.
+            everywhere: in all namespaces.
+
+        Raises:
+            ExpiredError: that state is forgotten: list again.
+            TransientError: the connection was lost.
+        """
+        query = _filled(labelSelector=selector, fieldSelector=fields, resourceVersion=since)
+        query |= {"watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": str(_WATCH)}
+        path = kind.path(namespace=None if everywhere else self.namespace)
+        with self._stream(path, query, silent=_SILENT) as lines:
+            yield "BOOKMARK", {"metadata": {"resourceVersion": since}}
+            for line in lines:
+                event = json.loads(line)
+                if event["type"] == "ERROR":
+                    raise self._error(event["object"].get("code", 500), event["object"], "GET", path)
+                yield event["type"], event["object"]
+
+    def apply(self, body: Object, *, dry_run: bool = False, force: bool = False) -> Object:
+        """Lay an object over the one that is there, or make it, and give it as the server has it then.
+
+        Args:
+            body: the object, of this namespace.
+            dry_run: let the server check it, and change nothing.
+            force: take fields from other managers.
+
+        Raises:
+            ConflictError: another manager has some of its fields.
+            SpecError: the server does not take it.
+        """
+        query = _filled(fieldManager=MANAGER, fieldValidation="Strict", dryRun="All" if dry_run else "")
+        query |= {"force": "true"} if force else {}
+        path = kind_of(body).path(namespace=self.namespace, name=body["metadata"]["name"])
+        return self._json("PATCH", path, query=query, body=body, content="application/apply-patch+yaml")
+
+    def change(self, change: "Change") -> Object:
+        """Do a change that an engine has asked for."""
+        path = Kind(change.version, change.kind).path(
+            namespace=self.namespace, name=change.name if change.verb == "patch" else None
+        )
+        verb, content = {"patch": ("PATCH", "application/merge-patch+json"), "create": ("POST", "application/json")}[
+            change.verb
+        ]
+        return self._json(verb, path, query={"fieldManager": MANAGER}, body=change.body, content=content)
+
+    def create(self, kind: Kind, body: Object) -> Object:
+        """Make an object, such as a review that the server answers by filling it in."""
+        return self._json("POST", kind.path(namespace=self.namespace), body=body, content="application/json")
+
+    def delete(self, kind: Kind, name: str, *, foreground: bool = False) -> bool:
+        """Delete an object with what it owns; whether there was one.
+
+        Args:
+            kind: of the object.
+            name: of the object.
+            foreground: it stays until all that it owns is gone.
+        """
+        policy = "Foreground" if foreground else "Background"
+        try:
+            self._json(
+                "DELETE",
+                kind.path(namespace=self.namespace, name=name),
+                body={"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": policy},
+                content="application/json",
+            )
+        except NotFoundError:
+            return False
+        return True
+
+    def logs(
+        self,
+        pod: str,
+        *,
+        container: str | None = None,
+        follow: bool = False,
+        previous: bool = False,
+        tail: int | None = None,
+        since: str | None = None,
+    ) -> Iterator[str]:
+        """Give the lines that a pod's container has written.
+
+        Args:
+            pod: its name.
+            container: which; None: the only one.
+            follow: go on until the container ends.
+            previous: of the container that ended before this one.
+            tail: the last so many lines only.
+            since: lines from this moment on, as the server writes it; each then begins with its own. Empty: from the
+                first on.
+        """
+        query = _filled(
+            container=container or "",
+            follow="true" if follow else "",
+            previous="true" if previous else "",
+            tailLines="" if tail is None else str(tail),
+            sinceTime=since or "",
+            timestamps="" if since is None else "true",
+        )
+        path = f"{Kind('v1', 'Pod').path(namespace=self.namespace, name=pod)}/log"
+        with self._stream(path, query, silent=None if follow else self.deadline) as lines:
+            for line in lines:
+                yield line.decode("utf-8", errors="replace")
+
+    def execute(self, pod: str, command: Sequence[str], *, container: str | None = None, terminal: bool = False) -> Any:
+        """Start a command in a pod's container, and give the WebSocket to it; `jobs/kube/exec.py` speaks over it.
+
+        Args:
+            pod: its name.
+            command: and its words.
+            container: which; None: the only one.
+            terminal: give it a terminal.
+        """
+        import websocket
+
+        path = f"{Kind('v1', 'Pod').path(namespace=self.namespace, name=pod)}/exec"
+        streams = {"stdin": "true", "stdout": "true", "stderr": str(not terminal).lower(), "tty": str(terminal).lower()}
+        query = [
+            *streams.items(),
+            *_filled(container=container or "").items(),
+            *(("command", word) for word in command),
+        ]
+        try:
+            opened = self._access.websocket(f"{path}?{urlencode(query)}", protocol=_EXEC, deadline=self.deadline)
+        except websocket.WebSocketBadStatusException as error:
+            raise self._error(error.status_code, _status(error.resp_body or b""), "GET", path) from error
+        except (websocket.WebSocketException, OSError) as error:
+            raise self._away(error) from error
+        opened.settimeout(None)
+        return opened
+
+    def served(self, group: str) -> str | None:
+        """Give the version of an API that the cluster prefers, such as `kueue.x-k8s.io/v1beta2`, or None."""
+        if group not in self._versions:
+            try:
+                found = self._json("GET", f"/apis/{group}")
+            except MissingKindError:
+                self._versions[group] = None
+            else:
+                self._versions[group] = found["preferredVersion"]["groupVersion"]
+        return self._versions[group]
+
+    def serves(self, kind: Kind) -> bool:
+        """Tell whether the cluster has an API for a kind."""
+        try:
+            found = self._json("GET", f"/apis/{kind.version}" if kind.group else f"/api/{kind.version}")
+        except MissingKindError:
+            return False
+        return any(each["kind"] == kind.kind for each in found["resources"])
+
+    def may(self, verb: str, kind: Kind, *, part: str = "", everywhere: bool = False) -> bool:
+        """Tell whether this user may do something to a kind here.
+
+        Args:
+            verb: as in a Role: `get`, `list`, `create`, …
+            kind: to what.
+            part: a subresource such as `log`.
+            everywhere: in all namespaces.
+        """
+        attributes = {
+            "verb": verb,
+            "group": kind.group,
+            "resource": kind.plural,
+            "subresource": part,
+            "namespace": "" if everywhere or not kind.namespaced else self.namespace,
+        }
+        review = Kind("authorization.k8s.io/v1", "SelfSubjectAccessReview", namespaced=False)
+        body = {"apiVersion": review.version, "kind": review.kind, "spec": {"resourceAttributes": attributes}}
+        return self.create(review, body)["status"]["allowed"] is True
+
+    def _pages(self, path: str, query: Mapping[str, str], shape: Any) -> Iterator[dict[str, Any]]:
+        """Give the pages of a list; the next are asked for as soon as the server has said where they begin."""
+        room = threading.Semaphore(_AHEAD)
+        pool = ThreadPoolExecutor(_AHEAD)
+
+        def fetch(rest: str) -> tuple[dict[str, Any], _Ahead | None]:
+            ahead: list[_Ahead] = []
+
+            def begin(head: bytes) -> None:
+                found = _CONTINUE.search(head.partition(b'"items"')[0])
+                if found and room.acquire(blocking=False):
+                    ahead.append((found[1].decode(), pool.submit(fetch, found[1].decode())))
+
+            page = _page(self._data("GET", path, query=_filled(**query, **{"continue": rest}), begin=begin), shape)
+            return page, next(iter(ahead), None)
+
+        try:
+            page, ahead = fetch("")
+            while True:
+                yield page
+                rest = page["metadata"].get("continue")
+                if not rest:
+                    return
+                if ahead is None or ahead[0] != rest:
+                    page, ahead = fetch(rest)
+                else:
+                    page, ahead = ahead[1].result()
+                    room.release()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _json(self, verb: str, path: str, **options: Any) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self._data(verb, path, **options))
+        return found
+
+    def _data(
+        self,
+        verb: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Any = None,
+        content: str = "",
+        begin: Callable[[bytes], None] | None = None,
+    ) -> bytes:
+        headers = {"Accept": "application/json", **({"Content-Type": content} if content else {})}
+        until = time.monotonic() + self.deadline
+        while True:
+            with self._answer(verb, path, query or {}, headers, body, silent=until - time.monotonic()) as answer:
+                data = answer.read(_HEAD)
+                if begin and answer.status < 300:
+                    begin(data)
+                data += answer.read()
+                pause = _pause(answer)
+            if answer.status < 300:
+                return data
+            # The server says when: it is starting, or has too many requests.
+            if pause is None or time.monotonic() + pause > until:
+                raise self._error(answer.status, _status(data), verb, path)
+            time.sleep(pause)
+
+    @contextmanager
+    def _stream(self, path: str, query: Mapping[str, str], *, silent: float | None) -> Iterator[Iterator[bytes]]:
+        with self._answer("GET", path, query, {"Accept": "*/*"}, None, silent=silent) as answer:
+            if answer.status >= 300:
+                raise self._error(answer.status, _status(answer.read()), "GET", path)
+            yield _lines(answer.stream(1 << 16))
+
+    @contextmanager
+    def _answer(
+        self,
+        verb: str,
+        path: str,
+        query: Mapping[str, str],
+        headers: dict[str, str],
+        body: Any,
+        *,
+        silent: float | None,
+    ) -> Iterator["BaseHTTPResponse"]:
+        self._access.pool()  # which says what is missing
+        from urllib3 import HTTPHeaderDict, Timeout
+        from urllib3.exceptions import HTTPError
+
+        def ask() -> "BaseHTTPResponse":
+            return self._access.pool().request(
+                verb,
+                self.host + path + (f"?{urlencode(query)}" if query else ""),
+                body=None if body is None else json.dumps(body),
+                headers=HTTPHeaderDict([*headers.items(), *self._access.headers()]),
+                preload_content=False,
+                retries=False,
+                timeout=Timeout(connect=min(10.0, self.deadline), read=silent),
+            )
+
+        try:
+            answer = ask()
+            if answer.status == 401 and self._access.forget():
+                answer.close()
+                answer = ask()
+            with closing(answer):
+                yield answer
+        except (HTTPError, OSError, ssl.SSLError) as error:
+            raise self._away(error) from error
+
+    def _away(self, error: BaseException) -> TransientError:
+        return TransientError(
+            f"The API server {self.host} does not answer ({_cause(error)}). Check the context "
+            f"{self.context!r} and the network; `kubectl --context {self.context} version` must answer, too."
+        )
+
+    def _error(self, code: int, status: Mapping[str, Any], verb: str, path: str) -> OcrfleetError:
+        said = str(status.get("message") or f"status {code}").rstrip(".")
+        match code:
+            case 401:
+                return AccessError(
+                    f"The cluster of context {self.context!r} does not know you. Log in again, as for kubectl: "
+                    f"`kubectl --context {self.context} auth whoami` must answer."
+                )
+            case 403 if not _ADMISSION.search(said):
+                return AccessError(f"The cluster refuses that: {said}. `kubectl auth can-i --list` shows what you may.")
+            case 404 if not (status.get("details") or {}).get("name"):
+                return MissingKindError(
+                    f"The cluster has no {_api(path)}: what serves it is not installed, or in another version."
+                )
+            case 404:
+                return NotFoundError(f"{said[:1].upper()}{said[1:]}.")
+            case 409:
+                return ConflictError(f"The cluster refuses that: {said}.")
+            case 410:
+                return ExpiredError(said)
+            # A field that no schema has is the server's fault, it says, where it is applied.
+            case _ if code in (400, 403, 422) or "failed to create typed patch" in said:
+                return SpecError(f"The cluster does not take it: {said}.")
+            case _ if code == 429 or code >= 500:
+                return TransientError(f"The API server {self.host} is not able to answer: {said}. Try again.")
+            case _:
+                return OcrfleetError(f"The API server {self.host} answered {code} to {verb} {path}: {said}.")
+
+
+def _api(path: str) -> str:
+    """Name the API of a path: `jobsets of jobset.x-k8s.io/v1alpha2`."""
+    parts = path.strip("/").split("/")
+    version, rest = ("/".join(parts[1:3]), parts[3:]) if parts[0] == "apis" else (parts[1], parts[2:])
+    plural = next(iter(rest[2:] if rest[:1] == ["namespaces"] and len(rest) > 2 else rest), "")
+    return f"{plural} of {version}" if plural else version
+
+
+def _filled(**values: str) -> dict[str, str]:
+    return {key: value for key, value in values.items() if value}
+
+
+def _page(data: bytes, shape: Any) -> dict[str, Any]:
+    """Read a page of a list; objects that have not their kind's shape are read whole."""
+    if shape is not None:
+        import msgspec
+
+        try:
+            return msgspec.structs.asdict(_decoder(shape).decode(data))
+        except msgspec.ValidationError:
+            pass
+    found: dict[str, Any] = json.loads(data)
+    return found
+
+
+@functools.cache
+def _decoder(shape: Any) -> Any:
+    import msgspec
+
+    page = msgspec.defstruct("Page", [("metadata", dict[str, Any]), ("items", list[shape] | None, None)])
+    return msgspec.json.Decoder(page)
+
+
+def _lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    left = b""
+    for block in blocks:
+        *lines, left = (left + block).split(b"\n")
+        yield from lines
+    if left:
+        yield left
+
+
+def _status(data: bytes) -> Mapping[str, Any]:
+    try:
+        found = json.loads(data)
+    except ValueError:
+        return {"message": data.decode("utf-8", errors="replace").strip()[:300]}
+    return found if isinstance(found, dict) else {}
+
+
+def _pause(answer: "BaseHTTPResponse") -> float | None:
+    told = answer.headers.get("Retry-After", "")
+    return float(told) if answer.status in (429, 503) and told.isdecimal() else None
+
+
+def _cause(error: BaseException) -> str:
+    return str(getattr(error, "reason", None) or error).partition(": ")[2] or type(error).__name__

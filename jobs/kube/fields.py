@@ -1,0 +1,110 @@
+"""Read objects of Kubernetes without trusting their shape: what is not as it should be is as if it were not there."""
+
+import re
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from jobs.engines.status import Object
+
+RUN_LABEL: Final = "ocrfleet.io/run"
+
+
+def at(found: Object, *path: str) -> Any:
+    """Give what is at a path of keys; None if nothing is."""
+    value: Any = found
+    for key in path:
+        # Not Mapping, whose check takes ten times as long: a list of runs asks some hundred thousand times.
+        if not isinstance(value, dict):
+            return None
+        value = value.get(key)
+    return value
+
+
+def text(found: Object, *path: str) -> str:
+    """Give the text at a path; empty if there is none."""
+    value: Any = found
+    for key in path:  # as `at` does, whose call would take a third of the time: this is asked most often
+        if not isinstance(value, dict):
+            return ""
+        value = value.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def number(found: Object, *path: str) -> int | None:
+    """Give the whole number at a path."""
+    value = at(found, *path)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def several(found: Object, *path: str) -> list[Object]:
+    """Give the objects of the list at a path."""
+    value = at(found, *path)
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+
+def moment(found: Object, *path: str) -> datetime | None:
+    """Give the time at a path."""
+    word = text(found, *path)
+    if not word:
+        return None
+    try:
+        given = datetime.fromisoformat(word)
+    except ValueError:
+        return None
+    return given if given.tzinfo else given.replace(tzinfo=UTC)
+
+
+def condition(found: Object, kind: str) -> Object | None:
+    """Give an object's condition by its type."""
+    return next((each for each in several(found, "status", "conditions") if each.get("type") == kind), None)
+
+
+def holds(found: Object, kind: str) -> bool:
+    """Tell whether an object's condition is true."""
+    return text(condition(found, kind) or {}, "status") == "True"
+
+
+def true_conditions(found: Object) -> list[str]:
+    """Give the types of all conditions that are true."""
+    given = several(found, "status", "conditions")
+    return [kind for each in given if text(each, "status") == "True" and (kind := text(each, "type"))]
+
+
+def name_of(found: Object) -> str:
+    """Give an object's name."""
+    return text(found, "metadata", "name")
+
+
+def label(found: Object, key: str) -> str:
+    """Give the value of an object's label."""
+    return text(found, "metadata", "labels", key)
+
+
+def run_of(found: Object) -> str:
+    """Give the id of the run that an object is of; its name, where it has no such label."""
+    return label(found, RUN_LABEL) or name_of(found)
+
+
+_UNITS: Final = {"": 1.0, "n": 1e-9, "u": 1e-6, "m": 1e-3} | {
+    suffix: float(base**power)
+    for base, suffixes in ((1000, "kMGTPE"), (1024, ("Ki", "Mi", "Gi", "Ti", "Pi", "Ei")))
+    for power, suffix in enumerate(suffixes, start=1)
+}
+_QUANTITY: Final = re.compile(r"([+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)(|[numkMGTPE]|[KMGTPE]i)\Z")
+
+
+def quantity(value: Any) -> float:
+    """Give an amount of a resource, such as `4`, `250m` or `16Gi`; 0 for what is none."""
+    match = _QUANTITY.match(str(value))
+    return float(match[1]) * _UNITS[match[2]] if match else 0.0
+
+
+def spelled(amount: float) -> str:
+    """Write an amount without digits that say nothing."""
+    return f"{amount:g}"
+
+
+def one_line(message: str) -> str:
+    """Give a message of another program as part of a sentence: on one line, without its full stop, at most 300 long."""
+    line = " ".join(message.split()).rstrip(".")
+    return line if len(line) <= 300 else f"{line[:299]}…"

@@ -1,0 +1,283 @@
+"""`ocrfleet run`: the whole pipeline on this machine, each "node" a process.
+
+The same environment contract as in a pod, so that the trainer cannot tell the difference. `plan` decides and is
+pure but for the choice of ports; `run_local` does it.
+"""
+
+import fcntl
+import importlib.metadata
+import random
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+from jobs.jobfile.model import TrainingJob, as_dict
+from jobs.local import processes
+from trainer import contract, space
+from trainer.contract import ExitCode
+from trainer.cores import cores
+from trainer.errors import ConflictError, TransientError
+from trainer.runspec import run_id
+from trainer.workdir import LocalRunDir
+from trainer.yamltext import to_yaml
+
+DEFAULT_WORKDIR: Final = Path(".ocrfleet")
+NODE_PROGRAM: Final = (sys.executable, "-m", "trainer")
+
+_PORTS: Final = range(20000, 32000)
+"""Below 32768, where Linux begins to give ports to outgoing connections."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalRun:
+    """A run on this machine, decided but not started."""
+
+    run_id: str
+    """`<name>-<h8>`: the same file in the same shape goes on with the same run."""
+
+    folder: LocalRunDir
+    """Where it works."""
+
+    run_file: str
+    """What every node gets as its `run.yaml`."""
+
+    nodes: tuple[processes.Node, ...]
+    """The node processes, the leader first."""
+
+    output: str
+    """`run.output`, where the model is published."""
+
+    stage: str | None = None
+    """The one stage to do; None: all that is not done."""
+
+
+def plan(
+    job: TrainingJob,
+    *,
+    nodes: int | None = None,
+    devices_per_node: int | None = None,
+    device: str | None = None,
+    workdir: Path = DEFAULT_WORKDIR,
+    metrics_port: int | None = None,
+    stage: str | None = None,
+    command: Sequence[str] | None = None,
+) -> LocalRun:
+    """Decide how a job runs on this machine.
+
+    Args:
+        job: the job file.
+        nodes: node processes; None: as the file says. Like `devices_per_node` and `device` it is part of the
+            run's identity, since another global batch trains another model.
+        devices_per_node: workers of each node; None: as the file says.
+        device: `gpu` or `cpu`; None: as the file says, else what this machine has.
+        workdir: the folder that holds the runs' folders.
+        metrics_port: port of the leader's Prometheus endpoint; node i has the i-th after it. None: no endpoint.
+        stage: a stage to do alone; None: all that is not done.
+        command: the node's program; None: the trainer.
+    """
+    placement = as_dict(job)["placement"]
+    placement |= {
+        "nodes": nodes or job.placement.nodes,
+        "devicesPerNode": devices_per_node or job.placement.devices_per_node,
+        "device": device or job.placement.device or this_machine(),
+    }
+    devices = placement["nodes"] * placement["devicesPerNode"]
+    identity = run_id(
+        job.name, run=job.run, image=job.placement.image or "", device=placement["device"], devices=devices
+    )
+    folder = LocalRunDir((workdir / identity).absolute())
+    words = [*(command or NODE_PROGRAM), *(("--stage", stage) if stage else ())]
+    shared = _environment(identity, placement, port=free_ports(contract.ports(devices)))
+    return LocalRun(
+        run_id=identity,
+        folder=folder,
+        run_file=to_yaml({**as_dict(job), "placement": placement}),
+        nodes=tuple(
+            _node(rank, folder=folder, shared=shared, metrics_port=metrics_port, command=words)
+            for rank in range(placement["nodes"])
+        ),
+        output=job.run.output,
+        stage=stage,
+    )
+
+
+def run_local(
+    run: LocalRun, *, say: Callable[[str], None] | None = None, patience: processes.Patience | None = None
+) -> int:
+    """Run a planned job to its end.
+
+    Args:
+        run: what `plan` gave.
+        say: takes sentences for the user; None: standard error.
+        patience: how long to wait for nodes that should end.
+
+    Returns:
+        The exit code of the run: the leader's, or that of the node that failed first.
+
+    Raises:
+        ConflictError: the same run is at work on this machine already.
+    """
+    say = say or _to_stderr
+    with _locked(run) as lock:
+        with space.watched(run.folder.root):
+            for node in run.nodes:
+                _write_run_file(run, node.rank)
+        ended = processes.run(run.nodes, say=say, lock=lock, patience=patience)
+    for sentence in _epilogue(run, ended):
+        say(sentence)
+    return ended.verdict
+
+
+def announce(run: LocalRun, *, device_given: bool) -> list[str]:
+    """Say what is about to run and what a user may not expect of it.
+
+    Args:
+        run: the plan.
+        device_given: whether the user or the job file named the device.
+    """
+    environment = run.nodes[0].environment
+    nodes, devices = len(run.nodes), int(environment[contract.ENV_DEVICES])
+    device = environment[contract.ENV_DEVICE]
+    found = "" if device_given else f" ({device} is what this machine has; --device says otherwise)"
+    sentences = [
+        f"Run {run.run_id}: {_counted(nodes, 'node')} of {_counted(devices, 'worker')} on {device}{found}.",
+        f"Work folder: {run.folder.root}",
+    ]
+    if device == "cpu" and nodes * devices > cores():
+        sentences.append(
+            f"{nodes * devices} workers share {_counted(cores(), 'core')}: --nodes and --devices-per-node change that, "
+            "and with it the global batch and the run's id."
+        )
+    return sentences
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
+
+
+def this_machine() -> str:
+    """Give `gpu` if this machine has one and a Paddle that can use it, without importing Paddle."""
+    packages = {d.metadata["Name"] for d in importlib.metadata.distributions(name="paddlepaddle-gpu")}
+    return "gpu" if packages and any(Path("/dev").glob("nvidia[0-9]*")) else "cpu"
+
+
+def free_ports(count: int) -> int:
+    """Find `count` free TCP ports in a row and give the first.
+
+    Raises:
+        TransientError: there are none.
+    """
+    for _ in range(100):
+        first = random.choice(_PORTS[: len(_PORTS) - count])
+        if _all_free(range(first, first + count)):
+            return first
+    raise TransientError(f"No {count} TCP ports in a row are free between {_PORTS[0]} and {_PORTS[-1]}.")
+
+
+def _all_free(ports: range) -> bool:
+    with ExitStack() as stack:
+        for port in ports:
+            try:
+                stack.enter_context(socket.socket()).bind(("", port))
+            except OSError:
+                return False
+    return True
+
+
+def _environment(identity: str, placement: dict[str, Any], *, port: int) -> dict[str, str]:
+    return {
+        contract.ENV_CONTRACT: str(contract.CONTRACT),
+        contract.ENV_RUN_ID: identity,
+        # Each start is newer than those before it, here or elsewhere.
+        contract.ENV_OBJECT: f"{socket.gethostname()}-{secrets.token_hex(4)}",
+        contract.ENV_NODES: str(placement["nodes"]),
+        contract.ENV_DEVICES: str(placement["devicesPerNode"]),
+        contract.ENV_DEVICE: placement["device"],
+        contract.ENV_HOSTS: ",".join(["127.0.0.1"] * placement["nodes"]),
+        contract.ENV_PORT: str(port),
+    }
+
+
+def _node(
+    rank: int, *, folder: LocalRunDir, shared: dict[str, str], metrics_port: int | None, command: Sequence[str]
+) -> processes.Node:
+    work = folder.node(rank)
+    environment = {**shared, contract.ENV_NODE_RANK: str(rank), contract.ENV_WORKDIR: str(work.root)}
+    if metrics_port:
+        environment[contract.ENV_METRICS_PORT] = str(metrics_port + rank)
+    return processes.Node(
+        rank=rank,
+        command=[*command, "--workdir", str(work.root)],
+        environment=environment,
+        # The leader's progress bar is the user's; one bar is enough.
+        output=work.node_output if rank else None,
+    )
+
+
+def _write_run_file(run: LocalRun, rank: int) -> None:
+    work = run.folder.node(rank)
+    work.logs.mkdir(parents=True, exist_ok=True)
+    temporary = work.run_file.with_suffix(".part")
+    temporary.write_text(run.run_file, "utf-8")
+    temporary.replace(work.run_file)
+
+
+@contextmanager
+def _locked(run: LocalRun) -> Iterator[TextIO]:
+    """Hold the run's lock; the nodes inherit it, so it outlives this process if they do."""
+    run.folder.root.mkdir(parents=True, exist_ok=True)
+    with run.folder.lock.open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            raise ConflictError(
+                f"The run {run.run_id} is at work in {run.folder.root} already. Wait for it, or stop it after a "
+                f"checkpoint with `kill {file.read().strip()}`."
+            ) from error
+        file.truncate(0)
+        yield file
+
+
+def _epilogue(run: LocalRun, ended: processes.Ended) -> list[str]:
+    """Say what the user has now, or what happened and what to do."""
+    leader = run.folder.node(0)
+    if ended.verdict == ExitCode.DONE and run.stage not in (None, "publish"):
+        return [f"Stage {run.stage} is done; what it made is in {leader.root}."]
+    if ended.verdict == ExitCode.DONE:
+        return [
+            f"Model:  {run.output.rstrip('/')}#{run.run_id}",
+            f"Report: {leader.report_page}",
+        ]
+    again = "Run the same command again to go on from the last checkpoint."
+    if ended.verdict == ExitCode.STOPPED:
+        return [again]
+    culprit = run.folder.node(ended.culprit)
+    code = ended.codes[ended.culprit]
+    how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
+    sentences = [f"Node {ended.culprit} {how}. Logs: {culprit.logs}"]
+    if ended.culprit and code > 0:
+        sentences = [*_last_words(culprit.node_output), *sentences]
+    if ended.verdict == ExitCode.TRANSIENT:
+        sentences.append(again)
+    return sentences
+
+
+def _last_words(path: Path) -> list[str]:
+    """Give the end of a node's output, since only the leader's is on the terminal."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 4000))
+        lines = file.read().decode("utf-8", "replace").splitlines()
+    errors = [line for line in lines if line.startswith("error:")]
+    return errors[-1:] or lines[-5:]
+
+
+def _to_stderr(sentence: str) -> None:
+    sys.stderr.write(f"{sentence}\n")
+    sys.stderr.flush()

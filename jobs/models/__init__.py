@@ -1,0 +1,1 @@
+"""Published models on this side: find, pull, cache."""

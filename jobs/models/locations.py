@@ -1,0 +1,58 @@
+"""Datasets and files by location, brought to this machine: a folder stays where it is, a bucket's goes to the cache."""
+
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from jobs.models.cache import Cache
+from trainer import space
+from trainer.errors import NotFoundError
+from trainer.storage import open_store, split_uri
+
+Progress = Callable[[int, int], None]
+
+
+def folder(location: str, cache: Cache, *, progress: Progress | None = None) -> Path:
+    """Bring a dataset here, and give its folder.
+
+    Args:
+        location: a folder, or a URI.
+        cache: where the content of a bucket is kept; what is there and right is not fetched again.
+        progress: told of bytes.
+
+    Raises:
+        NotFoundError: nothing is there.
+    """
+    parts = urlsplit(location)
+    if parts.scheme in ("", "file"):
+        path = Path(unquote(parts.path)) if parts.scheme else Path(location)
+        if not path.is_dir():
+            raise NotFoundError(f"{location!r} is not a folder of this machine.")
+        return path
+    dest = cache.data(location)
+    dest.mkdir(parents=True, exist_ok=True)
+    with space.watched(dest):
+        pulled = open_store(location).pull(None, dest, progress)
+    if not pulled.files:
+        raise NotFoundError(f"{location!r} has no object: look at its spelling.")
+    return dest
+
+
+def file(uri: str, cache: Cache) -> Path:
+    """Bring one file here, and give its path."""
+    where, key = split_uri(uri)
+    dest = cache.file(uri)
+    dest.mkdir(parents=True, exist_ok=True)
+    with space.watched(dest):
+        open_store(where).pull([key], dest)
+    return dest / key
+
+
+def size(uri: str) -> int:
+    """Give the size of one file, in bytes.
+
+    Raises:
+        NotFoundError: it is not there.
+    """
+    where, key = split_uri(uri)
+    return open_store(where).stat([key])[0].size

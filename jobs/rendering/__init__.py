@@ -1,0 +1,1 @@
+"""A job file in, Kubernetes objects out, by the one chart."""

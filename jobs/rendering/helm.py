@@ -1,0 +1,206 @@
+"""Helm, which makes objects of the chart: in this process where `helm-python-sdk` is installed, else a program on PATH.
+
+The one module that knows either. Both are given whole values, which the model of the job file has checked, and both
+give the same objects; what stands in them is the chart's affair.
+"""
+
+import contextlib
+import functools
+import io
+import json
+import os
+import re
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final
+
+from jobs.jobfile.text import USUAL, engine_of
+from trainer import contract
+from trainer.errors import OcrfleetError, SpecError, TransientError
+
+if TYPE_CHECKING:
+    import helm_python
+
+    from jobs.rendering.manifests import Object
+
+# In a checkout this is a link, in an installed package it is the files.
+CHART: Final = Path(__file__).with_name("chart")
+
+OLDEST: Final = (3, 16)
+"""The oldest program that is known to render the chart as the newest does."""
+
+DEADLINE: Final = 60.0
+"""Seconds for a program that takes a tenth of one."""
+
+_CONTRADICTIONS: Final = ("_contradictions.tpl", "_refusechart.tpl")
+"""Templates that only refuse, and only what the model refuses."""
+
+_NOTHING: Final = b'{{- define "ocr.refuseContradictions" -}}{{- end -}}'
+"""In their place."""
+
+RELEASE: Final = "ocrfleet"
+"""Helm wants a name for the release; the chart takes none of it."""
+
+INSTALL: Final = "install one of them: `pip install helm-python-sdk`, or Helm's own program, 3.16 or newer."
+
+
+def objects(values: Mapping[str, Any], *, checked: bool = True) -> "list[Object]":
+    """Give what the chart makes of a job.
+
+    Args:
+        values: the job file.
+        checked: the model has read it, and it has all of its defaults. Else the chart's schema reads it, too.
+
+    Raises:
+        SpecError: the chart refused the job, its sentence; or it is the chart of another ocrfleet.
+        OcrfleetError: there is no Helm, or the chart itself is at fault.
+    """
+    from jobs.rendering import manifests  # whose imports take long, and `warm` comes first
+
+    if not (CHART / "Chart.yaml").is_file():
+        raise OcrfleetError(
+            f"{CHART} has no chart: this copy of ocrfleet is not whole. Install it again, from a wheel."
+        )
+    _refuse_another_contract(CHART)
+    if (helm_python := _sdk()) is None:
+        return manifests.read(_by_program(values))
+    try:
+        made = _loaded(CHART, engine_of(values), checked).render(dict(values), name=RELEASE)
+        # Helm's own reader is half again as fast as libyaml; within a document no line of the chart is such a one.
+        texts = (text for name in sorted(made) for text in made[name].split("\n---\n"))
+        return [found for found in map(helm_python.values_from_yaml, texts) if found]
+    except helm_python.HelmError as error:
+        raise refusal(str(error)) from error
+
+
+@functools.cache
+def _refuse_another_contract(chart: Path) -> None:
+    """Two versions may be mixed by a copy of files; what such a chart makes, no trainer would understand."""
+    from jobs.rendering import manifests
+
+    (about,) = manifests.read((chart / "Chart.yaml").read_text("utf-8"))
+    found = (about.get("annotations") or {}).get(contract.CONTRACT_ANNOTATION)
+    if found != str(contract.CONTRACT):
+        raise SpecError(
+            f"The chart in {chart} is of ocrfleet {about.get('version')} with contract {found or 'unknown'}, and this "
+            f"command is of ocrfleet {contract.VERSION} with contract {contract.CONTRACT}: install both from one wheel."
+        )
+
+
+def warm() -> None:
+    """Begin to load the library of this process's Helm, beside the reading of the job file's model.
+
+    No more is done beside it: all that Python does itself takes turns with what it is to be beside.
+    """
+    threading.Thread(target=_link, daemon=True).start()
+
+
+def _link() -> None:
+    """Let the system load the library of 75 MB, while Python goes on.
+
+    Python 3.11 itself holds its lock over that, a quarter of a command's time; a function of C that is called lets go
+    of it. What is loaded stays so, and the package finds it there.
+    """
+    import ctypes
+    from importlib.util import find_spec
+
+    # Who names another library gets that one alone.
+    spec = None if os.environ.get("HELM_C_LIB") else find_spec("helm_python")
+    for folder in spec.submodule_search_locations or () if spec else ():
+        for library in Path(folder, "lib").glob("libhelm_c.so.*.*"):
+            with contextlib.suppress(OSError, AttributeError):
+                ctypes.CDLL(None).dlopen(bytes(library), os.RTLD_NOW)
+
+
+def _sdk() -> ModuleType | None:
+    """Give the Helm of this process, if it is installed."""
+    try:
+        import helm_python
+    except ImportError:
+        return None
+    return helm_python
+
+
+@functools.cache
+def _loaded(chart: Path, engine: str, checked: bool) -> "helm_python.Chart":
+    """Load the chart, but for what gives no objects of a job: Helm parses all that is there in each render.
+
+    Schema and contradictions are what the model says, too; they take most of the time of a render. The notes and the
+    test pod take half of the rest, the other engines a tenth.
+    """
+    import tarfile
+
+    import helm_python
+
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w:gz", compresslevel=1) as tar:
+        for path in [
+            *(chart / name for name in ("Chart.yaml", "values.yaml", "defaults.json")),
+            *([] if checked else [chart / "values.schema.json"]),
+            *(path for path in _templates(chart, engine) if not (checked and path.name in _CONTRADICTIONS)),
+        ]:
+            tar.add(path, f"ocr-training/{path.relative_to(chart)}")
+        if checked:
+            nothing = tarfile.TarInfo(f"ocr-training/templates/{_CONTRADICTIONS[0]}")
+            nothing.size = len(_NOTHING)
+            tar.addfile(nothing, io.BytesIO(_NOTHING))
+    return helm_python.Chart.load_archive(archive.getvalue())
+
+
+def _templates(chart: Path, engine: str) -> list[Path]:
+    top = chart / "templates"
+    # The other engines share what they can with the usual one.
+    engines = (path for path in top.glob("engines/*") if path.stem in (f"_{engine}", f"_{USUAL}"))
+    return sorted(path for path in (*top.glob("*.*"), *engines) if path.suffix != ".txt")
+
+
+def _by_program(values: Mapping[str, Any]) -> str:
+    import shutil
+    import subprocess
+
+    program = shutil.which("helm")
+    if program is None:
+        raise OcrfleetError(
+            f"Helm makes the objects of a job; neither its package for Python nor `helm` on PATH is there: {INSTALL}"
+        )
+    command = [program, "template", RELEASE, str(CHART.resolve()), "--values", "-"]
+    # Asked beside the work, since each takes as long to start.
+    with subprocess.Popen(
+        [program, "version", "--template", "{{.Version}}"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as asked:
+        try:
+            done = subprocess.run(
+                command, input=json.dumps(values), capture_output=True, text=True, timeout=DEADLINE, check=False
+            )
+            version = asked.communicate(timeout=DEADLINE)[0].strip()
+        except subprocess.TimeoutExpired as error:
+            asked.kill()
+            raise TransientError(f"{program} was not done in {DEADLINE:g} s: run this again.") from error
+    found = re.match(r"v(\d+)\.(\d+)\.", version)
+    if found is None or (int(found[1]), int(found[2])) < OLDEST:
+        what = f"is Helm {version}" if found else "says no version, so it may be no Helm"
+        raise OcrfleetError(f"{program} {what}, and 3.16 is the oldest that can be used: {INSTALL}")
+    if done.returncode:
+        raise refusal(done.stderr)
+    return done.stdout
+
+
+_OWN: Final = re.compile(
+    r"execution error at \(ocr-training/templates/[^)]*\): (.*?)\.?\s*(?:\n\nUse --debug|\Z)", re.DOTALL
+)
+_SCHEMA: Final = re.compile(r"^ *- (?:at '/?(?P<pointer>[^']*)'|(?P<path>\S+)): (?P<what>.*)$", re.MULTILINE)
+
+
+def refusal(printed: str) -> OcrfleetError:
+    """Give the error for what a Helm said: the chart's own sentence, or the schema's, without Helm's words round it."""
+    if own := _OWN.search(printed):
+        return SpecError(f"{own[1]}.")
+    if "the specifications of the schema" in printed:
+        lines = [
+            f"{found['path'] or found['pointer'].replace('/', '.') or 'The job file'}: {found['what'].strip('. ')}."
+            for found in _SCHEMA.finditer(printed)
+        ]
+        return SpecError("\n".join(lines) or printed.strip())
+    return OcrfleetError(f"The chart fails on this job, which is a fault of ocrfleet: {printed.strip()}")

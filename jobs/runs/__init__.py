@@ -1,0 +1,1 @@
+"""What is done with runs on a cluster."""

@@ -1,0 +1,80 @@
+"""`ocrfleet diff`: what a job file would change, in words, against an object that a cluster has."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from jobs.engines import runfile
+from jobs.engines.status import Object
+from jobs.kube.fields import name_of, run_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """What submitting would come to."""
+
+    sentence: str
+    changes: tuple[str, ...]
+    """Each field that differs, with both values."""
+
+    same: bool
+
+
+def compare(new: Object, old: Object) -> Difference:
+    """Say what differs between a rendered workload and one of a cluster.
+
+    Args:
+        new: as the chart makes it.
+        old: as the server has it, with the server's own defaults.
+    """
+    if name_of(new) == name_of(old):
+        return Difference(
+            sentence=f"Nothing differs: {name_of(old)} is this job. Submitting changes nothing.", changes=(), same=True
+        )
+    told, before = runfile.of(new) or {}, runfile.of(old) or {}
+    changes = [*_fields(told.get("run"), before.get("run"), "run")]
+    changes += _fields(told.get("placement"), before.get("placement"), "placement")
+    if new["kind"] != old["kind"]:
+        changes.append(f"placement.engine: a {old['kind']} -> a {new['kind']}")
+    else:
+        changes += _of_object(new.get("spec"), old.get("spec"), f"{new['kind']} spec")
+    if run_of(new) == run_of(old):
+        sentence = f"The same run {run_of(old)}, as a new object {name_of(new)} that resumes it:"
+    else:
+        sentence = f"A new run {run_of(new)}; {run_of(old)} is left alone:"
+    if not changes:
+        changes = ["only what the job file no longer has, or another version of the chart"]
+    return Difference(sentence=sentence, changes=tuple(changes), same=False)
+
+
+_NONE: Final = "(none)"
+
+
+def _fields(new: Any, old: Any, path: str) -> Iterator[str]:
+    """Walk the fields of either side; a list is a value."""
+    if isinstance(new, Mapping) and isinstance(old, Mapping):
+        for key in [*old, *(key for key in new if key not in old)]:
+            yield from _fields(new.get(key), old.get(key), f"{path}.{key}")
+    elif new != old:
+        yield f"{path}: {_shown(old)} -> {_shown(new)}"
+
+
+# What stands in these is said by fields of the job file already.
+_SAID: Final = frozenset((runfile.ANNOTATION, "ocrfleet.io/run", "completions", "parallelism", "env"))
+
+
+def _of_object(new: Any, old: Any, path: str) -> Iterator[str]:
+    """Walk what the chart has written; all else is a default of the server."""
+    if isinstance(new, Mapping) and isinstance(old, Mapping):
+        for key, value in new.items():
+            if key not in _SAID:
+                yield from _of_object(value, old.get(key), f"{path}.{key}")
+    elif isinstance(new, list) and isinstance(old, list) and len(new) == len(old):
+        for place, (mine, theirs) in enumerate(zip(new, old, strict=True)):
+            yield from _of_object(mine, theirs, f"{path}[{place}]")
+    elif new != old and not path.endswith(".image"):
+        yield f"{path}: {_shown(old)} -> {_shown(new)}"
+
+
+def _shown(value: Any) -> str:
+    return _NONE if value is None or value == {} else str(value)
