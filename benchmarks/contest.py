@@ -25,16 +25,17 @@ from typing import Any, Final
 import yaml
 
 from jobs.local.plan import free_ports
-from trainer import contract, recipes, runspec
-from trainer.cores import mathematics
-from trainer.datasets import Prepared
+from trainer import contract, recipes
+from trainer.datasets.prepared import Prepared
 from trainer.errors import StoppedError, TransientError
+from trainer.node.supervisor import Deadlines, Supervisor
 from trainer.ppocr import tree
-from trainer.runspec import RunSpec
+from trainer.run import spec as runspec
+from trainer.run.spec import RunSpec
+from trainer.run.topology import Topology
+from trainer.run.workdir import WorkDir
 from trainer.stages.prepare import prepare
-from trainer.supervisor import Deadlines, Supervisor
-from trainer.topology import Topology
-from trainer.workdir import WorkDir
+from trainer.system.cpu import mathematics
 
 SPARE: Final = 5
 """Batches of the epoch beyond the last that is timed, so that neither side comes to its end, where both save."""

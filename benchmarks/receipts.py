@@ -19,7 +19,7 @@ from typing import Any
 
 from jobs.jobfile import model as jobfile
 from trainer.report.curve import curve
-from trainer.workdir import LocalRunDir
+from trainer.run.workdir import LocalRunDir
 
 JOBS = Path(__file__).parent / "jobs"
 

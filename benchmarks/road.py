@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from trainer.contract import STAGES
-from trainer.workdir import LocalRunDir
+from trainer.run.workdir import LocalRunDir
 
 JOBS: Final = Path(__file__).parent / "jobs"
 

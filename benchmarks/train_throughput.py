@@ -22,7 +22,7 @@ from examples.demo import pages
 from trainer import contract
 from trainer.errors import OcrfleetError
 from trainer.ppocr import tree
-from trainer.workdir import WorkDir
+from trainer.run.workdir import WorkDir
 
 WARM_UP: Final = 5
 """Steps before the clock starts: the first are slower, since memory is asked for."""

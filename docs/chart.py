@@ -14,9 +14,9 @@ from typing import Any, Final
 from docs.fields import line, meaning, schema, table, values_of
 from jobs.jobfile import model as jobfile
 from trainer import contract
-from trainer.canonical import LARGEST
-from trainer.runspec import words_of
-from trainer.yamltext import to_yaml
+from trainer.formats.canonical_json import LARGEST
+from trainer.formats.yaml import to_yaml
+from trainer.run.spec import words_of
 
 CHART: Final = Path(__file__).parents[1] / "charts" / "ocr-training"
 HEAD: Final = "Written by docs/chart.py from the model of the job file; `make verify` writes it again."

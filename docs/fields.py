@@ -11,8 +11,8 @@ from pydantic import TypeAdapter
 
 from jobs.jobfile import placement, platform
 from jobs.jobfile.model import TrainingJob
-from trainer import runspec
-from trainer.runspec import camel, words_of
+from trainer.run import spec as runspec
+from trainer.run.spec import camel, words_of
 
 
 def schema() -> dict[str, Any]:

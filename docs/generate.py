@@ -18,7 +18,7 @@ from docs.fields import class_of, line, meaning, table, values_of
 from jobs.cli import build_parser
 from jobs.commands.completion import children, walk
 from trainer import contract, recipes
-from trainer.yamltext import to_yaml
+from trainer.formats.yaml import to_yaml
 
 REFERENCE: Final = Path(__file__).parent / "reference"
 HEAD: Final = "<!-- Written by docs/generate.py. Change the code that it names, then run `make verify`. -->\n\n"

@@ -18,7 +18,7 @@ from docs.chart import LEAST
 from jobs.jobfile import model as jobfile
 from jobs.rendering import render
 from jobs.rendering.manifests import Object
-from trainer.yamltext import to_yaml
+from trainer.formats.yaml import to_yaml
 
 FILE: Final = Path(__file__).parents[1] / "manifests" / "components" / "trainjob-runtime" / "runtime.yaml"
 HEAD: Final = "# Written by docs/runtime.py from the chart, and says there why; `make verify` writes it again.\n"

@@ -21,8 +21,8 @@ from types import FrameType
 from examples.local_s3 import local_s3
 from jobs.jobfile import model as jobfile
 from trainer.errors import OcrfleetError
+from trainer.run.workdir import LocalRunDir, WorkDir
 from trainer.storage import open_store
-from trainer.workdir import LocalRunDir, WorkDir
 
 BUCKETS = ("ocr-data", "ocr-models")
 """Buckets that the job files of the examples name."""

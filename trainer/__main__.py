@@ -12,14 +12,15 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 
-from trainer import access, contract, hold
-from trainer.assignment import Assignment
+from trainer import contract
 from trainer.errors import OcrfleetError, SpecError, StoppedError
-from trainer.metrics import Metrics
-from trainer.pipeline import Pipeline
-from trainer.progress import Progress
-from trainer.topology import Topology
-from trainer.workdir import WorkDir
+from trainer.node import access, hold_on_failure
+from trainer.node.pipeline import Pipeline
+from trainer.run.assignment import Assignment
+from trainer.run.topology import Topology
+from trainer.run.workdir import WorkDir
+from trainer.telemetry.metrics import Metrics
+from trainer.telemetry.progress import Progress
 
 log = logging.getLogger("trainer")
 
@@ -42,7 +43,7 @@ def main() -> int:
         if arguments.prove_access:
             return _code_of(lambda: _prove_access(progress), progress)
         code = _code_of(lambda: _be_node(arguments.workdir, arguments.stage, progress, closing), progress)
-        hold.until_told(code, say=progress.line)
+        hold_on_failure.until_told(code, say=progress.line)
         return _translated(code)
 
 

@@ -12,13 +12,16 @@ from jobs.jobfile.model import TrainingJob
 from jobs.models import locations
 from jobs.models.cache import Cache
 from jobs.models.locations import Progress
-from trainer import curate, gain, origins, recipes
+from trainer import recipes
 from trainer.contract import ExitCode
-from trainer.curate import Findings
-from trainer.datasets import require_batch
-from trainer.division import Plan
+from trainer.datasets import tools as curate
+from trainer.datasets.prepared import require_batch
+from trainer.datasets.splits import Plan
+from trainer.datasets.tools import Findings
 from trainer.errors import OcrfleetError, SpecError
+from trainer.registry import baseline
 from trainer.storage import open_store
+from trainer.weights import origins
 
 SHOWN: Final = 20
 """Problems of a dataset that are named one by one; `ocrfleet data check` names all."""
@@ -130,7 +133,7 @@ def _baseline(job: TrainingJob, _: Tools) -> Iterator[Finding]:
     if job.run.distill.baseline is None:
         return
     try:
-        found = gain.baseline(job.run, open_store(job.run.output))
+        found = baseline.baseline(job.run, open_store(job.run.output))
     except OcrfleetError as error:
         # The run itself does without it, and says so.
         yield Finding("warn", f"{error} Without it the gain is not known")

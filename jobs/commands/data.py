@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from jobs.commands import options, show
 
 if TYPE_CHECKING:
-    from trainer.curate import Findings, Written
+    from trainer.datasets.tools import Findings, Written
 
 
 def add(commands: options.Commands) -> None:
@@ -116,19 +116,19 @@ def _limits(text: str) -> tuple[float, float]:
 
 def check(arguments: argparse.Namespace) -> int:
     """List what a run would refuse."""
-    from trainer import curate, split
     from trainer.contract import ExitCode
-    from trainer.division import Plan
-    from trainer.runspec import MaxRefused
+    from trainer.datasets import hashing, tools
+    from trainer.datasets.splits import Plan
+    from trainer.run.spec import MaxRefused
 
     root, task = _open(arguments)
     train, evaluation = arguments.max_refused
     plan = Plan(
-        shares=split.shares_of(arguments.ratio),
+        shares=hashing.shares_of(arguments.ratio),
         seed=arguments.seed,
         limits=MaxRefused(train=train, eval=evaluation),
     )
-    found = curate.check(
+    found = tools.check(
         root,
         task,
         characters=arguments.dictionary,
@@ -145,20 +145,20 @@ def check(arguments: argparse.Namespace) -> int:
 
 def split(arguments: argparse.Namespace) -> int:
     """Divide a dataset."""
-    from trainer import curate
+    from trainer.datasets import tools
 
     root, task = _open(arguments)
-    written = curate.divide(root, arguments.out, task=task, shares=arguments.ratio, seed=arguments.seed)
+    written = tools.divide(root, arguments.out, task=task, shares=arguments.ratio, seed=arguments.seed)
     return _print_written(written, arguments.output)
 
 
 def crop(arguments: argparse.Namespace) -> int:
     """Cut lines out of pages."""
-    from trainer import curate
+    from trainer.datasets import tools
 
     arguments.task = "det"
     root, _ = _open(arguments)
-    written = curate.crop(root, arguments.out, progress=show.count("cut", "pages"))
+    written = tools.crop(root, arguments.out, progress=show.count("cut", "pages"))
     return _print_written(written, arguments.output)
 
 
@@ -166,7 +166,7 @@ def _open(arguments: argparse.Namespace) -> tuple[Path, Literal["det", "rec"]]:
     """Bring a dataset here, and see what it is for."""
     from jobs.models import locations
     from jobs.models.cache import Cache
-    from trainer import labels
+    from trainer.datasets import labels
     from trainer.errors import DatasetError
 
     root = locations.folder(arguments.dataset, Cache.choose(arguments.cache), progress=show.transfer("fetch"))

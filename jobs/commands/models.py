@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from jobs.commands import options, show
 
 if TYPE_CHECKING:
-    from trainer.distillation import Distillation, Network
-    from trainer.registry import Channel, Manifest
+    from trainer.registry.distillation import Distillation, Network
+    from trainer.registry.models import Channel, Manifest
 
 _MODEL = "s3://BUCKET/PREFIX (the newest run), …@CHANNEL or …#RUN"
 _MAIN = {"det": "hmean", "rec": "acc"}
@@ -90,7 +90,7 @@ def _add_promote(deeds: options.Commands) -> None:
 def list_models(arguments: argparse.Namespace) -> int:
     """List what is published."""
     from jobs.models import pull as pulls
-    from trainer import registry
+    from trainer.registry import models as registry
     from trainer.storage import open_store
 
     store = open_store(pulls.parse(arguments.output_location).output)
@@ -108,7 +108,7 @@ def list_models(arguments: argparse.Namespace) -> int:
 def show_model(arguments: argparse.Namespace) -> int:
     """Show one."""
     from jobs.models import pull as pulls
-    from trainer import registry
+    from trainer.registry import models as registry
     from trainer.storage import open_store
 
     named = pulls.parse(arguments.model)
@@ -134,7 +134,7 @@ def show_model(arguments: argparse.Namespace) -> int:
 def pull(arguments: argparse.Namespace) -> int:
     """Fetch one."""
     from jobs.models import pull as pulls
-    from trainer import registry
+    from trainer.registry import models as registry
     from trainer.storage import open_store
 
     named = pulls.parse(arguments.model)
@@ -149,7 +149,7 @@ def pull(arguments: argparse.Namespace) -> int:
 def promote(arguments: argparse.Namespace) -> int:
     """Point a channel at one."""
     from jobs.models import pull as pulls
-    from trainer import registry
+    from trainer.registry import models as registry
     from trainer.storage import open_store
 
     named = pulls.parse(arguments.model)

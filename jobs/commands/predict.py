@@ -64,10 +64,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 def read(words: list[str]) -> int:
     """Read images in a process that has nothing which opens a bucket; its stdout is ours."""
-    from trainer import gang
     from trainer.contract import ExitCode
+    from trainer.run import worker_env
 
-    process = subprocess.Popen([*PROGRAM, *words], env=gang.without_secrets(os.environ))
+    process = subprocess.Popen([*PROGRAM, *words], env=worker_env.without_secrets(os.environ))
     try:
         code = process.wait()
     except KeyboardInterrupt:

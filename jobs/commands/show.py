@@ -17,7 +17,7 @@ def document(value: Any, output: str | None) -> None:
         # A list of a thousand runs is 2 MB; Python's own writer takes three times as long.
         print(msgspec.json.format(json.dumps(value, ensure_ascii=False), indent=2))
         return
-    from trainer.yamltext import to_yaml
+    from trainer.formats.yaml import to_yaml
 
     print(to_yaml(value).rstrip())
 
@@ -94,7 +94,7 @@ def say(sentence: str) -> None:
 def transfer(what: str) -> Callable[[int, int], None] | None:
     """Give a function that shows bytes that come or go; None without the trainer's packages."""
     try:
-        from trainer.progress import Progress
+        from trainer.telemetry.progress import Progress
     except ModuleNotFoundError:
         return None
     shown = Progress(sys.stderr)
@@ -104,7 +104,7 @@ def transfer(what: str) -> Callable[[int, int], None] | None:
 def count(what: str, unit: str) -> Callable[[int, int], None] | None:
     """Give a function that shows how many of something are done; None without the trainer's packages."""
     try:
-        from trainer.progress import Progress
+        from trainer.telemetry.progress import Progress
     except ModuleNotFoundError:
         return None
     shown = Progress(sys.stderr)

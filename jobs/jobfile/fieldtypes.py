@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 from pydantic import AfterValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from trainer.runspec import WHOLE, spelled, words_of
+from trainer.run.spec import WHOLE, spelled, words_of
 
 # As many digits as fit into 64 bits with their unit; Kubernetes refuses volumes of no size.
 _QUANTITY: Final = (

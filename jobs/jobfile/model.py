@@ -15,8 +15,8 @@ from pydantic.dataclasses import dataclass
 from jobs.jobfile import text as jobtext
 from jobs.jobfile.placement import Notify, Placement, Schedule
 from jobs.jobfile.platform import Chart
-from trainer.runspec import STRICT, Name, RunSpec, from_dict, to_dict
-from trainer.yamltext import to_yaml
+from trainer.formats.yaml import to_yaml
+from trainer.run.spec import STRICT, Name, RunSpec, from_dict, to_dict
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

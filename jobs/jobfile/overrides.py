@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 from trainer.errors import SpecError
-from trainer.yamltext import parse_yaml
+from trainer.formats.yaml import parse_yaml
 
 # A step is a name with `\.`, `\[` … escaped, or an index.
 _STEP: Final = re.compile(r"\[(?P<index>[0-9]+)\]|(?:^|\.)(?P<name>(?:\\.|[^.\[\]\\])+)")

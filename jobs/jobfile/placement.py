@@ -1,7 +1,7 @@
 """The `placement`, `notify` and `schedule` parts of the job file: where a run goes, how big, and when.
 
 The chart reads all of it. `ocrfleet run` reads `nodes`, `devicesPerNode`, `device` and `deadlines`, and
-hands the rest on unread. Written as `trainer/runspec.py` is: each field says what, unit, and why this default.
+hands the rest on unread. Written as `trainer/run/spec.py` is: each field says what, unit, and why this default.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ from jobs.jobfile.fieldtypes import (
     size,
 )
 from jobs.jobfile.reserved import refuse_twice
-from trainer.runspec import STRICT, WHOLE, Flag
+from trainer.run.spec import STRICT, WHOLE, Flag
 
 Engine = Literal["job", "jobset", "trainjob", "volcano", "paddlejob", "auto"]
 Device = Literal["gpu", "cpu"]

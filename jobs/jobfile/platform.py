@@ -41,7 +41,7 @@ from jobs.jobfile.reserved import (
     refuse_own,
     refuse_twice,
 )
-from trainer.runspec import STRICT, WHOLE, Flag
+from trainer.run.spec import STRICT, WHOLE, Flag
 
 Objects = tuple[Mapping[str, Any], ...]
 """Objects that are handed on as they are; what they may hold is Kubernetes' affair."""

@@ -11,7 +11,7 @@ from typing import Any, Final
 from jobs.jobfile.overrides import apply
 from trainer import contract
 from trainer.errors import SpecError
-from trainer.yamltext import parse_yaml
+from trainer.formats.yaml import parse_yaml
 
 MAX_BYTES: Final = 1_000_000
 """The largest job file. A run's whole configuration has some 10 kB; etcd takes no object above 1.5 MB."""

@@ -19,13 +19,14 @@ from typing import Any, Final, TextIO
 
 from jobs.jobfile.model import TrainingJob, as_dict
 from jobs.local import processes
-from trainer import contract, space
+from trainer import contract
 from trainer.contract import ExitCode
-from trainer.cores import cores
 from trainer.errors import ConflictError, TransientError
-from trainer.runspec import run_id
-from trainer.workdir import LocalRunDir
-from trainer.yamltext import to_yaml
+from trainer.formats.yaml import to_yaml
+from trainer.run.spec import run_id
+from trainer.run.workdir import LocalRunDir
+from trainer.system import disk
+from trainer.system.cpu import cores
 
 DEFAULT_WORKDIR: Final = Path(".ocrfleet")
 NODE_PROGRAM: Final = (sys.executable, "-m", "trainer")
@@ -125,7 +126,7 @@ def run_local(
     """
     say = say or _to_stderr
     with _locked(run) as lock:
-        with space.watched(run.folder.root):
+        with disk.watched(run.folder.root):
             for node in run.nodes:
                 _write_run_file(run, node.rank)
         ended = processes.run(run.nodes, say=say, lock=lock, patience=patience)

@@ -5,9 +5,9 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from jobs.models.cache import Cache
-from trainer import space
 from trainer.errors import NotFoundError
 from trainer.storage import open_store, split_uri
+from trainer.system import disk
 
 Progress = Callable[[int, int], None]
 
@@ -31,7 +31,7 @@ def folder(location: str, cache: Cache, *, progress: Progress | None = None) -> 
         return path
     dest = cache.data(location)
     dest.mkdir(parents=True, exist_ok=True)
-    with space.watched(dest):
+    with disk.watched(dest):
         pulled = open_store(location).pull(None, dest, progress)
     if not pulled.files:
         raise NotFoundError(f"{location!r} has no object: look at its spelling.")
@@ -43,7 +43,7 @@ def file(uri: str, cache: Cache) -> Path:
     where, key = split_uri(uri)
     dest = cache.file(uri)
     dest.mkdir(parents=True, exist_ok=True)
-    with space.watched(dest):
+    with disk.watched(dest):
         open_store(where).pull([key], dest)
     return dest / key
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from jobs.models.cache import Cache
-from trainer import registry
 from trainer.errors import NotFoundError, SpecError
+from trainer.registry import models as registry
 from trainer.storage import Progress, open_store
 
 _FORM: Final = re.compile(r"(?P<output>(?:s3|file)://[^@#]*?)/*(?:[@#](?P<which>[a-z][-a-z0-9]*))?")

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import yaml
 
-from trainer.yamltext import JobDumper, JobLoader
+from trainer.formats.yaml import JobDumper, JobLoader
 
 Object = Mapping[str, Any]
 """One object, as the API server takes it."""

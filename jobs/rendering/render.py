@@ -51,7 +51,7 @@ def _judged(raw: Mapping[str, Any]) -> list[Object]:
 def with_engine(job: "TrainingJob", engine: str) -> "TrainingJob":
     """Give the same job for an engine that was chosen in place of `auto`."""
     from jobs.jobfile.model import TrainingJob, as_dict
-    from trainer.runspec import from_dict
+    from trainer.run.spec import from_dict
 
     raw = as_dict(job)
     raw["placement"]["engine"] = engine

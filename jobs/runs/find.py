@@ -72,7 +72,7 @@ def find(cluster: Cluster, word: str) -> Object:
         if found := [each for each in every if fits(each, word)]:
             holding = [each for each in found if not _superseded(each)]
             return (holding or found)[-1]
-    from trainer.runspec import nearest  # which takes long to import; a TAB must not wait for it
+    from trainer.run.spec import nearest  # which takes long to import; a TAB must not wait for it
 
     known = {word for each in every for word in (name_of(each), run_of(each), label(each, NAME_LABEL)) if word}
     hint = nearest(word, sorted(known)) if len(known) < _NAMED else " `ocrfleet list` shows all."

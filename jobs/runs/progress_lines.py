@@ -1,6 +1,6 @@
 """What a run's leader writes of its stages, read again: which lines only say how far it is. Pure.
 
-`trainer/progress.py` writes them, and a test holds this to what it writes.
+`trainer/telemetry/progress.py` writes them, and a test holds this to what it writes.
 """
 
 import re

@@ -17,7 +17,7 @@ from tests.chart.helm import outcome
 from tests.chart.jobfiles import job_files
 from tests.chart.test_leaves import ENGINES, LEAVES
 from trainer.errors import SpecError
-from trainer.yamltext import to_yaml
+from trainer.formats.yaml import to_yaml
 
 OF_THE_CHART: Final = re.compile(
     "schedule.cron is set, which this version cannot render yet"

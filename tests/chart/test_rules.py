@@ -9,7 +9,7 @@ from jobs.jobfile import model as jobfile
 from tests.chart.helm import outcome
 from tests.chart.test_leaves import with_fields
 from trainer.errors import SpecError
-from trainer.yamltext import to_yaml
+from trainer.formats.yaml import to_yaml
 
 CLAIM = {"placement.nodes": 2, "placement.storage.cache.existingClaim": "scans"}
 

@@ -16,9 +16,9 @@ from dataclasses import replace
 from typing import Any, Final
 
 from trainer.contract import ENV_NODE_RANK, ExitCode
-from trainer.gang import worker_environment
+from trainer.run.topology import Topology
+from trainer.run.worker_env import worker_environment
 from trainer.storage import open_store
-from trainer.topology import Topology
 
 COUNT: Final = 1_000_000
 DEADLINE: Final = 120.0

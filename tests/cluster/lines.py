@@ -14,7 +14,7 @@ from examples.demo import pages
 from examples.local_s3 import Server
 from tests.chart.helm import helm
 from tests.cluster.kube import Namespace, Object, condition
-from trainer.checkpoints import Remote
+from trainer.state.checkpoints import Remote
 from trainer.storage import Store, open_store
 
 NAME = "lines"

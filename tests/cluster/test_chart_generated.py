@@ -21,7 +21,7 @@ from tests.cluster import controllers
 from tests.cluster.kube import Cluster, Object
 from tests.cluster.machine import kinds
 from tests.cluster.machine.kinds import TRAINING_OPERATOR, VOLCANO
-from trainer.yamltext import to_yaml
+from trainer.formats.yaml import to_yaml
 
 FILES: Final = 3000
 OPEN, RESTRICTED = "generated", "generated-restricted"

@@ -17,7 +17,7 @@ from tests.cluster.controllers import need_engine
 from tests.cluster.kube import Namespace, Object, condition
 from tests.cluster.test_commands_rbac import JOB, Account, account
 from trainer.contract import ExitCode
-from trainer.yamltext import to_yaml
+from trainer.formats.yaml import to_yaml
 
 RETRIED = (ExitCode.FAILED, ExitCode.TRANSIENT)
 FINAL = tuple(code for code, meaning in MEANINGS.items() if code and not meaning.retry)

@@ -14,7 +14,7 @@ from jobs.local import plan
 from tests.e2e.commands import job_file
 from trainer import contract
 from trainer.contract import ExitCode
-from trainer.registry import show
+from trainer.registry.models import show
 from trainer.storage import open_store
 
 pytestmark = [pytest.mark.paddle, pytest.mark.timeout(300)]

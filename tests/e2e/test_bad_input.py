@@ -14,14 +14,15 @@ from examples.local_s3 import Server
 from tests.e2e.commands import job_file, ocrfleet
 from tests.proxy import Proxy
 from tests.unit.trainer.test_publish import assigned, finished, run_spec
-from trainer import registry, runspec
 from trainer.contract import ExitCode
 from trainer.errors import TransientError
-from trainer.runspec import RunSpec
+from trainer.registry import models as registry
+from trainer.run import spec as runspec
+from trainer.run.spec import RunSpec
+from trainer.run.workdir import WorkDir
 from trainer.stages import fetch as fetching
 from trainer.stages.publish import publish
 from trainer.storage import open_store
-from trainer.workdir import WorkDir
 
 BOMB = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 64))
 LABEL = [{"transcription": "4711", "points": [[2, 2], [60, 2], [60, 20], [2, 20]], "difficult": False}]

@@ -21,8 +21,9 @@ from jobs.jobfile import model as jobfile
 from jobs.jobfile.model import TrainingJob
 from jobs.local import plan
 from tests.e2e.commands import job_file
-from trainer import contract, registry
+from trainer import contract
 from trainer.contract import ExitCode
+from trainer.registry import models as registry
 from trainer.storage import open_store
 
 pytestmark = [pytest.mark.paddle, pytest.mark.timeout(300)]

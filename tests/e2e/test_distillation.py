@@ -9,10 +9,10 @@ import pytest
 
 from tests.e2e import narrow
 from tests.e2e.test_training import a_run, ends_as_if_never_ended, train
-from trainer.checkpoints import file_digest
 from trainer.errors import OcrfleetError, SpecError
-from trainer.weights import Origin
-from trainer.workdir import WorkDir
+from trainer.run.workdir import WorkDir
+from trainer.state.checkpoints import file_digest
+from trainer.weights.facts import Origin
 
 pytestmark = [pytest.mark.paddle, pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore")]
 
@@ -236,7 +236,7 @@ def test_a_network_is_taken_out_of_a_file_of_paddleocrs_own_layout(tmp_path: Pat
 def test_of_equals_the_first_is_picked_and_a_named_one_always() -> None:
     from trainer import recipes
     from trainer.ppocr.distill import pick
-    from trainer.runspec import RunSpec, from_dict
+    from trainer.run.spec import RunSpec, from_dict
 
     config = recipes.load("rec-pp-ocrv3-distill").config
     raw = {"task": "rec", "recipe": "rec-pp-ocrv3-distill", "data": {"train": "s3://a/b"}, "output": "s3://a/c/"}

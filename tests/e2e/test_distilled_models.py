@@ -11,7 +11,7 @@ import pytest
 from tests.e2e import narrow
 from tests.e2e.commands import ocrfleet
 from trainer.contract import ExitCode
-from trainer.registry import show
+from trainer.registry.models import show
 from trainer.storage import open_store
 
 pytestmark = [pytest.mark.paddle, pytest.mark.timeout(300)]

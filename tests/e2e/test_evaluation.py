@@ -11,10 +11,10 @@ import yaml
 
 from jobs.local.plan import free_ports
 from tests.e2e.test_training import a_run
-from trainer.datasets import Prepared, Sample
-from trainer.supervisor import Deadlines, Supervisor
-from trainer.topology import Topology
-from trainer.workdir import WorkDir
+from trainer.datasets.prepared import Prepared, Sample
+from trainer.node.supervisor import Deadlines, Supervisor
+from trainer.run.topology import Topology
+from trainer.run.workdir import WorkDir
 
 pytestmark = [pytest.mark.paddle, pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(240)]
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
-from trainer.datasets import Sample
+from trainer.datasets.prepared import Sample
 from trainer.errors import GateError, SpecError
 
 pytestmark = [
@@ -81,10 +81,10 @@ def picture(path: Path, *, width: int, height: int, text: str) -> None:
 @pytest.fixture(scope="module")
 def det(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A detector that finds something everywhere: thresholds at the middle of what it puts out."""
-    from trainer.ppocr import infer, partner
+    from trainer.ppocr import infer, standin_model
 
     root = tmp_path_factory.mktemp("det")
-    config = copy.deepcopy(partner.DET)
+    config = copy.deepcopy(standin_model.DET)
     samples = []
     for number in range(5):
         path = root / f"page-{number}.{'tif' if number == 4 else 'png'}"
@@ -102,12 +102,12 @@ def det(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 @pytest.fixture(scope="module")
 def rec(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    from trainer.ppocr import partner
+    from trainer.ppocr import standin_model
 
     root = tmp_path_factory.mktemp("rec")
     dictionary = root / "dictionary.txt"
     dictionary.write_text("\n".join("0123456789") + "\n", "utf-8")
-    config = copy.deepcopy(partner.REC)
+    config = copy.deepcopy(standin_model.REC)
     config["Global"] = {"character_dict_path": str(dictionary), "use_space_char": True}
     samples = []
     for number in range(24):

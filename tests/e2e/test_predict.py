@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainer import drawing
 from trainer.contract import ExitCode
+from trainer.evaluation import drawing
 
 pytestmark = [
     pytest.mark.paddle,
@@ -30,7 +30,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     import paddle
     from paddle.nn import functional
 
-    from trainer.ppocr import export, partner
+    from trainer.ppocr import export, standin_model
 
     class Dark(paddle.nn.Layer):  # type: ignore[misc]
         """Text is where it is darker than paper within a few pixels."""
@@ -57,8 +57,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
     root = tmp_path_factory.mktemp("models")
     (root / "digits.txt").write_text("\n".join("0123456789"), "utf-8")
-    rec = {**partner.REC, "Global": {"character_dict_path": str(root / "digits.txt"), "use_space_char": True}}
-    det = copy.deepcopy(partner.DET)
+    rec = {**standin_model.REC, "Global": {"character_dict_path": str(root / "digits.txt"), "use_space_char": True}}
+    det = copy.deepcopy(standin_model.DET)
     det["Eval"]["dataset"]["transforms"][1]["DetResizeForTest"]["limit_side_len"] = 640
     export.export_layer(Dark(), det, root / "det", model_name="PP-OCRv3_mobile_det")
     export.export_layer(Brightness(), rec, root / "rec", model_name="PP-OCRv3_mobile_rec")

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from tests.e2e.commands import SMALL
-from trainer import recipes, runspec
+from trainer import recipes
 from trainer.errors import SpecError
-from trainer.runspec import RunSpec
+from trainer.run import spec as runspec
+from trainer.run.spec import RunSpec
 
 # Importing paddle itself warns, of a compiler cache that nobody needs here.
 pytestmark = [pytest.mark.paddle, pytest.mark.filterwarnings("ignore")]
@@ -114,14 +115,18 @@ def test_tensors_of_other_shapes_keep_their_random_start_and_are_said(start, con
 
 def test_a_head_for_more_characters_than_the_dictionary_has_learns_anew(start, build, write, paddle, tmp_path):
     """As when published weights of 6623 characters are trained on with one's own alphabet: not an error, but said."""
-    from trainer.ppocr import partner
+    from trainer.ppocr import standin_model
 
     models = {}
     for which, count in {"last": 24, "own": 10}.items():
         dictionary = tmp_path / f"{which}.txt"
         dictionary.write_text("".join(f"{chr(ord('a') + place)}\n" for place in range(count)), "utf-8")
         models[which] = build.build_model(
-            {**partner.REC, "Global": {"character_dict_path": str(dictionary), "use_space_char": True}, "Loss": {}}
+            {
+                **standin_model.REC,
+                "Global": {"character_dict_path": str(dictionary), "use_space_char": True},
+                "Loss": {},
+            }
         )
     state = {name: paddle.full_like(value, 0.125) for name, value in models["last"].state_dict().items()}
     said, about_classes = start.start_from(models["own"], write(state), student=None)

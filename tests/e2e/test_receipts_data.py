@@ -7,11 +7,11 @@ import cv2
 import numpy as np
 import pytest
 
-from trainer import curate, images, labels
-from trainer.datasets import Prepared
-from trainer.runspec import RunSpec, from_dict
+from trainer.datasets import images, labels, tools
+from trainer.datasets.prepared import Prepared
+from trainer.run.spec import RunSpec, from_dict
+from trainer.run.workdir import WorkDir
 from trainer.stages.prepare import prepare
-from trainer.workdir import WorkDir
 
 RECEIPTS = Path(__file__).parents[3] / "shared" / "data" / "receipts"
 
@@ -51,7 +51,7 @@ def test_det_and_rec_are_tested_on_the_same_pages(prepared: dict[str, Prepared])
 
 
 def test_both_runs_name_the_dataset_alike_and_as_check_does(prepared: dict[str, Prepared]) -> None:
-    found = curate.check(RECEIPTS, "det")
+    found = tools.check(RECEIPTS, "det")
     assert found.fatal is None
     assert {p.dataset_digest for p in prepared.values()} == {found.digest}
 
@@ -64,7 +64,7 @@ def test_the_crops_of_ppocrlabel_serve_alone(tmp_path: Path) -> None:
     for line in lines:
         image = line.split("\t")[0]
         (tmp_path / image).write_bytes((RECEIPTS / image).read_bytes())
-    found = curate.check(tmp_path, "rec")
+    found = tools.check(tmp_path, "rec")
     assert (found.samples + found.ignored, found.problems) == (300, ())
     groups = {entry.group for entry in labels.read(tmp_path, "rec").entries}
     assert groups == {line.split("_crop_")[0] for line in lines if line}

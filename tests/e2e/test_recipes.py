@@ -10,10 +10,11 @@ import cv2
 import numpy as np
 import pytest
 
-from trainer import recipes, runspec
-from trainer.datasets import Prepared
+from trainer import recipes
+from trainer.datasets.prepared import Prepared
 from trainer.recipes import distill, overlays
-from trainer.runspec import RunSpec
+from trainer.run import spec as runspec
+from trainer.run.spec import RunSpec
 
 # Importing paddle itself warns, of a compiler cache that nobody needs here.
 pytestmark = [pytest.mark.paddle, pytest.mark.timeout(240), pytest.mark.filterwarnings("ignore")]

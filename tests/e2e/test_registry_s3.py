@@ -14,13 +14,15 @@ from typing import Any
 import pytest
 
 from examples.local_s3 import Server, local_s3
-from trainer import manifests, registry, runspec
 from trainer.errors import DatasetError, NotFoundError
-from trainer.registry import Manifest, PublishedFile
-from trainer.runspec import RunSpec
+from trainer.registry import manifests
+from trainer.registry import models as registry
+from trainer.registry.models import Manifest, PublishedFile
+from trainer.run import spec as runspec
+from trainer.run.spec import RunSpec
+from trainer.run.workdir import WorkDir
 from trainer.stages.fetch import fetch
 from trainer.storage import Store, open_store
-from trainer.workdir import WorkDir
 
 
 @pytest.fixture

@@ -16,16 +16,18 @@ import yaml
 from examples.demo import pages
 from jobs.local.plan import free_ports
 from tests.e2e.commands import RECIPES, SMALL
-from trainer import checkpoints, contract, recipes, runspec
-from trainer.checkpoints import file_digest
-from trainer.datasets import Prepared
+from trainer import contract, recipes
+from trainer.datasets.prepared import Prepared
 from trainer.errors import DatasetError, DivergedError, StoppedError, TransientError
-from trainer.runspec import RunSpec
+from trainer.node.supervisor import Deadlines, Supervisor
+from trainer.run import spec as runspec
+from trainer.run.spec import RunSpec
+from trainer.run.topology import Topology
+from trainer.run.workdir import WorkDir
 from trainer.stages.prepare import prepare
-from trainer.supervisor import Deadlines, Supervisor
-from trainer.topology import Topology
-from trainer.weights import Origin
-from trainer.workdir import WorkDir
+from trainer.state import checkpoints
+from trainer.state.checkpoints import file_digest
+from trainer.weights.facts import Origin
 
 pytestmark = [pytest.mark.paddle, pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore")]
 

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import paddle
 
-from trainer.datasets import Sample
+from trainer.datasets.prepared import Sample
 from trainer.errors import DatasetError
 from trainer.ppocr import tree
 from trainer.ppocr.order import Item

@@ -9,7 +9,7 @@ import paddle
 
 from trainer.errors import OcrfleetError
 from trainer.recipes import distill
-from trainer.runspec import RunSpec
+from trainer.run.spec import RunSpec
 
 if TYPE_CHECKING:
     from trainer.ppocr.evaluate import Reading

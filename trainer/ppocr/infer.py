@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from trainer import images
+from trainer.datasets import images
 from trainer.errors import DatasetError, NotFoundError
 from trainer.ppocr import boxes, settings, tree
 from trainer.ppocr.settings import Config, DetSettings, RecSettings

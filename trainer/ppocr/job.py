@@ -9,12 +9,12 @@ from typing import Any
 
 import yaml
 
-from trainer import runspec
-from trainer.cores import cores
-from trainer.datasets import Prepared
-from trainer.events import Events
-from trainer.runspec import RunSpec
-from trainer.workdir import WorkDir
+from trainer.datasets.prepared import Prepared
+from trainer.run import spec as runspec
+from trainer.run.spec import RunSpec
+from trainer.run.workdir import WorkDir
+from trainer.system.cpu import cores
+from trainer.telemetry.events import Events
 
 
 @dataclass

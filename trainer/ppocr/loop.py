@@ -17,13 +17,14 @@ from typing import Any
 import numpy as np
 import paddle
 
-from trainer import checkpoints, precision
-from trainer.due import Due
 from trainer.errors import DatasetError, DivergedError, OcrfleetError, StoppedError
-from trainer.ppocr import build, collective, data, evaluate, feed, start, state
+from trainer.ppocr import build, collective, data, evaluate, start, state, training_set
 from trainer.ppocr import distill as several
 from trainer.ppocr.job import Job
 from trainer.recipes import distill
+from trainer.run import precision
+from trainer.run.interval import Due
+from trainer.state import checkpoints
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +96,7 @@ class Training:
         one = self.model
         if isinstance(one, several.Networks):
             one = one.of(distill.learners(config)[0])
-        self.dataset, self.order, screened = feed.training_set(job, one, samples)
+        self.dataset, self.order, screened = training_set.training_set(job, one, samples)
         self.loss = build.build_loss(config)
         self.optimizer, self.schedule = build.build_optimizer(config, self.model, steps_per_epoch=self.order.steps)
         self.epochs = int(config["Global"]["epoch_num"])

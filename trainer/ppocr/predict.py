@@ -19,10 +19,11 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from trainer import drawing, images
 from trainer.contract import ExitCode
-from trainer.drawing import Line
+from trainer.datasets import images
 from trainer.errors import DatasetError, OcrfleetError, SpecError
+from trainer.evaluation import drawing
+from trainer.evaluation.drawing import Line
 from trainer.ppocr import infer
 
 SUFFIXES: Final = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})

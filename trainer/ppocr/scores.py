@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from trainer import matching
-from trainer.datasets import Sample
+from trainer.datasets.prepared import Sample
+from trainer.evaluation import matching
 from trainer.ppocr import tree
 from trainer.ppocr.infer import DetReader, RecReader, det_size, read_image
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.errors import SpecError
-from trainer.yamltext import parse_yaml
+from trainer.formats.yaml import parse_yaml
 
 Config = Mapping[str, Any]
 """A PaddleOCR configuration."""

@@ -7,13 +7,13 @@ from typing import Any
 
 import paddle
 
-from trainer.checkpoints import file_digest
-from trainer.datasets import Prepared
+from trainer.datasets.prepared import Prepared
 from trainer.errors import SpecError
 from trainer.ppocr.distill import Networks
 from trainer.ppocr.job import Job
 from trainer.recipes.distill import TEACHER
-from trainer.weights import dictionary_of, require
+from trainer.state.checkpoints import file_digest
+from trainer.weights.facts import dictionary_of, require
 
 Tensors = Mapping[str, Any]
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import paddle
 
-from trainer import checkpoints
 from trainer.ppocr import collective
+from trainer.state import checkpoints
 
 Tensors = dict[str, Any]
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from trainer import contract
 from trainer.errors import SpecError
-from trainer.runspec import nearest
+from trainer.run.spec import nearest
 
 _ROOMS: Final = {"Backbone": "backbones", "Neck": "necks", "Head": "heads"}
 """Parts of an architecture, and the folders below `ppocr/modeling` where they are defined."""

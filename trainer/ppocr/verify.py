@@ -15,11 +15,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from trainer.datasets import Sample
+from trainer.datasets.prepared import Sample
 from trainer.errors import GateError
-from trainer.ppocr import build, infer, partner, scores, start
+from trainer.ppocr import build, infer, scores, standin_model, start
+from trainer.ppocr.paddleocr_reader import Users
 from trainer.ppocr.scores import Row
-from trainer.ppocr.users import Users
 
 MOST: Final[Mapping[str, int]] = {"det": 100, "rec": 500}
 """Samples that are looked at, evenly chosen; three forward passes each, so a few minutes on one core."""
@@ -205,7 +205,7 @@ def _compare_metrics(found: Mapping[str, float], wanted: Mapping[str, float], *,
 
 def _load_pair(check: _Check, scratch: Path) -> str:
     """Load the model as one of a pair, as applications do, with a stand-in of random weights for the other."""
-    other = partner.make("rec" if check.task == "det" else "det", scratch)
+    other = standin_model.make("rec" if check.task == "det" else "det", scratch)
     det, rec = (check.inference_dir, other) if check.task == "det" else (other, check.inference_dir)
     with _as_gate("loading the model with PaddleOCR(…)"):
         Users.read_with_pair(det, rec, check.samples[0].image, device=check.device)

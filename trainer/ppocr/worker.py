@@ -1,6 +1,6 @@
 """A worker process: one device, one stage. `python -m trainer.ppocr.worker STAGE --workdir DIR`.
 
-Started by `trainer/supervisor.py` with Paddle's environment contract. What it has to say goes to the
+Started by `trainer/node/supervisor.py` with Paddle's environment contract. What it has to say goes to the
 supervisor as events; its exit code is the contract's.
 """
 
@@ -19,10 +19,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from trainer import contract, space
+from trainer import contract
 from trainer.errors import DatasetError, OcrfleetError, StoppedError, TransientError
-from trainer.events import Events
 from trainer.ppocr.job import Job
+from trainer.system import disk
+from trainer.telemetry.events import Events
 
 
 def train(job: Job) -> dict[str, Any]:
@@ -34,7 +35,7 @@ def train(job: Job) -> dict[str, Any]:
 
 def evaluate(job: Job) -> dict[str, Any]:
     """Read the test split with the best weights, on all ranks."""
-    from trainer import analysis
+    from trainer.evaluation import analysis
     from trainer.ppocr import build, collective, evaluate, start, state
 
     began = time.perf_counter()
@@ -172,7 +173,7 @@ def main() -> int:
         if arguments.stage != "train":
             job = _of_the_picked(job)
         events.send("ready", pid=os.getpid())
-        with space.watched(arguments.workdir):
+        with disk.watched(arguments.workdir):
             facts = _all_of(arguments.stage, job)
         events.send("done", facts=facts)
     except OcrfleetError as error:

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from trainer.datasets import Prepared
+from trainer.datasets.prepared import Prepared
 from trainer.errors import SpecError
 from trainer.recipes import distill, inline, overrides, samplers
 from trainer.recipes.overlays import Overlay, names, overlay
-from trainer.runspec import Distill, RunSpec
+from trainer.run.spec import Distill, RunSpec
 
 __all__ = ["Recipe", "load", "names", "resolve"]
 

@@ -11,7 +11,7 @@ from itertools import combinations
 from typing import Any, Final
 
 from trainer.errors import SpecError
-from trainer.runspec import Distill, nearest
+from trainer.run.spec import Distill, nearest
 
 Config = dict[str, Any]
 

@@ -8,8 +8,8 @@ from importlib import resources
 from typing import Any
 
 from trainer.errors import SpecError
-from trainer.runspec import nearest
-from trainer.yamltext import parse_yaml
+from trainer.formats.yaml import parse_yaml
+from trainer.run.spec import nearest
 
 
 @dataclass(frozen=True, kw_only=True)

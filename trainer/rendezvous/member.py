@@ -10,7 +10,7 @@ from typing import Any, Final
 from trainer.contract import ExitCode
 from trainer.errors import OcrfleetError, StoppedError, TransientError, error_for
 from trainer.rendezvous.line import Line, Message
-from trainer.topology import Topology
+from trainer.run.topology import Topology
 
 AGAIN: Final = 1.0
 """Seconds between two tries to reach the leader, which may not have a name yet."""

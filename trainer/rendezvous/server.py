@@ -10,7 +10,7 @@ from collections.abc import Callable
 from trainer.contract import ExitCode
 from trainer.errors import OcrfleetError
 from trainer.rendezvous.line import Line, Message
-from trainer.topology import Topology
+from trainer.run.topology import Topology
 
 
 class Server:

@@ -10,15 +10,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from trainer.analysis import Comparison
-from trainer.datasets import Prepared
-from trainer.distillation import Distillation
-from trainer.progress import duration
-from trainer.refusals import by_reason, where
+from trainer.datasets.prepared import Prepared
+from trainer.datasets.refusals import by_reason, where
+from trainer.evaluation.analysis import Comparison
+from trainer.registry.distillation import Distillation
 from trainer.report import findings, html, markdown, networks, pictures
 from trainer.report.content import Report, Section, Shown, Table
 from trainer.report.curve import curve
-from trainer.workdir import WorkDir
+from trainer.run.workdir import WorkDir
+from trainer.telemetry.progress import duration
 
 _REASONS: Final = 12
 """Reasons for refusing samples that the report lists; the commonest first."""

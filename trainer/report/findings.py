@@ -6,7 +6,7 @@ from typing import Any
 from trainer.report.content import Section
 
 Facts = Mapping[str, Any]
-"""`analysis` of evaluation.json; see `trainer.analysis`."""
+"""`analysis` of evaluation.json; see `trainer.evaluation.analysis`."""
 
 
 def sections(found: Facts, *, task: str) -> list[Section]:

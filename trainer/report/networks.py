@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from trainer.distillation import Distillation, Network
-from trainer.progress import size
+from trainer.registry.distillation import Distillation, Network
 from trainer.report.content import Section
+from trainer.telemetry.progress import size
 
 Evaluation = Mapping[str, Any]
 

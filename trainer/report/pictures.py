@@ -13,9 +13,10 @@ from typing import Any, Final, TypeVar
 
 from PIL import Image, ImageDraw, ImageFont
 
-from trainer import analysis, images
-from trainer.analysis import Comparison, Row
-from trainer.matching import Box, Match, match
+from trainer.datasets import images
+from trainer.evaluation import analysis
+from trainer.evaluation.analysis import Comparison, Row
+from trainer.evaluation.matching import Box, Match, match
 
 Corners = list[tuple[float, float]]
 """A box in the pixels of a picture."""

@@ -14,16 +14,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from trainer import origins
-from trainer.canonical import digest
-from trainer.checkpoints import file_digest
 from trainer.errors import DatasetError, NotFoundError, SpecError
-from trainer.origins import Wanted
-from trainer.runspec import RunSpec
-from trainer.shelf import Shelf
+from trainer.formats.canonical_json import digest
+from trainer.run.spec import RunSpec
+from trainer.run.workdir import WorkDir
+from trainer.state.checkpoints import file_digest
 from trainer.storage import NoBucketError, Progress, Store, Transfer, join_uri, open_store, split_uri
-from trainer.weights import Origin
-from trainer.workdir import WorkDir
+from trainer.weights import origins
+from trainer.weights.cache import Shelf
+from trainer.weights.facts import Origin
+from trainer.weights.origins import Wanted
 
 log = logging.getLogger(__name__)
 

@@ -10,16 +10,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from trainer import dictionary, images, labels, split
-from trainer.candidates import Candidate, Crops, by_content
-from trainer.canonical import digest
-from trainer.datasets import Prepared, Sample
-from trainer.division import Plan, divide
+from trainer.datasets import dictionary, hashing, images, labels
+from trainer.datasets.labels import Problem
+from trainer.datasets.prepared import Prepared, Sample
+from trainer.datasets.samples import Candidate, Crops, by_content
+from trainer.datasets.scan import Survey, cover, survey
+from trainer.datasets.splits import Plan, divide
 from trainer.errors import DatasetError
-from trainer.labels import Problem
-from trainer.runspec import RunSpec
-from trainer.survey import Survey, cover, survey
-from trainer.workdir import WorkDir
+from trainer.formats.canonical_json import digest
+from trainer.run.spec import RunSpec
+from trainer.run.workdir import WorkDir
 
 CROPS: Final = "crops"
 """The folder, in the prepared one, of lines that were cut out of pages."""
@@ -59,12 +59,12 @@ def prepare(run: RunSpec, work: WorkDir, progress: images.Progress | None = None
     prepared = Prepared(
         root=folder,
         task=run.task,
-        digest=digest([[name, c.label, c.digest] for name in split.SPLITS for c in division.used[name]]),
-        counts={name: len(division.used[name]) for name in split.SPLITS},
+        digest=digest([[name, c.label, c.digest] for name in hashing.SPLITS for c in division.used[name]]),
+        counts={name: len(division.used[name]) for name in hashing.SPLITS},
         max_text_length=max(len(c.label) for c in used) if run.task == "rec" else 0,
         refused=tuple(
             {"source": p.source, "reason": f"{p.reason}{p.detail}", "split": name}
-            for name in split.SPLITS
+            for name in hashing.SPLITS
             for p in division.refused[name]
         ),
         dataset_digest=surveys[0].digest,

@@ -12,16 +12,17 @@ from typing import Any
 
 import yaml
 
-from trainer import channels, distillation, gain, manifests, record
-from trainer.assignment import Assignment
-from trainer.checkpoints import file_digest
-from trainer.datasets import Prepared
-from trainer.distillation import Distillation
+from trainer.datasets.prepared import Prepared
 from trainer.errors import GateError, SpecError, TransientError
-from trainer.manifests import Manifest, PublishedFile
-from trainer.runspec import RunSpec
+from trainer.registry import baseline, channels, distillation, manifests
+from trainer.registry.distillation import Distillation
+from trainer.registry.manifests import Manifest, PublishedFile
+from trainer.run.assignment import Assignment
+from trainer.run.spec import RunSpec
+from trainer.run.workdir import WorkDir
+from trainer.stages import record
+from trainer.state.checkpoints import file_digest
 from trainer.storage import Progress, Store, open_store
-from trainer.workdir import WorkDir
 
 _INFERENCE = ("inference.json", "inference.pdiparams", "inference.yml")
 
@@ -96,7 +97,7 @@ def distillation_of(given: Assignment) -> Distillation | None:
     if found is None:
         return None
     evaluation = json.loads(given.work.evaluation_facts.read_text("utf-8"))
-    made = gain.compare(
+    made = baseline.compare(
         given.run,
         open_store(given.run.output),
         metrics=evaluation["metrics"],

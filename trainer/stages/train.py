@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from trainer import checkpoints
 from trainer.errors import OcrfleetError
-from trainer.mirror import Mirror
-from trainer.workdir import WorkDir
+from trainer.run.workdir import WorkDir
+from trainer.state import checkpoints
+from trainer.state.mirror import Mirror
 
 
 def train(

@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from trainer.errors import AccessError, ConflictError, NotFoundError, OcrfleetError
-from trainer.space import no_space
 from trainer.storage.base import HIDDEN, Listing, Meter, ObjectInfo, Progress, Store, Transfer
 from trainer.storage.keys import below
 from trainer.storage.landing import Landing, copy_hashed
+from trainer.system.disk import no_space
 
 # File systems without hard links answer with one of these.
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EXDEV, errno.EMLINK, errno.ENOSYS}

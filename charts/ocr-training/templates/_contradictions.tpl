@@ -1,4 +1,4 @@
-{{/* Contradictions that the schema cannot tell, in the words of the command line's model (trainer/runspec.py, jobs/jobfile/placement.py),
+{{/* Contradictions that the schema cannot tell, in the words of the command line's model (trainer/run/spec.py, jobs/jobfile/placement.py),
 which leaves them out where it has read the job. */}}
 
 {{- define "ocr.refuseContradictions" -}}

@@ -1,6 +1,6 @@
 {{/* Names and labels: what an object is called follows from what is in it. */}}
 
-{{- /* Leaves keys without a value out of a mapping, as trainer/canonical.py does. */ -}}
+{{- /* Leaves keys without a value out of a mapping, as trainer/formats/canonical_json.py does. */ -}}
 {{- define "ocr.bare" -}}
 {{- /* Where none is without a value, as in what the command line gives, there is no need to look: half of a render. */ -}}
 {{- $whole := toRawJson . -}}
@@ -40,7 +40,7 @@
 {{- mul (int .Values.placement.nodes) (int .Values.placement.devicesPerNode) -}}
 {{- end -}}
 
-{{- /* <name>-<h8>: the same for the same work; trainer/runspec.py has the other half of this. */ -}}
+{{- /* <name>-<h8>: the same for the same work; trainer/run/spec.py has the other half of this. */ -}}
 {{- define "ocr.runId" -}}
 {{- if not (hasKey . "RunId") -}}
 {{- $work := printf `{"device":%s,"devices":%s,"image":%s,"run":%s}` (include "ocr.device" . | toRawJson) (include "ocr.devices" .) (include "ocr.image" . | toRawJson) (include "ocr.bare" .Values.run) -}}

@@ -11,7 +11,7 @@ import pytest
 from jobs import cli
 from jobs.kube.client import Cluster
 from tests.unit.jobs.apiserver import ApiServer
-from trainer.manifests import Manifest, PublishedFile, key_of
+from trainer.registry.manifests import Manifest, PublishedFile, key_of
 from trainer.storage import open_store
 
 

@@ -17,8 +17,8 @@ from jobs.jobfile import model as jobfile
 from tests.chart import helm
 from trainer import contract
 from trainer.errors import SpecError
-from trainer.runspec import run_id
-from trainer.yamltext import parse_yaml, to_yaml
+from trainer.formats.yaml import parse_yaml, to_yaml
+from trainer.run.spec import run_id
 
 ROOT = Path(__file__).parents[3]
 FENCE = re.compile(r"^```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -16,7 +16,7 @@ from jobs.commands.completion import children, walk
 from jobs.jobfile import model as jobfile
 from jobs.local import plan
 from trainer import recipes
-from trainer.yamltext import parse_yaml
+from trainer.formats.yaml import parse_yaml
 
 HEAVY = {
     "kubernetes",

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from jobs.jobfile import model as jobfile
 from jobs.jobfile import text as jobtext
-from trainer.canonical import LARGEST
 from trainer.errors import SpecError
-from trainer.runspec import from_dict
-from trainer.yamltext import parse_yaml, to_yaml
+from trainer.formats.canonical_json import LARGEST
+from trainer.formats.yaml import parse_yaml, to_yaml
+from trainer.run.spec import from_dict
 
 MINIMAL = """
 apiVersion: ocrfleet.io/v1

@@ -17,8 +17,8 @@ from jobs.jobfile import model as jobfile
 from jobs.local import plan as local_plan
 from jobs.local.processes import Ended, Patience
 from trainer.errors import ConflictError
-from trainer.runspec import read_run
-from trainer.topology import Topology
+from trainer.run.spec import read_run
+from trainer.run.topology import Topology
 
 JOB = """
 apiVersion: ocrfleet.io/v1
@@ -242,7 +242,7 @@ def orphaned(planned: Callable[[str], local_plan.LocalRun]) -> Callable[[str], t
 
     def start(deed: str) -> tuple[local_plan.LocalRun, int]:
         run = planned(deed)
-        script = "import pickle, sys; from jobs import local; local.run_local(pickle.loads(bytes.fromhex(sys.argv[1])))"
+        script = "import pickle, sys; from jobs.local import plan; plan.run_local(pickle.loads(bytes.fromhex(sys.argv[1])))"
         parent = subprocess.Popen([sys.executable, "-c", script, pickle.dumps(run).hex()])
         wait_for(run.folder.node(0).root / "ready")
         node = int(run.folder.lock.read_text())

@@ -13,7 +13,7 @@ from jobs.models import pull
 from jobs.models.cache import Cache
 from jobs.models.pull import Published
 from trainer.errors import NotFoundError, SpecError
-from trainer.yamltext import parse_yaml
+from trainer.formats.yaml import parse_yaml
 
 
 @pytest.mark.parametrize(

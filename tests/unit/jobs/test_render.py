@@ -168,9 +168,11 @@ def test_a_chart_that_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_a_wheel_has_every_file_of_the_chart_that_helm_reads() -> None:
-    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]["package-data"]["jobs"]
+    tables = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    patterns = tables["tool"]["setuptools"]["package-data"]["jobs.rendering"]
+    folder = ROOT / "jobs" / "rendering"
     chart = ROOT / "charts" / "ocr-training"
-    packed = {path.relative_to(ROOT / "jobs") for pattern in patterns for path in (ROOT / "jobs").glob(pattern)}
+    packed = {path.relative_to(folder) for pattern in patterns for path in folder.glob(pattern)}
     wanted = {path.relative_to(chart) for path in chart.rglob("*") if path.is_file() and path.suffix != ".md"}
     assert {path for path in wanted if path.parts[0] != "ci"} <= {path.relative_to("chart") for path in packed}
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from jobs.runs import progress_lines
-from trainer.progress import Progress
+from trainer.telemetry.progress import Progress
 
 STEP: dict[str, Any] = {
     "event": "step", "rank": 0, "step": 4, "steps": 32, "epoch": 1, "epochs": 8, "loss": {"loss": 61.43}, "lr": 1e-3,

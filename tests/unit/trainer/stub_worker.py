@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 
-from trainer.events import Events
+from trainer.telemetry.events import Events
 
 rank = int(os.environ["PADDLE_TRAINER_ID"])
 events = Events.from_environment(rank)

@@ -9,8 +9,8 @@ import pytest
 from trainer import __main__ as node
 from trainer import contract
 from trainer.contract import ExitCode
+from trainer.formats.yaml import to_yaml
 from trainer.storage.files import FileStore
-from trainer.yamltext import to_yaml
 
 
 @pytest.fixture

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer import analysis, matching, refusals
-from trainer.analysis import Comparison
+from trainer.datasets import refusals
+from trainer.evaluation import analysis, matching
+from trainer.evaluation.analysis import Comparison
 
 EXACT = Comparison(ignore_space=False)
 TEXTS = st.text(alphabet="aA1- é", max_size=30)

@@ -9,19 +9,19 @@ import pytest
 
 from jobs.local.plan import free_ports
 from tests.unit.trainer.test_supervisor import STUB
-from trainer import runspec
-from trainer.assignment import Assignment
-from trainer.attempts import Attempts
-from trainer.claims import Claims
 from trainer.errors import OcrfleetError, SupersededError
-from trainer.metrics import Metrics
-from trainer.mirror import Mirror
+from trainer.node.attempts import Attempts
+from trainer.node.supervisor import Deadlines, Supervisor
 from trainer.rendezvous import PastError
-from trainer.runspec import RunSpec
+from trainer.run import spec as runspec
+from trainer.run.assignment import Assignment
+from trainer.run.spec import RunSpec
+from trainer.run.topology import Topology
+from trainer.run.workdir import WorkDir
+from trainer.state.fencing import Claims
+from trainer.state.mirror import Mirror
 from trainer.storage import open_store
-from trainer.supervisor import Deadlines, Supervisor
-from trainer.topology import Topology
-from trainer.workdir import WorkDir
+from trainer.telemetry.metrics import Metrics
 
 RUN = "receipts-00000001"
 RAW = {"task": "rec", "recipe": "rec-pp-ocrv4-mobile", "data": {"train": "file:///data/"}}

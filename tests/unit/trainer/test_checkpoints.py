@@ -2,9 +2,9 @@
 
 import pytest
 
-from trainer import checkpoints
-from trainer.checkpoints import SEAL, Remote
 from trainer.errors import TransientError
+from trainer.state import checkpoints
+from trainer.state.checkpoints import SEAL, Remote
 from trainer.storage import open_store
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from trainer.claims import Claims, Fence, TakenError
 from trainer.errors import OcrfleetError, SupersededError, TransientError
+from trainer.state.fencing import Claims, Fence, TakenError
 from trainer.storage import Store, open_store
 
 
@@ -67,7 +67,7 @@ def test_attempts_of_an_earlier_version_are_an_older_objects(store: Store) -> No
 
 
 def test_the_fence_tells_once_and_outlives_a_bucket_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trainer.claims.POLL", 0.01)
+    monkeypatch.setattr("trainer.state.fencing.POLL", 0.01)
     answers: list[OcrfleetError | None] = [None, TransientError("down"), SupersededError("gone"), SupersededError("2")]
     told: queue.SimpleQueue[OcrfleetError] = queue.SimpleQueue()
 

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from trainer.cores import cores, mathematics
+from trainer.system.cpu import cores, mathematics
 
 HERE = len(os.sched_getaffinity(0))
 

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from trainer import curate, dictionary, labels, split
-from trainer.datasets import Prepared, Sample
+from trainer.datasets import dictionary, hashing, labels, tools
+from trainer.datasets.prepared import Prepared, Sample
 from trainer.errors import DatasetError, SpecError
 
 BOX = [[2, 2], [30, 2], [30, 12], [2, 12]]
@@ -55,7 +55,7 @@ def test_what_is_saved_is_loaded_wherever_the_folder_is_moved(tmp_path: Path) ->
 
 def test_check_counts_what_a_run_could_use(tmp_path: Path) -> None:
     root = export(tmp_path / "export")
-    pages, lines = curate.check(root, "det"), curate.check(root, "rec")
+    pages, lines = tools.check(root, "det"), tools.check(root, "rec")
     assert (pages.samples, pages.images, pages.ignored, pages.fatal) == (10, 10, 10, None)
     assert (lines.samples, lines.ignored, lines.max_text_length) == (10, 10, 4)
     assert "".join(lines.characters) == "0123456789NO"
@@ -68,7 +68,7 @@ def test_check_names_every_problem_and_what_a_run_would_end_with(tmp_path: Path)
     (root / "3.png").unlink()
     with (root / "Label.txt").open("a") as file:
         file.write("no tab\nno tab either\n")
-    found = curate.check(root, "det")
+    found = tools.check(root, "det")
     assert [p.source for p in found.problems] == ["Label.txt:11", "Label.txt:12", "Label.txt:4"]
     assert found.fatal is not None
     assert found.fatal.startswith("Label.txt:11: the line has no tab")
@@ -77,27 +77,27 @@ def test_check_names_every_problem_and_what_a_run_would_end_with(tmp_path: Path)
 def test_check_holds_labels_against_a_dictionary(tmp_path: Path) -> None:
     root = export(tmp_path / "export")
     dictionary.save(list("NO01234567"), tmp_path / "d.txt")
-    found = curate.check(root, "rec", characters=tmp_path / "d.txt")
+    found = tools.check(root, "rec", characters=tmp_path / "d.txt")
     assert (found.samples, [p.source for p in found.problems]) == (8, ["Label.txt:9#1", "Label.txt:10#1"])
     dictionary.save(["x"], tmp_path / "d.txt")
-    assert curate.check(root, "rec", characters=tmp_path / "d.txt").fatal is not None
+    assert tools.check(root, "rec", characters=tmp_path / "d.txt").fatal is not None
 
 
 def test_divide_writes_a_dataset_that_a_run_takes_as_it_is_divided(tmp_path: Path) -> None:
     root = export(tmp_path / "export", 20)
-    written = curate.divide(root, tmp_path / "divided", task="det", seed=7)
+    written = tools.divide(root, tmp_path / "divided", task="det", seed=7)
     assert sum(written.label_files.values()) == 20
     assert written.label_files.keys() == {"train.txt", "val.txt", "test.txt"}
     found, before = labels.read(tmp_path / "divided", "det"), labels.read(root, "det")
     assert found.problems == ()
-    expected = split.assign([e.image for e in before.entries], shares=(6, 2, 2), seed=7)
+    expected = hashing.assign([e.image for e in before.entries], shares=(6, 2, 2), seed=7)
     assert {e.image.removeprefix("images/"): e.split for e in found.entries} == expected
     assert {e.regions for e in found.entries} == {e.regions for e in before.entries}
 
 
 def test_crop_writes_a_rec_dataset_whose_names_tell_the_page(tmp_path: Path) -> None:
     root = export(tmp_path / "export")
-    written = curate.crop(root, tmp_path / "lines")
+    written = tools.crop(root, tmp_path / "lines")
     assert written.label_files == {"rec_gt.txt": 10}
     found = labels.read(tmp_path / "lines", "rec")
     assert [(e.image, e.text, e.group) for e in found.entries][3] == ("crop_img/3_crop_0.png", "NO 3", "crop_img/3")
@@ -106,8 +106,8 @@ def test_crop_writes_a_rec_dataset_whose_names_tell_the_page(tmp_path: Path) -> 
 
 
 def test_crop_keeps_a_division(tmp_path: Path) -> None:
-    curate.divide(export(tmp_path / "export", 20), tmp_path / "divided", task="det")
-    written = curate.crop(tmp_path / "divided", tmp_path / "lines")
+    tools.divide(export(tmp_path / "export", 20), tmp_path / "divided", task="det")
+    written = tools.crop(tmp_path / "divided", tmp_path / "lines")
     assert written.label_files.keys() == {"rec_gt_train.txt", "rec_gt_val.txt", "rec_gt_test.txt"}
     assert labels.read(tmp_path / "lines", "rec").divided
 
@@ -118,12 +118,12 @@ def test_nothing_is_overwritten(tmp_path: Path, place: str) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("mine")
     with pytest.raises(SpecError, match=place):
-        curate.crop(root, tmp_path / place)
+        tools.crop(root, tmp_path / place)
 
 
 def test_a_broken_dataset_is_not_divided(tmp_path: Path) -> None:
     root = export(tmp_path / "export")
     (root / "Label.txt").write_text("0.png []\n")
     with pytest.raises(DatasetError, match=r"^Label\.txt:1: the line has no tab"):
-        curate.divide(root, tmp_path / "out", task="det")
+        tools.divide(root, tmp_path / "out", task="det")
     assert not (tmp_path / "out").exists()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer import dictionary
+from trainer.datasets import dictionary
 from trainer.errors import DatasetError
 
 

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
-from trainer import channels, distillation, gain, manifests, runspec
-from trainer.distillation import Distillation, Gain, Network
-from trainer.manifests import Manifest
-from trainer.runspec import RunSpec
+from trainer.registry import baseline as gain
+from trainer.registry import channels, distillation, manifests
+from trainer.registry.distillation import Distillation, Gain, Network
+from trainer.registry.manifests import Manifest
+from trainer.run import spec as runspec
+from trainer.run.spec import RunSpec
+from trainer.run.workdir import WorkDir
 from trainer.storage import Store, open_store
-from trainer.workdir import WorkDir
 
 NETWORKS = {
     "Teacher": {

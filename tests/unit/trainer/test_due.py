@@ -2,7 +2,7 @@
 
 import pytest
 
-from trainer.due import Due
+from trainer.run.interval import Due
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 
-from trainer import channels, manifests, runspec, weights
 from trainer.errors import DatasetError, NotFoundError, SpecError
-from trainer.manifests import Manifest, PublishedFile
-from trainer.runspec import RunSpec
+from trainer.registry import channels, manifests
+from trainer.registry.manifests import Manifest, PublishedFile
+from trainer.run import spec as runspec
+from trainer.run.spec import RunSpec
+from trainer.run.workdir import LocalRunDir, WorkDir
 from trainer.stages.fetch import fetch
 from trainer.storage import Store, open_store
-from trainer.workdir import LocalRunDir, WorkDir
+from trainer.weights import facts as weights
 
 
 @pytest.fixture

@@ -2,9 +2,10 @@
 
 import pytest
 
-from trainer import contract, gang
+from trainer import contract
 from trainer.errors import SpecError
-from trainer.topology import Topology
+from trainer.run import worker_env
+from trainer.run.topology import Topology
 
 TWO_NODES = Topology(node_rank=1, nodes=2, devices_per_node=2, hosts=("node-0", "node-1"), port=29400)
 
@@ -26,7 +27,7 @@ def test_workers_on_one_host_have_ports_of_their_own():
 
 
 def test_a_worker_knows_its_place():
-    environment = gang.worker_environment(TWO_NODES, 1, environ={"PATH": "/bin"})
+    environment = worker_env.worker_environment(TWO_NODES, 1, environ={"PATH": "/bin"})
     assert environment["PADDLE_TRAINER_ID"] == "3"
     assert environment["PADDLE_TRAINERS_NUM"] == "4"
     assert environment["PADDLE_CURRENT_ENDPOINT"] == TWO_NODES.endpoints[3]
@@ -35,7 +36,7 @@ def test_a_worker_knows_its_place():
 
 
 def test_a_gpu_worker_has_a_device_of_its_own():
-    environment = gang.worker_environment(Topology(devices_per_node=2, device="gpu"), 1, environ={})
+    environment = worker_env.worker_environment(Topology(devices_per_node=2, device="gpu"), 1, environ={})
     assert environment["FLAGS_selected_gpus"] == "1"
     assert "PADDLE_DISTRI_BACKEND" not in environment
 
@@ -45,15 +46,15 @@ def test_a_gpu_worker_has_a_device_of_its_own():
     ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "GITHUB_TOKEN", "DB_PASSWORD", "my_api_key", "KUBECONFIG"],
 )
 def test_no_secret_is_handed_to_a_worker(name):
-    assert name not in gang.without_secrets({name: "canary", "LANG": "C"})
+    assert name not in worker_env.without_secrets({name: "canary", "LANG": "C"})
 
 
 def test_a_worker_has_one_thread_whatever_cores_there_are():
-    assert gang.worker_environment(Topology(), 0, environ={})["OMP_NUM_THREADS"] == "1"
+    assert worker_env.worker_environment(Topology(), 0, environ={})["OMP_NUM_THREADS"] == "1"
 
 
 def test_the_users_own_thread_count_is_kept():
-    assert gang.worker_environment(Topology(), 0, environ={"OMP_NUM_THREADS": "7"})["OMP_NUM_THREADS"] == "7"
+    assert worker_env.worker_environment(Topology(), 0, environ={"OMP_NUM_THREADS": "7"})["OMP_NUM_THREADS"] == "7"
 
 
 def test_the_topology_is_read_from_the_contracts_names():

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from tests.chart import helm
 from trainer import contract
-from trainer.canonical import LARGEST, bare, canonical, digest
 from trainer.errors import SpecError
-from trainer.runspec import RunSpec, from_dict, run_id, to_dict
-from trainer.yamltext import parse_yaml, to_yaml
+from trainer.formats.canonical_json import LARGEST, bare, canonical, digest
+from trainer.formats.yaml import parse_yaml, to_yaml
+from trainer.run.spec import RunSpec, from_dict, run_id, to_dict
 
 LEAST: dict[str, Any] = {
     "task": "rec",

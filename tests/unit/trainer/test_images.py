@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from trainer import images
+from trainer.datasets import images
 
 
 def picture(width: int = 60, height: int = 40) -> "images.Image":

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from trainer.datasets import Sample
+from trainer.datasets.prepared import Sample
 from trainer.errors import DatasetError, SpecError
 from trainer.ppocr import settings, tree
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer import labels
+from trainer.datasets import labels
 from trainer.errors import DatasetError
 
 BOX = [[1, 1], [9, 1], [9, 5], [1, 5]]
@@ -254,8 +254,10 @@ def test_the_labels_need_the_standard_library_only() -> None:
     import subprocess
     import sys
 
-    code = (
-        "import sys; import trainer.labels; print([m for m in sys.modules if m in ('numpy', 'cv2', 'PIL', 'pydantic')])"
-    )
+    code = """
+import sys
+import trainer.datasets.labels
+print([m for m in sys.modules if m in ('numpy', 'cv2', 'PIL', 'pydantic')])
+"""
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from trainer import contract
 from trainer.errors import SpecError
-from trainer.metrics import Metrics
+from trainer.telemetry.metrics import Metrics
 
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 IDENTITY = {"run": "receipts-rec-0a1b2c3d", "node": "0", "task": "rec"}

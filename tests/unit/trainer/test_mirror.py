@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from trainer.claims import Claims
-from trainer.metrics import Metrics
-from trainer.mirror import Mirror
+from trainer.run.workdir import WorkDir
+from trainer.state.fencing import Claims
+from trainer.state.mirror import Mirror
 from trainer.storage import open_store
-from trainer.workdir import WorkDir
+from trainer.telemetry.metrics import Metrics
 
 
 @pytest.mark.parametrize("node", [0, 1])

@@ -8,13 +8,16 @@ from typing import Any
 
 import pytest
 
-from trainer import manifests, origins, registry, runspec
 from trainer.errors import ConflictError, NotFoundError, SpecError
-from trainer.manifests import Manifest, PublishedFile
-from trainer.runspec import RunSpec
+from trainer.registry import manifests
+from trainer.registry import models as registry
+from trainer.registry.manifests import Manifest, PublishedFile
+from trainer.run import spec as runspec
+from trainer.run.spec import RunSpec
 from trainer.storage import Store, open_store
 from trainer.storage.files import FileStore
-from trainer.weights import Origin
+from trainer.weights import origins
+from trainer.weights.facts import Origin
 
 WEIGHTS = {"weights/model.pdparams": b"weights", "weights/dictionary.txt": b"a\nb\n"}
 

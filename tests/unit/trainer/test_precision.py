@@ -3,7 +3,7 @@
 import pytest
 
 from trainer.errors import SpecError
-from trainer.precision import chosen
+from trainer.run.precision import chosen
 
 
 @pytest.mark.parametrize(

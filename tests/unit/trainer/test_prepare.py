@@ -11,12 +11,12 @@ import cv2
 import numpy as np
 import pytest
 
-from trainer import dictionary
-from trainer.datasets import Prepared
+from trainer.datasets import dictionary
+from trainer.datasets.prepared import Prepared
 from trainer.errors import DatasetError
-from trainer.runspec import RunSpec, from_dict
+from trainer.run.spec import RunSpec, from_dict
+from trainer.run.workdir import WorkDir
 from trainer.stages.prepare import prepare
-from trainer.workdir import WorkDir
 
 BOX = [[2, 2], [30, 2], [30, 12], [2, 12]]
 CROSSED = [[2, 2], [30, 12], [30, 2], [2, 12]]

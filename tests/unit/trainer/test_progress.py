@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from trainer.progress import Progress, duration, size
+from trainer.telemetry.progress import Progress, duration, size
 
 
 class Clock:

@@ -8,18 +8,20 @@ from typing import Any
 
 import pytest
 
-from trainer import contract, registry, runspec
-from trainer.assignment import Assignment
+from trainer import contract
 from trainer.errors import GateError, NotFoundError, SpecError
-from trainer.receipts import Receipt
-from trainer.runspec import RunSpec
+from trainer.formats.yaml import to_yaml
+from trainer.registry import models as registry
+from trainer.run import spec as runspec
+from trainer.run.assignment import Assignment
+from trainer.run.spec import RunSpec
+from trainer.run.topology import Topology
+from trainer.run.workdir import WorkDir
 from trainer.stages.publish import distillation_of, publish
+from trainer.state.receipts import Receipt
 from trainer.storage import Store, open_store
 from trainer.storage.files import FileStore
-from trainer.topology import Topology
-from trainer.weights import Origin
-from trainer.workdir import WorkDir
-from trainer.yamltext import to_yaml
+from trainer.weights.facts import Origin
 
 SECRET = "not-to-be-seen-anywhere"
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from trainer.receipts import Receipt, files_of, measure
-from trainer.workdir import WorkDir
+from trainer.run.workdir import WorkDir
+from trainer.state.receipts import Receipt, files_of, measure
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from trainer import recipes
 from trainer.errors import SpecError
 from trainer.recipes import distill
-from trainer.runspec import RunSpec, from_dict
+from trainer.run.spec import RunSpec, from_dict
 
 REC, CML, DML = "rec-pp-ocrv3-distill", "det-pp-ocrv3-cml", "det-pp-ocrv3-dml"
 RANDOM = {"randomTeacher": True}

@@ -7,7 +7,7 @@ import pytest
 
 from trainer import recipes
 from trainer.errors import SpecError
-from trainer.runspec import RunSpec, from_dict
+from trainer.run.spec import RunSpec, from_dict
 
 SAMPLER = {"name": "WidthSampler", "max_w": 1280, "divided_factor": 32}
 MULTI_SCALE = {

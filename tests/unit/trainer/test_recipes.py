@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from trainer import recipes
-from trainer.datasets import Prepared
+from trainer.datasets.prepared import Prepared
 from trainer.errors import SpecError
 from trainer.recipes import inline
-from trainer.runspec import RunSpec, from_dict
+from trainer.run.spec import RunSpec, from_dict
 
 
 def run(recipe: str = "rec-crnn-mobile", **fields: Any) -> RunSpec:

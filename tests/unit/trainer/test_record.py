@@ -4,12 +4,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from trainer import contract, record, runspec
-from trainer.assignment import Assignment
-from trainer.runspec import RunSpec
-from trainer.topology import Topology
-from trainer.workdir import WorkDir
-from trainer.yamltext import to_yaml
+from trainer import contract
+from trainer.formats.yaml import to_yaml
+from trainer.run import spec as runspec
+from trainer.run.assignment import Assignment
+from trainer.run.spec import RunSpec
+from trainer.run.topology import Topology
+from trainer.run.workdir import WorkDir
+from trainer.stages import record
 
 RUN = {"task": "rec", "recipe": "rec-crnn-mobile", "data": {"train": "s3://data/"}, "output": "s3://models/"}
 

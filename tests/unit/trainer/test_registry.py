@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from trainer import manifests, registry
 from trainer.errors import NotFoundError, OcrfleetError, SpecError
-from trainer.registry import Manifest, PublishedFile
+from trainer.registry import manifests
+from trainer.registry import models as registry
+from trainer.registry.models import Manifest, PublishedFile
 from trainer.storage import Store, open_store
 from trainer.storage.files import FileStore
 

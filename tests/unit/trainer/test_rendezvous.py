@@ -11,7 +11,7 @@ import pytest
 from jobs.local.plan import free_ports
 from trainer.errors import DivergedError, OcrfleetError, SupersededError, TransientError
 from trainer.rendezvous import Member, PastError, PeerLostError, Server
-from trainer.topology import Topology
+from trainer.run.topology import Topology
 
 RUN = "receipts-00000001"
 DATA = "what all have prepared"

@@ -13,12 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from trainer import analysis, distillation
-from trainer.analysis import Comparison
-from trainer.distillation import Distillation, Gain
+from trainer.evaluation import analysis
+from trainer.evaluation.analysis import Comparison
+from trainer.registry import distillation
+from trainer.registry.distillation import Distillation, Gain
 from trainer.report import markdown, pictures, write_report
 from trainer.report.curve import curve, decades, thinned, ticks
-from trainer.workdir import WorkDir
+from trainer.run.workdir import WorkDir
 
 EVIL = '<img src=x onerror=alert(1)>|*bold*\u2028"'
 HISTORY = {

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer import runspec
 from trainer.errors import SpecError
-from trainer.runspec import RunSpec, from_dict, to_dict
-from trainer.yamltext import parse_yaml, to_yaml
+from trainer.formats.yaml import parse_yaml, to_yaml
+from trainer.run import spec as runspec
+from trainer.run.spec import RunSpec, from_dict, to_dict
 
 LEAST = {
     "task": "rec",

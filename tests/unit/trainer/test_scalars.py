@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from trainer.scalars import Scalars
+from trainer.telemetry.visualdl import Scalars
 
 WORKING = """
 import json

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer.shelf import Shelf
+from trainer.weights.cache import Shelf
 
 CONTENT = b"weights"
 DIGEST = hashlib.sha256(CONTENT).hexdigest()

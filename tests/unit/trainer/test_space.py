@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from trainer import space
 from trainer.errors import TransientError
 from trainer.storage import open_store
+from trainer.system import disk
 
 
 @contextmanager
@@ -30,19 +30,19 @@ def test_the_sentence_names_file_folder_and_free_space(tmp_path: Path, number: i
         pytest.raises(
             TransientError, match=rf"^/x/y cannot be written: no room; [\d,]+ bytes are free in {tmp_path}\. "
         ),
-        space.watched(tmp_path / "not" / "there"),
+        disk.watched(tmp_path / "not" / "there"),
     ):
         raise OSError(number, "no room", "/x/y")
 
 
 def test_a_file_without_a_name_is_of_the_folder(tmp_path: Path) -> None:
     words = f"^A file in {tmp_path} cannot be written: File too large; "
-    with pytest.raises(TransientError, match=words), space.watched(tmp_path), full_beyond(10):
+    with pytest.raises(TransientError, match=words), disk.watched(tmp_path), full_beyond(10):
         (tmp_path / "x").write_bytes(b"x" * 100)
 
 
 def test_another_fault_is_left_alone(tmp_path: Path) -> None:
-    with pytest.raises(PermissionError), space.watched(tmp_path):
+    with pytest.raises(PermissionError), disk.watched(tmp_path):
         raise PermissionError(errno.EACCES, "no")
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer import split
+from trainer.datasets import hashing
 
 PAGES = st.sets(st.text(min_size=1, max_size=8), max_size=40)
 SHARES = st.tuples(st.integers(1, 9), st.integers(0, 9), st.integers(0, 9))
@@ -15,14 +15,14 @@ SEEDS = st.integers(0, 2**31 - 1)
 
 @given(PAGES, SHARES, SEEDS)
 def test_every_page_has_one_split_that_has_a_share(pages: set[str], shares: tuple[int, int, int], seed: int) -> None:
-    found = split.assign(pages, shares=shares, seed=seed)
+    found = hashing.assign(pages, shares=shares, seed=seed)
     assert found.keys() == pages
-    assert set(found.values()) <= {name for name, share in zip(split.SPLITS, shares, strict=True) if share}
+    assert set(found.values()) <= {name for name, share in zip(hashing.SPLITS, shares, strict=True) if share}
 
 
 @given(PAGES, SHARES, SEEDS)
 def test_the_order_of_the_pages_does_not_matter(pages: set[str], shares: tuple[int, int, int], seed: int) -> None:
-    assert split.assign(sorted(pages), shares=shares, seed=seed) == split.assign(
+    assert hashing.assign(sorted(pages), shares=shares, seed=seed) == hashing.assign(
         sorted(pages, reverse=True), shares=shares, seed=seed
     )
 
@@ -31,34 +31,34 @@ def test_the_order_of_the_pages_does_not_matter(pages: set[str], shares: tuple[i
 def test_a_page_stays_where_it_is_when_others_are_added(pages: set[str], more: set[str], seed: int) -> None:
     """All but the pages that an otherwise empty split has borrowed, at most one a split."""
     shares = (6, 2, 2)
-    before = split.assign(pages, shares=shares, seed=seed)
-    after = split.assign(pages | more, shares=shares, seed=seed)
-    home = {page: split.home(page, shares=shares, seed=seed) for page in pages | more}
+    before = hashing.assign(pages, shares=shares, seed=seed)
+    after = hashing.assign(pages | more, shares=shares, seed=seed)
+    home = {page: hashing.home(page, shares=shares, seed=seed) for page in pages | more}
     borrowed = {page for page in pages if before[page] != home[page]} | {p for p in after if after[p] != home[p]}
     assert {page for page in pages if before[page] != after[page]} <= borrowed
-    if {home[page] for page in pages} == set(split.SPLITS):
+    if {home[page] for page in pages} == set(hashing.SPLITS):
         assert all(before[page] == after[page] for page in pages)
 
 
 @given(st.integers(1, 12), SEEDS)
 def test_train_then_eval_then_test_are_filled_when_pages_are_few(count: int, seed: int) -> None:
-    found = Counter(split.assign((f"{n}.jpg" for n in range(count)), shares=(6, 2, 2), seed=seed).values())
-    assert [bool(found[name]) for name in split.SPLITS] == [True, count > 1, count > 2]
+    found = Counter(hashing.assign((f"{n}.jpg" for n in range(count)), shares=(6, 2, 2), seed=seed).values())
+    assert [bool(found[name]) for name in hashing.SPLITS] == [True, count > 1, count > 2]
 
 
 @pytest.mark.parametrize("shares", [(6, 2, 2), (8, 1, 1), (1, 0, 1), (1, 1, 0)])
 def test_the_shares_converge(shares: tuple[int, int, int]) -> None:
-    found = Counter(split.assign((f"{n}.jpg" for n in range(20_000)), shares=shares, seed=1).values())
-    for name, share in zip(split.SPLITS, shares, strict=True):
+    found = Counter(hashing.assign((f"{n}.jpg" for n in range(20_000)), shares=shares, seed=1).values())
+    for name, share in zip(hashing.SPLITS, shares, strict=True):
         assert found[name] / 20_000 == pytest.approx(share / sum(shares), abs=0.015)
 
 
 def test_the_seed_divides_otherwise() -> None:
     pages = [f"{n}.jpg" for n in range(50)]
-    assert split.assign(pages, shares=(6, 2, 2), seed=1) != split.assign(pages, shares=(6, 2, 2), seed=2)
+    assert hashing.assign(pages, shares=(6, 2, 2), seed=1) != hashing.assign(pages, shares=(6, 2, 2), seed=2)
 
 
 def test_the_division_is_the_same_for_ever() -> None:
     """A change of this table moves test pages of trained models into training."""
-    found = split.assign([f"{n:03}.jpg" for n in range(12)], shares=(6, 2, 2), seed=42)
+    found = hashing.assign([f"{n:03}.jpg" for n in range(12)], shares=(6, 2, 2), seed=42)
     assert "".join(found[f"{n:03}.jpg"][:2] + " " for n in range(12)) == "ev ev tr tr tr tr ev tr tr te te tr "

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from trainer import supervisor
 from trainer.errors import DatasetError, OcrfleetError, StoppedError, TransientError
+from trainer.node import supervisor
+from trainer.node.supervisor import Deadlines, Supervisor
 from trainer.rendezvous import PeerLostError
-from trainer.supervisor import Deadlines, Supervisor
-from trainer.topology import Topology
+from trainer.run.topology import Topology
 
 STUB = (sys.executable, str(Path(__file__).with_name("stub_worker.py")))
 

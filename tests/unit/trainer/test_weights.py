@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from trainer import weights
 from trainer.errors import TransientError
-from trainer.weights import Origin
+from trainer.weights import facts as weights
+from trainer.weights.facts import Origin
 
 ORIGIN = Origin(uri="s3://b/x.pdparams", sha256=hashlib.sha256(b"weights").hexdigest(), run="r-1", dictionary="d" * 64)
 

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from jobs.engines.observe import observe
-from jobs.status import Observed, Status
+from jobs.diagnosis.observe import observe
+from jobs.engines.status import Observed, Status
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 """After all of them were recorded."""

@@ -13,7 +13,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from jobs.engines import engine_of, kueue
+from jobs.diagnosis import kueue
+from jobs.engines import engine_of
 from jobs.engines.state import Change
 from tests.cluster.controllers import SERVES
 from tests.cluster.kube import Cluster, Namespace, Object, condition, ended, ready

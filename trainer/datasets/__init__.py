@@ -1,0 +1,1 @@
+"""Labelled images: label files, splits, dictionary, samples."""

@@ -1,0 +1,184 @@
+"""One line of a label file: reading it, what can be wrong with it, and writing it. The standard library only."""
+
+import itertools
+import json
+import math
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from trainer.datasets.labelfiles import LineError
+
+IGNORED_TEXTS: Final = frozenset({"###", "*"})
+"""What PaddleOCR's own datasets write for text that nobody can read; its det loader masks such regions."""
+
+UNREAD_TEXTS: Final = frozenset({"", "待识别", "TEMPORARY"})
+"""What PPOCRLabel writes into a box whose text nobody has typed yet: a box for det, nothing to learn for rec.
+
+The two words are its `tempLabel` (resources/strings, in Chinese and in English, of PFCCLab/PPOCRLabel). They are
+left out of pages only: in a rec label file TEMPORARY may well be a word.
+"""
+
+_FARTHEST: Final = 1_000_000
+"""Pixels. No image is larger, and float32 holds such a coordinate exactly."""
+
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Region:
+    """One marked piece of text on a page."""
+
+    text: str
+    """What stands there, as transcribed."""
+
+    points: tuple[Point, ...]
+    """Corners in pixels."""
+
+    difficult: bool = False
+    """PPOCRLabel's mark for text that should not count."""
+
+    @property
+    def marked(self) -> bool:
+        """Whether somebody has marked it as unreadable."""
+        return self.difficult or self.text in IGNORED_TEXTS
+
+    @property
+    def ignored(self) -> bool:
+        """Whether it is neither text nor background: masked for det, left out for rec."""
+        return self.marked or self.area < 1
+
+    @property
+    def readable(self) -> bool:
+        """Whether somebody has read it: what a recogniser may learn."""
+        return not self.marked and self.text not in UNREAD_TEXTS
+
+    @property
+    def flawed(self) -> bool:
+        """Whether the corners make no polygon at all."""
+        return len(self.points) < 3
+
+    @property
+    def crossed(self) -> bool:
+        """Whether two sides cross, so that nobody can say what is inside; sides that only touch do not."""
+        sides = list(zip(self.points, self.points[1:] + self.points[:1], strict=True))
+        return any(
+            _beside(a, b, c) * _beside(a, b, d) < 0 and _beside(c, d, a) * _beside(c, d, b) < 0
+            for (a, b), (c, d) in itertools.combinations(sides, 2)
+        )
+
+    @property
+    def area(self) -> float:
+        """Square pixels; PaddleOCR masks a region below 1."""
+        pairs = zip(self.points, self.points[1:] + self.points[:1], strict=True)
+        return abs(sum(a[0] * b[1] - b[0] * a[1] for a, b in pairs)) / 2
+
+
+def _beside(a: Point, b: Point, c: Point) -> float:
+    """Say on which side of the line through a and b the point c lies: above 0, below 0, or 0 for on it."""
+    return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
+
+
+def parse(raw: bytes, kind: Literal["det", "rec"]) -> tuple[tuple[str, ...], str | None, tuple[Region, ...]] | None:
+    """Read one line of a label file.
+
+    Args:
+        raw: the line, without its line feed.
+        kind: what the file holds.
+
+    Returns:
+        Images, text (rec; `flaw_of` says whether it can be learnt), regions (det); None for an empty line.
+
+    Raises:
+        LineError: what is wrong with it.
+    """
+    try:
+        line = raw.decode("utf-8").removesuffix("\r")
+    except UnicodeDecodeError as error:
+        raise LineError("the line is not UTF-8", detail=f" (byte {error.start + 1}); save the file as UTF-8") from error
+    if not line.strip():
+        return None
+    image, tab, label = line.partition("\t")
+    if not tab:
+        raise LineError("the line has no tab between image and label")
+    images = _images(image)
+    if kind == "det":
+        return images, None, _regions(label)
+    return images, label, ()
+
+
+def _images(field: str) -> tuple[str, ...]:
+    # PaddleOCR's form for several variants of one image: a JSON list in the first field.
+    if not field.startswith("["):
+        return (field,)
+    names = _json(field)
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise LineError("the first field is no list of image paths")
+    return tuple(names)
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise LineError("the JSON is broken", detail=f" ({error})") from error
+    except RecursionError as error:
+        raise LineError("the JSON is broken", detail=" (nested too deeply)") from error
+
+
+def _regions(label: str) -> tuple[Region, ...]:
+    items = _json(label)
+    if not isinstance(items, list):
+        raise LineError("the label is no JSON list of regions")
+    return tuple(_region(item, number) for number, item in enumerate(items, start=1))
+
+
+def _region(item: object, number: int) -> Region:
+    place = f" (region {number})"
+    if not isinstance(item, dict) or not isinstance(item.get("transcription"), str):
+        raise LineError("a region has no `transcription` of text", detail=place)
+    points = item.get("points")
+    if not isinstance(points, list) or not all(_is_point(point) for point in points):
+        raise LineError("a region has no `points`, a list of [x, y] in pixels", detail=place)
+    text = item["transcription"]
+    if any(unicodedata.category(c) == "Cs" for c in text):
+        raise LineError("a transcription is no valid Unicode", detail=place)
+    return Region(text=text, points=tuple((x, y) for x, y in points), difficult=bool(item.get("difficult", False)))
+
+
+def _is_point(value: object) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) == 2
+        and all(isinstance(n, int | float) and not isinstance(n, bool) for n in value)
+        and all(math.isfinite(n) and abs(n) <= _FARTHEST for n in value)
+    )
+
+
+def flaw_of(text: str) -> str | None:
+    """Say why a text cannot be learnt by a recogniser; None when it can."""
+    if not text.strip():
+        return "the label is empty"
+    # A dictionary has one character a line, and a label file ends a field with a tab.
+    control = next((c for c in text if unicodedata.category(c) in ("Cc", "Cs")), None)
+    return f"the label holds the control character U+{ord(control):04X}" if control else None
+
+
+def spell(regions: Iterable[Region], *, masked: bool) -> str:
+    """Write regions as PPOCRLabel does.
+
+    Args:
+        regions: of one page.
+        masked: write `###` for every ignored region, since PaddleOCR's det loader knows ignored text by
+            that alone and does not look at `difficult`.
+    """
+    items = [
+        {
+            "transcription": "###" if masked and region.ignored else region.text,
+            "points": [list(point) for point in region.points],
+            "difficult": region.difficult,
+        }
+        for region in regions
+    ]
+    return json.dumps(items, ensure_ascii=False)

@@ -1,0 +1,122 @@
+"""Reads a whole dataset once: every label, every image. What may be trained on, and why the rest may not.
+
+`prepare` and `ocrfleet data` meet here, so that a dataset which `data check` finds good is one that a run takes.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from trainer.datasets import dictionary, images, labels, samples
+from trainer.datasets.labels import Entry, LabelSet, Problem
+from trainer.datasets.samples import Candidate, Crops
+from trainer.formats.canonical_json import canonical
+
+
+@dataclass(frozen=True, kw_only=True)
+class Survey:
+    """What is in a dataset: every sample is a candidate, a problem, or ignored."""
+
+    labels: LabelSet
+    candidates: tuple[Candidate, ...]
+
+    problems: tuple[Problem, ...]
+    """Of the label files and of the images, in that order."""
+
+    ignored: int
+    """Regions or lines marked as unreadable or difficult, or that nobody has read yet (rec)."""
+
+    images: int
+    """Images that the label files name, with those that are refused."""
+
+    digest: str
+    """sha256 over all labels and images; `run.data.digest` pins it."""
+
+    def as_split(self, name: str) -> "Survey":
+        """Give the same with all samples in one split."""
+        return replace(
+            self,
+            candidates=tuple(replace(c, split=name) for c in self.candidates),
+            problems=tuple(replace(p, split=name) for p in self.problems),
+        )
+
+
+def survey(
+    found: LabelSet,
+    task: Literal["det", "rec"],
+    *,
+    crops: Crops | None = None,
+    progress: images.Progress | None = None,
+) -> Survey:
+    """Read every image of a dataset, and sort out what a task can use.
+
+    Args:
+        found: the dataset's labels.
+        task: det: a sample is a page. rec: a sample is a line, cut out of its page when that is what is labelled.
+        crops: where lines are written that are cut out; without it nothing is written.
+        progress: told how many images are read.
+    """
+    entries = found.entries
+    paths = [found.root / entry.image for entry in entries]
+
+    def visit(place: int, image: "images.Image", digest: str) -> samples.Look:
+        entry, path = entries[place], paths[place]
+        if task == "det":
+            return samples.page(entry, path, image, digest)
+        if found.kind == "rec":
+            return samples.line(entry, path, image, digest)
+        return samples.lines(entry, path, image, digest, crops=crops)
+
+    looks = images.read_all(paths, visit, progress=progress)
+    content = hashlib.sha256()
+    usable: list[Candidate] = []
+    problems = list(found.problems)
+    ignored = found.ignored
+    for entry, look in zip(entries, looks, strict=True):
+        if isinstance(look, images.ImageError):
+            problems += entry.refused(task, str(look), about="image", detail=f": {entry.image!r}")
+            continue
+        usable += look.candidates
+        problems += look.problems
+        ignored += look.ignored
+        content.update(_record(entry, look.digest))
+    return Survey(
+        labels=found,
+        candidates=tuple(usable),
+        problems=tuple(problems),
+        ignored=ignored,
+        images=len(entries) + found.missing,
+        digest=content.hexdigest(),
+    )
+
+
+def _record(entry: Entry, digest: str) -> bytes:
+    label = entry.text if entry.text is not None else labels.spell(entry.regions, masked=False)
+    return f"{canonical([entry.image, entry.split, label, digest])}\n".encode()
+
+
+def cover(lines: Iterable[Candidate], characters: Iterable[str]) -> tuple[list[Candidate], list[Problem]]:
+    """Part the lines that a dictionary can spell from those that it cannot.
+
+    Half a label is no label: PaddleOCR would train on the rest of it, without a word.
+    """
+    known = frozenset(characters)
+    usable: list[Candidate] = []
+    refused: list[Problem] = []
+    for line in lines:
+        lacking = dictionary.missing(line.label, known)
+        if not lacking:
+            usable.append(line)
+            continue
+        refused.append(
+            Problem(
+                source=line.source,
+                reason="the dictionary lacks characters of the label",
+                about="label",
+                detail=f": {lacking!r}",
+                group=line.group,
+                split=line.split,
+            )
+        )
+    return usable, refused

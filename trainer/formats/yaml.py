@@ -1,0 +1,195 @@
+"""YAML as Helm reads it, and YAML that it reads back the same: of job files, recipes and exports."""
+
+import math
+import re
+from typing import Any, ClassVar, Final
+
+import yaml
+
+from trainer.errors import SpecError
+from trainer.formats.canonical_json import LARGEST
+
+MAX_VALUES: Final = 20_000
+"""Values in a file, with every alias written out. A whole configuration has some hundred; ten lines of aliases to
+aliases have billions."""
+
+
+def parse_yaml(text: str, *, source: str, exported: bool = False) -> Any:
+    """Parse YAML as Helm does: `1e-4` is a number, `y` is true. A key twice in one mapping is an error.
+
+    Args:
+        text: the document.
+        source: the file's name, for messages.
+        exported: whether it is an export's inference.yml: it has a value for each character of its dictionary,
+            and `y` is one of them.
+
+    Raises:
+        SpecError: the text is not YAML, has too many values, or one that Helm would change; names file, line and
+            column.
+    """
+    try:
+        return (_Loader if exported else JobLoader)(text).get_single_data()
+    except RecursionError as error:
+        raise SpecError(f"{source} is nested too deeply: no job file needs that.") from error
+    except ValueError as error:  # an int of thousands of digits
+        raise SpecError(f"{source} is not YAML: {error}.") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{source}:{_place(text, mark.line, mark.column)}" if mark else source
+        what = getattr(error, "problem", None) or str(error)
+        raise SpecError(f"{place} is not YAML: {what.splitlines()[0]}.") from error
+
+
+def _place(text: str, line: int, column: int) -> str:
+    """Give line and column, from 1; where libyaml means the line after the last, the end of the last."""
+    lines = text.splitlines() or [""]
+    return f"{line + 1}:{column + 1}" if line < len(lines) else f"{len(lines)}:{len(lines[-1]) + 1}"
+
+
+def to_yaml(value: object) -> str:
+    """Write JSON data as YAML that `parse_yaml` reads back the same."""
+    return yaml.dump(value, Dumper=JobDumper, sort_keys=False, allow_unicode=True, width=110)
+
+
+_TAG: Final = "tag:yaml.org,2002:"
+_MERGE: Final = f"{_TAG}merge"
+
+
+if yaml.__with_libyaml__:
+    # Four times as fast. Nodes are put together here, not in C, where deep nesting would end the process.
+    from yaml._yaml import CParser
+
+    class _Base(yaml.composer.Composer, CParser, yaml.constructor.SafeConstructor, yaml.resolver.Resolver):
+        def __init__(self, text: str) -> None:
+            CParser.__init__(self, text)
+            yaml.composer.Composer.__init__(self)
+            yaml.constructor.SafeConstructor.__init__(self)
+            yaml.resolver.Resolver.__init__(self)
+else:
+    _Base = yaml.SafeLoader  # type: ignore[assignment,misc]
+
+
+class _Loader(_Base):
+    """SafeLoader with JSON's kinds of values and YAML 1.2 numbers, without duplicate keys, and without bombs."""
+
+    composed = 0
+    most = 1_000_000
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self.composed += 1
+        if self.composed > self.most:
+            raise _refusal(f"it has more than {self.most:,} values", self.peek_event().start_mark)  # type: ignore[union-attr]
+        return super().compose_node(parent, index)
+
+    def get_single_data(self) -> Any:
+        node = self.get_single_node()
+        if node is None:
+            return None
+        self._count(node, {})
+        return self.construct_document(node)
+
+    def _count(self, node: yaml.Node, known: dict[int, int]) -> int:
+        """Check a node and give the number of its values; each is looked at once, whatever aliases lead to it."""
+        if id(node) not in known:
+            known[id(node)] = self.most  # what contains itself has no end
+            known[id(node)] = 1 + sum(self._count(part, known) for part in _parts(node))
+            if known[id(node)] > self.most:
+                what = f"with its aliases written out it has more than {self.most:,} values"
+                raise _refusal(what, node.start_mark)
+            self.check(node)
+        return known[id(node)]
+
+    def check(self, node: yaml.Node) -> None:
+        """Refuse what JSON has no place for."""
+        if node.tag == f"{_TAG}float" and not math.isfinite(float(node.value.replace("_", ""))):
+            raise _refusal(f"{node.value} is larger than any number", node.start_mark)
+
+
+# Helm's toYaml gives nothing at all for a text with one of these.
+_CONTROL: Final = re.compile("[\x7f-\x9f\ufffe\uffff]")
+
+
+class JobLoader(_Loader):
+    """Reads a job file as Helm does, and refuses what Helm would change."""
+
+    most = MAX_VALUES
+    bool_values: ClassVar = {**yaml.SafeLoader.bool_values, "y": True, "n": False}
+
+    def check(self, node: yaml.Node) -> None:
+        """Refuse what Helm would change, too."""
+        super().check(node)
+        if node.tag == f"{_TAG}int" and not abs(self.construct_object(node)) <= LARGEST:
+            raise _refusal(f"JSON would round {node.value}: write it in quotes", node.start_mark)
+        if isinstance(node, yaml.ScalarNode) and _CONTROL.search(node.value):
+            raise _refusal("a control character, for which YAML has no place: leave it out", node.start_mark)
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if key.tag not in (f"{_TAG}str", _MERGE):
+                shown = repr(key.value) if isinstance(key, yaml.ScalarNode) else "of several values"
+                raise _refusal(f"the key {shown} is no text: write it in quotes", key.start_mark)
+
+
+def _parts(node: yaml.Node) -> list[yaml.Node]:
+    if not isinstance(node, yaml.MappingNode):
+        return list(node.value) if isinstance(node, yaml.SequenceNode) else []
+    keys = set()
+    for key, _ in node.value:
+        if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE:
+            if (key.tag, key.value) in keys:
+                raise _refusal(f"the key {key.value!r} stands here twice", key.start_mark)
+            keys.add((key.tag, key.value))
+    return [part for pair in node.value for part in pair]
+
+
+def _refusal(what: str, mark: Any) -> yaml.YAMLError:
+    return yaml.constructor.ConstructorError(None, None, what, mark)
+
+
+def _int(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
+    text = node.value.replace("_", "")
+    digits = text.lstrip("+-")
+    value = int(digits, 8 if digits.isdigit() and digits[0] == "0" else 0)
+    return -value if text[0] == "-" else value
+
+
+# No bytes, dates or sets, whatever their tag says: JSON has none.
+_Loader.yaml_constructors = {
+    tag: constructor
+    for tag, constructor in yaml.SafeLoader.yaml_constructors.items()
+    if tag is None or tag.rsplit(":")[-1] in ("null", "bool", "float", "str", "seq", "map")
+} | {f"{_TAG}int": _int}
+# Numbers as Go's YAML has them. To PyYAML (YAML 1.1) `1e-4` is a string, for want of a dot, `6:2:2` a number to the
+# base 60, and 2026-11-01 a date.
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, regexp) for tag, regexp in resolvers if tag.rsplit(":")[-1] not in ("int", "float", "timestamp")]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_SIGNS: Final = list("-+0123456789")
+_INT: Final = re.compile(
+    r"^[-+]?_*(?:0_*[bB]_*[01][01_]*|0_*[xX]_*[0-9a-fA-F][0-9a-fA-F_]*|0_*[oO]_*[0-7][0-7_]*|0[0-7_]*|[1-9][0-9_]*)$"
+)
+# Neither .inf nor .nan: JSON has none, so neither have Helm nor digests.
+_FLOAT: Final = re.compile(r"^[-+]?_*(?:\._*[0-9][0-9_]*|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE]_*[-+]?_*[0-9][0-9_]*)?$")
+_Loader.add_implicit_resolver(f"{_TAG}int", _INT, _SIGNS)
+_Loader.add_implicit_resolver(f"{_TAG}float", _FLOAT, [*_SIGNS, "."])
+_LETTERS: Final = re.compile(r"^[yYnN]$")
+JobLoader.add_implicit_resolver(f"{_TAG}bool", _LETTERS, list("yYnN"))
+
+
+class JobDumper(yaml.SafeDumper):
+    """SafeDumper that quotes what the loader or Helm would take for a number or a boolean."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Write everything in full."""
+        return True
+
+
+def _text(dumper: JobDumper, value: str) -> yaml.ScalarNode:
+    # Line breaks to YAML 1.1, which only double quotes keep.
+    style = '"' if any(character in value for character in "\x85\u2028\u2029") else None
+    return dumper.represent_scalar(f"{_TAG}str", value, style=style)
+
+
+JobDumper.add_representer(str, _text)
+JobDumper.add_implicit_resolver(f"{_TAG}int", _INT, _SIGNS)
+JobDumper.add_implicit_resolver(f"{_TAG}float", _FLOAT, [*_SIGNS, "."])
+JobDumper.add_implicit_resolver(f"{_TAG}bool", _LETTERS, list("yYnN"))

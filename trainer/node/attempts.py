@@ -1,0 +1,132 @@
+"""Stages that need every node at once: done in attempts, each by a whole gang, until one succeeds."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from trainer.errors import OcrfleetError, StoppedError, TransientError
+from trainer.node.supervisor import Supervisor
+from trainer.rendezvous import Member, PeerLostError, Server
+from trainer.run.assignment import Assignment
+from trainer.state.mirror import Mirror
+from trainer.telemetry.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+
+class Attempts:
+    """One node's part in the attempts of its gang."""
+
+    def __init__(
+        self,
+        given: Assignment,
+        *,
+        supervisor: Supervisor,
+        mirror: Mirror,
+        metrics: Metrics,
+        say: Callable[[str], None],
+    ) -> None:
+        """Take part; a gang of several nodes begins to look for its leader now.
+
+        Args:
+            given: the run, and this node's place in it.
+            supervisor: does a stage on this node's workers.
+            mirror: knows the attempt, and claims the next one.
+            metrics: counts attempts and restarts.
+            say: tells the user.
+        """
+        self._given, self._supervisor, self._mirror, self._metrics, self._say = given, supervisor, mirror, metrics, say
+        self._claimed = False
+        self._server: Server | None = None
+        self._member: Member | None = None
+        topology, deadline = given.topology, given.deadlines.rendezvous
+        if topology.nodes == 1:
+            return
+        if topology.leader:
+            self._server = Server(
+                topology, run_id=given.run_id, claim=self._claim, retries=given.retries, deadline=deadline
+            )
+        self._member = Member(topology, run_id=given.run_id, deadline=deadline, on_lost=supervisor.end)
+
+    def run(self, stage: str, *, dataset: str) -> dict[str, Any]:
+        """Do a stage on all nodes; give the facts of this node's first worker.
+
+        A worker or a node that is lost costs an attempt: the others end their workers, wait until all are there again,
+        and go on from the last checkpoint.
+
+        Args:
+            stage: what to do.
+            dataset: names what this node has prepared; the leader's must be the same.
+
+        Raises:
+            PastError: the leader has kept what came of it, so that this node is not needed for it any more.
+            OcrfleetError: of the class that says whether running it again can help.
+        """
+        if self._member is None:
+            return self._work(stage)
+        while True:
+            self._supervisor.regain()
+            attempt = self._member.join(stage, dataset=dataset)
+            if attempt != self._mirror.attempt:
+                self._mirror.attempt = attempt
+                self._metrics.attempt(attempt)
+            try:
+                facts = self._work(stage)
+                self._member.done()
+            except OcrfleetError as error:
+                self._member.failed(error)
+                if not self._goes_on(error):
+                    raise
+                self._metrics.restart("peer-lost" if isinstance(error, PeerLostError) else "worker-lost")
+                self._say(f"{error} The gang meets again, and goes on from the last checkpoint.")
+                log.info("Attempt %d is over: %s", attempt, error)
+            else:
+                if self._given.topology.leader:
+                    return facts
+                # Until the leader has kept it, it may be to be done again: this node joins once more.
+
+    def keep(self, stage: str) -> None:
+        """Tell the gang that what came of a stage is in the bucket."""
+        if self._server:
+            self._server.keep(stage)
+
+    def end(self, error: OcrfleetError) -> None:
+        """End the gang's work, and its waiting, for good (safe in another thread)."""
+        if self._server:
+            self._server.end(error)
+        self._supervisor.end(error)
+
+    def __enter__(self) -> "Attempts":
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Leave the gang; the others must not wait for a leader that will not come back from its error."""
+        if self._server and isinstance(error, OcrfleetError) and not isinstance(error, TransientError | StoppedError):
+            self._server.end(error)
+        if self._member:
+            self._member.close()
+        if self._server:
+            self._server.close()
+
+    def _work(self, stage: str) -> dict[str, Any]:
+        attempt = self._mirror.attempt
+        work = self._given.work
+
+        def log_of(rank: int) -> Path:
+            return work.worker_log(attempt=attempt, stage=stage, rank=rank)
+
+        where = self._member.leader_address if self._member else None
+        return self._supervisor.run(stage, workdir=work.root, log=log_of, attempt=attempt, leader_address=where)
+
+    def _goes_on(self, error: OcrfleetError) -> bool:
+        if not self._given.retries or self._supervisor.told_to_stop:
+            return False
+        # All stop on one step when one of them is told to: whoever was not told waits for that one's return.
+        return isinstance(error, TransientError | StoppedError)
+
+    def _claim(self) -> int:
+        if self._claimed:
+            return self._mirror.claims.claim()
+        self._claimed = True
+        return self._mirror.attempt

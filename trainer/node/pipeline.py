@@ -1,0 +1,325 @@
+"""The road of a run on one node: stage after stage, each skipped when its receipt still holds."""
+
+import logging
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from trainer import contract, recipes
+from trainer.datasets.prepared import Prepared, require_batch
+from trainer.errors import SpecError
+from trainer.formats.canonical_json import digest
+from trainer.node.attempts import Attempts
+from trainer.node.supervisor import Supervisor
+from trainer.ppocr import tree
+from trainer.registry import models as registry
+from trainer.rendezvous import PastError
+from trainer.run import precision
+from trainer.run.assignment import Assignment
+from trainer.run.workdir import WorkDir
+from trainer.state.fencing import Claims, Fence
+from trainer.state.mirror import Mirror
+from trainer.state.receipts import Receipt, files_of, measure
+from trainer.storage import open_store
+from trainer.system import disk
+from trainer.telemetry.events import Event
+from trainer.telemetry.metrics import Metrics
+from trainer.telemetry.progress import Progress
+from trainer.telemetry.summaries import summary
+from trainer.telemetry.visualdl import Scalars
+
+log = logging.getLogger(__name__)
+
+MIRRORED: Final = ("train", "evaluate", "export", "verify")
+"""Stages whose outputs cannot be made again for nothing: they and their receipts go to the bucket."""
+
+_AFTER_THE_GANG: Final = tuple(
+    s for s in contract.STAGES[contract.STAGES.index("train") :] if s not in contract.GANG_STAGES
+)
+"""Stages that the leader does while the others are gone."""
+
+
+class Pipeline:
+    """One attempt of one node at a run."""
+
+    def __init__(self, given: Assignment, *, progress: Progress, metrics: Metrics) -> None:
+        self.given = given
+        self.work = given.work
+        self.progress = progress
+        self.metrics = metrics
+        self.output = open_store(given.run.output)
+        process = secrets.token_hex(8)
+        claims = Claims(
+            store=open_store(f"{given.run.output.rstrip('/')}/checkpoints/{given.run_id}"),
+            owner=given.owner or process,
+            process=process,
+        )
+        self.mirror = Mirror(claims, work=given.work, keep=given.run.checkpoint.keep, metrics=metrics)
+        self.scalars = Scalars(
+            lambda: given.work.attempt_logs(self.mirror.attempt), world=given.topology.world_size, say=progress.line
+        )
+        self.supervisor = Supervisor(given.topology, deadlines=given.deadlines, on_event=self._hear)
+        self.attempts: Attempts | None = None
+        self.dataset = ""
+        """Names what this node has prepared, by its content."""
+
+    @property
+    def leader(self) -> bool:
+        """Whether this node does the stages that need one node only."""
+        return self.given.topology.leader
+
+    def run(self, *, only: str | None = None) -> None:
+        """Do every stage that is not done, or one stage alone, whether it is done or not.
+
+        Args:
+            only: the stage; all before it must be done.
+
+        Raises:
+            OcrfleetError: of the class that says whether running it again can help.
+        """
+        with disk.watched(self.work.root), ExitStack() as closing:
+            self._run(only, closing)
+
+    def _run(self, only: str | None, closing: ExitStack) -> None:
+        # Before anything is pulled: a wrong name in the job file must not cost a download.
+        recipe = recipes.resolve(self.given.run, world_size=self.given.topology.world_size)
+        precision.chosen(self.given.run.train.precision, device=self.given.topology.device)
+        tree.require(recipe.config["Architecture"], source=recipe.name, requires=recipe.requires)
+        if only is None and self._published():
+            return
+        self._claim()
+        attempts = Attempts(
+            self.given, supervisor=self.supervisor, mirror=self.mirror, metrics=self.metrics, say=self.progress.line
+        )
+        self.attempts = closing.enter_context(attempts)
+        if self.leader:
+            closing.callback(Fence(self._require, on_lost=self.attempts.end).close)
+        identity = self.given.run_id
+        for stage in contract.STAGES:
+            if stage in _AFTER_THE_GANG and not self.leader:
+                return
+            fingerprint = digest({"stage": stage, "after": identity})
+            receipt = None if stage == only else self._done_before(stage, fingerprint)
+            if receipt is not None:
+                self.progress.skipped(stage, "done before")
+            elif only in (None, stage):
+                receipt = self._do(stage, fingerprint=fingerprint)
+            else:
+                raise SpecError(f"--stage {only} needs {stage}, which is not done: run --stage {stage}, or all of it.")
+            if stage == "prepare":
+                self._configure()
+                self.dataset = receipt.identity
+            if self.leader and stage in contract.GANG_STAGES:
+                self.attempts.keep(stage)
+            if stage == only:
+                return
+            identity = receipt.identity
+        self.metrics.phase(None)
+        self.mirror.tidy(keep_checkpoints=1)
+
+    def _configure(self) -> None:
+        """Write the configuration that the workers read: the recipe, filled in from the dataset."""
+        given, prepared = self.given, Prepared.load(self.work.prepared)
+        recipe = recipes.resolve(given.run, prepared, world_size=given.topology.world_size)
+        # Before workers are started, which takes longer.
+        require_batch(recipe.config, samples=prepared.counts["train"], devices=given.topology.world_size)
+        for note in recipe.notes:
+            self.progress.line(note)
+        temporary = self.work.configuration.with_suffix(".tmp")
+        temporary.write_text(yaml.safe_dump(recipe.config, sort_keys=False, allow_unicode=True), "utf-8")
+        temporary.replace(self.work.configuration)
+
+    def _published(self) -> bool:
+        """Whether the model is published already; then only its channel may be left to set."""
+        if not registry.exists(self.output, self.given.run_id):
+            return False
+        self.progress.line(f"{self.given.run_id} is published already: nothing to do.")
+        if self.leader and self.given.run.publish.promote:
+            registry.promote_once(self.output, self.given.run_id, channel=self.given.run.publish.promote)
+        return True
+
+    def _claim(self) -> None:
+        """Claim an attempt (the leader), or count one more start of this node."""
+        self.mirror.attempt = self.mirror.claims.claim() if self.leader else self.work.starts() + 1
+        self.metrics.attempt(self.mirror.attempt)
+        log.info("%s, attempt %d, node %d.", self.given.run_id, self.mirror.attempt, self.given.topology.node_rank)
+
+    def _require(self) -> None:
+        """Look whether this node still holds the run, as Claims.require does."""
+        self.mirror.claims.require(self.mirror.attempt)
+
+    def _do(self, stage: str, *, fingerprint: str) -> Receipt:
+        """Do one stage; give its receipt."""
+        if self.leader:
+            self._require()
+        self.metrics.phase(stage)
+        self.progress.stage(stage)
+        began = time.monotonic()
+        try:
+            facts = _STAGES[stage](self)
+        except PastError:
+            facts = {}
+        # What a gang makes, the leader has.
+        has_outputs = self.leader or stage not in contract.GANG_STAGES
+        receipt = Receipt(
+            stage=stage,
+            fingerprint=fingerprint,
+            outputs=measure(self.work, _outputs(self.work, stage)) if has_outputs else {},
+            facts=facts,
+            seconds=round(time.monotonic() - began, 3),
+            attempt=self.mirror.attempt,
+        )
+        if self.leader and stage in MIRRORED:
+            # The bucket's first, then ours: so ours says that the bucket has it.
+            self._require()
+            self.mirror.push_receipt(receipt)
+        if has_outputs:
+            receipt.write(self.work)
+        return self._note(receipt)
+
+    def _note(self, receipt: Receipt) -> Receipt:
+        told = summary(receipt.stage, receipt.facts) if receipt.facts else "the leader has what came of it"
+        self.progress.done(receipt.stage, receipt.seconds, told)
+        return receipt
+
+    def _done_before(self, stage: str, fingerprint: str) -> Receipt | None:
+        if stage in contract.GANG_STAGES and not self.leader:
+            # The leader says so when they meet: two nodes that look into the bucket may see it at two moments.
+            return None
+        local = Receipt.read(self.work, stage)
+        if local is not None and local.holds(self.work, fingerprint=fingerprint):
+            return local
+        if stage not in MIRRORED:
+            return None
+        remote = self.mirror.receipt(stage)
+        if remote is None or remote.fingerprint != fingerprint:
+            return None
+        self.mirror.restore(remote)
+        remote.write(self.work)
+        return remote
+
+    def gang(self, stage: str) -> dict[str, Any]:
+        """Do a stage in the worker processes of all nodes."""
+        assert self.attempts
+        try:
+            return self.attempts.run(stage, dataset=self.dataset)
+        finally:
+            self.scalars.close()
+
+    def alone(self, stage: str) -> dict[str, Any]:
+        """Do a stage in one worker process of this node."""
+        attempt = self.mirror.attempt
+        return self.supervisor.run(
+            stage,
+            workdir=self.work.root,
+            log=lambda rank: self.work.worker_log(attempt=attempt, stage=stage, rank=rank),
+            alone=True,
+        )
+
+    def _hear(self, event: Event) -> None:
+        self.metrics.observe(event)
+        self.progress.show(event)
+        self.scalars.observe(event)
+        if event["event"] == "checkpoint":
+            self.mirror.push_checkpoint(Path(event["path"]))
+
+    def pull(self, what: str) -> Callable[[int, int], None]:
+        """Give a callback that shows the bytes of one transfer after another, and counts those that moved."""
+        seen = 0
+
+        def tell(done: int, total: int) -> None:
+            nonlocal seen
+            # Each transfer begins by telling what was here already; that many did not move.
+            fresh = done < seen or seen == 0
+            self.metrics.transfer("pull", 0 if fresh else done - seen)
+            seen = done
+            self.progress.transfer(what, done, total)
+
+        return tell
+
+
+def _fetch(pipeline: Pipeline) -> dict[str, Any]:
+    from trainer.stages.fetch import fetch
+
+    given, notes = pipeline.given, pipeline.mirror.store
+    return dict(fetch(given.run, pipeline.work, pipeline.pull("fetch"), notes=notes))
+
+
+def _prepare(pipeline: Pipeline) -> dict[str, Any]:
+    from trainer.stages.prepare import prepare
+
+    def tell(done: int, total: int) -> None:
+        pipeline.progress.show({"event": "progress", "what": "prepare", "done": done, "total": total, "unit": "images"})
+
+    return dict(prepare(pipeline.given.run, pipeline.work, tell))
+
+
+def _train(pipeline: Pipeline) -> dict[str, Any]:
+    from trainer.stages.train import train
+
+    return train(
+        pipeline.work,
+        leader=pipeline.leader,
+        mirror=pipeline.mirror,
+        worker=lambda: pipeline.gang("train"),
+        say=pipeline.progress.line,
+    )
+
+
+def _evaluate(pipeline: Pipeline) -> dict[str, Any]:
+    return pipeline.gang("evaluate")
+
+
+def _export(pipeline: Pipeline) -> dict[str, Any]:
+    return pipeline.alone("export")
+
+
+def _verify(pipeline: Pipeline) -> dict[str, Any]:
+    return pipeline.alone("verify")
+
+
+def _publish(pipeline: Pipeline) -> dict[str, Any]:
+    from trainer.report import write_report
+    from trainer.stages.publish import distillation_of, publish
+
+    given, work, told = pipeline.given, pipeline.work, distillation_of(pipeline.given)
+    facts = {"recipe": given.run.recipe or "config", "nodes": given.topology.nodes, "attempt": pipeline.mirror.attempt}
+    write_report(work, name=given.name, run_id=given.run_id, task=given.run.task, facts=facts, distilled=told)
+    return publish(
+        given,
+        attempt=pipeline.mirror.attempt,
+        distilled=told,
+        progress=lambda done, total: pipeline.progress.transfer("publish", done, total),
+    )
+
+
+_STAGES: Final[Mapping[str, Callable[[Pipeline], dict[str, Any]]]] = {
+    "fetch": _fetch,
+    "prepare": _prepare,
+    "train": _train,
+    "evaluate": _evaluate,
+    "export": _export,
+    "verify": _verify,
+    "publish": _publish,
+}
+
+
+def _outputs(work: WorkDir, stage: str) -> list[str]:
+    """Name what a stage makes, relative to the run's folder."""
+    folder = {
+        "fetch": work.data,
+        "prepare": work.prepared,
+        "train": work.trained,
+        "evaluate": work.evaluation,
+        "export": work.inference,
+        "verify": work.verification,
+    }.get(stage)
+    if folder is None:
+        return []
+    # A dataset is measured as a whole, not file by file.
+    return [folder.name] if stage in ("fetch", "prepare") else files_of(work, folder)

@@ -1,0 +1,277 @@
+"""Starts the workers of a stage, listens to them, and ends them: together, with a reason.
+
+The supervisor is paddle-free, so that no fault of a device or a library takes it down, and it alone
+holds the credentials of the bucket.
+"""
+
+import contextlib
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from trainer import contract
+from trainer.errors import OcrfleetError, StoppedError, TransientError, error_for
+from trainer.rendezvous import PeerLostError
+from trainer.run import worker_env
+from trainer.run.topology import Topology
+from trainer.telemetry import events
+
+GRACE: Final = 20.0
+"""Seconds that peers of a failed worker get to end by themselves before they are killed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deadlines:
+    """How long a stage may be silent, in seconds."""
+
+    rendezvous: float = 1800.0
+    """Until all workers have met."""
+
+    stall: float = 900.0
+    """Between two events of a worker, once they have met."""
+
+    stop: float = 120.0
+    """From a wish to stop until the state is saved."""
+
+
+@dataclass
+class Worker:
+    """One worker process and what it said last."""
+
+    rank: int
+    log: Path
+    process: subprocess.Popen[bytes]
+    ready: bool = False
+    heard: float = field(default_factory=time.monotonic)
+    facts: dict[str, Any] | None = None
+    error: OcrfleetError | None = None
+    code: int | None = None
+
+
+class Supervisor:
+    """Runs stages as worker processes of one node."""
+
+    def __init__(
+        self,
+        topology: Topology,
+        *,
+        deadlines: Deadlines,
+        on_event: Callable[[events.Event], None],
+        program: tuple[str, ...] = (sys.executable, "-m", "trainer.ppocr.worker"),
+    ) -> None:
+        self.topology = topology
+        self.deadlines = deadlines
+        self._on_event = on_event
+        self._program = program
+        # A SimpleQueue may be filled from a signal handler.
+        self._inbox: queue.SimpleQueue[tuple[Worker | None, str, Any]] = queue.SimpleQueue()
+        self._busy = False
+        self._void: OcrfleetError | None = None
+        self.told_to_stop = False
+
+    def end(self, error: OcrfleetError) -> None:
+        """End the workers at once with an error (safe in another thread); before a stage, it won't begin."""
+        self._void = error
+        self._inbox.put((None, "end", error))
+
+    def regain(self) -> None:
+        """Forget that a peer was lost: the gang is about to meet again."""
+        if isinstance(self._void, PeerLostError):
+            self._void = None
+
+    def stop(self) -> bool:
+        """Ask the workers to stop (safe in a signal handler); whether there were any."""
+        self.told_to_stop = True
+        if self._busy:
+            self._inbox.put((None, "stop", None))
+        return self._busy
+
+    def run(
+        self,
+        stage: str,
+        *,
+        workdir: Path,
+        log: Callable[[int], Path],
+        alone: bool = False,
+        attempt: int = 0,
+        leader_address: str | None = None,
+    ) -> dict[str, Any]:
+        """Do a stage on this node's workers.
+
+        Args:
+            stage: a stage of `trainer.ppocr.worker`.
+            workdir: the run's folder on this node.
+            log: the log file of a rank.
+            alone: with one worker, whatever the gang's size.
+            attempt: of the gang.
+            leader_address: where this node has reached the gang's first; None: by its name.
+
+        Returns:
+            The facts of the node's first worker.
+
+        Raises:
+            OcrfleetError: of the class and with the sentence of the worker that failed first.
+        """
+        together = replace(self.topology, attempt=attempt, leader_address=leader_address)
+        topology = worker_env.solo(self.topology) if alone else together
+        self._inbox = queue.SimpleQueue()
+        self._busy = True
+        workers: list[Worker] = []
+        try:
+            if self._void:
+                raise self._void
+            for local_rank in range(topology.devices_per_node):
+                workers.append(self._start(topology, local_rank, [stage, "--workdir", str(workdir)], log))
+            self._attend(workers)
+        finally:
+            self._busy = False
+            for worker in workers:
+                if worker.process.poll() is None:
+                    _signal(worker, signal.SIGKILL)
+                    worker.process.wait()
+        return workers[0].facts or {}
+
+    def _start(self, topology: Topology, local_rank: int, words: list[str], log: Callable[[int], Path]) -> Worker:
+        rank = topology.rank(local_rank)
+        path = log(rank)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        reading, writing = os.pipe()
+        environment = worker_env.worker_environment(topology, local_rank)
+        environment[contract.ENV_EVENTS_FD] = str(writing)
+        with path.open("ab") as stream:
+            process = subprocess.Popen(
+                [*self._program, *words],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=stream,
+                pass_fds=(writing,),
+                # A session of its own: Ctrl-C reaches the supervisor alone, which then stops all on one step.
+                start_new_session=True,
+            )
+        os.close(writing)
+        worker = Worker(rank=rank, log=path, process=process)
+        listener = threading.Thread(target=self._listen, args=(worker, reading), daemon=True)
+        listener.start()
+        threading.Thread(target=self._await_end, args=(worker, listener), daemon=True).start()
+        return worker
+
+    def _listen(self, worker: Worker, pipe: int) -> None:
+        with os.fdopen(pipe, "r", encoding="utf-8") as stream:
+            for event in events.read(stream):
+                self._inbox.put((worker, "event", event))
+
+    def _await_end(self, worker: Worker, listener: threading.Thread) -> None:
+        code = worker.process.wait()
+        # Readers that the worker forked hold its end of the pipe; without it they have nothing to do.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(worker.process.pid, signal.SIGKILL)
+        # Its last words come before the news of its end.
+        listener.join()
+        self._inbox.put((worker, "exit", code))
+
+    def _attend(self, workers: list[Worker]) -> None:
+        """Listen until every worker has ended; raise for the first that failed."""
+        first: Worker | None = None
+        stopping = False
+        until: float | None = None
+        while any(worker.code is None for worker in workers):
+            limit = until if until is not None else self._deadline(workers)
+            try:
+                worker, kind, what = self._inbox.get(timeout=max(0.0, limit - time.monotonic()))
+            except queue.Empty:
+                if until is None:
+                    self._give_up(workers)
+                for late in workers:
+                    _signal(late, signal.SIGKILL)
+                until = time.monotonic() + GRACE
+                continue
+            if kind == "end":
+                # All stop on one step, and a node that has done its part of saving leaves: ours may still be at it.
+                if stopping and isinstance(what, PeerLostError):
+                    continue
+                raise what
+            if worker is None:
+                if not stopping:
+                    stopping, until = True, time.monotonic() + self.deadlines.stop
+                    for each in workers:
+                        _signal(each, signal.SIGTERM)
+            elif kind == "event":
+                self._hear(worker, what)
+            else:
+                worker.code = what
+                if what != 0 and first is None:
+                    first = worker
+                    # Its peers find out by themselves, or wait in a collective for ever.
+                    until = min(until or float("inf"), time.monotonic() + GRACE)
+        if first is not None:
+            raise self._failure(first, workers, stopping=stopping)
+
+    def _hear(self, worker: Worker, event: dict[str, Any]) -> None:
+        worker.heard = time.monotonic()
+        match event["event"]:
+            case "ready":
+                worker.ready = True
+            case "done":
+                worker.facts = event["facts"]
+            case "error":
+                worker.error = error_for(event["code"], event["message"])
+        self._on_event(event)
+
+    def _deadline(self, workers: list[Worker]) -> float:
+        alive = [worker for worker in workers if worker.code is None]
+        return min(w.heard + (self.deadlines.stall if w.ready else self.deadlines.rendezvous) for w in alive)
+
+    def _give_up(self, workers: list[Worker]) -> None:
+        """Raise for workers that have said nothing for too long, after asking where they stand."""
+        for worker in workers:
+            _signal(worker, signal.SIGUSR1)
+        silent = min((w for w in workers if w.code is None), key=lambda w: w.heard)
+        if not silent.ready:
+            raise TransientError(
+                f"The workers have not met within {self.deadlines.rendezvous:.0f} s (placement.deadlines.rendezvous). "
+                f"Is every node up, and are its ports open? Log: {silent.log}."
+            )
+        raise TransientError(
+            f"Worker {silent.rank} has said nothing for {self.deadlines.stall:.0f} s (placement.deadlines.stall). "
+            f"Where each thread stood is at the end of {silent.log}. Run it again to go on from the last checkpoint."
+        )
+
+    def _failure(self, first: Worker, workers: list[Worker], *, stopping: bool) -> OcrfleetError:
+        """Choose the error that says most: a worker's own sentence before a signal's number."""
+        told = [w.error for w in (first, *workers) if w.error is not None]
+        # A peer that lost the other says so in paddle's words: the one that fell is the news.
+        if first.code is not None and first.code < 0 and not stopping:
+            name = signal.Signals(-first.code).name
+            return TransientError(
+                f"Worker {first.rank} was ended by {name}. "
+                + ("Out of memory is the usual reason: lower the batch size. " if name == "SIGKILL" else "")
+                + f"Run it again to go on from the last checkpoint. Log: {first.log}."
+            )
+        if stopping and not any(isinstance(e, StoppedError) for e in told):
+            return StoppedError(
+                "Stopped before the state could be saved; running it again goes on from the last checkpoint."
+            )
+        error = next((e for e in told if isinstance(e, StoppedError)), told[0] if told else None)
+        if error is None:
+            return OcrfleetError(f"Worker {first.rank} ended with code {first.code}. Log: {first.log}.")
+        if type(error) is OcrfleetError:
+            return OcrfleetError(f"{error} (worker {first.rank}; the traceback is in {first.log})")
+        return error
+
+
+def _signal(worker: Worker, number: signal.Signals) -> None:
+    """Signal a worker and the readers that it has started."""
+    with contextlib.suppress(ProcessLookupError):
+        if number == signal.SIGKILL:
+            os.killpg(worker.process.pid, number)
+        else:
+            worker.process.send_signal(number)

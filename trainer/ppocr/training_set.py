@@ -1,0 +1,60 @@
+"""What a run trains on: the samples that can be learned, and the order in which they come."""
+
+import math
+from typing import Any
+
+import paddle
+
+from trainer.datasets.prepared import Sample
+from trainer.errors import DatasetError
+from trainer.ppocr import infer, settings
+from trainer.ppocr.data import Refused, TrainingSet, screen
+from trainer.ppocr.job import Job
+from trainer.ppocr.order import Order
+from trainer.recipes.samplers import resize_of
+
+
+def training_set(job: Job, model: paddle.nn.Layer, samples: list[Sample]) -> tuple[TrainingSet, Order, Refused]:
+    """Make the training set of what can be learned, and its order."""
+    config = job.config
+    loader, sampler = config["Train"]["loader"], config["Train"].get("sampler")
+    refused: Refused = {}
+    widths: list[int] | None = None
+    dataset = TrainingSet(samples, config, seed=job.run.train.seed)
+    if job.run.task == "rec":
+        height, least = _line_size(config)
+
+        def width(sample: Sample) -> int:
+            if not sampler:
+                return least
+            step, most = sampler["divided_factor"], sampler["max_w"]
+            needed = max(least, math.ceil(height * sample.width / sample.height))
+            return int(min(math.ceil(needed / step) * step, most))
+
+        columns = infer.columns(model, height=height, width=least)
+        samples, refused = screen(
+            samples, takes=dataset.takes_label, places=lambda sample: columns * width(sample) // least
+        )
+        dataset = TrainingSet(samples, config, seed=job.run.train.seed)
+        widths = [width(sample) for sample in samples] if sampler else None
+    order = Order(
+        count=len(samples),
+        batch=loader["batch_size_per_card"],
+        world=job.world,
+        seed=job.run.train.seed,
+        drop_last=loader.get("drop_last", False),
+        widths=widths,
+    )
+    if order.steps == 0:
+        raise DatasetError(
+            f"An epoch has no batch: {len(samples)} training samples, {loader['batch_size_per_card']} a device on "
+            f"{job.world} devices. Lower run.train.batchSizePerDevice, or add samples."
+        )
+    return dataset, order, refused
+
+
+def _line_size(config: dict[str, Any]) -> tuple[int, int]:
+    """Give the height and the least width of a line while training."""
+    resize = resize_of(config["Train"]["dataset"]["transforms"])
+    _, height, width = resize["image_shape"] if resize else settings.rec_settings(config).image_shape
+    return int(height), int(width)

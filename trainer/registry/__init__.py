@@ -1,0 +1,1 @@
+"""Published models: manifests, channels, what a distillation gained."""

@@ -1,0 +1,164 @@
+"""Channels: named pointers to published models. Conditional writes keep two writers from both winning.
+
+`Store` arguments are at `<output>`.
+"""
+
+import json
+import random
+import re
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Final
+
+from trainer import contract
+from trainer.errors import ConflictError, SpecError, TransientError
+from trainer.registry import manifests
+from trainer.storage import Store
+
+_NAME: Final = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")
+
+_PATIENCE: Final = 30.0
+"""Seconds that a writer tries again when others were faster."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Promotion:
+    """One entry of a channel's history."""
+
+    run: str
+    """Where the channel pointed from then on."""
+
+    at: str
+    """When, as ISO 8601 in UTC."""
+
+    id: str
+    """Random: tells a writer whose answer was lost that its write was done."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Channel:
+    """A named pointer to a published model."""
+
+    name: str
+    """Such as `production` or `candidate`."""
+
+    history: tuple[Promotion, ...]
+    """Oldest first; the last one holds."""
+
+    @property
+    def run(self) -> str:
+        """The run whose model the channel points at."""
+        return self.history[-1].run
+
+    def to_json(self) -> bytes:
+        """Give the channel as it is stored."""
+        content = {"apiVersion": contract.API_VERSION, "kind": "Channel", "run": self.run, **asdict(self)}
+        return json.dumps(content, indent=1).encode() + b"\n"
+
+    @classmethod
+    def from_json(cls, data: bytes, *, source: str) -> "Channel":
+        """Read a channel.
+
+        Raises:
+            SpecError: it is not one.
+        """
+        try:
+            raw = json.loads(data)
+            return cls(name=raw["name"], history=tuple(Promotion(**each) for each in raw["history"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise SpecError(f"{source} is not a channel of ocrfleet ({error}).") from error
+
+
+def find(store: Store, name: str) -> Channel | None:
+    """Give a channel, or None when nothing was ever promoted to it."""
+    return _read(store, name)[0]
+
+
+def list_channels(store: Store) -> list[Channel]:
+    """List the channels, by name."""
+    names = [
+        match[1] for info in store.list("channels") if (match := re.fullmatch(r"channels/([^/]+)\.json", info.key))
+    ]
+    return [found for found in (find(store, name) for name in names) if found]
+
+
+def promote(store: Store, run: str, channel: str, *, single_writer: bool = False) -> Channel:
+    """Point a channel at a published run, and keep the history. Where it points there already, nothing is written.
+
+    Args:
+        store: at `<output>`.
+        run: a published run.
+        channel: the channel's name; made when it is new.
+        single_writer: the caller knows that nobody else writes, so a store without conditional writes will do.
+
+    Raises:
+        NotFoundError: the run is not published.
+        SpecError: the store does not honour conditional writes.
+    """
+    return _promote(store, run, channel, single_writer=single_writer, done=lambda found: found.run == run)
+
+
+def promote_once(store: Store, run: str, *, channel: str, single_writer: bool = False) -> Channel:
+    """Point a channel at a run unless it ever did: a run that is started again must not undo a newer promotion."""
+
+    def had(found: Channel) -> bool:
+        return any(promotion.run == run for promotion in found.history)
+
+    return _promote(store, run, channel, single_writer=single_writer, done=had)
+
+
+def _promote(store: Store, run: str, name: str, *, single_writer: bool, done: Callable[[Channel], bool]) -> Channel:
+    manifests.read(store, run)
+    found, etag = _read(store, name)
+    if found and done(found):
+        return found
+    if not single_writer and not store.below("channels").conditional_writes():
+        raise SpecError(
+            f"{store.uri} does not honour conditional writes, so two writers could both win the channel {name!r}. "
+            "Use another store, or --single-writer when nobody else promotes."
+        )
+    entry = Promotion(run=run, at=manifests.now(), id=secrets.token_hex(8))
+    until, pause = time.monotonic() + _PATIENCE, threading.Event()
+    while True:
+        changed = Channel(name=name, history=(*(found.history if found else ()), entry))
+        try:
+            _write(store, changed, etag=etag, conditional=not single_writer)
+            return changed
+        except ConflictError as error:
+            found, etag = _read(store, name)
+            # Our own write may have been done though its answer was lost.
+            if found and (entry in found.history or done(found)):
+                return found
+            if time.monotonic() > until:
+                raise TransientError(
+                    f"Others have changed the channel {name!r} of {store.uri} for {_PATIENCE:.0f} s. Promote again."
+                ) from error
+        pause.wait(random.uniform(0, 0.1))  # so that two writers do not meet again
+
+
+def _write(store: Store, channel: Channel, *, etag: str | None, conditional: bool) -> None:
+    key, data = _key(channel.name), channel.to_json()
+    if not conditional:
+        store.put(key, data)
+    elif etag is None:
+        store.put(key, data, if_absent=True)
+    else:
+        store.put(key, data, if_match=etag)
+
+
+def _read(store: Store, name: str) -> tuple[Channel | None, str | None]:
+    found = store.find(_key(name))
+    if found is None:
+        return None, None
+    return Channel.from_json(found[0], source=f"{store.uri}{_key(name)}"), found[1]
+
+
+def _key(name: str) -> str:
+    if not _NAME.match(name):
+        raise SpecError(
+            f"The channel {name!r} cannot be: it has lower-case letters, digits and '-', beginning with a letter."
+        )
+    return f"channels/{name}.json"

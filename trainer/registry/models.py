@@ -1,0 +1,110 @@
+"""What is published: manifests of runs, and channels that point at them.
+
+    <output>/runs/<run>/manifest.json       created once, last; names every file. Without it there is no model
+    <output>/channels/<channel>.json        → run, with the history; changed by conditional writes only
+
+`Store` arguments are at `<output>`. Readers follow manifests, and nothing else: what an attempt that did
+not publish has left under `runs/` is never read.
+"""
+
+import re
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from trainer.errors import NotFoundError, OcrfleetError, SpecError
+from trainer.registry import channels, manifests
+from trainer.registry.channels import Channel, Promotion, list_channels, promote, promote_once
+from trainer.registry.manifests import Manifest, PublishedFile
+from trainer.run import spec as runspec
+from trainer.storage import Progress, Store, Transfer
+
+__all__ = [
+    "Channel",
+    "Manifest",
+    "Promotion",
+    "PublishedFile",
+    "exists",
+    "list_channels",
+    "list_models",
+    "promote",
+    "promote_once",
+    "pull",
+    "show",
+]
+
+
+def exists(store: Store, run: str) -> bool:
+    """Tell whether a run's model is published."""
+    return store.find(manifests.key_of(run)) is not None
+
+
+def list_models(store: Store) -> list[Manifest]:
+    """List the published models, oldest first."""
+    runs = [
+        match[1] for info in store.list("runs") if (match := re.fullmatch(r"runs/([^/]+)/manifest\.json", info.key))
+    ]
+    with ThreadPoolExecutor(16) as pool:
+        found = list(pool.map(lambda run: manifests.find(store, run), runs))
+    # One that was pruned between the listing and the reading is no error.
+    return sorted((model for model in found if model), key=lambda model: (model.created, model.run))
+
+
+def show(store: Store, run_or_channel: str) -> Manifest:
+    """Give a published model by its run id, or by a channel that points at it; a run comes first.
+
+    Raises:
+        NotFoundError: there is neither; names the nearest that there is.
+    """
+    if not re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", run_or_channel):
+        raise SpecError(
+            f"{run_or_channel!r} is no name of a run or channel: those have lower-case letters, digits and '-'."
+        )
+    found = manifests.find(store, run_or_channel)
+    if found is not None:
+        return found
+    channel = channels.find(store, run_or_channel)
+    if channel is not None:
+        return manifests.read(store, channel.run)
+    known = [each.name for each in list_channels(store)] + [model.run for model in list_models(store)]
+    hint = runspec.nearest(run_or_channel, known) if known else " Nothing is published there yet."
+    raise NotFoundError(f"{store.uri} has no published run and no channel {run_or_channel!r}.{hint}")
+
+
+def pull(
+    store: Store,
+    run_or_channel: str,
+    dest: Path,
+    progress: Progress | None = None,
+    *,
+    parts: Collection[str] | None = None,
+) -> tuple[Manifest, Transfer]:
+    """Bring a published model into a folder: `inference/`, `report/`, `record.json`, the manifest.
+
+    Args:
+        store: at `<output>`.
+        run_or_channel: which model.
+        dest: the folder.
+        progress: told now and then.
+        parts: only what begins with one of these, such as `inference`; unset: everything.
+
+    Raises:
+        NotFoundError: there is no such model.
+        OcrfleetError: a file is not what the manifest says; it is removed again.
+    """
+    manifest = show(store, run_or_channel)
+    wanted = {f.name: f for f in manifest.files if parts is None or f.name.partition("/")[0] in parts}
+    if not wanted:
+        raise SpecError(f"The published run {manifest.run!r} has no {' or '.join(sorted(parts or ()))}.")
+    attempt = store.below(f"runs/{manifest.run}/{manifest.attempt}")
+    transfer = attempt.pull(list(wanted), dest, progress)
+    for name, file in wanted.items():
+        if transfer.digests[name] != file.sha256:
+            (dest / name).unlink()
+            raise OcrfleetError(
+                f"{attempt.uri}{name} is not the file that was published: its sha256 is {transfer.digests[name]}, and "
+                f"the manifest says {file.sha256}. It is removed here; restore it in the bucket or use another run."
+            )
+    if parts is None:
+        (dest / "manifest.json").write_bytes(manifest.to_json())
+    return manifest, transfer

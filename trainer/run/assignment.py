@@ -1,0 +1,68 @@
+"""What a node was given to do, read from its work folder and its environment once."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from trainer import contract
+from trainer.formats.yaml import parse_yaml
+from trainer.node.supervisor import Deadlines
+from trainer.run import spec as runspec
+from trainer.run.spec import RunSpec
+from trainer.run.topology import Topology
+from trainer.run.workdir import WorkDir
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assignment:
+    """What this node was given to do."""
+
+    name: str
+    """The job file's name."""
+
+    run: RunSpec
+    """What to train."""
+
+    run_id: str
+    """`<name>-<h8>`."""
+
+    work: WorkDir
+    """The run's folder on this node."""
+
+    topology: Topology
+    """The gang, as this node sees it."""
+
+    deadlines: Deadlines = field(default_factory=Deadlines)
+    """How long a stage may be silent."""
+
+    retries: int = 0
+    """How often the gang meets again after a loss."""
+
+    owner: str = ""
+    """The cluster's object that this node's pod is of; "" for none."""
+
+    image: str = ""
+    """The trainer image with its digest; "" where none is used."""
+
+    @classmethod
+    def read(cls, folder: Path, *, run_id: str, topology: Topology) -> "Assignment":
+        """Read the folder's run.yaml, and the rest from the environment.
+
+        Raises:
+            SpecError: it is wrong; the message says where.
+        """
+        work = WorkDir(folder)
+        name, run = runspec.read_run(work.run_file)
+        placement = parse_yaml(work.run_file.read_text("utf-8"), source="run.yaml").get("placement") or {}
+        given = placement.get("deadlines") or {}
+        known = {key: float(runspec.seconds(given[key])) for key in ("rendezvous", "stall") if given.get(key)}
+        return cls(
+            name=name,
+            run=run,
+            run_id=run_id,
+            work=work,
+            topology=topology,
+            deadlines=Deadlines(**known),
+            retries=int(os.environ.get(contract.ENV_RETRIES, "0")),
+            owner=os.environ.get(contract.ENV_OBJECT, ""),
+        )

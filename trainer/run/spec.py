@@ -1,0 +1,409 @@
+"""The `run` half of the job file: what to train, said once.
+
+Frozen dataclasses; each field says what it is, its unit and why its default is what it is. The chart's
+`values.schema.json` and the reference page of the job file are generated from these texts. The other
+half, `placement`, is in `jobs/jobfile/placement.py`.
+"""
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, TypeVar, get_args
+
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
+
+from trainer import contract
+from trainer.errors import SpecError
+from trainer.formats.canonical_json import LARGEST, bare, digest
+from trainer.formats.yaml import parse_yaml
+
+
+def camel(name: str) -> str:
+    """Spell a Python field name as Kubernetes does: `batch_size` → `batchSize`."""
+    head, *rest = name.split("_")
+    return head + "".join(word.title() for word in rest)
+
+
+STRICT: Final = ConfigDict(extra="forbid", alias_generator=camel, validate_by_alias=True)
+"""How every class of the job file reads: camelCase names, unknown keys refused."""
+
+_URI: Final = r"^(s3://[^/]+|file:///).*$"
+_WEIGHTS: Final = r"^((s3://[^/]+|file:///).*|channel:[a-z]([-a-z0-9]*[a-z0-9])?)$"
+_SHA256: Final = r"^[0-9a-f]{64}$"
+_INTERVAL: Final = r"^[1-9][0-9]*(ep|steps|s|m|h)$"
+_NAME: Final = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
+# Three whole numbers, one of them above 0.
+_SOME: Final = "[0-9]*[1-9][0-9]*"
+_SPLIT: Final = rf"^({_SOME}:[0-9]+:[0-9]+|[0-9]+:{_SOME}:[0-9]+|[0-9]+:[0-9]+:{_SOME})$"
+
+
+def _whole(value: object) -> object:
+    if isinstance(value, str | bool):
+        raise PydanticCustomError("whole", "write a whole number")
+    if isinstance(value, int | float) and not abs(value) <= LARGEST:
+        raise PydanticCustomError("whole", "write a whole number of at most 2^53")
+    # To Helm all numbers are floats, so 2.0 is one too.
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WHOLE: Final = BeforeValidator(_whole)
+"""Makes an `int` take what is an integer to the chart's schema: no text, no boolean. Comes last, after the limits."""
+Number = Annotated[float, Field(strict=True)]
+Flag = Annotated[bool, Field(strict=True)]
+Uri = Annotated[str, Field(pattern=_URI)]
+Weights = Annotated[str, Field(pattern=_WEIGHTS)]
+"""A `.pdparams` file, or `channel:NAME`: the weights that the run of that channel has published at `run.output`."""
+Sha256 = Annotated[str, Field(pattern=_SHA256)]
+Interval = Annotated[str, Field(pattern=_INTERVAL)]
+"""Epochs, steps or time: `1ep`, `500steps`, `30s`, `5m`, `1h`."""
+Name = Annotated[str, Field(pattern=_NAME, max_length=37)]
+
+# What a user should write instead of the regular expression.
+_IN_WORDS: Final = {
+    _URI: "a location begins with s3:// or file:///",
+    _WEIGHTS: "write a location that begins with s3:// or file:///, or channel: and the name of a channel",
+    _SHA256: "a sha256 is 64 hex digits in lower case",
+    _INTERVAL: "write epochs, steps or a time, such as 1ep, 500steps, 30s, 5m or 1h",
+    _NAME: "a name has lower-case letters, digits and '-', begins with a letter and does not end with '-'",
+    _SPLIT: "write three whole numbers, one of them above 0, such as 6:2:2",
+}
+
+
+def spelled(pattern: str, words: str) -> Any:
+    """Make a field whose text has a form, and say what a user should write instead of the expression."""
+    _IN_WORDS[pattern] = words
+    return Field(pattern=pattern)
+
+
+def words_of(pattern: str) -> str | None:
+    """Give what a user should write, for a regular expression of the job file."""
+    return _IN_WORDS.get(pattern)
+
+
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600}
+
+
+def seconds(duration: str) -> int:
+    """Read a duration such as `30s`, `5m` or `24h` as seconds."""
+    return int(duration[:-1]) * _SECONDS[duration[-1]]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class MaxRefused:
+    """Shares of the samples that may be refused; more ends the run. What is marked as unreadable is not counted."""
+
+    train: Annotated[Number, Field(ge=0, le=1)] = 0.01
+    """Of the training samples. 1 %: one slip of the pen in a hundred lines; more is a dataset copied in part."""
+
+    eval: Annotated[Number, Field(ge=0, le=1)] = 0.0
+    """Of the evaluation and of the test samples. None: a figure is worth little when what is hard is left out."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Data:
+    """Where the labelled images are, and how they are divided."""
+
+    train: Uri
+    """A PPOCRLabel export, PaddleOCR label files, or a packed dataset; recognised by content."""
+
+    eval: Uri | None = None
+    """A second dataset to evaluate on. Without it a part of `train` is kept back for that, see `split`."""
+
+    split: Annotated[str, Field(pattern=_SPLIT)] = "6:2:2"
+    """Shares train:eval:test of `train`, by image; 6:2:2 is PaddleOCR's own.
+
+    An image keeps its share when others are added.
+    """
+
+    dictionary: str = "auto"
+    """Characters the recogniser knows: `auto` (from the labels), a built-in name such as `en_dict`,
+    or the URI of a file with one a line.
+    """
+
+    max_refused: MaxRefused = Field(default_factory=MaxRefused)
+    """How much of the dataset may be unusable: images missing or broken, labels that cannot be learnt."""
+
+    digest: Sha256 | None = None
+    """Digest of the dataset as `ocrfleet data check` prints it; anything else is refused. Unset: any content."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Init:
+    """Weights to start from."""
+
+    pretrained: Weights | None = None
+    """A `.pdparams` file, weights only: a whole model or a backbone; or `channel:NAME`. Unset: random weights."""
+
+    sha256: Sha256 | None = None
+    """Digest of `pretrained`. Required with a file: it is a pickle, and a pickle can run code. A channel's manifest
+    has the digest of its own."""
+
+    student: str | None = None
+    """The sub-network to take out of a distilled file, such as `Student`. Unset: the file is one network."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Distill:
+    """How networks teach each other. Only for recipes of several networks; `ocrfleet recipes` marks them."""
+
+    networks: Mapping[str, str] = Field(default_factory=dict)
+    """Networks beside the recipe's, or in place of them: the name, and what it is built as: another network of the run
+    (`Student2: Student`) or a recipe (`Student: det-pp-ocrv3-student`). Losses and scores follow by themselves.
+    """
+
+    teacher: Weights | None = None
+    """Weights of the network `Teacher`: a `.pdparams` file or `channel:NAME`. A teacher that is frozen needs them."""
+
+    teacher_sha256: Sha256 | None = None
+    """Digest of `teacher`. Required with a file, as `run.init.sha256` is."""
+
+    teacher_network: str | None = None
+    """The sub-network to take out of a distilled file of `teacher`. Unset: the file is one network."""
+
+    random_teacher: Flag = False
+    """Let a frozen teacher keep random weights. It teaches nothing: for trying out a job file only."""
+
+    publish: str | None = None
+    """The network to publish. Unset: the best of those that learn, by the main metric; of equals the first."""
+
+    fine_tune_epochs: Annotated[int, Field(ge=1), WHOLE] | None = None
+    """Epochs for which the picked network is then trained alone, without its teachers. Unset: none."""
+
+    baseline: str | None = None
+    """The same student trained without a teacher, to state the gain: `channel:NAME`, or the id of a published run."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Train:
+    """How long and how hard to train. Unset fields come from the recipe."""
+
+    epochs: Annotated[int, Field(ge=1), WHOLE] | None = None
+    """Passes over the training samples. Unset: the recipe's number."""
+
+    batch_size_per_device: Annotated[int, Field(ge=1), WHOLE] | None = None
+    """Samples a device takes in one step. Unset: the recipe's number."""
+
+    scale_learning_rate: Literal["linear", "sqrt", "none"] = "none"
+    """How the learning rate follows the global batch, from the batch that the recipe was tuned for.
+
+    `none`: exactly as written.
+    """
+
+    precision: Literal["fp32", "fp16", "bf16", "auto"] = "fp32"
+    """Number format of the forward pass. fp32 is exact and works on any device."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**31), WHOLE] = 42
+    """Seeds weights, shuffles, augmentation and the split."""
+
+    evaluate_every: Interval = "1ep"
+    """How often the evaluation set is read; the best model is kept. Epochs or steps."""
+
+    readers: Annotated[int, Field(ge=0, le=64), WHOLE] | None = None
+    """Reader processes a device. Unset: 0 on CPU, where training itself uses the cores, else up to 8."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Checkpoint:
+    """When the training state is saved and pushed to the bucket."""
+
+    every: Interval = "5m"
+    """Save after so much time, steps or epochs. 5 minutes: what a preemption may cost."""
+
+    keep: Annotated[int, Field(ge=2), WHOLE] = 3
+    """How many to keep. At least 2: the newest may be half pushed."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Gate:
+    """What a model must reach on the test split before it is published."""
+
+    metric: Literal["hmean", "precision", "recall", "acc", "norm_edit_dis"] | None = None
+    """Unset: hmean for det, acc for rec."""
+
+    minimum: Annotated[Number, Field(ge=0, le=1)] | None = None
+    """The least value to publish. Unset: any value."""
+
+    not_worse_than: str | None = None
+    """A channel; the new model must be at least as good as the one there. Unset: no comparison."""
+
+    tolerance: Annotated[Number, Field(ge=0, le=1)] = 0.002
+    """How much below the channel's model still passes; evaluation sets of a few hundred samples vary by more."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Publish:
+    """What is published beside the manifest, the record and the report."""
+
+    formats: tuple[Literal["paddle"], ...] = ("paddle",)
+    """`paddle`: inference.json, inference.pdiparams and inference.yml."""
+
+    weights: Flag = False
+    """Also publish the trained weights (.pdparams), for fine-tuning later."""
+
+    promote: Name | None = None
+    """The channel to point at the model when it is published. Unset: none."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class RunSpec:
+    """What to train: everything that makes one model differ from another."""
+
+    task: Literal["det", "rec"]
+    """`det` finds the lines of a page; `rec` reads one line."""
+
+    recipe: str | None = None
+    """A built-in recipe; `ocrfleet recipes` lists them. Or use `config`."""
+
+    config: Mapping[str, Any] | None = None
+    """A whole PaddleOCR configuration, in place of a recipe."""
+
+    overrides: Mapping[str, Any] = Field(default_factory=dict)
+    """Any key of the PaddleOCR configuration by its dotted name, such as `Optimizer.lr.learning_rate: 0.001`."""
+
+    data: Data
+    """Where the labelled images are."""
+
+    init: Init = Field(default_factory=Init)
+    """Weights to start from."""
+
+    distill: Distill = Field(default_factory=Distill)
+    """How networks teach each other; only for recipes of several networks."""
+
+    train: Train = Field(default_factory=Train)
+    """How long and how hard to train."""
+
+    checkpoint: Checkpoint = Field(default_factory=Checkpoint)
+    """When the training state is saved."""
+
+    gate: Gate = Field(default_factory=Gate)
+    """What a model must reach to be published."""
+
+    output: Uri
+    """Where checkpoints and published models go; one location for each name."""
+
+    publish: Publish = Field(default_factory=Publish)
+    """What is published."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no single field can: see the messages."""
+        if (self.recipe is None) == (self.config is None):
+            raise ValueError("run needs one of `recipe` and `config`, and not both")
+        _pinned(self.init.pretrained, self.init.sha256, "run.init.sha256")
+        _pinned(self.distill.teacher, self.distill.teacher_sha256, "run.distill.teacherSha256")
+        if self.distill.teacher and self.distill.random_teacher:
+            raise ValueError("run.distill has teacher and randomTeacher: a teacher has weights, or it has not")
+        wanted = {"det": {"hmean", "precision", "recall"}, "rec": {"acc", "norm_edit_dis"}}[self.task]
+        if self.gate.metric and self.gate.metric not in wanted:
+            raise ValueError(
+                f"run.gate.metric is {self.gate.metric!r}: a {self.task} run has {', '.join(sorted(wanted))}"
+            )
+
+    @property
+    def main_metric(self) -> str:
+        """The metric that chooses the best model and that the gate reads."""
+        return self.gate.metric or {"det": "hmean", "rec": "acc"}[self.task]
+
+
+def _pinned(weights: str | None, sha256: str | None, field: str) -> None:
+    if weights and not weights.startswith("channel:") and not sha256:
+        raise ValueError(
+            f"{field} is missing: a .pdparams file is a pickle, so it is read only with its digest "
+            "(`sha256sum FILE` prints it)"
+        )
+
+
+T = TypeVar("T")
+
+
+def from_dict(cls: type[T], raw: object, *, where: str) -> T:
+    """Make an instance of a job-file class from what YAML gave.
+
+    Args:
+        cls: `RunSpec` or any class of the job file.
+        raw: the parsed YAML.
+        where: the place of `raw` in the file, such as `run`; it begins the names in messages.
+
+    Raises:
+        SpecError: one sentence for each thing that is wrong, with its place and the nearest known name.
+    """
+    try:
+        return TypeAdapter(cls).validate_python(raw)
+    except ValidationError as error:
+        lines = [_sentence(cls, where, dict(e)) for e in error.errors(include_url=False)]
+        raise SpecError("\n".join(lines)) from error
+
+
+def to_dict(value: object) -> dict[str, Any]:
+    """Spell an instance as in the job file: camelCase, with every default."""
+    result: dict[str, Any] = TypeAdapter(type(value)).dump_python(value, by_alias=True, mode="json")
+    return result
+
+
+def run_id(name: str, *, run: RunSpec, image: str | None, device: str, devices: int) -> str:
+    """Name a run: `<name>-<h8>`, the same for the same work (house: identity).
+
+    Args:
+        name: the job file's name.
+        run: the `run` half; its defaults are part of the digest.
+        image: the trainer image; None: the one of this version, which the chart takes too.
+        device: `gpu` or `cpu`.
+        devices: nodes × devices a node.
+    """
+    content = {"run": to_dict(run), "image": image or contract.IMAGE, "device": device, "devices": devices}
+    return f"{name}-{digest(bare(content))[:8]}"
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """Give ` Did you mean 'x'?` for the nearest known word, or the list of known words."""
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f" Did you mean {close[0]!r}?" if close else f" Known here: {', '.join(sorted(known))}."
+
+
+def read_run(path: Path) -> tuple[str, RunSpec]:
+    """Read a node's `run.yaml`: the job's name and its `run` half.
+
+    Raises:
+        SpecError: the file is not there, not YAML, or of a version that this code does not know.
+    """
+    raw = parse_yaml(path.read_text("utf-8"), source=str(path))
+    if raw.get("apiVersion") != contract.API_VERSION:
+        raise SpecError(
+            f"{path}: apiVersion is {raw.get('apiVersion')!r}, and this trainer reads {contract.API_VERSION!r}. "
+            "Take a trainer image of the same version as the chart or the command line."
+        )
+    return str(raw["name"]), from_dict(RunSpec, raw["run"], where="run")
+
+
+def _fields(cls: object) -> dict[str, FieldInfo]:
+    fields: dict[str, FieldInfo] = getattr(cls, "__pydantic_fields__", {})
+    return fields
+
+
+def _sentence(cls: object, where: str, error: dict[str, Any]) -> str:
+    """Turn one of pydantic's errors into a sentence with a place and a remedy."""
+    steps = [part for part in error["loc"] if not str(part).startswith(("constrained-", "function-", "[key]"))]
+    place = ".".join([where, *(str(part) for part in steps)]).strip(".")
+    owner: object = cls
+    for part in steps[:-1]:
+        field = next((f for n, f in _fields(owner).items() if camel(n) == part), None)
+        annotation = field.annotation if field else None
+        # `Schedule | None` has the fields of Schedule.
+        owner = next((choice for choice in get_args(annotation) if _fields(choice)), annotation)
+    match error["type"]:
+        case "unexpected_keyword_argument":
+            return f"{place} is not a field.{nearest(str(steps[-1]), [camel(n) for n in _fields(owner)])}"
+        case "missing" | "missing_argument" | "missing_keyword_only_argument":
+            return f"{place} is missing."
+        case "value_error":
+            return f"{error['ctx']['error']}."
+        case "dataclass_type" | "dataclass_exact_type":
+            return f"{place} is {error['input']!r}: a mapping is wanted."
+        case "tuple_type":
+            return f"{place} is {error['input']!r}: a list is wanted."
+    pattern = error.get("ctx", {}).get("pattern")
+    message = _IN_WORDS.get(pattern) or str(error["msg"])
+    message = message[:1].lower() + message[1:]
+    return f"{place} is {error['input']!r}: {message}."

@@ -1,0 +1,148 @@
+"""Keeps the bucket's copy of a run: receipts with their outputs, checkpoints beside training, logs.
+
+For the stages that a whole gang does, the bucket's receipt is the truth: a leader that has lost its disk learns from
+it what is done before it asks for a peer.
+"""
+
+import logging
+import queue
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from trainer.errors import AccessError, NotFoundError, OcrfleetError, TransientError
+from trainer.run.workdir import WorkDir
+from trainer.state.checkpoints import Remote
+from trainer.state.fencing import Claims
+from trainer.state.receipts import Receipt, measure
+from trainer.telemetry.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+
+class Mirror:
+    """The bucket's side of one node's attempt at a run."""
+
+    def __init__(self, claims: Claims, *, work: WorkDir, keep: int, metrics: Metrics) -> None:
+        """Mirror into the store of `claims`, which is at `<output>/checkpoints/<run>`."""
+        self.claims = claims
+        self.store = store = claims.store
+        self.work = work
+        self.remote = Remote(store=store)
+        self.attempt = 0
+        """The leader's: as claimed in the bucket. Another node's: its own starts, which name its log files."""
+        self._keep = keep
+        self._metrics = metrics
+        self._waiting: queue.SimpleQueue[Path | None] = queue.SimpleQueue()
+        self._failed: OcrfleetError | None = None
+        self._thread: threading.Thread | None = None
+
+    def push_receipt(self, receipt: Receipt) -> None:
+        """Push a stage's outputs, then its receipt; those of other attempts stay as they are."""
+        files = {f"{_outputs(receipt)}/{name}": self.work.root / name for name in receipt.outputs}
+        self._metrics.transfer("push", self.store.push(files).moved_bytes)
+        self.store.put(f"receipts/{receipt.attempt}/{receipt.stage}.json", receipt.to_json().encode())
+
+    def receipt(self, stage: str) -> Receipt | None:
+        """Read a stage's receipt from the bucket, if there is one: the latest attempt's."""
+        keys = (info.key.split("/") for info in self.store.list("receipts/"))
+        attempts = [int(key[1]) for key in keys if key[2:] == [f"{stage}.json"] and key[1].isdigit()]
+        if not attempts:
+            return None
+        return Receipt.from_json(self.store.get(f"receipts/{max(attempts)}/{stage}.json"))
+
+    def restore(self, receipt: Receipt) -> None:
+        """Bring a stage's outputs to this node, but for those that are here already and right.
+
+        Raises:
+            TransientError: what came is not what the receipt names.
+        """
+        here = measure(self.work, list(receipt.outputs))
+        missing = {f"{_outputs(receipt)}/{n}": n for n, o in receipt.outputs.items() if here.get(n) != o}
+        if missing:
+            pulled = self.store.pull(missing, self.work.restored)
+            self._metrics.transfer("pull", pulled.moved_bytes)
+            for key, name in missing.items():
+                (self.work.root / name).parent.mkdir(parents=True, exist_ok=True)
+                (self.work.restored / key).replace(self.work.root / name)
+            shutil.rmtree(self.work.restored)
+        if measure(self.work, list(receipt.outputs)) != receipt.outputs:
+            raise TransientError(f"What the bucket has of stage {receipt.stage} is not what its receipt names.")
+
+    def begin_pushing(self) -> None:
+        """Start pushing checkpoints beside training."""
+        self._failed = None
+        self._thread = threading.Thread(target=self._push_all, name="checkpoints", daemon=True)
+        self._thread.start()
+
+    def push_checkpoint(self, folder: Path) -> None:
+        """Have a checkpoint pushed; returns at once."""
+        self._waiting.put(folder)
+
+    def finish_pushing(self) -> None:
+        """Wait until the last checkpoint is in the bucket.
+
+        Raises:
+            OcrfleetError: it could not be pushed; the local one is still there.
+        """
+        self._waiting.put(None)
+        if self._thread is not None:
+            self._thread.join()
+        if self._failed is not None:
+            raise self._failed
+
+    def _push_all(self) -> None:
+        while (folder := self._newest()) is not None:
+            began = time.monotonic()
+            try:
+                count = self.remote.push(folder, attempt=self.attempt)
+                self.remote.prune(keep=self._keep)
+            except FileNotFoundError:
+                log.info("%s was replaced by a newer checkpoint before it was pushed.", folder.name)
+            except OcrfleetError as error:
+                # Training goes on: a later push may succeed, and only the last one decides.
+                log.warning("The checkpoint %s is not in the bucket: %s", folder.name, error)
+                self._failed = error
+            # Nobody else hears of a fault in this thread.
+            except Exception as error:
+                log.exception("The checkpoint %s is not in the bucket.", folder.name)
+                self._failed = OcrfleetError(f"The checkpoint {folder.name} is not in the bucket: {error!r}.")
+                self._failed.__cause__ = error
+            else:
+                self._failed = None
+                self._metrics.transfer("push", count)
+                self._metrics.checkpoint_pushed(time.monotonic() - began)
+
+    def _newest(self) -> Path | None:
+        """Give the newest waiting checkpoint, leaving out those overtaken; None at the end."""
+        folder = self._waiting.get()
+        while folder is not None and not self._waiting.empty():
+            following = self._waiting.get()
+            if following is None:
+                self._waiting.put(None)
+                break
+            folder = following
+        return folder
+
+    def tidy(self, *, keep_checkpoints: int) -> None:
+        """After publishing: leave the last checkpoint, and no outputs that are published now."""
+        self.remote.prune(keep=keep_checkpoints)
+
+    def push_logs(self, *, node: int, say: Callable[[str], None]) -> None:
+        """Push a node's logs, those of earlier attempts too: of a lost peer, they are all that is left.
+
+        A bucket out of reach is said, not raised.
+        """
+        files = {f"logs/{attempt}/{path.name}": path for attempt, path in self.work.worker_logs()}
+        try:
+            # Other nodes count their own starts; by now the leader has claimed the attempt that they were part of.
+            attempt = self.claims.latest() if node else self.attempt
+            self.store.push({**files, f"logs/{attempt}/node-{node}.log": self.work.node_log})
+        except (AccessError, NotFoundError, TransientError) as error:
+            say(f"The logs are kept in {self.work.logs} only: {error}")
+
+
+def _outputs(receipt: Receipt) -> str:
+    return f"stages/{receipt.attempt}/{receipt.stage}"

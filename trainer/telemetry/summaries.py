@@ -1,0 +1,38 @@
+"""What a user is told of a stage that is done: one line, made of its facts."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from trainer.telemetry.progress import size
+
+
+def summary(stage: str, facts: Mapping[str, Any]) -> str:
+    """Say in a line what a user wants to know of a stage that is done."""
+    match stage:
+        case "fetch":
+            weights = "".join(
+                f"; {name} of run {origin['run']}" for name, origin in facts["weights"].items() if origin["run"]
+            )
+            moved = f"{facts['train']['files']} files, {size(facts['train']['bytes'])}"
+            return f"{moved}, from {facts['train']['uri']}{weights}"
+        case "prepare":
+            samples = ", ".join(f"{name} {count}" for name, count in facts["samples"].items())
+            characters = f", {facts['characters']} characters" if facts.get("characters") else ""
+            return f"{samples}{characters}, {facts['refused']} refused"
+        case "train":
+            return f"{facts['steps']} steps, best at step {facts['best']['step']}: {_metrics(facts['best']['metrics'])}"
+        case "evaluate":
+            return f"{_metrics(facts['metrics'])} on {facts['samples']} samples of the {facts['split']} split"
+        case "export":
+            return f"{facts['model_name']}, {size(facts['bytes'])}"
+        case "verify":
+            users = facts["paddleocr"]
+            return f"paddleocr {users['version']} reads {users['samples']} samples as the trained model does"
+        case "publish":
+            channel = f", channel {facts['channel']}" if facts["channel"] else ""
+            return f"{facts['files']} files, {size(facts['bytes'])}, {facts['manifest']}{channel}"
+    return ""
+
+
+def _metrics(values: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4f}" for name, value in values.items())

@@ -1,0 +1,64 @@
+"""Weights that a run starts from or is taught by: what is known of them, and that they still are what was checked.
+
+Workers read them with this, so it asks no bucket; `trainer/weights/origins.py` does.
+"""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from trainer.errors import TransientError
+from trainer.state.checkpoints import file_digest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """Where weights are from."""
+
+    uri: str
+    """The file."""
+
+    sha256: str
+    """Digest of the file: as the job file pins it, or as the manifest of the run that published it has it."""
+
+    run: str | None = None
+    """The run that published it. None: not known to be one of ours."""
+
+    dictionary: str | None = None
+    """sha256 of the dictionary that a recogniser was trained with. None: a detector's, or not known."""
+
+    def write(self, facts: Path) -> None:
+        """Write it, whole or not at all."""
+        temporary = facts.with_suffix(".tmp")
+        temporary.write_text(json.dumps(asdict(self), indent=1), "utf-8")
+        os.replace(temporary, facts)
+
+    @classmethod
+    def read(cls, facts: Path) -> "Origin":
+        """Read it back."""
+        return cls(**json.loads(facts.read_text("utf-8")))
+
+
+def dictionary_of(facts: Path) -> str | None:
+    """Give the sha256 of the dictionary that weights were trained with; None where nothing is known of it.
+
+    Args:
+        facts: `WorkDir.pretrained_facts` or `WorkDir.teacher_facts`.
+    """
+    return Origin.read(facts).dictionary if facts.is_file() else None
+
+
+def require(weights: Path, facts: Path) -> None:
+    """Make sure that weights are the ones that fetch has checked: before each reading, since they are a pickle.
+
+    Raises:
+        TransientError: they are not, or not there; they are removed, so that the next start fetches them anew.
+    """
+    if facts.is_file() and weights.is_file() and file_digest(weights) == Origin.read(facts).sha256:
+        return
+    weights.unlink(missing_ok=True)
+    raise TransientError(
+        f"{weights} is not what was fetched: it is missing, or was changed since. It is not read, and is removed here; "
+        "run it again, which fetches it anew."
+    )
