@@ -28,9 +28,10 @@ from jobs.local.plan import free_ports
 from trainer import contract, recipes
 from trainer.datasets.prepared import Prepared
 from trainer.errors import StoppedError, TransientError
-from trainer.node.supervisor import Deadlines, Supervisor
+from trainer.node.supervisor import Supervisor
 from trainer.ppocr import tree
 from trainer.run import spec as runspec
+from trainer.run.assignment import Deadlines
 from trainer.run.spec import RunSpec
 from trainer.run.topology import Topology
 from trainer.run.workdir import WorkDir

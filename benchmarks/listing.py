@@ -18,13 +18,13 @@ from urllib.parse import urlencode
 from benchmarks import namespaces
 from benchmarks.pairs import DEADLINE, Pair, in_turn, ran
 from jobs.engines import job as engine
-from jobs.engines.status import Object
 from jobs.jobfile import model as jobfile
 from jobs.kube.client import Cluster
 from jobs.kube.connection import Access
 from jobs.kube.fields import RUN_LABEL
 from jobs.kube.kinds import JOB, POD, Kind, kind_of
 from jobs.kube.kubeconfig import choose
+from jobs.kube.objects import Object
 from jobs.rendering.render import render
 
 FILE: Final = Path(__file__).parents[1] / "examples" / "receipts" / "rec.yaml"

@@ -114,6 +114,7 @@ def main(argv: Sequence[str] | None = None, *, program: str = "ocrfleet") -> int
         print(*_complete(words[1:]), sep="\n")
         return int(ExitCode.DONE)
     arguments = build_parser(program, word=next(iter(words), None)).parse_args(words)
+    arguments.build_parser = build_parser  # `completion` writes a script for all commands
     try:
         code: int = arguments.run(arguments)
         sys.stdout.flush()

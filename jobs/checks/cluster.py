@@ -10,11 +10,11 @@ from typing import Final
 from jobs.checks.dataset import Finding, errors
 from jobs.diagnosis.admission import in_words
 from jobs.diagnosis.capacity import in_unit, wanted
-from jobs.engines.status import Object
 from jobs.jobfile.model import TrainingJob
 from jobs.kube.client import Cluster
 from jobs.kube.fields import at, name_of, quantity
 from jobs.kube.kinds import EVENT, NAMESPACE, POD, Kind, kind_of
+from jobs.kube.objects import Object
 from jobs.rendering.render import render, with_engine, workload
 from jobs.runs import submit
 from jobs.runs.engine_auto import ask, choose, held_back

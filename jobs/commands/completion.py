@@ -11,7 +11,7 @@ from jobs.commands import options
 from trainer.errors import OcrfleetError
 
 if TYPE_CHECKING:
-    from jobs.engines.status import Object
+    from jobs.kube.objects import Object
 
 _BASH: Final = """\
 # ocrfleet completion for bash; for zsh it is loaded through bashcompinit.
@@ -62,9 +62,7 @@ def add(commands: options.Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write a script."""
-    from jobs.cli import build_parser  # which imports this module
-
-    print(script(build_parser(), arguments.shell), end="")
+    print(script(arguments.build_parser(), arguments.shell), end="")
     return 0
 
 

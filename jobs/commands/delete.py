@@ -8,8 +8,9 @@ from jobs.commands import options, show
 from jobs.errors import UsageError
 
 if TYPE_CHECKING:
-    from jobs.engines.status import Object, Observed
+    from jobs.engines.status import Observed
     from jobs.kube.client import Cluster
+    from jobs.kube.objects import Object
 
 
 def add(commands: options.Commands) -> None:

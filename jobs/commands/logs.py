@@ -9,8 +9,8 @@ from jobs.errors import UsageError
 from trainer.errors import OcrfleetError
 
 if TYPE_CHECKING:
-    from jobs.engines.status import Object
     from jobs.kube.client import Cluster
+    from jobs.kube.objects import Object
     from jobs.runs.pod_logs import Line
 
 

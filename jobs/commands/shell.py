@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from jobs.commands import options
 
 if TYPE_CHECKING:
-    from jobs.engines.status import Object
     from jobs.kube.client import Cluster
+    from jobs.kube.objects import Object
 
 _SHELL = ("sh", "-c", "command -v bash >/dev/null && exec bash || exec sh")
 

@@ -8,9 +8,9 @@ from jobs.commands import options, show, watch
 from jobs.errors import UsageError
 
 if TYPE_CHECKING:
-    from jobs.engines.status import Object
     from jobs.jobfile.model import TrainingJob
     from jobs.kube.client import Cluster
+    from jobs.kube.objects import Object
 
 
 def add(commands: options.Commands) -> None:

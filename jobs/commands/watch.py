@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final, TextIO
 from jobs.commands import options, show
 
 if TYPE_CHECKING:
-    from jobs.engines.status import Object
     from jobs.kube.client import Cluster
+    from jobs.kube.objects import Object
 
 INTERRUPTED: Final = 130
 """What kubectl ends with at Ctrl-C, too. The run's own codes say how that ended, and it has not."""

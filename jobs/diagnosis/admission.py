@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from jobs.engines.status import NO_REASON, Object, Reason
+from jobs.engines.status import NO_REASON, Reason
 from jobs.kube.fields import moment, one_line, text
+from jobs.kube.objects import Object
 
 EVENTS: Final = ("FailedCreate", "FailedCreatePod", "JobCreationFailed")
 """Reasons of events that say so: of Jobs and Volcano's, of the training operator, of JobSet."""

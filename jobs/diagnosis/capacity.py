@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from jobs.engines.status import Object, Reason
+from jobs.engines.status import Reason
 from jobs.kube.fields import RUN_LABEL, at, holds, label, name_of, quantity, several, spelled, text
+from jobs.kube.objects import Object
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,8 +6,9 @@ from typing import Final
 
 from jobs.diagnosis.admission import when
 from jobs.diagnosis.exit_codes import meaning
-from jobs.engines.status import NO_REASON, Object, Reason
+from jobs.engines.status import NO_REASON, Reason
 from jobs.kube.fields import at, name_of, number, one_line, several, text
+from jobs.kube.objects import Object
 from trainer.contract import RETRY_CODE, ExitCode
 
 NAMES: Final = ("trainer", "node", "paddle")

@@ -11,8 +11,9 @@ from itertools import pairwise
 
 from jobs.diagnosis.containers import exit_code, of_trainer
 from jobs.engines import engine_of, runfile
-from jobs.engines.status import Object, Observed, Phase, Status
+from jobs.engines.status import Observed, Phase, Status
 from jobs.kube.fields import at, condition, label, moment, number, text
+from jobs.kube.objects import Object
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from jobs.engines.status import Object, Observed
+from jobs.engines.status import Observed
 from jobs.kube.fields import at, moment, name_of, number, text
+from jobs.kube.objects import Object
 from jobs.kube.times import stamp
 
 

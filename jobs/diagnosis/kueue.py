@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from jobs.diagnosis.capacity import PATIENCE, THINGS, held_by, in_unit
-from jobs.engines.state import Change, patch, unknown_word
-from jobs.engines.status import NO_REASON, Object, Observed, QueueStatus, Reason
+from jobs.engines.state import unknown_word
+from jobs.engines.status import NO_REASON, Observed, QueueStatus, Reason
+from jobs.kube.changes import Change, patch
 from jobs.kube.fields import (
     RUN_LABEL,
     at,
@@ -23,6 +24,7 @@ from jobs.kube.fields import (
     text,
     true_conditions,
 )
+from jobs.kube.objects import Object
 
 VERSION: Final = "kueue.x-k8s.io/v1beta2"
 KIND: Final = "Workload"

@@ -8,8 +8,9 @@ from jobs.diagnosis.admission import why_no_pod
 from jobs.diagnosis.containers import exit_code, of_trainer, why_ended, why_not_started
 from jobs.diagnosis.scheduling import why_not_placed
 from jobs.engines import job
-from jobs.engines.status import NO_REASON, NodePhase, NodeStatus, Object, Observed, Reason
+from jobs.engines.status import NO_REASON, NodePhase, NodeStatus, Observed, Reason
 from jobs.kube.fields import at, condition, holds, label, moment, name_of, number, one_line, run_of, several, text
+from jobs.kube.objects import Object
 
 # core/v1 PodPhase. Pending and Running are looked into.
 PHASES: Final[Mapping[str, NodePhase]] = {

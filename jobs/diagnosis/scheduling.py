@@ -5,8 +5,9 @@ from collections.abc import Callable
 from typing import Final
 
 from jobs.diagnosis.capacity import PATIENCE, nearest, rooms, wanted
-from jobs.engines.status import NO_REASON, Object, Observed, Reason
+from jobs.engines.status import NO_REASON, Observed, Reason
 from jobs.kube.fields import condition, one_line, text
+from jobs.kube.objects import Object
 
 # The scheduler's reasons for a Kubernetes node, with their counts left out; the first that fits counts.
 _FILTERS: Final[tuple[tuple[str, str, str], ...]] = (

@@ -5,9 +5,11 @@ from types import MappingProxyType
 from typing import Final, Protocol
 
 from jobs.engines import job, jobset, paddlejob, trainjob, volcano
-from jobs.engines.state import Change, State
-from jobs.engines.status import Object, Observed
+from jobs.engines.state import State
+from jobs.engines.status import Observed
+from jobs.kube.changes import Change
 from jobs.kube.fields import text
+from jobs.kube.objects import Object
 
 
 class Engine(Protocol):

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from jobs.engines.state import Change, State, by_conditions, first_moment, patch
-from jobs.engines.status import NO_REASON, Object, Observed, Phase, Reason
+from jobs.engines.state import State, by_conditions, first_moment
+from jobs.engines.status import NO_REASON, Observed, Phase, Reason
+from jobs.kube.changes import Change, patch
 from jobs.kube.fields import at, moment, number, text
+from jobs.kube.objects import Object
 
 NAME: Final = "job"
 VERSION: Final = "batch/v1"

@@ -6,8 +6,9 @@ from typing import Final
 
 from jobs.engines import job
 from jobs.engines.state import State, by_conditions, first_moment, unknown_word
-from jobs.engines.status import NO_REASON, Object, Observed, Phase, Reason
+from jobs.engines.status import NO_REASON, Observed, Phase, Reason
 from jobs.kube.fields import moment, several, text
+from jobs.kube.objects import Object
 
 NAME: Final = "jobset"
 VERSION: Final = "jobset.x-k8s.io/v1alpha2"

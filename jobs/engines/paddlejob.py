@@ -5,9 +5,11 @@ from dataclasses import replace
 from typing import Final
 
 from jobs.engines.job import DEADLINE
-from jobs.engines.state import Change, State, by_conditions, first_moment, patch
-from jobs.engines.status import NO_REASON, Object, Observed, Phase, Reason
+from jobs.engines.state import State, by_conditions, first_moment
+from jobs.engines.status import NO_REASON, Observed, Phase, Reason
+from jobs.kube.changes import Change, patch
 from jobs.kube.fields import at, condition, moment, number, text
+from jobs.kube.objects import Object
 
 NAME: Final = "paddlejob"
 VERSION: Final = "kubeflow.org/v1"

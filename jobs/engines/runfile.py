@@ -4,8 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from jobs.engines.status import Object
 from jobs.kube.fields import text
+from jobs.kube.objects import Object
 
 ANNOTATION: Final = "ocrfleet.io/run.yaml"
 

@@ -4,10 +4,11 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Final
 
-from jobs.engines.status import NO_REASON, Object, Phase, Reason
+from jobs.engines.status import NO_REASON, Phase, Reason
 from jobs.kube.fields import condition, moment, one_line, text, true_conditions
+from jobs.kube.objects import Object
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,28 +27,6 @@ class State:
 
     started: datetime | None = None
     finished: datetime | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Change:
-    """One write to the API server, as data: a merge patch of an object, or a new object."""
-
-    verb: Literal["patch", "create"]
-    version: str
-    """API version of the object."""
-
-    kind: str
-    name: str
-    """Of the object to patch; what a new object's name begins with."""
-
-    body: Mapping[str, Any]
-    """The merge patch (application/merge-patch+json), or the whole object."""
-
-
-def patch(found: Object, body: Mapping[str, Any]) -> Change:
-    """Give the change that lays a merge patch over an object."""
-    version, kind = text(found, "apiVersion"), text(found, "kind")
-    return Change(verb="patch", version=version, kind=kind, name=text(found, "metadata", "name"), body=body)
 
 
 def by_conditions(found: Object, table: Mapping[str, Phase | None], reasons: Mapping[str, Reason]) -> State:

@@ -1,13 +1,12 @@
 """What is so with a run on a cluster, in words: what `jobs/engines` make of objects, and commands show."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
-Object = Mapping[str, Any]
-"""An object of Kubernetes, as the API server's JSON."""
+from jobs.kube.objects import Object
 
 
 class Phase(StrEnum):

@@ -6,8 +6,9 @@ from typing import Final
 
 from jobs.engines import job, jobset
 from jobs.engines.state import State, by_conditions, first_moment
-from jobs.engines.status import NO_REASON, Object, Observed, Phase, Reason
+from jobs.engines.status import NO_REASON, Observed, Phase, Reason
 from jobs.kube.fields import name_of, number, text
+from jobs.kube.objects import Object
 
 NAME: Final = "trainjob"
 VERSION: Final = "trainer.kubeflow.org/v1alpha1"

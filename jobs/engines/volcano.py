@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from typing import Final
 
-from jobs.engines.state import Change, State, unknown_word
-from jobs.engines.status import NO_REASON, Object, Observed, Phase, Reason
+from jobs.engines.state import State, unknown_word
+from jobs.engines.status import NO_REASON, Observed, Phase, Reason
+from jobs.kube.changes import Change
 from jobs.kube.fields import condition, moment, name_of, number, one_line, several, text
+from jobs.kube.objects import Object
 
 NAME: Final = "volcano"
 VERSION: Final = "batch.volcano.sh/v1alpha1"

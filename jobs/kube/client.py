@@ -16,16 +16,16 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
-from jobs.engines.status import Object
 from jobs.kube.connection import Access
 from jobs.kube.kinds import Kind, kind_of
 from jobs.kube.kubeconfig import choose
+from jobs.kube.objects import Object
 from trainer.errors import AccessError, ConflictError, NotFoundError, OcrfleetError, SpecError, TransientError
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
-    from jobs.engines.state import Change
+    from jobs.kube.changes import Change
 
 MANAGER: Final = "ocrfleet"
 """The field manager of what is applied."""

@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from jobs.engines.status import Object
+from jobs.kube.objects import Object
 
 RUN_LABEL: Final = "ocrfleet.io/run"
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from jobs.engines.status import Object
 from jobs.kube.client import Cluster, ExpiredError, MissingKindError
 from jobs.kube.kinds import Kind
+from jobs.kube.objects import Object
 from trainer.errors import AccessError, OcrfleetError, TransientError
 
 PATIENCE: Final = 300.0

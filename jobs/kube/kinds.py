@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from jobs.engines.status import Object
+from jobs.kube.objects import Object
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from jobs.engines import runfile
-from jobs.engines.status import Object
 from jobs.kube.fields import name_of, run_of
+from jobs.kube.objects import Object
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,11 +9,12 @@ from typing import Any, Final
 from jobs.diagnosis import kueue
 from jobs.diagnosis.observe import observe
 from jobs.engines import ENGINES, engine_of, jobset, trainjob, volcano
-from jobs.engines.status import Object, Observed, Phase
+from jobs.engines.status import Observed, Phase
 from jobs.kube import projections
 from jobs.kube.client import Cluster, MissingKindError
 from jobs.kube.fields import RUN_LABEL, at, label, moment, name_of, run_of, several, text
 from jobs.kube.kinds import EVENT, JOB, NODE, POD, Kind, kind_of
+from jobs.kube.objects import Object
 from trainer.errors import AccessError, NotFoundError
 
 NAME_LABEL: Final = "ocrfleet.io/name"

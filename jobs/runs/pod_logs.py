@@ -11,11 +11,12 @@ from typing import Final
 from jobs.diagnosis.containers import NAMES, of_trainer
 from jobs.diagnosis.observe import observe
 from jobs.engines import Engine
-from jobs.engines.status import Object, Observed, Phase
+from jobs.engines.status import Observed, Phase
 from jobs.kube.client import DEADLINE, Cluster
 from jobs.kube.fields import at, label, moment, name_of, number, several, text
 from jobs.kube.informer import PATIENCE, Collection, Following
 from jobs.kube.kinds import POD, kind_of
+from jobs.kube.objects import Object
 from trainer.errors import NotFoundError, OcrfleetError, SpecError, TransientError
 
 _PAUSE: Final = 1.0

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from jobs.diagnosis.observe import observe
-from jobs.engines.status import Object, Observed, Phase, Status
+from jobs.engines.status import Observed, Phase, Status
 from jobs.kube.fields import moment, run_of
+from jobs.kube.objects import Object
 
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 

@@ -10,10 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from jobs.engines.status import Object
 from jobs.kube.client import Cluster
 from jobs.kube.fields import RUN_LABEL, label, name_of, text
 from jobs.kube.kinds import kind_of
+from jobs.kube.objects import Object
 from trainer.errors import ConflictError, SpecError, TransientError
 
 Deed = Literal["made", "changed", "there", "helm"]

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from jobs.diagnosis import kueue
 from jobs.diagnosis.observe import observe
 from jobs.engines import Engine, engine_of
-from jobs.engines.state import Change
-from jobs.engines.status import Object, Observed, Phase, Status
+from jobs.engines.status import Observed, Phase, Status
+from jobs.kube.changes import Change
 from jobs.kube.fields import run_of, text
+from jobs.kube.objects import Object
 from trainer.errors import SpecError, TransientError
 
 

@@ -6,11 +6,12 @@ from datetime import UTC, datetime
 
 from jobs.diagnosis.observe import observe
 from jobs.engines import engine_of
-from jobs.engines.status import Object, Observed, Status
+from jobs.engines.status import Observed, Status
 from jobs.kube.client import Cluster
 from jobs.kube.fields import name_of
 from jobs.kube.informer import Collection, Following
 from jobs.kube.kinds import POD, kind_of
+from jobs.kube.objects import Object
 from trainer.errors import SpecError, TransientError
 
 

@@ -12,11 +12,12 @@ from typing import Final
 from jobs.diagnosis import kueue
 from jobs.diagnosis.observe import observe
 from jobs.engines import engine_of, runfile
-from jobs.engines.status import Object, Observed, Phase, Status
+from jobs.engines.status import Observed, Phase, Status
 from jobs.kube.client import Cluster
 from jobs.kube.fields import name_of, run_of, text
 from jobs.kube.informer import PATIENCE, Collection, Following
 from jobs.kube.kinds import EVENT, POD, Kind, kind_of
+from jobs.kube.objects import Object
 from jobs.runs import find, pod_logs, progress_lines
 from trainer.contract import ExitCode
 from trainer.errors import AccessError, NotFoundError, OcrfleetError, SpecError, TransientError

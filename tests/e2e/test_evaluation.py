@@ -12,7 +12,8 @@ import yaml
 from jobs.local.plan import free_ports
 from tests.e2e.test_training import a_run
 from trainer.datasets.prepared import Prepared, Sample
-from trainer.node.supervisor import Deadlines, Supervisor
+from trainer.node.supervisor import Supervisor
+from trainer.run.assignment import Deadlines
 from trainer.run.topology import Topology
 from trainer.run.workdir import WorkDir
 

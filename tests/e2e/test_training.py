@@ -19,8 +19,9 @@ from tests.e2e.commands import RECIPES, SMALL
 from trainer import contract, recipes
 from trainer.datasets.prepared import Prepared
 from trainer.errors import DatasetError, DivergedError, StoppedError, TransientError
-from trainer.node.supervisor import Deadlines, Supervisor
+from trainer.node.supervisor import Supervisor
 from trainer.run import spec as runspec
+from trainer.run.assignment import Deadlines
 from trainer.run.spec import RunSpec
 from trainer.run.topology import Topology
 from trainer.run.workdir import WorkDir

@@ -21,25 +21,12 @@ from trainer import contract
 from trainer.errors import OcrfleetError, StoppedError, TransientError, error_for
 from trainer.rendezvous import PeerLostError
 from trainer.run import worker_env
+from trainer.run.assignment import Deadlines
 from trainer.run.topology import Topology
 from trainer.telemetry import events
 
 GRACE: Final = 20.0
 """Seconds that peers of a failed worker get to end by themselves before they are killed."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Deadlines:
-    """How long a stage may be silent, in seconds."""
-
-    rendezvous: float = 1800.0
-    """Until all workers have met."""
-
-    stall: float = 900.0
-    """Between two events of a worker, once they have met."""
-
-    stop: float = 120.0
-    """From a wish to stop until the state is saved."""
 
 
 @dataclass

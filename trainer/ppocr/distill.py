@@ -1,18 +1,14 @@
 """Networks that teach each other: what each gives, that the frozen stay as they are, and which one is kept."""
 
 import hashlib
-import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import paddle
 
 from trainer.errors import OcrfleetError
 from trainer.recipes import distill
 from trainer.run.spec import RunSpec
-
-if TYPE_CHECKING:
-    from trainer.ppocr.evaluate import Reading
 
 Config = dict[str, Any]
 
@@ -115,27 +111,6 @@ def check_learned(model: paddle.nn.Layer, before: Mapping[str, str]) -> None:
                 f"{name} has learned nothing: after training its parameters are those that it began with. Look at "
                 "Loss.loss_config_list and at the learning rate of Optimizer; the model is not used."
             )
-
-
-_TRAINING_ONLY: Final = ("head.sar_head.", "head.gtc_head.", "head.before_gtc.", "head.thresh.")
-"""Parts of PaddleOCR's heads that no export has."""
-
-
-def about(model: Networks, found: Mapping[str, "Reading"]) -> dict[str, dict[str, Any]]:
-    """Give what is known of each network: the parameters it reads with, what it reads, and the seconds an image."""
-    return {
-        name: {
-            "parameters": sum(
-                math.prod(value.shape)
-                for parameter, value in model.of(name).named_parameters()
-                if not parameter.startswith(_TRAINING_ONLY)
-            ),
-            "frozen": name in model.frozen,
-            "metrics": read.metrics,
-            "seconds_per_image": read.seconds,
-        }
-        for name, read in found.items()
-    }
 
 
 def why(networks: Mapping[str, Mapping[str, Any]], run: RunSpec, picked: str) -> str:

@@ -1,9 +1,10 @@
 """Evaluation sharded over the ranks: each sample read once, results put together in the split's order."""
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import paddle
 
@@ -65,6 +66,27 @@ def evaluate(job: Job, model: paddle.nn.Layer, *, split: str) -> dict[str, Readi
             seconds=sum(each[name] for each in taken) / max(len(rows), 1),
         )
     return result
+
+
+_TRAINING_ONLY: Final = ("head.sar_head.", "head.gtc_head.", "head.before_gtc.", "head.thresh.")
+"""Parts of PaddleOCR's heads that no export has."""
+
+
+def about(model: Networks, found: Mapping[str, Reading]) -> dict[str, dict[str, Any]]:
+    """Give what is known of each network: the parameters it reads with, what it reads, and the seconds an image."""
+    return {
+        name: {
+            "parameters": sum(
+                math.prod(value.shape)
+                for parameter, value in model.of(name).named_parameters()
+                if not parameter.startswith(_TRAINING_ONLY)
+            ),
+            "frozen": name in model.frozen,
+            "metrics": read.metrics,
+            "seconds_per_image": read.seconds,
+        }
+        for name, read in found.items()
+    }
 
 
 class _Clock:

@@ -384,7 +384,7 @@ class Training:
         if best:
             progress.best = {key: value for key, value in entry.items() if key != "networks"}
             if network:
-                progress.networks = several.about(self.model, found)
+                progress.networks = evaluate.about(self.model, found)
             if self.job.rank == 0:
                 prefix = f"{network}." if network else ""
                 kept = {key.removeprefix(prefix): v for key, v in weights.items() if key.startswith(prefix)}

@@ -6,11 +6,24 @@ from pathlib import Path
 
 from trainer import contract
 from trainer.formats.yaml import parse_yaml
-from trainer.node.supervisor import Deadlines
 from trainer.run import spec as runspec
 from trainer.run.spec import RunSpec
 from trainer.run.topology import Topology
 from trainer.run.workdir import WorkDir
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deadlines:
+    """How long a stage may be silent, in seconds."""
+
+    rendezvous: float = 1800.0
+    """Until all workers have met."""
+
+    stall: float = 900.0
+    """Between two events of a worker, once they have met."""
+
+    stop: float = 120.0
+    """From a wish to stop until the state is saved."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from jobs.engines.state import Change
 from jobs.kube import projections
+from jobs.kube.changes import Change
 from jobs.kube.client import Cluster, ExpiredError, MissingKindError
 from jobs.kube.informer import Collection, Following
 from jobs.kube.kinds import JOB, NODE, POD, Kind

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from jobs.diagnosis import kueue
-from jobs.engines import ENGINES, engine_of, schedule
+from jobs.engines import ENGINES, engine_of
 from tests.unit.jobs.states.read import FILES, recorded
 
 
@@ -60,21 +60,3 @@ def test_an_engine_knows_how_many_nodes_a_recorded_object_has(state: str) -> Non
     engine = engine_of(workload)
     assert engine
     assert engine.size(workload) == (1 if state == "job-memory" else 2)
-
-
-def test_a_schedule_tells_when_it_is_suspended_and_how_to_let_it_fire() -> None:
-    cronjob: dict[str, Any] = {
-        "apiVersion": "batch/v1",
-        "kind": "CronJob",
-        "metadata": {"name": "receipts"},
-        "spec": {"schedule": "0 3 * * 0", "timeZone": "Asia/Shanghai", "suspend": True},
-        "status": {"lastScheduleTime": "2026-11-22T03:00:00Z", "active": [{"name": "receipts-29911800"}]},
-    }
-    told = schedule.observe(cronjob)
-    assert (told.cron, told.time_zone, told.suspended) == ("0 3 * * 0", "Asia/Shanghai", True)
-    assert told.last
-    assert (told.last.isoformat(), told.last_done) == ("2026-11-22T03:00:00+00:00", None)
-    assert told.running == ("receipts-29911800",)
-    assert str(told.reason) == "The schedule is suspended. `ocrfleet schedule resume receipts` lets it fire again."
-    assert schedule.pause(cronjob).body == {"spec": {"suspend": True}}
-    assert not schedule.observe(cronjob | {"spec": {}}).reason.text

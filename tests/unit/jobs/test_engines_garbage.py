@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from jobs.diagnosis import kueue
 from jobs.diagnosis.observe import observe
-from jobs.engines import ENGINES, schedule
+from jobs.engines import ENGINES
 from jobs.engines.status import Observed, Phase, Status
 from tests.unit.jobs.states.read import FILES, NOW, recorded
 
@@ -103,9 +103,8 @@ def test_a_recorded_run_with_one_thing_out_of_shape_is_read(state: str, data: st
 
 @QUICK
 @given(OBJECTS)
-def test_schedules_and_changes_take_any_object(found: dict[str, Any]) -> None:
-    schedule.observe(found)
-    for made in (*ENGINES.values(), kueue, schedule):
+def test_changes_take_any_object(found: dict[str, Any]) -> None:
+    for made in (*ENGINES.values(), kueue):
         made.pause(found)
         made.resume(found)
 

@@ -242,7 +242,9 @@ def orphaned(planned: Callable[[str], local_plan.LocalRun]) -> Callable[[str], t
 
     def start(deed: str) -> tuple[local_plan.LocalRun, int]:
         run = planned(deed)
-        script = "import pickle, sys; from jobs.local import plan; plan.run_local(pickle.loads(bytes.fromhex(sys.argv[1])))"
+        script = (
+            "import pickle, sys; from jobs.local import plan; plan.run_local(pickle.loads(bytes.fromhex(sys.argv[1])))"
+        )
         parent = subprocess.Popen([sys.executable, "-c", script, pickle.dumps(run).hex()])
         wait_for(run.folder.node(0).root / "ready")
         node = int(run.folder.lock.read_text())

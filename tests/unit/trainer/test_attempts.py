@@ -11,10 +11,10 @@ from jobs.local.plan import free_ports
 from tests.unit.trainer.test_supervisor import STUB
 from trainer.errors import OcrfleetError, SupersededError
 from trainer.node.attempts import Attempts
-from trainer.node.supervisor import Deadlines, Supervisor
+from trainer.node.supervisor import Supervisor
 from trainer.rendezvous import PastError
 from trainer.run import spec as runspec
-from trainer.run.assignment import Assignment
+from trainer.run.assignment import Assignment, Deadlines
 from trainer.run.spec import RunSpec
 from trainer.run.topology import Topology
 from trainer.run.workdir import WorkDir

@@ -9,8 +9,9 @@ import pytest
 
 from trainer.errors import DatasetError, OcrfleetError, StoppedError, TransientError
 from trainer.node import supervisor
-from trainer.node.supervisor import Deadlines, Supervisor
+from trainer.node.supervisor import Supervisor
 from trainer.rendezvous import PeerLostError
+from trainer.run.assignment import Deadlines
 from trainer.run.topology import Topology
 
 STUB = (sys.executable, str(Path(__file__).with_name("stub_worker.py")))

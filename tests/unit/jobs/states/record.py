@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from jobs.diagnosis import kueue
 from jobs.engines import engine_of
-from jobs.engines.state import Change
+from jobs.kube.changes import Change
 from tests.cluster.controllers import SERVES
 from tests.cluster.kube import Cluster, Namespace, Object, condition, ended, ready
 from tests.cluster.machine import addons, images, lifetime, programs
