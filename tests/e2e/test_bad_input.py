@@ -13,7 +13,7 @@ import pytest
 from examples.local_s3 import Server
 from tests.e2e.commands import job_file, ocrfleet
 from tests.proxy import Proxy
-from tests.unit.trainer.test_publish import assigned, finished, run_spec
+from tests.unit.trainer.stages.test_publish import assigned, finished, run_spec
 from trainer.contract import ExitCode
 from trainer.errors import TransientError
 from trainer.registry import models as registry

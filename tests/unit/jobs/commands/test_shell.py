@@ -11,8 +11,8 @@ import pytest
 
 from jobs import cli
 from tests.unit.jobs.apiserver import ApiServer
+from tests.unit.jobs.runs.test_find import held
 from tests.unit.jobs.states.read import recorded
-from tests.unit.jobs.test_fleet import held
 
 RUN = "lines-1a2b3c4d"
 

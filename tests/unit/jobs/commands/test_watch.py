@@ -18,9 +18,9 @@ import yaml
 
 from jobs.commands import watch
 from tests.unit.jobs.apiserver import ApiServer
-from tests.unit.jobs.test_fleet import held
-from tests.unit.jobs.test_submit import JOB
-from tests.unit.jobs.test_watching import DONE, RUN, STEP, running
+from tests.unit.jobs.commands.test_submit import JOB
+from tests.unit.jobs.runs.test_find import held
+from tests.unit.jobs.runs.test_watch import DONE, RUN, STEP, running
 
 __all__ = ["running"]
 Object = dict[str, Any]

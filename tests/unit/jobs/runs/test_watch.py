@@ -15,8 +15,8 @@ from jobs.kube.kinds import POD, Kind, kind_of
 from jobs.runs import pod_logs, watch
 from jobs.runs.watch import Notice, Said, Watching
 from tests.unit.jobs.apiserver import Answer, ApiServer
+from tests.unit.jobs.runs.test_find import held
 from tests.unit.jobs.states.read import recorded
-from tests.unit.jobs.test_fleet import held
 from trainer.errors import NotFoundError, OcrfleetError, SpecError, TransientError
 
 RUN = "lines-1a2b3c4d"

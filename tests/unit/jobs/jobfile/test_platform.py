@@ -20,7 +20,7 @@ from trainer.errors import SpecError
 from trainer.formats.yaml import parse_yaml, to_yaml
 from trainer.run.spec import run_id
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 FENCE = re.compile(r"^```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILES = [
     *sorted([*ROOT.glob("examples/*/*.yaml"), *ROOT.glob("benchmarks/jobs/*.yaml")]),

@@ -12,8 +12,8 @@ from jobs.diagnosis.observe import observe
 from jobs.engines.runfile import ANNOTATION
 from jobs.engines.status import Observed
 from tests.unit.jobs.apiserver import ApiServer
+from tests.unit.jobs.runs.test_find import another
 from tests.unit.jobs.states.read import FILES, recorded
-from tests.unit.jobs.test_fleet import another
 from tests.unit.jobs.whole import put
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)

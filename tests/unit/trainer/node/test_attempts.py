@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from jobs.local.plan import free_ports
-from tests.unit.trainer.test_supervisor import STUB
+from tests.unit.trainer.node.test_supervisor import STUB
 from trainer.errors import OcrfleetError, SupersededError
 from trainer.node.attempts import Attempts
 from trainer.node.supervisor import Supervisor

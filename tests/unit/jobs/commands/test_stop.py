@@ -15,8 +15,8 @@ from jobs.kube.fields import name_of
 from jobs.kube.kinds import POD, kind_of
 from jobs.runs import prune, suspend
 from tests.unit.jobs.apiserver import ApiServer
+from tests.unit.jobs.runs.test_find import another, held
 from tests.unit.jobs.states.read import NOW, recorded
-from tests.unit.jobs.test_fleet import another, held
 from trainer.errors import SpecError, TransientError
 
 RUN = "lines-1a2b3c4d"

@@ -16,8 +16,8 @@ from jobs.kube.fields import name_of
 from jobs.kube.kinds import POD, kind_of
 from jobs.runs import bucket_logs, pod_logs
 from tests.unit.jobs.apiserver import ApiServer
+from tests.unit.jobs.runs.test_find import held
 from tests.unit.jobs.states.read import recorded
-from tests.unit.jobs.test_fleet import held
 from trainer.errors import NotFoundError
 from trainer.storage import open_store
 

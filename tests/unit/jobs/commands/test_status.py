@@ -1,6 +1,6 @@
 """`ocrfleet status`: every recorded state as a user reads it, in states/*.txt, and as data.
 
-`python -m tests.unit.jobs.test_status` writes the texts anew.
+`python -m tests.unit.jobs.commands.test_status` writes the texts anew.
 """
 
 import io
@@ -20,8 +20,8 @@ import yaml
 
 from jobs import cli
 from tests.unit.jobs.apiserver import ApiServer
+from tests.unit.jobs.runs.test_find import another
 from tests.unit.jobs.states.read import FILES, NOW
-from tests.unit.jobs.test_fleet import another
 from tests.unit.jobs.whole import put
 
 RUN = "lines-1a2b3c4d"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.unit.jobs.apiserver import ApiServer
-from tests.unit.jobs.test_submit import job
+from tests.unit.jobs.commands.test_submit import job
 
 Ocrfleet = Callable[..., Any]
 __all__ = ["job"]

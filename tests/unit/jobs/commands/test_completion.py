@@ -17,9 +17,9 @@ import pytest
 from jobs import cli
 from jobs.commands import completion
 from tests.unit.jobs.apiserver import ApiServer
-from tests.unit.jobs.test_fleet import another, held
+from tests.unit.jobs.runs.test_find import another, held
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 RUN = "lines-1a2b3c4d"
 
 

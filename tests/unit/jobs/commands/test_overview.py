@@ -21,10 +21,10 @@ from jobs.kube.client import Cluster
 from jobs.kube.fields import name_of
 from jobs.runs import find
 from tests.unit.jobs.apiserver import ApiServer
+from tests.unit.jobs.commands.test_watch import read
+from tests.unit.jobs.runs.test_find import another
 from tests.unit.jobs.states.read import FILES, NOW, status
 from tests.unit.jobs.states.read import recorded as recorded_state
-from tests.unit.jobs.test_fleet import another
-from tests.unit.jobs.test_watch import read
 from tests.unit.jobs.whole import put
 
 RUN = "lines-1a2b3c4d"
