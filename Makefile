@@ -80,6 +80,10 @@ cluster-programs: $(CLUSTER) ## Build all that test-cluster can test, too, what 
 test-cluster: $(CLUSTER) ## Run the tests on a real cluster: cluster-up's, or the one of OCRFLEET_TEST_KUBECONFIG
 	@[[ -n "$$OCRFLEET_TEST_KUBECONFIG" ]] || trap '$(MACHINE) down' EXIT; $(BIN)/python -m pytest tests/cluster $(SELECT)
 
+.PHONY: mutants
+mutants: setup ## Change the code in 100 small ways, and list those that no unit test notices (COUNT=, SEED=, ONLY=path)
+	$(BIN)/python -m tests.mutants --count $(or $(COUNT),100) --seed $(or $(SEED),1) $(addprefix --only ,$(ONLY))
+
 .PHONY: bench
 bench: setup ## Compare the speed of training with PaddleOCR's own loop (15 minutes on 2 quiet cores)
 	$(BIN)/python -m benchmarks.train_throughput
