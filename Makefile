@@ -76,9 +76,11 @@ cluster-programs: $(CLUSTER) ## Build all that test-cluster can test, too, what 
 	@$(MACHINE) build
 
 # Taken down even if a test fails.
+FILES ?= tests/cluster
+
 .PHONY: test-cluster
-test-cluster: $(CLUSTER) ## Run the tests on a real cluster: cluster-up's, or the one of OCRFLEET_TEST_KUBECONFIG
-	@[[ -n "$$OCRFLEET_TEST_KUBECONFIG" ]] || trap '$(MACHINE) down' EXIT; $(BIN)/python -m pytest tests/cluster $(SELECT)
+test-cluster: $(CLUSTER) ## Run the tests on a real cluster, cluster-up's or OCRFLEET_TEST_KUBECONFIG's (FILES=some alone)
+	@[[ -n "$$OCRFLEET_TEST_KUBECONFIG" ]] || trap '$(MACHINE) down' EXIT; $(BIN)/python -m pytest $(FILES) $(SELECT)
 
 .PHONY: mutants
 mutants: setup ## Change the code in 100 small ways, and list those that no unit test notices (COUNT=, SEED=, ONLY=path)
