@@ -42,7 +42,7 @@ SLOW_FIRST = tests/e2e tests/unit tests/chart tests/manifests
 
 .PHONY: test
 test: setup ## Run every test that needs no cluster (some 10 minutes on 2 cores)
-	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder $(SLOW_FIRST)
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder -m "not slow" $(SLOW_FIRST)
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 CONTRACT := $(shell sed -n 's/^CONTRACT: Final = //p' trainer/contract.py)
@@ -75,12 +75,31 @@ cluster-down: $(CLUSTER) ## Take it down; what was built is kept
 cluster-programs: $(CLUSTER) ## Build all that test-cluster can test, too, what it does not wait for by itself
 	@$(MACHINE) build
 
-# Taken down even if a test fails.
 FILES ?= tests/cluster
 
+# Taken down even if a test fails.
 .PHONY: test-cluster
-test-cluster: $(CLUSTER) ## Run the tests on a real cluster, cluster-up's or OCRFLEET_TEST_KUBECONFIG's (FILES=some alone)
+test-cluster: $(CLUSTER) ## Run the tests on a real cluster (FILES=…): cluster-up's, or the one of OCRFLEET_TEST_KUBECONFIG
 	@[[ -n "$$OCRFLEET_TEST_KUBECONFIG" ]] || trap '$(MACHINE) down' EXIT; $(BIN)/python -m pytest $(FILES) $(SELECT)
+
+.PHONY: test-training
+test-training: setup ## Run the tests that train for longer than `make test` may take
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile -m slow tests/e2e
+
+RECEIPTS ?=
+
+.PHONY: receipts
+receipts: setup ## Train on real receipts and read with the models (RECEIPTS=a PPOCRLabel export with its crops)
+	@[[ -n "$(RECEIPTS)" ]] || { echo "Name a PPOCRLabel export with its crops: make receipts RECEIPTS=/path/to/it" >&2; exit 2; }
+	$(BIN)/python -m examples.receipts "$(RECEIPTS)"
+
+.PHONY: ci-parts
+ci-parts: setup ## List the slow parts of the suite, of which CI runs one a commit, with their last measured time
+	@$(BIN)/python -m tests.parts list
+
+.PHONY: ci-part
+ci-part: setup ## Run one of them: PART=NAME, else the one of the head commit
+	@$(BIN)/python -m tests.parts run $(PART)
 
 .PHONY: mutants
 mutants: setup ## Change the code in 100 small ways, and list those that no unit test notices (COUNT=, SEED=, ONLY=path)
