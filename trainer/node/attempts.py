@@ -74,8 +74,10 @@ class Attempts:
             try:
                 facts = self._work(stage)
                 self._member.done()
-            except OcrfleetError as error:
-                self._member.failed(error)
+            except OcrfleetError as failure:
+                error = self._member.failed(failure)
+                if error is not failure:
+                    raise error from failure
                 if not self._goes_on(error):
                     raise
                 self._metrics.restart("peer-lost" if isinstance(error, PeerLostError) else "worker-lost")

@@ -46,6 +46,8 @@ class Member:
         self._ready: tuple[str, str] | None = None
         self._attempt: int | None = None
         """Of the work that this node is at; None between two stages."""
+        self._ended: OcrfleetError | None = None
+        """Why the leader has ended the gang for good."""
         self.leader_address: str | None = None
         """Where it has last reached the leader: an address of IPv4, since Paddle's store knows no other."""
         self._closed = threading.Event()
@@ -84,18 +86,24 @@ class Member:
 
         Raises:
             PeerLostError: the gang was called back before the leader had heard it.
+            OcrfleetError: the leader ended the gang before it had heard it; of the class that says why.
         """
         if not self._tell("done"):
-            raise PeerLostError("The gang was called back when this node had just done its part.")
+            raise self._ended or PeerLostError("The gang was called back when this node had just done its part.")
 
-    def failed(self, error: OcrfleetError) -> None:
+    def failed(self, error: OcrfleetError) -> OcrfleetError:
         """Say that they have not, unless it was others who made them fail, or this node is told to stop.
 
         The leader has told the others when this returns, so that it may leave.
+
+        Returns:
+            Why the work has failed: if the leader has ended the gang meanwhile, its reason and not the transient
+            failure that is seen here. Which of the two a node notices first is a matter of milliseconds.
         """
         if not isinstance(error, PeerLostError | StoppedError):
             self._tell("failed", code=int(error.exit_code), why=str(error))
         self._attempt = None
+        return self._ended if self._ended and isinstance(error, TransientError) else error
 
     def close(self) -> None:
         """Leave the gang."""
@@ -179,7 +187,7 @@ class Member:
                 error: OcrfleetError = PeerLostError(message["why"])
                 if message["say"] == "end":
                     self._closed.set()
-                    error = error_for(message["code"], message["why"])
+                    error = self._ended = error_for(message["code"], message["why"])
                 # First, so that whoever hears of it may begin anew.
                 self._lose(error)
                 self._inbox.put(message)

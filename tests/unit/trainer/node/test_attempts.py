@@ -1,8 +1,10 @@
 """The attempts of a gang: what its nodes do when one of them ends, with real processes in place of paddle's."""
 
 import os
+import socket
 import sys
 import threading
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -72,7 +74,68 @@ def test_a_leader_that_ends_for_good_between_two_stages_tells_the_others(tmp_pat
     for each in nodes:
         each.start()
     for each in nodes:
-        each.join(20)
+        each.join(120)
+    assert {rank: (type(end), str(end)) for rank, end in ends.items()} == dict.fromkeys(
+        (0, 1), (SupersededError, "This run belongs to job-2 now.")
+    )
+
+
+class LateDone:
+    """Between a node and its leader: their `done` and `end` cross, and the node hears of the end first."""
+
+    def __init__(self, leader: int) -> None:
+        self.crossed = False
+        self._leader, self._done, self._ended = leader, threading.Event(), threading.Event()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while True:
+                node, _ = self._listener.accept()
+                # The leader may not listen yet: the node is then turned away, and tries again.
+                with node, suppress(OSError), socket.create_connection(("127.0.0.1", self._leader)) as leader:
+                    threading.Thread(target=self._pass_up, args=(node, leader), daemon=True).start()
+                    for line in leader.makefile("rb"):
+                        if b'"end"' in line:
+                            self.crossed = self._done.wait(60)
+                        node.sendall(line)
+                        if b'"end"' in line:
+                            self._ended.set()
+
+    def _pass_up(self, node: socket.socket, leader: socket.socket) -> None:
+        with suppress(OSError):
+            for line in node.makefile("rb"):
+                if b'"done"' in line:
+                    self._done.set()
+                    self._ended.wait(60)
+                leader.sendall(line)
+
+
+def test_a_node_whose_done_is_late_ends_as_its_leader_did(tmp_path: Path) -> None:
+    """Without a retry left, too: what the leader said last is why the run ended, not that it left."""
+    port, ends = free_ports(1), {}
+
+    def work(rank: int, port: int) -> None:
+        try:
+            with node(rank, tmp_path, port=port) as attempts:
+                attempts.run("succeed", dataset="the same")
+                raise SupersededError("This run belongs to job-2 now.")
+        except (OcrfleetError, PastError) as error:
+            ends[rank] = error
+
+    with closing(LateDone(port)) as line:
+        ports = {0: port, 1: line.port}
+        nodes = [threading.Thread(target=work, args=pair, daemon=True) for pair in ports.items()]
+        for each in nodes:
+            each.start()
+        for each in nodes:
+            each.join(120)
+    assert line.crossed
     assert {rank: (type(end), str(end)) for rank, end in ends.items()} == dict.fromkeys(
         (0, 1), (SupersededError, "This run belongs to job-2 now.")
     )
@@ -95,6 +158,6 @@ def test_workers_are_told_an_address_and_no_name_of_their_leader(tmp_path: Path)
     for each in nodes:
         each.start()
     for each in nodes:
-        each.join(20)
+        each.join(120)
     logs = {path.name: path.read_text() for path in tmp_path.glob("node-*/logs/*/succeed-rank-*.log")}
     assert logs == {f"succeed-rank-{rank}.log": f"127.0.0.1:{port + 1}\n" for rank in (0, 1)}

@@ -186,6 +186,33 @@ def test_a_gang_whose_run_is_another_objects_is_sent_away_from_its_work_and_its_
             member.join("train", dataset=DATA)
 
 
+def test_a_node_that_hears_of_the_end_before_it_is_done_ends_in_the_same_way(gang: Gang) -> None:
+    """Its workers are a moment later than the leader's, which has found that the run is another's."""
+    gang.join("train")
+    gang.members[0].done()
+    gang.server.end(SupersededError("This run belongs to another now."))
+    gang.lost[1].get(timeout=10)
+    with pytest.raises(SupersededError, match="belongs to another"):
+        gang.members[1].done()
+
+
+def test_a_node_whose_workers_fall_when_the_gang_ends_ends_as_the_gang(gang: Gang) -> None:
+    """The leader's end takes Paddle's store away, and a collective fails in words that help nobody."""
+    gang.join("train")
+    gang.server.end(SupersededError("This run belongs to another now."))
+    gang.lost[1].get(timeout=10)
+    verdict = gang.members[1].failed(TransientError("connection reset by peer"))
+    assert (type(verdict), str(verdict)) == (SupersededError, "This run belongs to another now.")
+
+
+def test_a_nodes_own_final_failure_is_not_hidden_by_the_gangs_end(gang: Gang) -> None:
+    gang.join("train")
+    gang.server.end(SupersededError("This run belongs to another now."))
+    gang.lost[1].get(timeout=10)
+    own = DivergedError("The loss is NaN.")
+    assert gang.members[1].failed(own) is own
+
+
 def test_after_the_last_retry_all_are_sent_away() -> None:
     with closing(Gang(2, retries=0)) as gang:
         gang.join("train")
