@@ -202,6 +202,7 @@ def _environment(identity: str, placement: dict[str, Any], *, port: int) -> dict
         contract.ENV_DEVICE: placement["device"],
         contract.ENV_HOSTS: ",".join(["127.0.0.1"] * placement["nodes"]),
         contract.ENV_PORT: str(port),
+        contract.ENV_RETRIES: str(placement["retries"]),
     }
 
 

@@ -106,6 +106,13 @@ def test_each_node_finds_the_contract_in_its_environment(planned: Callable[[str]
     assert "OCRFLEET_METRICS_PORT" not in seen(run, 0)
 
 
+def test_placement_retries_holds_on_this_machine_as_on_a_cluster() -> None:
+    """A worker that is killed costs an attempt here too; by default as many as the chart allows."""
+    for sets, retries in (([], "3"), (["placement.retries=7"], "7")):
+        run = local_plan.plan(jobfile.load(JOB, sets=sets))
+        assert [node.environment["OCRFLEET_RETRIES"] for node in run.nodes] == [retries, retries]
+
+
 def test_each_node_finds_its_run_file(planned: Callable[[str], local_plan.LocalRun]) -> None:
     run = planned("0,0")
     local_plan.run_local(run, say=lambda _: None)
