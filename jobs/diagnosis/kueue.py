@@ -26,7 +26,6 @@ from jobs.kube.fields import (
 )
 from jobs.kube.objects import Object
 
-VERSION: Final = "kueue.x-k8s.io/v1beta2"
 KIND: Final = "Workload"
 QUEUE_LABEL: Final = "kueue.x-k8s.io/queue-name"
 

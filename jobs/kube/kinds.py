@@ -51,8 +51,6 @@ _CLUSTER_WIDE: Final = ("Node", "Namespace", "ClusterQueue", "ClusterTrainingRun
 
 POD: Final = Kind("v1", "Pod")
 EVENT: Final = Kind("v1", "Event")
-SERVICE: Final = Kind("v1", "Service")
 NODE: Final = Kind("v1", "Node", namespaced=False)
 NAMESPACE: Final = Kind("v1", "Namespace", namespaced=False)
 JOB: Final = Kind("batch/v1", "Job")
-CRON_JOB: Final = Kind("batch/v1", "CronJob")

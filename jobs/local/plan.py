@@ -163,9 +163,12 @@ def _counted(number: int, word: str) -> str:
 
 
 def this_machine() -> str:
-    """Give `gpu` if this machine has one and a Paddle that can use it, without importing Paddle."""
+    """Return `gpu` if this machine has one and a Paddle that can use it, without importing Paddle."""
     packages = {d.metadata["Name"] for d in importlib.metadata.distributions(name="paddlepaddle-gpu")}
-    return "gpu" if packages and any(Path("/dev").glob("nvidia[0-9]*")) else "cpu"
+    return "gpu" if packages and any(_DEVICES.glob("nvidia[0-9]*")) else "cpu"
+
+
+_DEVICES: Final = Path("/dev")
 
 
 def free_ports(count: int) -> int:

@@ -13,7 +13,7 @@ import yaml
 
 from jobs.kube.client import Cluster
 from jobs.kube.fields import name_of
-from jobs.kube.kinds import NAMESPACE, POD, SERVICE, Kind
+from jobs.kube.kinds import NAMESPACE, POD, Kind
 from tests.cluster.controllers import need_engine
 from tests.cluster.kube import Namespace, Object
 from trainer.errors import AccessError
@@ -135,7 +135,7 @@ def test_who_may_enter_a_pod_and_who_may_read_secrets(
     assert [cluster.may(verb, POD, part="exec") for verb in ("get", "create")] == [enters, enters]
     assert cluster.may("get", POD, part="log")
     assert not any(cluster.may(verb, Kind("v1", "Secret")) for verb in ("get", "list", "create"))
-    assert not any(cluster.may("delete", kind) for kind in (SERVICE, POD))
+    assert not any(cluster.may("delete", kind) for kind in (Kind("v1", "Service"), POD))
     # The binding is of a namespace, and reaches the object that is the namespace, no other and no list.
     assert name_of(cluster.get(NAMESPACE, namespace.name) or {}) == namespace.name
     with pytest.raises(AccessError):

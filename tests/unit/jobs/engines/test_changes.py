@@ -1,4 +1,7 @@
-"""How each engine is told to rest and to go on, and by which label its pods are found; the cluster has taken each."""
+"""How each engine is told to rest and to go on, and by which label its pods are found.
+
+The recorded states `*-suspended` show what real controllers make of these changes; no Volcano was recorded.
+"""
 
 from typing import Any
 

@@ -318,9 +318,45 @@ def test_the_verdict_is_the_failure_that_says_why(codes: dict[int, int], stopped
     assert Ended(codes=codes, stopped=stopped).verdict == verdict
 
 
-def test_without_a_gpu_a_laptop_is_a_cpu() -> None:
-    assert local_plan.this_machine() in ("cpu", "gpu")
-    assert (
-        local_plan.plan(jobfile.load(JOB, sets=["placement.device=null"])).nodes[0].environment["OCRFLEET_DEVICE"]
-        == local_plan.this_machine()
-    )
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """Let this machine have a device file, and a package of Paddle beside its own."""
+
+    def have(device: str, package: str) -> None:
+        devices, packages = tmp_path / "dev", tmp_path / "packages"
+        devices.mkdir()
+        (devices / device).touch()
+        found = packages / f"{package.replace('-', '_')}-3.2.2.dist-info"
+        found.mkdir(parents=True)
+        (found / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 3.2.2\n")
+        monkeypatch.setattr(local_plan, "_DEVICES", devices)
+        monkeypatch.setattr(sys, "path", [str(packages)])
+
+    return have
+
+
+@pytest.mark.parametrize(
+    ("device", "package", "found"),
+    [
+        ("nvidia0", "paddlepaddle-gpu", "gpu"),
+        ("nvidia0", "paddlepaddle", "cpu"),
+        ("null", "paddlepaddle-gpu", "cpu"),
+        ("nvidiactl", "paddlepaddle-gpu", "cpu"),  # the driver is there, and no device
+    ],
+)
+def test_this_machine_is_a_gpu_with_a_device_and_a_paddle_for_it(
+    machine: Callable[[str, str], None], device: str, package: str, found: str
+) -> None:
+    machine(device, package)
+    assert local_plan.this_machine() == found
+
+
+@pytest.mark.parametrize(
+    ("asked", "filed", "device"), [(None, "null", "gpu"), (None, "cpu", "cpu"), ("cpu", "gpu", "cpu")]
+)
+def test_the_device_is_the_users_else_the_files_else_what_this_machine_has(
+    machine: Callable[[str, str], None], asked: str | None, filed: str, device: str
+) -> None:
+    machine("nvidia0", "paddlepaddle-gpu")
+    run = local_plan.plan(jobfile.load(JOB, sets=[f"placement.device={filed}"]), device=asked)
+    assert {node.environment["OCRFLEET_DEVICE"] for node in run.nodes} == {device}
