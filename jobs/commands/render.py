@@ -51,9 +51,8 @@ def run(arguments: argparse.Namespace) -> int:
     from jobs.rendering.render import render
 
     if jobtext.engine_of(raw) == "auto":
-        show.say("placement.engine is auto, and render asks no cluster: the objects are those of engine job.")
-        raw["placement"]["engine"] = jobtext.USUAL
-    objects = render(raw, namespace=arguments.namespace)
+        show.say("placement.engine is auto. Rendering uses no cluster, so it takes the engine `job`.")
+    objects = render(jobtext.without_auto(raw), namespace=arguments.namespace)
     if arguments.out is None:
         sys.stdout.write(manifests.write(objects, arguments.output))
         return 0

@@ -68,7 +68,7 @@ MEANINGS: Final[Mapping[int, Meaning]] = {
     ),
     ExitCode.SUSPENDED: Meaning(
         text="the schedule is suspended after repeated failures",
-        advice="Mend the cause, then `ocrfleet schedule resume`.",
+        advice="Fix what `ocrfleet logs {run}` names, then submit the file again: this version has no schedules yet.",
         retry=False,
     ),
     ExitCode.TRANSIENT: Meaning(

@@ -38,10 +38,15 @@ def read(source: Path | str, *, sets: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def engine_of(raw: Mapping[str, Any]) -> str:
-    """Give the engine that a job file names, else the usual one; what is no engine is left to whoever checks it."""
+    """Return the engine that a job file names, else the usual one. Whether the engine exists is checked elsewhere."""
     placement = raw.get("placement")
     engine = placement.get("engine") if isinstance(placement, dict) else None
     return engine if isinstance(engine, str) else USUAL
+
+
+def without_auto(raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the same fields, with the usual engine in place of `auto`: only a cluster can choose another."""
+    return {**raw, "placement": {**raw["placement"], "engine": USUAL}} if engine_of(raw) == "auto" else raw
 
 
 USUAL: Final = "job"

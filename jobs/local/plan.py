@@ -57,6 +57,9 @@ class LocalRun:
     stage: str | None = None
     """The one stage to do; None: all that is not done."""
 
+    warnings: tuple[str, ...] = ()
+    """A sentence for each field that the user has set and that has no effect on this machine."""
+
 
 def plan(
     job: TrainingJob,
@@ -105,7 +108,15 @@ def plan(
         ),
         output=job.run.output,
         stage=stage,
+        warnings=tuple(_ignored(job)),
     )
+
+
+def _ignored(job: TrainingJob) -> Iterator[str]:
+    if job.schedule.cron:
+        yield f"schedule.cron is {job.schedule.cron!r} and is ignored: `ocrfleet run` trains now, and once."
+    if job.notify.webhook_secret:
+        yield f"notify.webhookSecret is {job.notify.webhook_secret!r} and is ignored: `ocrfleet run` calls no webhook."
 
 
 def run_local(
@@ -147,6 +158,7 @@ def announce(run: LocalRun, *, device_given: bool) -> list[str]:
     device = environment[contract.ENV_DEVICE]
     found = "" if device_given else f" ({device} is what this machine has; --device says otherwise)"
     sentences = [
+        *(f"warning: {sentence}" for sentence in run.warnings),
         f"Run {run.run_id}: {_counted(nodes, 'node')} of {_counted(devices, 'worker')} on {device}{found}.",
         f"Work folder: {run.folder.root}",
     ]

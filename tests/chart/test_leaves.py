@@ -94,8 +94,8 @@ NEEDS: Final[dict[str, dict[str, Any]]] = {
 """What a field needs beside it: without that it is refused, or has nothing to say anything about."""
 
 REFUSED: Final = {
-    "notify.webhookSecret": "notify.webhookSecret is set, which this version cannot do yet",
-    "schedule.cron": "schedule.cron is set, which this version cannot render yet",
+    "notify.webhookSecret": "notify.webhookSecret is set, but webhooks are not available yet",
+    "schedule.cron": "schedule.cron is set, but scheduled runs are not available yet",
     "placement.engine": "placement.engine is auto: only `ocrfleet submit` can ask the cluster.",
 } | {
     f"schedule.{field}": f"schedule.cron is missing: without it schedule.{field} has no meaning"

@@ -1,6 +1,6 @@
 """What contradicts itself is refused by the model and by the chart, in the same words."""
 
-from typing import Any
+from typing import Any, Final
 
 import helm_python
 import pytest
@@ -14,136 +14,145 @@ from trainer.formats.yaml import to_yaml
 CLAIM = {"placement.nodes": 2, "placement.storage.cache.existingClaim": "scans"}
 
 
-@pytest.mark.parametrize(
-    ("fields", "words"),
-    [
-        ({"run.config": {"Global": {}}}, "run needs one of `recipe` and `config`, and not both"),
+REFUSALS: Final[list[tuple[dict[str, Any], str]]] = [
+    ({"run.config": {"Global": {}}}, "run needs one of `recipe` and `config`, and not both"),
+    (
+        {"placement.storage.cache.emptyDir": "1Gi", "placement.storage.cache.ephemeral": "1Gi"},
+        "placement.storage.cache has emptyDir and ephemeral: choose one",
+    ),
+    (
+        {"placement.storage.cache.accessMode": "ReadWriteMany"},
+        "placement.storage.cache.accessMode is for `ephemeral` and `existingClaim`, and neither is set",
+    ),
+    (
+        CLAIM,
+        "placement.storage.cache.existingClaim is one volume for 2 nodes: if all of them can mount it, say so with "
+        "placement.storage.cache.accessMode: ReadWriteMany; else use `ephemeral` or `emptyDir`",
+    ),
+    (
+        {"placement.serviceAccount": "ours", "placement.credentialsSecret": "keys"},
+        "the secret would hide the account's identity; choose one",
+    ),
+    (
+        {"name": "a" * 35, "placement.engine": "jobset", "placement.nodes": 2},
+        "name has 35 characters: with placement.engine jobset and 2 nodes it may have 34",
+    ),
+    (
+        {"placement.resources": {"requests": {"example.com/fpga": 1}}},
+        "placement.resources.requests has example.com/fpga: a device is asked for as a limit",
+    ),
+    (
+        {"placement.resources": {"requests": {"cpu": "4100m"}, "limits": {"cpu": 4}}},
+        "placement.resources.requests.cpu is more than placement.resources.limits.cpu",
+    ),
+    (
+        {"placement.resources.limits": {"nvidia.com/gpu": 8}},
+        "it is added from placement.devicesPerNode; leave it out",
+    ),
+    ({"placement.resources.limits": {"requests.x.io/a": 8}}, "write the device's own name, without `requests.`"),
+    ({"placement.resources.limits": {"x.io/a": "500m"}}, "placement.resources.limits.x.io/a is 500m: devices are"),
+    ({"placement.resources.limits": {"x.io/a": 1.5}}, "placement.resources.limits.x.io/a is 1.5: devices are"),
+    (
+        {"placement.resources.limits": {"x.io/a": 1}, "chart.rdma.resource": "x.io/a"},
+        "placement.resources.limits has x.io/a: it is added from chart.rdma; leave it out",
+    ),
+    ({"placement.resources.limits": {"memory": "8Gi"}}, "/dev/shm is in memory and counts in the limit"),
+    (
+        {"run.init.pretrained": "s3://b/x", "run.init.sha256": None},
+        "run.init.sha256 is missing: a .pdparams file is",
+    ),
+    (
+        {"run.distill.teacher": "s3://b/x", "run.distill.teacherSha256": None},
+        "run.distill.teacherSha256 is missing: a .pdparams file is",
+    ),
+    (
+        {"run.distill.teacher": "channel:teacher", "run.distill.randomTeacher": True},
+        "run.distill has teacher and randomTeacher",
+    ),
+    (
+        {"placement.storage.cache": {"storageClass": "fast", "ephemeral": None}},
+        "placement.storage.cache.storageClass is for `ephemeral`, which is not set",
+    ),
+    (
+        {"chart.identity": {"preset": "aws-irsa", "role": None}},
+        "chart.identity.role is missing: the preset aws-irsa needs it",
+    ),
+    (
+        {"chart.identity": {"preset": "gke", "role": "arn:aws:iam::000000000000:role/x"}},
+        "chart.identity.role is for the preset aws-irsa, and the preset is gke",
+    ),
+    (
+        {"chart.identity.preset": "gke", "placement.credentialsSecret": "keys"},
+        "the job has placement.credentialsSecret and chart.identity: the secret would hide the identity; choose one",
+    ),
+    ({"chart.serviceAccount.name": "default"}, "which every namespace has: set `create: false` beside it"),
+    ({"chart.rdma.resource": "nvidia.com/gpu"}, "name the network cards; GPUs are placement.devicesPerNode"),
+    ({"chart.topology.required": True}, "chart.topology.required is for chart.topology.key, which is not set"),
+    *(
+        ({"chart.networkPolicy.s3.cidrs": ["10.0.0.0/8", cidr]}, f"'{cidr}'")
+        for cidr in ("10.0.0.1/8", "255.255.255.255/31", "2600:1f18::/20", "fc00:1::/7", "fe80::/8")
+    ),
+    *(
+        ({f"chart.{part}": {name: "a"}}, f"chart.{part} has {name}: it is set by ocrfleet or by the engine alone")
+        for part in ("podLabels", "podAnnotations", "podMonitor.labels", "serviceAccount.annotations")
+        for name in ("ocrfleet.io/name", "batch.kubernetes.io/job-name")
+    ),
+    *(
+        ({f"chart.{part}": {name: "a"}}, f"chart.{part} has {name}: it is set by ocrfleet or by the engine alone")
+        for part, name in (
+            ("podLabels", "app.kubernetes.io/name"),
+            ("podLabels", "job-name"),
+            ("podLabels", "azure.workload.identity/use"),
+            ("podMonitor.labels", "app.kubernetes.io/part-of"),
+            ("serviceAccount.annotations", "eks.amazonaws.com/role-arn"),
+            ("serviceAccount.annotations", "helm.sh/resource-policy"),
+        )
+    ),
+    ({"chart.podAnnotations": {"a": "é" * 16_400}}, "chart.podAnnotations are larger than 32 KiB"),
+    ({"chart.extraEnv": [{"name": "PADDLE_MASTER"}]}, "chart.extraEnv has PADDLE_MASTER: such variables are set"),
+    ({"chart.extraEnv": [{"name": "AWS_SESSION_TOKEN"}]}, "chart.extraEnv has AWS_SESSION_TOKEN: keys are in a"),
+    ({"chart.extraEnv": [{"name": "NO_PROXY"}]}, "chart.extraEnv has NO_PROXY: it is set from chart.proxy.noProxy"),
+    ({"chart.extraEnv": [{"name": "A"}, {"name": "A"}]}, "chart.extraEnv has A twice: leave one out"),
+    (
+        {"chart.extraEnv": [{"name": "A", "value": "b", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}]},
+        "chart.extraEnv has A with value and valueFrom: choose one",
+    ),
+    ({"chart.extraVolumes": [{"name": "work"}]}, "chart.extraVolumes has work, which the pod has already"),
+    (
+        {"chart.extraVolumeMounts": [{"name": "a", "mountPath": "/work/data/"}]},
+        "chart.extraVolumeMounts has /work/data, which the pod has already: take another",
+    ),
+    (
+        {"chart.extraVolumeMounts": [{"name": "tmp", "mountPath": "/a"}, {"name": "work", "mountPath": "/a/"}]},
+        "chart.extraVolumeMounts has /a twice: leave one out",
+    ),
+    (
+        {"chart.extraVolumeMounts": [{"name": "scans", "mountPath": "/scans"}]},
+        "chart.extraVolumeMounts has the volume scans, which is not in chart.extraVolumes: add it there",
+    ),
+    (
+        {"chart.extraVolumeMounts": [{"name": "credentials", "mountPath": "/scans"}]},
+        "chart.extraVolumeMounts has the volume credentials, which is not in chart.extraVolumes",
+    ),
+    *(
         (
-            {"placement.storage.cache.emptyDir": "1Gi", "placement.storage.cache.ephemeral": "1Gi"},
-            "placement.storage.cache has emptyDir and ephemeral: choose one",
-        ),
-        (
-            {"placement.storage.cache.accessMode": "ReadWriteMany"},
-            "placement.storage.cache.accessMode is for `ephemeral` and `existingClaim`, and neither is set",
-        ),
-        (
-            CLAIM,
-            "placement.storage.cache.existingClaim is one volume for 2 nodes: if all of them can mount it, say so with "
-            "placement.storage.cache.accessMode: ReadWriteMany; else use `ephemeral` or `emptyDir`",
-        ),
-        (
-            {"placement.serviceAccount": "ours", "placement.credentialsSecret": "keys"},
-            "the secret would hide the account's identity; choose one",
-        ),
-        (
-            {"name": "a" * 35, "placement.engine": "jobset", "placement.nodes": 2},
-            "name has 35 characters: with placement.engine jobset and 2 nodes it may have 34",
-        ),
-        (
-            {"placement.resources": {"requests": {"example.com/fpga": 1}}},
-            "placement.resources.requests has example.com/fpga: a device is asked for as a limit",
-        ),
-        (
-            {"placement.resources": {"requests": {"cpu": "4100m"}, "limits": {"cpu": 4}}},
-            "placement.resources.requests.cpu is more than placement.resources.limits.cpu",
-        ),
-        (
-            {"placement.resources.limits": {"nvidia.com/gpu": 8}},
-            "it is added from placement.devicesPerNode; leave it out",
-        ),
-        ({"placement.resources.limits": {"requests.x.io/a": 8}}, "write the device's own name, without `requests.`"),
-        ({"placement.resources.limits": {"x.io/a": "500m"}}, "placement.resources.limits.x.io/a is 500m: devices are"),
-        ({"placement.resources.limits": {"x.io/a": 1.5}}, "placement.resources.limits.x.io/a is 1.5: devices are"),
-        (
-            {"placement.resources.limits": {"x.io/a": 1}, "chart.rdma.resource": "x.io/a"},
-            "placement.resources.limits has x.io/a: it is added from chart.rdma; leave it out",
-        ),
-        ({"placement.resources.limits": {"memory": "8Gi"}}, "/dev/shm is in memory and counts in the limit"),
-        (
-            {"run.init.pretrained": "s3://b/x", "run.init.sha256": None},
-            "run.init.sha256 is missing: a .pdparams file is",
-        ),
-        (
-            {"run.distill.teacher": "s3://b/x", "run.distill.teacherSha256": None},
-            "run.distill.teacherSha256 is missing: a .pdparams file is",
-        ),
-        (
-            {"run.distill.teacher": "channel:teacher", "run.distill.randomTeacher": True},
-            "run.distill has teacher and randomTeacher",
-        ),
-        (
-            {"placement.storage.cache": {"storageClass": "fast", "ephemeral": None}},
-            "placement.storage.cache.storageClass is for `ephemeral`, which is not set",
-        ),
-        (
-            {"chart.identity": {"preset": "aws-irsa", "role": None}},
-            "chart.identity.role is missing: the preset aws-irsa needs it",
-        ),
-        ({"chart.serviceAccount.name": "default"}, "which every namespace has: set `create: false` beside it"),
-        ({"chart.rdma.resource": "nvidia.com/gpu"}, "name the network cards; GPUs are placement.devicesPerNode"),
-        ({"chart.topology.required": True}, "chart.topology.required is for chart.topology.key, which is not set"),
-        *(
-            ({"chart.networkPolicy.s3.cidrs": ["10.0.0.0/8", cidr]}, f"'{cidr}'")
-            for cidr in ("10.0.0.1/8", "255.255.255.255/31", "2600:1f18::/20", "fc00:1::/7", "fe80::/8")
-        ),
-        *(
-            ({f"chart.{part}": {name: "a"}}, f"chart.{part} has {name}: it is set by ocrfleet or by the engine alone")
-            for part in ("podLabels", "podAnnotations", "podMonitor.labels", "serviceAccount.annotations")
-            for name in ("ocrfleet.io/name", "batch.kubernetes.io/job-name")
-        ),
-        *(
-            ({f"chart.{part}": {name: "a"}}, f"chart.{part} has {name}: it is set by ocrfleet or by the engine alone")
-            for part, name in (
-                ("podLabels", "app.kubernetes.io/name"),
-                ("podLabels", "job-name"),
-                ("podLabels", "azure.workload.identity/use"),
-                ("podMonitor.labels", "app.kubernetes.io/part-of"),
-                ("serviceAccount.annotations", "eks.amazonaws.com/role-arn"),
-                ("serviceAccount.annotations", "helm.sh/resource-policy"),
-            )
-        ),
-        ({"chart.podAnnotations": {"a": "é" * 16_400}}, "chart.podAnnotations are larger than 32 KiB"),
-        ({"chart.extraEnv": [{"name": "PADDLE_MASTER"}]}, "chart.extraEnv has PADDLE_MASTER: such variables are set"),
-        ({"chart.extraEnv": [{"name": "AWS_SESSION_TOKEN"}]}, "chart.extraEnv has AWS_SESSION_TOKEN: keys are in a"),
-        ({"chart.extraEnv": [{"name": "NO_PROXY"}]}, "chart.extraEnv has NO_PROXY: it is set from chart.proxy.noProxy"),
-        ({"chart.extraEnv": [{"name": "A"}, {"name": "A"}]}, "chart.extraEnv has A twice: leave one out"),
-        (
-            {"chart.extraEnv": [{"name": "A", "value": "b", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}]},
-            "chart.extraEnv has A with value and valueFrom: choose one",
-        ),
-        ({"chart.extraVolumes": [{"name": "work"}]}, "chart.extraVolumes has work, which the pod has already"),
-        (
-            {"chart.extraVolumeMounts": [{"name": "a", "mountPath": "/work/data/"}]},
-            "chart.extraVolumeMounts has /work/data, which the pod has already: take another",
-        ),
-        (
-            {"chart.extraVolumeMounts": [{"name": "tmp", "mountPath": "/a"}, {"name": "work", "mountPath": "/a/"}]},
-            "chart.extraVolumeMounts has /a twice: leave one out",
-        ),
-        (
-            {"chart.extraVolumeMounts": [{"name": "scans", "mountPath": "/scans"}]},
-            "chart.extraVolumeMounts has the volume scans, which is not in chart.extraVolumes: add it there",
-        ),
-        (
-            {"chart.extraVolumeMounts": [{"name": "credentials", "mountPath": "/scans"}]},
-            "chart.extraVolumeMounts has the volume credentials, which is not in chart.extraVolumes",
-        ),
-        *(
-            (
-                {"chart.extraEnv": [{"name": "A", "value": character}]},
-                "a control character, for which YAML has no place",
-            )
-            for character in ("\x7f", "\x85", "\x9f", "\ufffe", "\uffff")
-        ),
-        ({"placement.imagePullSecrets": ["a", "b", "a"]}, "placement.imagePullSecrets has a twice: leave one out"),
-        (
-            {"chart.rdma.resource": "requests.x.io/a"},
-            "chart.rdma.resource is requests.x.io/a: write the device's own name",
-        ),
-        ({"run.config": {}}, "run needs one of `recipe` and `config`, and not both"),
-        ({"schedule.suspendAfterFailures": 4}, "without it schedule.suspendAfterFailures has no meaning"),
-    ],
-)
+            {"chart.extraEnv": [{"name": "A", "value": character}]},
+            "a control character",
+        )
+        for character in ("\x7f", "\x85", "\x9f", "\ufffe", "\uffff")
+    ),
+    ({"placement.imagePullSecrets": ["a", "b", "a"]}, "placement.imagePullSecrets has a twice: leave one out"),
+    (
+        {"chart.rdma.resource": "requests.x.io/a"},
+        "chart.rdma.resource is requests.x.io/a: write the device's own name",
+    ),
+    ({"run.config": {}}, "run needs one of `recipe` and `config`, and not both"),
+    ({"schedule.suspendAfterFailures": 4}, "without it schedule.suspendAfterFailures has no meaning"),
+]
+"""Fields of a job file that contradict each other, and words of the sentence that refuses them."""
+
+
+@pytest.mark.parametrize(("fields", "words"), REFUSALS)
 def test_model_and_chart_refuse_alike(fields: dict[str, Any], words: str) -> None:
     job = with_fields(fields)
     made = outcome(job)
@@ -157,7 +166,9 @@ def test_model_and_chart_refuse_alike(fields: dict[str, Any], words: str) -> Non
 def test_a_run_that_no_annotation_can_carry_is_refused() -> None:
     made = outcome(with_fields({"run.recipe": None, "run.config": {"Global": {"a": "é" * 103_000}}}))
     assert isinstance(made, str)
-    assert made.startswith("run is larger than 200 KiB, more than an annotation may carry: put a large `config` into a")
+    assert made.startswith(
+        "run is larger than 200 KiB, which does not fit into an annotation: shorten `run.config`, or"
+    )
 
 
 def test_a_claim_that_all_nodes_can_mount_is_taken() -> None:

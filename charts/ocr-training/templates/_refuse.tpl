@@ -4,19 +4,19 @@
 {{- $placement := .Values.placement -}}
 {{- /* toYaml gives nothing at all for a text with one of these. */ -}}
 {{- if regexMatch "[\\x7f-\\x{9f}\\x{fffe}\\x{ffff}]" (toRawJson .Values) -}}
-{{- fail "the job file has a control character, for which YAML has no place: leave it out" -}}
+{{- fail "the job file has a control character, which YAML does not allow: remove it" -}}
 {{- end -}}
 {{- if eq $placement.engine "auto" -}}
 {{- fail "placement.engine is auto: only `ocrfleet submit` can ask the cluster. Name one of job, jobset, trainjob, volcano, paddlejob." -}}
 {{- end -}}
 {{- if .Values.schedule.cron -}}
-{{- fail "schedule.cron is set, which this version cannot render yet: leave it out, and apply the file when it is time." -}}
+{{- fail "schedule.cron is set, but scheduled runs are not available yet: remove it, and start each run yourself." -}}
 {{- end -}}
 {{- if .Values.notify.webhookSecret -}}
-{{- fail "notify.webhookSecret is set, which this version cannot do yet: leave it out, and wait for the end with `kubectl wait`." -}}
+{{- fail "notify.webhookSecret is set, but webhooks are not available yet: remove it, and wait for the run with `ocrfleet watch`." -}}
 {{- end -}}
 {{- include "ocr.refuseContradictions" . -}}
 {{- if gt (len (include "ocr.runFile" .)) 204800 -}}
-{{- fail "run is larger than 200 KiB, more than an annotation may carry: put a large `config` into a recipe of the image." -}}
+{{- fail "run is larger than 200 KiB, which does not fit into an annotation: shorten `run.config`, or build it into the image as a recipe." -}}
 {{- end -}}
 {{- end -}}

@@ -360,3 +360,16 @@ def test_the_device_is_the_users_else_the_files_else_what_this_machine_has(
     machine("nvidia0", "paddlepaddle-gpu")
     run = local_plan.plan(jobfile.load(JOB, sets=[f"placement.device={filed}"]), device=asked)
     assert {node.environment["OCRFLEET_DEVICE"] for node in run.nodes} == {device}
+
+
+@pytest.mark.parametrize(
+    ("option", "sentence"),
+    [
+        ('schedule.cron="@daily"', "schedule.cron is '@daily' and is ignored: `ocrfleet run` trains now, and once."),
+        ("notify.webhookSecret=a", "notify.webhookSecret is 'a' and is ignored: `ocrfleet run` calls no webhook."),
+    ],
+)
+def test_a_field_without_effect_on_this_machine_is_named(option: str, sentence: str) -> None:
+    set_, plain = (local_plan.plan(jobfile.load(JOB, sets=sets)) for sets in ([option], []))
+    assert local_plan.announce(set_, device_given=True)[0] == f"warning: {sentence}"
+    assert not any("ignored" in line for line in local_plan.announce(plain, device_given=True))

@@ -124,16 +124,18 @@ def test_the_schema_refuses_by_the_fields_path(which: str, monkeypatch: pytest.M
 def test_without_any_helm_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     use("helm4", monkeypatch, tmp_path)
     (tmp_path / "path-helm4" / "helm").unlink()
-    with pytest.raises(OcrfleetError, match=r"`pip install helm-python-sdk`, or Helm's own program, 3\.16 or newer\."):
+    with pytest.raises(
+        OcrfleetError, match=r"Install the package helm-python-sdk, or the `helm` program, 3\.16 or newer\."
+    ):
         render(jobfile.load(JOB))
 
 
 @pytest.mark.parametrize(
     ("says", "sentence"),
     [
-        ("v3.15.4", "/helm is Helm v3.15.4, and 3.16 is the oldest that can be used: install one of them"),
-        ("v2.17.0", "/helm is Helm v2.17.0, and"),
-        ("hello", "/helm says no version, so it may be no Helm, and"),
+        ("v3.15.4", "/helm is Helm v3.15.4, older than 3.16. Install the package helm-python-sdk"),
+        ("v2.17.0", "/helm is Helm v2.17.0, older than 3.16."),
+        ("hello", "/helm does not print Helm's version. Install"),
     ],
 )
 def test_an_old_helm_is_refused_by_its_version(
@@ -223,7 +225,7 @@ def test_what_is_wrong_is_a_sentence_and_nothing_is_written(
 
 def test_auto_is_job_and_that_is_said(ocrfleet: Callable[..., Any]) -> None:
     ran = ocrfleet("render", JOB, "--set", "placement.engine=auto")
-    assert ran.err == "placement.engine is auto, and render asks no cluster: the objects are those of engine job.\n"
+    assert ran.err == "placement.engine is auto. Rendering uses no cluster, so it takes the engine `job`.\n"
     assert ran.out == ocrfleet("render", JOB).out
 
 
