@@ -10,7 +10,7 @@ from typing import Any
 from jobs.commands import options, show
 
 TEMPLATE = """\
-# ocrfleet job file. Every field is in docs/reference/job-file.md.
+# A job file of ocrfleet. docs/reference/job-file.md explains every field.
 #   ocrfleet check {file}     what is wrong with it
 #   ocrfleet run {file}       train on this machine
 apiVersion: {version}
