@@ -143,7 +143,9 @@ class Placement:
     """Where a run goes and how big it is."""
 
     engine: Engine = "job"
-    """The Kubernetes kind that runs the pods. `job` needs nothing installed; `auto` asks the cluster at submit."""
+    """The Kubernetes kind that runs the pods. `job` needs nothing else installed. `auto` asks the cluster at submit.
+    `volcano` is untested: no test has run it under Volcano's controller.
+    """
 
     nodes: Annotated[int, Field(ge=1, le=1000), WHOLE] = 1
     """Pods, or node processes under `ocrfleet run`, that train together."""

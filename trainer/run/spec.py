@@ -107,7 +107,7 @@ class Data:
     """Where the labelled images are, and how they are divided."""
 
     train: Uri
-    """A PPOCRLabel export, PaddleOCR label files, or a packed dataset; recognised by content."""
+    """A PPOCRLabel export or PaddleOCR label files. Which of the two is recognised by content."""
 
     eval: Uri | None = None
     """A second dataset to evaluate on. Without it a part of `train` is kept back for that, see `split`."""
