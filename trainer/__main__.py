@@ -26,16 +26,20 @@ log = logging.getLogger("trainer")
 
 
 def main() -> int:
-    """Do this node's part of the run; give the exit code of the contract."""
+    """Run this node's part of the run and return the contract's exit code."""
     parser = argparse.ArgumentParser(prog="python -m trainer", description=__doc__)
     parser.add_argument(
         "--workdir",
         type=Path,
         default=os.environ.get(contract.ENV_WORKDIR),
-        help="the run's folder, with run.yaml in it",
+        help="the run's folder; it holds run.yaml",
     )
-    parser.add_argument("--stage", choices=contract.STAGES, help="do this stage alone; those before it must be done")
-    parser.add_argument("--prove-access", action="store_true", help="reach all that the run names, and end")
+    parser.add_argument(
+        "--stage", choices=contract.STAGES, help="run this stage only; the stages before it must be done"
+    )
+    parser.add_argument(
+        "--prove-access", action="store_true", help="check access to everything the run names, then exit"
+    )
     arguments = parser.parse_args()
     with ExitStack() as closing:
         progress = Progress(sys.stderr)
@@ -47,49 +51,53 @@ def main() -> int:
         return _translated(code)
 
 
-def _code_of(deed: Callable[[], None], progress: Progress) -> int:
-    """Do it; give the exit code of the contract, and say why if it went wrong."""
+def _code_of(action: Callable[[], None], progress: Progress) -> int:
+    """Run an action and return the contract's exit code; print the error if it fails."""
     try:
-        deed()
+        action()
     except OcrfleetError as error:
         progress.line(f"error: {error}")
         return int(error.exit_code)
-    except Exception:  # noqa: BLE001 - ends as it would uncaught, but the pod may have to stay
+    except Exception:  # noqa: BLE001 - a bug ends the same way as uncaught, but the pod may have to stay
         traceback.print_exc()
         return int(contract.ExitCode.FAILED)
     return int(contract.ExitCode.DONE)
 
 
 def _translated(code: int) -> int:
-    """Give the code that the pod's controller understands as we mean it."""
+    """Return the exit code that this pod's controller retries, where it differs from ours."""
     if code == contract.ExitCode.TRANSIENT:
         return int(os.environ.get(contract.ENV_RETRY_CODE, code))
     return code
 
 
 def _refuse_another_contract() -> None:
-    """Before anything is read: names of the environment may mean something else there, or nothing."""
-    given = os.environ.get(contract.ENV_CONTRACT)
-    if given == str(contract.CONTRACT):
+    """Check the contract before anything is read: under another one the environment may mean something else.
+
+    Raises:
+        SpecError: whoever started this node has another contract.
+    """
+    pods = os.environ.get(contract.ENV_CONTRACT)
+    if pods == str(contract.CONTRACT):
         return
-    theirs = f"contract {given!r}" if given else "none"
+    theirs = f"contract {pods!r}" if pods else "no contract"
     raise SpecError(
-        f"This trainer is ocrfleet {contract.VERSION} with contract {contract.CONTRACT}, and its pod is made for "
-        f"{theirs} ({contract.ENV_CONTRACT}): set placement.image to the trainer of the chart's version, or take the "
-        f"chart and the command line of ocrfleet {contract.VERSION}."
+        f"This trainer is ocrfleet {contract.VERSION} with contract {contract.CONTRACT}, but its pod has {theirs} "
+        f"({contract.ENV_CONTRACT}). Set placement.image to the trainer of the chart's version, or use the chart and "
+        f"the command line of ocrfleet {contract.VERSION}."
     )
 
 
 def _prove_access(progress: Progress) -> None:
     _refuse_another_contract()
-    # All that it has to say goes to the terminal; a traceback would hide the sentence.
+    # Everything goes to the terminal as sentences; a traceback would hide them.
     logging.getLogger().addHandler(logging.NullHandler())
     for sentence in access.prove(Path(os.environ[contract.ENV_RUN_FILE])):
         progress.line(sentence)
 
 
 def _bring_run_file(work: WorkDir) -> None:
-    """Copy the pod's run.yaml to where all of the run's files are."""
+    """Copy the pod's run.yaml into the work folder."""
     if source := os.environ.get(contract.ENV_RUN_FILE):
         work.root.mkdir(parents=True, exist_ok=True)
         temporary = work.run_file.with_suffix(".part")
@@ -116,27 +124,27 @@ def _run(pipeline: Pipeline, *, only: str | None) -> None:
     try:
         pipeline.run(only=only)
     except Exception as error:
-        # Before the log goes to the bucket. Only a fault of ours needs to say where it was.
+        # Logged before the log goes to the bucket. Only a bug of ours needs a traceback.
         log.error("%s", error, exc_info=error.__cause__ if isinstance(error, OcrfleetError) else error)
         raise
     finally:
         # A full disk must not hide why the run ended.
         with contextlib.suppress(OSError):
             pipeline.work.metrics_snapshot.write_bytes(pipeline.metrics.snapshot())
-        # Without an attempt the bucket was not reached, or had nothing to do for us.
+        # Without an attempt the bucket was out of reach, or the run was already published.
         if pipeline.mirror.attempt:
             pipeline.mirror.push_logs(node=pipeline.given.topology.node_rank, say=pipeline.progress.line)
 
 
 def _obey_signals(pipeline: Pipeline) -> None:
-    """Stop in order on SIGTERM and SIGINT: workers on one step, other stages where they are.
+    """Stop cleanly on SIGTERM and SIGINT: workers stop on the same step, other stages at once.
 
-    Stages outside the workers write every file whole or not at all, so they may be left at any point.
+    Stages outside the workers write each file atomically, so they may stop at any point.
     """
 
     def stop(number: int, _: FrameType | None) -> None:
         if not pipeline.supervisor.stop():
-            raise StoppedError(f"Stopped by {signal.Signals(number).name}. Run it again to go on.")
+            raise StoppedError(f"Stopped by {signal.Signals(number).name}. Run it again to resume.")
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
@@ -147,7 +155,7 @@ def _log_to(path: Path) -> None:
     logging.basicConfig(
         level=logging.INFO, filename=path, format="%(asctime)s %(levelname)s %(name)s: %(message)s", encoding="utf-8"
     )
-    # Nor must it fill the terminal with tracebacks of the log.
+    # A log that cannot be written must not fill the terminal with tracebacks.
     logging.raiseExceptions = False
     # Clients of the object store log request headers at lower levels.
     for name in ("boto3", "botocore", "urllib3"):
@@ -159,6 +167,6 @@ if __name__ == "__main__":
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
-    # All is done and written. Threads of the storage client may still be at work in Rust, and one that meets the
-    # interpreter while it is torn down aborts the process: a published run would end as a failed one.
+    # Everything is written. Rust threads of the storage client may still run, and one that enters the interpreter
+    # during its shutdown aborts the process: a published run would look like a failed one.
     os._exit(code)

@@ -13,7 +13,7 @@ class ExitCode(IntEnum):
     DONE = 0
     """Published, or nothing to do."""
     FAILED = 1
-    """A fault of ocrfleet itself, or of a library under it: the traceback is in the log."""
+    """A bug in ocrfleet or in a library that it uses. The traceback is in the log."""
     USAGE = 2
     """The command line is wrong."""
     SPEC = 40
@@ -23,9 +23,9 @@ class ExitCode(IntEnum):
     ACCESS = 42
     """Access was refused by the object store or the cluster."""
     GATE = 43
-    """The model did not pass its gate, or its export does not read as the trained model does."""
+    """The model did not pass its gate, or its export gives different results than the trained model."""
     DIVERGED = 44
-    """The loss became NaN or infinite after the allowed rollbacks."""
+    """The loss became NaN or infinite again after the allowed rollbacks."""
     STALLED = 45
     """No progress: three attempts without a new checkpoint, or stalled twice."""
     SUPERSEDED = 46
@@ -33,9 +33,9 @@ class ExitCode(IntEnum):
     SUSPENDED = 47
     """The schedule is suspended after repeated failures."""
     TRANSIENT = 75
-    """A peer or the rendezvous was lost, a transient failure outlasted its retries, a disk is full. Worth a retry."""
+    """A peer or the rendezvous was lost, a transient failure outlasted its retries, or a disk is full. Retry it."""
     STOPPED = 143
-    """Told to stop; the checkpoint is flushed. Running the same job file again goes on from it."""
+    """Stopped on request, with a checkpoint saved. The same job file resumes from it."""
 
 
 RETRY_CODE: Final = 128 + ExitCode.TRANSIENT

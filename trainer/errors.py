@@ -1,20 +1,20 @@
-"""The tree of errors: one class for each reaction of whoever runs a job.
+"""The tree of errors: one class for each reaction of the person or controller that runs a job.
 
-    OcrfleetError            1   a fault that a retry or the user cannot be told apart from
-    ├── SpecError           40   mend the job file
-    ├── DatasetError        41   mend the dataset
-    ├── AccessError         42   mend credentials or rights
-    ├── NotFoundError       40   the location names nothing (a caller may take that as an answer)
+    OcrfleetError            1   report it: a bug, or a failure that no other class describes
+    ├── SpecError           40   fix the job file
+    │   └── NotFoundError   40   fix the location (a caller may take "not found" as an answer)
+    ├── DatasetError        41   fix the dataset
+    ├── AccessError         42   fix credentials or permissions
     ├── GateError           43   the model is not good enough to publish
-    ├── DivergedError       44   change the learning rate or look at the named batches
-    ├── StalledError        45   look at the node, then `retry`
+    ├── DivergedError       44   change the learning rate, or look at the named batches
+    ├── StalledError        45   look at the node, then raise `retry`
     ├── SupersededError     46   nothing: a newer object runs
-    ├── ConflictError       75   somebody else wrote first; read again and decide
     ├── TransientError      75   run it again
-    └── StoppedError       143   run it again when it suits
+    │   └── ConflictError   75   another writer was first: read again and decide
+    └── StoppedError       143   run it again whenever you like
 
-A message is a sentence that says what is so, with the offending value in quotes and its place, and
-then what to do next. Causes are always chained (`raise … from`), so `--debug` can show them.
+A message says what is wrong, with the offending value in quotes and its place, and then what to do next.
+Causes are always chained (`raise … from`), so `--debug` can show them.
 """
 
 from trainer.contract import ExitCode
@@ -61,7 +61,7 @@ class DivergedError(OcrfleetError):
 
 
 class StalledError(OcrfleetError):
-    """The run makes no progress, and another attempt of the same kind would not either."""
+    """The run makes no progress, and another attempt of the same kind would make none either."""
 
     exit_code = ExitCode.STALLED
 
@@ -79,11 +79,11 @@ class TransientError(OcrfleetError):
 
 
 class ConflictError(TransientError):
-    """A conditional write found that somebody else had written first."""
+    """A conditional write failed because another writer was first."""
 
 
 class StoppedError(OcrfleetError):
-    """The run was told to stop, and has flushed what it had."""
+    """The run was asked to stop, and has saved its state."""
 
     exit_code = ExitCode.STOPPED
 

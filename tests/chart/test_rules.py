@@ -67,7 +67,7 @@ REFUSALS: Final[list[tuple[dict[str, Any], str]]] = [
     ),
     (
         {"run.distill.teacher": "channel:teacher", "run.distill.randomTeacher": True},
-        "run.distill has teacher and randomTeacher",
+        "run.distill has both teacher and randomTeacher: choose one",
     ),
     (
         {"placement.storage.cache": {"storageClass": "fast", "ephemeral": None}},

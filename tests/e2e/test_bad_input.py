@@ -153,7 +153,7 @@ def test_a_dictionary_that_will_not_do_is_refused(tmp_path, pages, content, says
     [
         ("#" * 10_000_000, "is larger than 1,000,000 bytes"),
         (BOMB, "has more than 20,000 values"),
-        ("name: a\nname: b\n", "the key 'name' stands here twice"),
+        ("name: a\nname: b\n", "the key 'name' appears twice"),
     ],
     ids=["10 MB", "a YAML bomb", "a key twice"],
 )
@@ -231,7 +231,7 @@ def test_a_line_that_breaks_in_the_middle_of_an_image_leaves_no_half_image(
 
     work = WorkDir(tmp_path / "work")
     proxy.cuts, proxy.budget = 1 << 30, 100_000
-    with pytest.raises(TransientError, match="then run again: it goes on where it was") as ended:
+    with pytest.raises(TransientError, match=r"then run it again\. It resumes where it left off") as ended:
         fetching.fetch(run, work, lose)
     assert ended.value.exit_code == ExitCode.TRANSIENT
     assert there(work).items() <= contents.items()

@@ -95,7 +95,7 @@ def test_models_are_listed_and_shown_from_a_bucket(store: Store) -> None:
     assert registry.show(store, "production").run == "lines-1"
     with pytest.raises(NotFoundError, match="no published run and no channel 'candidate'"):
         registry.show(store, "candidate")
-    with pytest.raises(NotFoundError, match="no bucket 'no-such-bucket'"):
+    with pytest.raises(NotFoundError, match="bucket 'no-such-bucket' does not exist"):
         registry.exists(open_store("s3://no-such-bucket/"), "lines-1")
 
 
@@ -119,7 +119,7 @@ def test_a_dataset_with_its_manifest_is_fetched_from_a_bucket(bucket: str, tmp_p
 def test_an_empty_prefix_and_a_missing_bucket_are_told_apart(bucket: str, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=rf"run\.data\.train is '{bucket}nothing/'"):
         fetch(spec(bucket + "nothing/"), WorkDir(tmp_path / "a"))
-    with pytest.raises(NotFoundError, match="no bucket 'no-such-bucket' at http://127"):
+    with pytest.raises(NotFoundError, match="bucket 'no-such-bucket' does not exist at http://127"):
         fetch(spec("s3://no-such-bucket/x/"), WorkDir(tmp_path / "b"))
 
 

@@ -131,7 +131,9 @@ def test_conditional_writes_are_proven_and_leave_nothing(store: Store) -> None:
 
 def test_a_missing_object_is_named(store: Store) -> None:
     for read in (store.get, store.etag):
-        with pytest.raises(NotFoundError, match=r"no object s3://test-\w+/some/prefix/nothing at http://127"):
+        with pytest.raises(
+            NotFoundError, match=r"The object s3://test-\w+/some/prefix/nothing does not exist at http://127"
+        ):
             read("nothing")
 
 
@@ -150,7 +152,7 @@ def test_a_missing_bucket_is_named_with_the_endpoint(bucket: str, tmp_path: Path
     for name, deed in deeds.items():
         with pytest.raises(NotFoundError) as caught:
             deed()
-        assert f"no bucket 'no-such-bucket' at {s3_server.endpoint}" in str(caught.value), name
+        assert f"bucket 'no-such-bucket' does not exist at {s3_server.endpoint}" in str(caught.value), name
 
 
 @pytest.mark.parametrize("wrong", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
@@ -316,5 +318,5 @@ def test_a_key_that_climbs_is_refused_before_anything_is_asked(store: Store, tmp
         lambda: store.list("../up"),
     )
     for deed in deeds:
-        with pytest.raises(SpecError, match="cannot be a file's"):
+        with pytest.raises(SpecError, match="cannot be a file name"):
             deed()

@@ -55,8 +55,8 @@ def test_a_pod_of_another_chart_ends_before_it_reads_anything(
     assert node.main() == ExitCode.SPEC
     said = capsys.readouterr().err
     assert re.fullmatch(
-        r"error: This trainer is ocrfleet \S+ with contract 1, and its pod is made for (contract '2'|none) "
-        r"\(OCRFLEET_CONTRACT\): set placement\.image to the trainer of the chart's version, or .*\.\n",
+        r"error: This trainer is ocrfleet \S+ with contract 1, but its pod has (contract '2'|no contract) "
+        r"\(OCRFLEET_CONTRACT\)\. Set placement\.image to the trainer of the chart's version, or .*\.\n",
         said,
     )
     assert not (tmp_path / "work").exists()

@@ -44,7 +44,7 @@ def canonical(value: object) -> str:
 
 def _number(value: float) -> str:
     if not math.isfinite(value) or (isinstance(value, int) and not abs(value) <= LARGEST):
-        raise SpecError(f"{value} is beyond ±2^53: JSON would round it. Write it as a text, in quotes.")
+        raise SpecError(f"{value} is beyond ±2^53, so JSON would round it. Write it as a string, in quotes.")
     if isinstance(value, int):
         return str(value)
     # JavaScript writes exponents below 1e-6 and from 1e21 on, Python below 1e-4 and from 1e16 on.
@@ -62,5 +62,5 @@ def bare(value: Any) -> Any:
 
 
 def digest(value: object) -> str:
-    """Give the sha256 of JSON data in canonical form, as 64 hex digits."""
+    """Return the sha256 of JSON data in canonical form, as 64 hex digits."""
     return hashlib.sha256(canonical(value).encode()).hexdigest()

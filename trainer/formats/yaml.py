@@ -1,4 +1,4 @@
-"""YAML as Helm reads it, and YAML that it reads back the same: of job files, recipes and exports."""
+"""Reads YAML as Helm does, and writes YAML that Helm reads back unchanged: job files, recipes and exports."""
 
 import math
 import re
@@ -20,17 +20,17 @@ def parse_yaml(text: str, *, source: str, exported: bool = False) -> Any:
     Args:
         text: the document.
         source: the file's name, for messages.
-        exported: whether it is an export's inference.yml: it has a value for each character of its dictionary,
-            and `y` is one of them.
+        exported: the document is an export's inference.yml, which has a value for each character of its dictionary,
+            `y` among them.
 
     Raises:
-        SpecError: the text is not YAML, has too many values, or one that Helm would change; names file, line and
-            column.
+        SpecError: the text is not YAML, has too many values, or has a value that Helm would change. The message has
+            file, line and column.
     """
     try:
         return (_Loader if exported else JobLoader)(text).get_single_data()
     except RecursionError as error:
-        raise SpecError(f"{source} is nested too deeply: no job file needs that.") from error
+        raise SpecError(f"{source} is nested too deeply. Flatten it: no job file needs so many levels.") from error
     except ValueError as error:  # an int of thousands of digits
         raise SpecError(f"{source} is not YAML: {error}.") from error
     except yaml.YAMLError as error:
@@ -41,7 +41,7 @@ def parse_yaml(text: str, *, source: str, exported: bool = False) -> Any:
 
 
 def _place(text: str, line: int, column: int) -> str:
-    """Give line and column, from 1; where libyaml means the line after the last, the end of the last."""
+    """Return line and column, from 1. Where libyaml points past the last line, return the end of that line."""
     lines = text.splitlines() or [""]
     return f"{line + 1}:{column + 1}" if line < len(lines) else f"{len(lines)}:{len(lines[-1]) + 1}"
 
@@ -89,23 +89,23 @@ class _Loader(_Base):
         return self.construct_document(node)
 
     def _count(self, node: yaml.Node, known: dict[int, int]) -> int:
-        """Check a node and give the number of its values; each is looked at once, whatever aliases lead to it."""
+        """Check a node and return the number of its values. A node is checked once, however many aliases name it."""
         if id(node) not in known:
             known[id(node)] = self.most  # what contains itself has no end
             known[id(node)] = 1 + sum(self._count(part, known) for part in _parts(node))
             if known[id(node)] > self.most:
-                what = f"with its aliases written out it has more than {self.most:,} values"
+                what = f"it has more than {self.most:,} values when its aliases are expanded"
                 raise _refusal(what, node.start_mark)
             self.check(node)
         return known[id(node)]
 
     def check(self, node: yaml.Node) -> None:
-        """Refuse what JSON has no place for."""
+        """Refuse values that JSON cannot hold."""
         if node.tag == f"{_TAG}float" and not math.isfinite(float(node.value.replace("_", ""))):
-            raise _refusal(f"{node.value} is larger than any number", node.start_mark)
+            raise _refusal(f"{node.value} is too large for a number", node.start_mark)
 
 
-# Helm's toYaml gives nothing at all for a text with one of these.
+# Helm's toYaml writes nothing at all for a string with one of these.
 _CONTROL: Final = re.compile("[\x7f-\x9f\ufffe\uffff]")
 
 
@@ -116,16 +116,16 @@ class JobLoader(_Loader):
     bool_values: ClassVar = {**yaml.SafeLoader.bool_values, "y": True, "n": False}
 
     def check(self, node: yaml.Node) -> None:
-        """Refuse what Helm would change, too."""
+        """Also refuse values that Helm would change."""
         super().check(node)
         if node.tag == f"{_TAG}int" and not abs(self.construct_object(node)) <= LARGEST:
-            raise _refusal(f"JSON would round {node.value}: write it in quotes", node.start_mark)
+            raise _refusal(f"JSON would round {node.value}, so write it in quotes", node.start_mark)
         if isinstance(node, yaml.ScalarNode) and _CONTROL.search(node.value):
-            raise _refusal("a control character, for which YAML has no place: leave it out", node.start_mark)
+            raise _refusal("YAML does not allow this control character, so remove it", node.start_mark)
         for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
             if key.tag not in (f"{_TAG}str", _MERGE):
-                shown = repr(key.value) if isinstance(key, yaml.ScalarNode) else "of several values"
-                raise _refusal(f"the key {shown} is no text: write it in quotes", key.start_mark)
+                shown = f"the key {key.value!r}" if isinstance(key, yaml.ScalarNode) else "this key"
+                raise _refusal(f"{shown} is not a string, so write it in quotes", key.start_mark)
 
 
 def _parts(node: yaml.Node) -> list[yaml.Node]:
@@ -135,7 +135,7 @@ def _parts(node: yaml.Node) -> list[yaml.Node]:
     for key, _ in node.value:
         if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE:
             if (key.tag, key.value) in keys:
-                raise _refusal(f"the key {key.value!r} stands here twice", key.start_mark)
+                raise _refusal(f"the key {key.value!r} appears twice", key.start_mark)
             keys.add((key.tag, key.value))
     return [part for pair in node.value for part in pair]
 

@@ -1,6 +1,6 @@
-"""The `run` half of the job file: what to train, said once.
+"""The `run` half of the job file: what to train.
 
-Frozen dataclasses; each field says what it is, its unit and why its default is what it is. The chart's
+Frozen dataclasses; each field has its meaning, its unit and the reason for its default. The chart's
 `values.schema.json` and the reference page of the job file are generated from these texts. The other
 half, `placement`, is in `jobs/jobfile/placement.py`.
 """
@@ -50,12 +50,12 @@ def _whole(value: object) -> object:
 
 
 WHOLE: Final = BeforeValidator(_whole)
-"""Makes an `int` take what is an integer to the chart's schema: no text, no boolean. Comes last, after the limits."""
+"""Makes an `int` accept exactly what the chart's schema calls an integer. Must come last, after the limits."""
 Number = Annotated[float, Field(strict=True)]
 Flag = Annotated[bool, Field(strict=True)]
 Uri = Annotated[str, Field(pattern=_URI)]
 Weights = Annotated[str, Field(pattern=_WEIGHTS)]
-"""A `.pdparams` file, or `channel:NAME`: the weights that the run of that channel has published at `run.output`."""
+"""A `.pdparams` file, or `channel:NAME`: the weights published by that channel's run at `run.output`."""
 Sha256 = Annotated[str, Field(pattern=_SHA256)]
 Interval = Annotated[str, Field(pattern=_INTERVAL)]
 """Epochs, steps or time: `1ep`, `500steps`, `30s`, `5m`, `1h`."""
@@ -73,13 +73,13 @@ _IN_WORDS: Final = {
 
 
 def spelled(pattern: str, words: str) -> Any:
-    """Make a field whose text has a form, and say what a user should write instead of the expression."""
+    """Make a field with a pattern, and the words that a user sees instead of the regular expression."""
     _IN_WORDS[pattern] = words
     return Field(pattern=pattern)
 
 
 def words_of(pattern: str) -> str | None:
-    """Give what a user should write, for a regular expression of the job file."""
+    """Return the words that a user sees instead of a regular expression of the job file."""
     return _IN_WORDS.get(pattern)
 
 
@@ -93,13 +93,13 @@ def seconds(duration: str) -> int:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class MaxRefused:
-    """Shares of the samples that may be refused; more ends the run. What is marked as unreadable is not counted."""
+    """Shares of the samples that may be refused; more ends the run. Samples marked as unreadable do not count."""
 
     train: Annotated[Number, Field(ge=0, le=1)] = 0.01
-    """Of the training samples. 1 %: one slip of the pen in a hundred lines; more is a dataset copied in part."""
+    """Of the training samples. 1 % allows a few labelling slips; more suggests a dataset that was copied in part."""
 
     eval: Annotated[Number, Field(ge=0, le=1)] = 0.0
-    """Of the evaluation and of the test samples. None: a figure is worth little when what is hard is left out."""
+    """Of the evaluation samples, and of the test samples. 0: a metric without the hard samples is worth little."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -107,27 +107,27 @@ class Data:
     """Where the labelled images are, and how they are divided."""
 
     train: Uri
-    """A PPOCRLabel export or PaddleOCR label files. Which of the two is recognised by content."""
+    """A PPOCRLabel export or PaddleOCR label files; the format is recognised by content."""
 
     eval: Uri | None = None
-    """A second dataset to evaluate on. Without it a part of `train` is kept back for that, see `split`."""
+    """A second dataset to evaluate on. Unset: a part of `train` is set aside for that, see `split`."""
 
     split: Annotated[str, Field(pattern=_SPLIT)] = "6:2:2"
     """Shares train:eval:test of `train`, by image; 6:2:2 is PaddleOCR's own.
 
-    An image keeps its share when others are added.
+    An image stays in its split when others are added.
     """
 
     dictionary: str = "auto"
-    """Characters the recogniser knows: `auto` (from the labels), a built-in name such as `en_dict`,
-    or the URI of a file with one a line.
+    """Characters that the recogniser knows: `auto` (from the labels), a built-in name such as `en_dict`,
+    or the URI of a file with one character per line.
     """
 
     max_refused: MaxRefused = Field(default_factory=MaxRefused)
-    """How much of the dataset may be unusable: images missing or broken, labels that cannot be learnt."""
+    """How much of the dataset may be unusable: missing or broken images, labels that cannot be learnt."""
 
     digest: Sha256 | None = None
-    """Digest of the dataset as `ocrfleet data check` prints it; anything else is refused. Unset: any content."""
+    """Digest of the dataset, as `ocrfleet data check` prints it; other data is refused. Unset: any content."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -135,14 +135,14 @@ class Init:
     """Weights to start from."""
 
     pretrained: Weights | None = None
-    """A `.pdparams` file, weights only: a whole model or a backbone; or `channel:NAME`. Unset: random weights."""
+    """Weights of a whole model or of a backbone: a `.pdparams` file or `channel:NAME`. Unset: random weights."""
 
     sha256: Sha256 | None = None
-    """Digest of `pretrained`. Required with a file: it is a pickle, and a pickle can run code. A channel's manifest
-    has the digest of its own."""
+    """Digest of `pretrained`. Required with a file: it is a pickle, and a pickle can run code. For a channel, the
+    manifest has the digest."""
 
     student: str | None = None
-    """The sub-network to take out of a distilled file, such as `Student`. Unset: the file is one network."""
+    """The network to take from a file of several networks, such as `Student`. Unset: the file holds one network."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -150,30 +150,30 @@ class Distill:
     """How networks teach each other. Only for recipes of several networks; `ocrfleet recipes` marks them."""
 
     networks: Mapping[str, str] = Field(default_factory=dict)
-    """Networks beside the recipe's, or in place of them: the name, and what it is built as: another network of the run
-    (`Student2: Student`) or a recipe (`Student: det-pp-ocrv3-student`). Losses and scores follow by themselves.
+    """Networks to add to the recipe's, or to replace: a name, and what it is built as. That is another network of the
+    run (`Student2: Student`) or a recipe (`Student: det-pp-ocrv3-student`). Losses and metrics follow automatically.
     """
 
     teacher: Weights | None = None
-    """Weights of the network `Teacher`: a `.pdparams` file or `channel:NAME`. A teacher that is frozen needs them."""
+    """Weights of the network `Teacher`: a `.pdparams` file or `channel:NAME`. A frozen teacher needs them."""
 
     teacher_sha256: Sha256 | None = None
     """Digest of `teacher`. Required with a file, as `run.init.sha256` is."""
 
     teacher_network: str | None = None
-    """The sub-network to take out of a distilled file of `teacher`. Unset: the file is one network."""
+    """The network to take from the file of `teacher`, if it holds several. Unset: the file holds one network."""
 
     random_teacher: Flag = False
-    """Let a frozen teacher keep random weights. It teaches nothing: for trying out a job file only."""
+    """Let a frozen teacher keep random weights. It teaches nothing; only for trying out a job file."""
 
     publish: str | None = None
-    """The network to publish. Unset: the best of those that learn, by the main metric; of equals the first."""
+    """The network to publish. Unset: of those that learn, the best by the main metric, or the first of equals."""
 
     fine_tune_epochs: Annotated[int, Field(ge=1), WHOLE] | None = None
-    """Epochs for which the picked network is then trained alone, without its teachers. Unset: none."""
+    """Epochs to train the picked network alone afterwards, without its teachers. Unset: none."""
 
     baseline: str | None = None
-    """The same student trained without a teacher, to state the gain: `channel:NAME`, or the id of a published run."""
+    """The same student trained without a teacher, to report the gain: `channel:NAME`, or the id of a published run."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -184,12 +184,12 @@ class Train:
     """Passes over the training samples. Unset: the recipe's number."""
 
     batch_size_per_device: Annotated[int, Field(ge=1), WHOLE] | None = None
-    """Samples a device takes in one step. Unset: the recipe's number."""
+    """Samples per device in one step. Unset: the recipe's number."""
 
     scale_learning_rate: Literal["linear", "sqrt", "none"] = "none"
-    """How the learning rate follows the global batch, from the batch that the recipe was tuned for.
+    """How the learning rate scales with the global batch, relative to the batch that the recipe was tuned for.
 
-    `none`: exactly as written.
+    `none`: the rate is used exactly as written.
     """
 
     precision: Literal["fp32", "fp16", "bf16", "auto"] = "fp32"
@@ -199,10 +199,10 @@ class Train:
     """Seeds weights, shuffles, augmentation and the split."""
 
     evaluate_every: Interval = "1ep"
-    """How often the evaluation set is read; the best model is kept. Epochs or steps."""
+    """How often to evaluate on the evaluation split, in epochs or steps; the best model is kept."""
 
     readers: Annotated[int, Field(ge=0, le=64), WHOLE] | None = None
-    """Reader processes a device. Unset: 0 on CPU, where training itself uses the cores, else up to 8."""
+    """Reader processes per device. Unset: 0 on CPU, where training itself uses the cores; up to 8 on GPU."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -210,10 +210,10 @@ class Checkpoint:
     """When the training state is saved and pushed to the bucket."""
 
     every: Interval = "5m"
-    """Save after so much time, steps or epochs. 5 minutes: what a preemption may cost."""
+    """How often to save, by time, steps or epochs. 5 minutes: the most that a preemption should cost."""
 
     keep: Annotated[int, Field(ge=2), WHOLE] = 3
-    """How many to keep. At least 2: the newest may be half pushed."""
+    """How many checkpoints to keep. At least 2: the newest may be only partly uploaded."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -224,18 +224,18 @@ class Gate:
     """Unset: hmean for det, acc for rec."""
 
     minimum: Annotated[Number, Field(ge=0, le=1)] | None = None
-    """The least value to publish. Unset: any value."""
+    """The lowest value that is published. Unset: any value."""
 
     not_worse_than: str | None = None
-    """A channel; the new model must be at least as good as the one there. Unset: no comparison."""
+    """A channel. The new model must be at least as good as the one there. Unset: no comparison."""
 
     tolerance: Annotated[Number, Field(ge=0, le=1)] = 0.002
-    """How much below the channel's model still passes; evaluation sets of a few hundred samples vary by more."""
+    """How far below the channel's model still passes. Test splits of a few hundred samples vary by more."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Publish:
-    """What is published beside the manifest, the record and the report."""
+    """What is published in addition to the manifest, the record and the report."""
 
     formats: tuple[Literal["paddle"], ...] = ("paddle",)
     """`paddle`: inference.json, inference.pdiparams and inference.yml."""
@@ -244,7 +244,7 @@ class Publish:
     """Also publish the trained weights (.pdparams), for fine-tuning later."""
 
     promote: Name | None = None
-    """The channel to point at the model when it is published. Unset: none."""
+    """The channel to point at the model once it is published. Unset: none."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -252,13 +252,13 @@ class RunSpec:
     """What to train: everything that makes one model differ from another."""
 
     task: Literal["det", "rec"]
-    """`det` finds the lines of a page; `rec` reads one line."""
+    """`det`: find the lines of a page. `rec`: read one line."""
 
     recipe: str | None = None
-    """A built-in recipe; `ocrfleet recipes` lists them. Or use `config`."""
+    """A built-in recipe; `ocrfleet recipes` lists them. Set this or `config`."""
 
     config: Mapping[str, Any] | None = None
-    """A whole PaddleOCR configuration, in place of a recipe."""
+    """A whole PaddleOCR configuration, instead of a recipe."""
 
     overrides: Mapping[str, Any] = Field(default_factory=dict)
     """Any key of the PaddleOCR configuration by its dotted name, such as `Optimizer.lr.learning_rate: 0.001`."""
@@ -288,22 +288,22 @@ class RunSpec:
     """What is published."""
 
     def __post_init__(self) -> None:
-        """Refuse what no single field can: see the messages."""
+        """Check the rules over several fields; see the messages."""
         if (self.recipe is None) == (self.config is None):
             raise ValueError("run needs one of `recipe` and `config`, and not both")
         _pinned(self.init.pretrained, self.init.sha256, "run.init.sha256")
         _pinned(self.distill.teacher, self.distill.teacher_sha256, "run.distill.teacherSha256")
         if self.distill.teacher and self.distill.random_teacher:
-            raise ValueError("run.distill has teacher and randomTeacher: a teacher has weights, or it has not")
+            raise ValueError("run.distill has both teacher and randomTeacher: choose one")
         wanted = {"det": {"hmean", "precision", "recall"}, "rec": {"acc", "norm_edit_dis"}}[self.task]
         if self.gate.metric and self.gate.metric not in wanted:
             raise ValueError(
-                f"run.gate.metric is {self.gate.metric!r}: a {self.task} run has {', '.join(sorted(wanted))}"
+                f"run.gate.metric is {self.gate.metric!r}, but a {self.task} run has {', '.join(sorted(wanted))}"
             )
 
     @property
     def main_metric(self) -> str:
-        """The metric that chooses the best model and that the gate reads."""
+        """The metric that selects the best model and that the gate checks."""
         return self.gate.metric or {"det": "hmean", "rec": "acc"}[self.task]
 
 
@@ -319,15 +319,15 @@ T = TypeVar("T")
 
 
 def from_dict(cls: type[T], raw: object, *, where: str) -> T:
-    """Make an instance of a job-file class from what YAML gave.
+    """Make an instance of a job-file class from parsed YAML.
 
     Args:
         cls: `RunSpec` or any class of the job file.
         raw: the parsed YAML.
-        where: the place of `raw` in the file, such as `run`; it begins the names in messages.
+        where: the place of `raw` in the file, such as `run`; messages name fields relative to it.
 
     Raises:
-        SpecError: one sentence for each thing that is wrong, with its place and the nearest known name.
+        SpecError: one sentence per fault, with its place and the nearest known name.
     """
     try:
         return TypeAdapter(cls).validate_python(raw)
@@ -337,7 +337,7 @@ def from_dict(cls: type[T], raw: object, *, where: str) -> T:
 
 
 def to_dict(value: object) -> dict[str, Any]:
-    """Spell an instance as in the job file: camelCase, with every default."""
+    """Return an instance as in the job file: camelCase, with every default."""
     result: dict[str, Any] = TypeAdapter(type(value)).dump_python(value, by_alias=True, mode="json")
     return result
 
@@ -357,22 +357,22 @@ def run_id(name: str, *, run: RunSpec, image: str | None, device: str, devices: 
 
 
 def nearest(word: str, known: list[str]) -> str:
-    """Give ` Did you mean 'x'?` for the nearest known word, or the list of known words."""
+    """Return ` Did you mean 'x'?` for the nearest known word, or the list of known words."""
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f" Did you mean {close[0]!r}?" if close else f" Known here: {', '.join(sorted(known))}."
+    return f" Did you mean {close[0]!r}?" if close else f" Use one of: {', '.join(sorted(known))}."
 
 
 def read_run(path: Path) -> tuple[str, RunSpec]:
     """Read a node's `run.yaml`: the job's name and its `run` half.
 
     Raises:
-        SpecError: the file is not there, not YAML, or of a version that this code does not know.
+        SpecError: the file is not YAML, or has a version that this code does not know.
     """
     raw = parse_yaml(path.read_text("utf-8"), source=str(path))
     if raw.get("apiVersion") != contract.API_VERSION:
         raise SpecError(
-            f"{path}: apiVersion is {raw.get('apiVersion')!r}, and this trainer reads {contract.API_VERSION!r}. "
-            "Take a trainer image of the same version as the chart or the command line."
+            f"{path}: apiVersion is {raw.get('apiVersion')!r}, but this trainer reads {contract.API_VERSION!r}. "
+            "Use a trainer image of the same version as the chart or the command line."
         )
     return str(raw["name"]), from_dict(RunSpec, raw["run"], where="run")
 
@@ -383,7 +383,7 @@ def _fields(cls: object) -> dict[str, FieldInfo]:
 
 
 def _sentence(cls: object, where: str, error: dict[str, Any]) -> str:
-    """Turn one of pydantic's errors into a sentence with a place and a remedy."""
+    """Turn one of pydantic's errors into a sentence with its place and what to write instead."""
     steps = [part for part in error["loc"] if not str(part).startswith(("constrained-", "function-", "[key]"))]
     place = ".".join([where, *(str(part) for part in steps)]).strip(".")
     owner: object = cls
@@ -400,9 +400,11 @@ def _sentence(cls: object, where: str, error: dict[str, Any]) -> str:
         case "value_error":
             return f"{error['ctx']['error']}."
         case "dataclass_type" | "dataclass_exact_type":
-            return f"{place} is {error['input']!r}: a mapping is wanted."
+            return f"{place} is {error['input']!r}: write a mapping."
+        case "mapping_type" | "dict_type" if place == "run.config" and isinstance(error["input"], str):
+            return "run.config takes the YAML itself, not a path. Paste it under `config:`."
         case "tuple_type":
-            return f"{place} is {error['input']!r}: a list is wanted."
+            return f"{place} is {error['input']!r}: write a list."
     pattern = error.get("ctx", {}).get("pattern")
     message = _IN_WORDS.get(pattern) or str(error["msg"])
     message = message[:1].lower() + message[1:]

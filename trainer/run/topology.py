@@ -31,10 +31,10 @@ class Topology:
     """Where the supervisors meet; the workers listen on ports after it."""
 
     leader_address: str | None = None
-    """Where this node has reached the first. Paddle looks a name up once, and fails if nobody answers just then."""
+    """The address at which this node reached node 0. Paddle resolves a name once, and fails if DNS is down then."""
 
     attempt: int = 0
-    """Which attempt the workers belong to: one after another they have other ports, since an old worker may linger."""
+    """The workers' attempt. Consecutive attempts use different ports, since an old worker may linger."""
 
     @property
     def world_size(self) -> int:
@@ -43,11 +43,11 @@ class Topology:
 
     @property
     def leader(self) -> bool:
-        """Whether this node does the stages that need one node only."""
+        """Whether this node runs the stages that need only one node."""
         return self.node_rank == 0
 
     def rank(self, local_rank: int) -> int:
-        """Give the global rank of a worker of this node."""
+        """Return the global rank of a worker of this node."""
         return self.node_rank * self.devices_per_node + local_rank
 
     @property
@@ -72,7 +72,7 @@ class Topology:
         """Read the contract's environment names.
 
         Raises:
-            SpecError: a number is not one, or the hosts are not as many as the nodes.
+            SpecError: a number is invalid, or the number of hosts is not the number of nodes.
         """
         try:
             nodes = int(environ.get(contract.ENV_NODES, "1"))

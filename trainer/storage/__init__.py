@@ -3,9 +3,9 @@
     store = open_store("s3://ocr-data/receipts/")
     store.pull(None, Path("data/train"))
 
-Keys are relative to the location that was opened. Both kinds of store behave alike: a file is there
-whole or not at all, a conditional write succeeds for one writer only, and what is there already and
-right is not moved again. Errors are those of `trainer.errors`, and never hold a credential.
+Keys are relative to the opened location. Both kinds of store behave alike: writes are atomic, a conditional write
+succeeds for one writer only, and a file that is already there and correct is not transferred again. Errors are those
+of `trainer.errors`, and never contain a credential.
 """
 
 import os
@@ -56,11 +56,11 @@ def open_store(uri: str, *, environ: Mapping[str, str] | None = None, patience: 
                 environ=os.environ if environ is None else environ,
                 patience=patience,
             )
-    raise SpecError(f"The location {_shown(uri)!r} cannot be opened: it begins with s3://BUCKET/ or file:///FOLDER.")
+    raise SpecError(f"The location {_shown(uri)!r} is not supported. Use s3://BUCKET/PREFIX/ or file:///FOLDER/.")
 
 
 def join_uri(uri: str, *names: str) -> str:
-    """Give the location of something below another: `join_uri("s3://b/x/", "runs", "r1")`."""
+    """Return the location of something below another: `join_uri("s3://b/x/", "runs", "r1")`."""
     return "/".join([uri.rstrip("/"), *(name.strip("/") for name in names)])
 
 
@@ -68,10 +68,10 @@ def split_uri(uri: str) -> tuple[str, str]:
     """Divide the URI of one object into the location of its folder and its key there."""
     folder, _, name = uri.rpartition("/")
     if not name or folder.endswith(":/") or folder in ("s3:", "file:"):
-        raise SpecError(f"The location {_shown(uri)!r} names no file: its last part must be a file's name.")
+        raise SpecError(f"The location {_shown(uri)!r} is a folder. Give the location of a file.")
     return f"{folder}/", unquote(name) if uri.startswith("file:") else name
 
 
 def _shown(uri: str) -> str:
-    # https://user:password@host is no location of ours, but somebody will try one.
+    # https://user:password@host is not supported, but somebody will try it.
     return re.sub(r"//[^/@]*@", "//***@", uri)

@@ -1,4 +1,4 @@
-"""From what an S3 endpoint says to the errors of `trainer.errors`."""
+"""Turns errors of an S3 endpoint into those of `trainer.errors`."""
 
 import re
 from dataclasses import dataclass
@@ -47,31 +47,31 @@ class Place:
     """URL of the endpoint, or what stands for it."""
 
     def uri(self, key: str = "") -> str:
-        """Give the location of a key."""
+        """Return the location of a key."""
         return "/".join(["s3:/", self.bucket, *filter(None, [self.prefix, key])])
 
     def translate(self, error: Exception, key: str = "") -> OcrfleetError:
-        """Give our error for one of obstore's.
+        """Return our error for one of obstore's.
 
-        The endpoint's own words stay in the chained cause: of them only the code is shown, since some
-        servers answer with parts of the request.
+        Of the endpoint's answer only the code is shown, since some servers answer with parts of the request. The
+        whole answer is in the chained cause.
         """
         text = str(error)
-        # The second form is of one key among several that were to be deleted: the answer as a whole has status 200.
+        # The second form is for one key of a bulk delete, whose answer as a whole has status 200.
         code = _first(r"<Code>(\w+)</Code>|\(code: (\w+)\)", text)
         status = int(_first(r"status code: (\d{3})", text) or 0)
         if code == "NoSuchBucket":
             return self.no_bucket()
         if isinstance(error, FileNotFoundError):
-            return NotFoundError(f"There is no object {self.uri(key)} at {self.endpoint}. Check the location.")
+            return NotFoundError(f"The object {self.uri(key)} does not exist at {self.endpoint}. Check the location.")
         if isinstance(error, AlreadyExistsError):
-            return ConflictError(f"{self.uri(key)} is there already; it was not written again.")
+            return ConflictError(f"{self.uri(key)} already exists and was not overwritten.")
         if isinstance(error, PreconditionError) or status in (409, 412):
-            return ConflictError(f"{self.uri(key)} has been changed by another writer since it was read.")
+            return ConflictError(f"Another writer has changed {self.uri(key)} since it was read.")
         if isinstance(error, PermissionDeniedError | UnauthenticatedError) or status in (401, 403) or code in _REFUSED:
             return self.refused(code or (f"status {status}" if status else "no valid credentials"), key)
         if status in (301, 307) or "redirect" in text:
-            return SpecError(f"The bucket {self.bucket!r} is in another region. Set AWS_REGION to the bucket's own.")
+            return SpecError(f"The bucket {self.bucket!r} is in another region. Set AWS_REGION to the bucket's region.")
         if status and status not in _TRANSIENT_STATUS:
             return OcrfleetError(f"{self.endpoint} answered {status} {code or ''} for {self.uri(key)}.")
         if isinstance(error, ValueError):
@@ -79,26 +79,27 @@ class Place:
         return self.down(f"answers with {status} {code or ''}".rstrip() if status else "does not answer")
 
     def no_bucket(self) -> NoBucketError:
-        """Give the error for a bucket that does not exist."""
+        """Return the error for a bucket that does not exist."""
         return NoBucketError(
-            f"There is no bucket {self.bucket!r} at {self.endpoint}. Check its name and AWS_ENDPOINT_URL, or create it."
+            f"The bucket {self.bucket!r} does not exist at {self.endpoint}. Check its name and AWS_ENDPOINT_URL, or "
+            "create it."
         )
 
     def refused(self, why: str, key: str = "") -> AccessError:
-        """Give the error for credentials that do not suffice."""
+        """Return the error for credentials that are invalid or not allowed to do this."""
         return AccessError(
             f"Access to {self.uri(key)} at {self.endpoint} was refused ({why}). Check AWS_ACCESS_KEY_ID and "
-            "AWS_SECRET_ACCESS_KEY, or the profile or role in use, and what it may do with this bucket."
+            "AWS_SECRET_ACCESS_KEY, or the profile or role in use, and its permissions on this bucket."
         )
 
     def down(self, how: str) -> TransientError:
-        """Give the error for an endpoint that outlasted the retries."""
+        """Return the error for an endpoint that stayed down through all retries."""
         return TransientError(
             f"The S3 endpoint {self.endpoint} {how}. Check AWS_ENDPOINT_URL, the server and the network, "
-            "then run again: it goes on where it was."
+            "then run it again. It resumes where it left off."
         )
 
 
 def _first(pattern: str, text: str) -> str | None:
-    found = re.search(pattern, text)
-    return found[found.lastindex or 0] if found else None
+    match = re.search(pattern, text)
+    return match[match.lastindex or 0] if match else None

@@ -71,11 +71,11 @@ class FileStore(Store):
             etag = _etag(temporary.stat())
             if if_absent:
                 if not _create(temporary, target):
-                    raise ConflictError(f"{target} is there already; it was not written again.")
+                    raise ConflictError(f"{target} already exists and was not overwritten.")
                 return _etag(target.stat())
             with self._lock():
                 if if_match is not None and self._etag_now(target) != if_match:
-                    raise ConflictError(f"{target} has been changed by another writer since it was read.")
+                    raise ConflictError(f"Another writer has changed {target} since it was read.")
                 os.replace(temporary, target)
             return etag
 
@@ -212,11 +212,11 @@ def _remove_empty(folder: Path) -> bool:
 
 @contextmanager
 def _faults(path: Path, *, into: Path | None = None) -> Iterator[None]:
-    """Say in our words what the file system refused: of a file, or of the folder that it is copied into."""
+    """Turn errors of the file system into ours: errors of a file, or of the folder that it is copied into."""
     try:
         yield
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-        raise NotFoundError(f"There is no file {error.filename or path}. Check the location.") from error
+        raise NotFoundError(f"The file {error.filename or path} does not exist. Check the location.") from error
     except PermissionError as error:
         raise AccessError(
             f"Access to {error.filename or path} was refused: {error.strerror}. Check its owner and mode."

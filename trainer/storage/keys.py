@@ -13,18 +13,22 @@ _LONGEST = 255
 
 
 def check_key(key: str) -> str:
-    """Give the key back if it names a file below a folder.
+    """Return the key if it names a file below a folder.
 
     Raises:
-        SpecError: it is empty or absolute, climbs, or has a name that no file can have.
+        SpecError: it is empty or absolute, has a `..`, or has a name that no file can have.
     """
     for name in key.split("/"):
         if name in ("", ".", ".."):
-            raise SpecError(f"The key {key!r} cannot be a file's: it must have no empty part, '.' or '..' between '/'.")
+            raise SpecError(f"The key {key!r} cannot be a file name: it has an empty part, '.' or '..'. Rename it.")
         if _UNPRINTABLE.search(name):
-            raise SpecError(f"The key {key!r} cannot be a file's: it has a control character or half of a character.")
+            raise SpecError(
+                f"The key {key!r} cannot be a file name: it has a control character or half of a character. Rename it."
+            )
         if len(name.encode()) > _LONGEST:
-            raise SpecError(f"The key {key[:80]!r}… cannot be a file's: a name in it is longer than {_LONGEST} bytes.")
+            raise SpecError(
+                f"The key {key[:80]!r}… cannot be a file name: a part of it is longer than {_LONGEST} bytes. Rename it."
+            )
     return key
 
 
@@ -40,7 +44,7 @@ def check_tree(keys: Iterable[str], *, where: str) -> None:
         while parent:
             if parent in known:
                 raise SpecError(
-                    f"{where} has both {parent!r} and {key!r}: the first would have to be a file and a folder. "
+                    f"{where} has both {parent!r} and {key!r}, so {parent!r} would be a file and a folder. "
                     "Rename one of them."
                 )
             parent = parent.rpartition("/")[0]

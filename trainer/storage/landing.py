@@ -69,7 +69,7 @@ class Landing:
         target = below(self.dest, key)
         if target.parent not in self._folders:
             if not target.parent.resolve().is_relative_to(self.dest):
-                raise SpecError(f"{target.parent} is a link out of {self.dest}. Remove it, then pull again.")
+                raise SpecError(f"{target.parent} is a link that leads out of {self.dest}. Remove it, then pull again.")
             target.parent.mkdir(parents=True, exist_ok=True)
             self._folders.add(target.parent)
         found = temporary.stat()

@@ -87,8 +87,8 @@ def _credentials(place: Place) -> Any:
         session = Session()
         if session.get_credentials() is None:
             raise AccessError(
-                f"There are no credentials for {place.uri()}. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
-                "or AWS_PROFILE, or give the pod's service account a role."
+                f"No credentials for {place.uri()}. On this machine set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+                "or AWS_PROFILE. In a pod, use a service account with a role."
             )
         provider = Boto3CredentialProvider(session, ttl=_CREDENTIALS_LAST)
         return _FromFile(provider) if session.get_credentials().method == "shared-credentials-file" else provider
@@ -97,14 +97,14 @@ def _credentials(place: Place) -> Any:
 
 
 class _FromFile:
-    """Keys that stand in a file, such as a mounted Secret, and may be others later: boto3 reads it once only."""
+    """Keys in a file that may change, such as a mounted Secret; boto3 itself reads the file only once."""
 
     def __init__(self, first: Any) -> None:
         self.config = first.config
         self._last = first
 
     def __call__(self) -> Any:
-        """Give the keys as the file has them now; what it had before while it is written."""
+        """Return the keys as the file has them now; the previous ones while it is being written."""
         from boto3.session import Session
         from botocore.exceptions import BotoCoreError
         from obstore.auth.boto3 import Boto3CredentialProvider
@@ -116,7 +116,7 @@ class _FromFile:
 
 
 def _shown(endpoint: str) -> str:
-    """Spell an endpoint for messages: without a password, should somebody have put one in."""
+    """Format an endpoint for messages, without a password that somebody may have put in."""
     parts = urlsplit(endpoint)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 

@@ -125,7 +125,7 @@ class Pull:
                 fault = self._place.translate(error, info.key)
                 if isinstance(fault, ConflictError):
                     raise TransientError(
-                        f"{self._place.uri(info.key)} was changed while it was pulled. Run again for its new content."
+                        f"{self._place.uri(info.key)} was changed during the download. Run it again."
                     ) from error
                 if not isinstance(fault, TransientError):
                     raise fault from error

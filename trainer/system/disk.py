@@ -1,4 +1,4 @@
-"""A full disk, said in a sentence: what cannot be written, and how much is free there."""
+"""A full disk as an error: what cannot be written, and how much space is free there."""
 
 import errno
 import shutil
@@ -14,13 +14,13 @@ _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def no_space(error: OSError, folder: Path) -> TransientError | None:
-    """Give the error for a file that found no space; None when something else is wrong.
+    """Return the error for a write that ran out of space; None when something else is wrong.
 
-    Worth a retry: what was written half is not taken for whole, and the run goes on where it was.
+    A retry helps: a half-written file never counts as complete, and the run resumes where it left off.
 
     Args:
-        error: what the system said.
-        folder: where the files lie; a full disk does not always name the file.
+        error: the error of the operating system.
+        folder: where the files are; the error of a full disk does not always name the file.
     """
     if error.errno not in _FULL:
         return None
@@ -28,13 +28,13 @@ def no_space(error: OSError, folder: Path) -> TransientError | None:
     what = error.filename or f"A file in {folder}"
     return TransientError(
         f"{what} cannot be written: {error.strerror}; {shutil.disk_usage(place).free:,} bytes are free in {place}. "
-        "Make space there, then run it again: it goes on where it was."
+        "Free some space there, then run it again. It resumes where it left off."
     )
 
 
 @contextmanager
 def watched(folder: Path) -> Iterator[None]:
-    """Raise the error of `no_space` where a file of this folder finds none."""
+    """Turn an out-of-space error under this folder into the one of `no_space`."""
     try:
         yield
     except OSError as error:

@@ -50,7 +50,7 @@ which leaves them out where it has read the job. */}}
 {{- fail "run.distill.teacherSha256 is missing: a .pdparams file is a pickle, so it is read only with its digest (`sha256sum FILE` prints it)" -}}
 {{- end -}}
 {{- if and .teacher .randomTeacher -}}
-{{- fail "run.distill has teacher and randomTeacher: a teacher has weights, or it has not" -}}
+{{- fail "run.distill has both teacher and randomTeacher: choose one" -}}
 {{- end -}}
 {{- end -}}
 {{- if and $cache.storageClass (not $cache.ephemeral) -}}

@@ -44,7 +44,7 @@ def test_what_can_be_reached_is_said_and_nothing_is_left_behind(prove: Callable[
 @pytest.mark.parametrize(
     ("changes", "code", "sentence"),
     [
-        ({"version": "ocrfleet.io/v9"}, ExitCode.SPEC, "apiVersion is 'ocrfleet.io/v9', and this trainer reads"),
+        ({"version": "ocrfleet.io/v9"}, ExitCode.SPEC, "apiVersion is 'ocrfleet.io/v9', but this trainer reads"),
         ({"data": {"eval": "file:///nowhere/at/all/"}}, ExitCode.DATASET, "run.data.eval is 'file:///nowhere/at/all/'"),
         (
             {"data": {"dictionary": "file:///no/dict.txt"}},

@@ -101,14 +101,16 @@ def test_a_number_that_helm_would_round_is_refused(value: float) -> None:
 
 @pytest.mark.parametrize("text", ["9007199254740993", "0x3fffffffffffff"])
 def test_a_file_with_such_a_number_is_refused_with_its_place(text: str) -> None:
-    with pytest.raises(SpecError, match=rf"job\.yaml:2:6 is not YAML: JSON would round {text}: write it in quotes\."):
+    with pytest.raises(
+        SpecError, match=rf"job\.yaml:2:6 is not YAML: JSON would round {text}, so write it in quotes\."
+    ):
         parse_yaml(f"a: 1\nb:  [{text}]\n", source="job.yaml")
 
 
 @pytest.mark.parametrize("key", ["1", "1.5", "true", "y", "null", "[a]"])
 def test_a_key_that_is_no_text_is_refused(key: str) -> None:
     """Helm makes a text of it, Python does not."""
-    with pytest.raises(SpecError, match="is no text: write it in quotes"):
+    with pytest.raises(SpecError, match="is not a string, so write it in quotes"):
         parse_yaml(f"? {key}\n: 1\n", source="job.yaml")
 
 

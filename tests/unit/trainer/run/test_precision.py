@@ -24,7 +24,11 @@ def test_the_format_is_what_is_asked_for_or_the_best_there_is(wanted, device, bf
 
 @pytest.mark.parametrize(
     ("wanted", "device", "says"),
-    [("fp16", "cpu", "this run is on CPU"), ("bf16", "cpu", "this run is on CPU"), ("bf16", "gpu", "this GPU has not")],
+    [
+        ("fp16", "cpu", "this run is on a CPU"),
+        ("bf16", "cpu", "this run is on a CPU"),
+        ("bf16", "gpu", "this GPU does not support"),
+    ],
 )
 def test_what_the_device_has_not_is_refused(wanted, device, says):
     with pytest.raises(SpecError, match=says):

@@ -40,11 +40,12 @@ def with_field(path, value):
         ("data.split", "6:2", r"run\.data\.split is '6:2': write three whole numbers"),
         ("data.split", "0:0:0", r"one of them above 0"),
         ("train.epochs", 0, r"^run\.train\.epochs is 0: "),
-        ("train", 3, r"^run\.train is 3: a mapping is wanted\.$"),
+        ("train", 3, r"^run\.train is 3: write a mapping\.$"),
         ("checkpoint.every", "often", r"run\.checkpoint\.every is 'often': write epochs, steps or a time"),
         ("checkpoint.keep", 1, r"^run\.checkpoint\.keep is 1: "),
-        ("gate.metric", "hmean", r"^run\.gate\.metric is 'hmean': a rec run has acc, norm_edit_dis\.$"),
+        ("gate.metric", "hmean", r"^run\.gate\.metric is 'hmean', but a rec run has acc, norm_edit_dis\.$"),
         ("config", {"Global": {}}, r"one of `recipe` and `config`"),
+        ("config", "rec.yml", r"^run\.config takes the YAML itself, not a path\. Paste it under `config:`\.$"),
         ("init.pretrained", "s3://a/b.pdparams", r"^run\.init\.sha256 is missing: "),
         ("init.sha256", "abc", r"64 hex digits"),
         ("publish.promote", "Production", r"run\.publish\.promote is 'Production': a name has lower-case"),
@@ -79,7 +80,7 @@ def test_a_number_with_an_exponent_is_a_number(text):
 
 
 def test_a_key_that_stands_twice_is_refused_with_its_line():
-    with pytest.raises(SpecError, match=r"job\.yaml:2:1 is not YAML: the key 'a' stands here twice"):
+    with pytest.raises(SpecError, match=r"job\.yaml:2:1 is not YAML: the key 'a' appears twice"):
         parse_yaml("a: 1\na: 2\n", source="job.yaml")
 
 

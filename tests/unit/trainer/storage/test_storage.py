@@ -45,7 +45,7 @@ def test_a_key_is_a_path_below_the_folder_or_is_refused(key: str) -> None:
 
 @pytest.mark.parametrize("key", ["", "/etc/passwd", "../x", "a/../../x", "a//b", "a/", ".", "a/./b", "a\0b", "é" * 200])
 def test_a_key_that_no_file_can_have_is_refused(key: str) -> None:
-    with pytest.raises(SpecError, match="cannot be a file's"):
+    with pytest.raises(SpecError, match="cannot be a file name"):
         check_key(key)
 
 
@@ -56,7 +56,7 @@ def test_a_key_that_is_both_file_and_folder_is_refused() -> None:
 
 @pytest.mark.parametrize("uri", ["gs://b/x", "s3:///x", "file://host/x", "/data", "https://me:secret@host/x"])
 def test_an_unknown_location_is_refused_without_its_password(uri: str) -> None:
-    with pytest.raises(SpecError, match="begins with s3://BUCKET/ or file:///FOLDER") as caught:
+    with pytest.raises(SpecError, match=r"is not supported\. Use s3://BUCKET/PREFIX/ or file:///FOLDER/") as caught:
         open_store(uri)
     assert "secret" not in str(caught.value)
 
@@ -65,7 +65,7 @@ def test_locations_are_joined_and_divided() -> None:
     assert join_uri("s3://b/x/", "runs", "r1") == "s3://b/x/runs/r1"
     assert split_uri("s3://b/x/y.pdparams") == ("s3://b/x/", "y.pdparams")
     assert split_uri("file:///x/y%20z") == ("file:///x/", "y z")
-    with pytest.raises(SpecError, match="names no file"):
+    with pytest.raises(SpecError, match="is a folder"):
         split_uri("s3://b/x/")
 
 
@@ -86,9 +86,9 @@ def test_what_is_put_is_listed_and_read(store: Store) -> None:
 def test_nothing_there_is_an_empty_list_but_a_missing_object_is_an_error(tmp_path: Path) -> None:
     store = open_store((tmp_path / "not-made-yet").as_uri())
     assert store.list() == []
-    with pytest.raises(NotFoundError, match="no file"):
+    with pytest.raises(NotFoundError, match="does not exist"):
         store.get("x")
-    with pytest.raises(NotFoundError, match="no file"):
+    with pytest.raises(NotFoundError, match="does not exist"):
         store.etag("x")
 
 
@@ -237,7 +237,7 @@ def test_a_folder_linked_out_of_the_destination_is_not_written_through(store: St
     (tmp_path / "dest").mkdir()
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "dest" / "sub").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(SpecError, match="is a link out of"):
+    with pytest.raises(SpecError, match="is a link that leads out of"):
         store.pull(None, tmp_path / "dest")
     assert tree(tmp_path / "elsewhere") == {}
 
