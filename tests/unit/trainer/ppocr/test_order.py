@@ -4,6 +4,7 @@ from collections import Counter
 from itertools import pairwise
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,19 +42,43 @@ def test_an_epoch_has_every_sample_once_and_repeats_only_to_fill_the_last_step(o
 
 
 @given(orders(), st.integers(1, 5))
-def test_the_order_is_the_same_every_time_and_another_in_another_epoch(order, epoch):
+def test_the_order_is_the_same_wherever_it_is_worked_out(order, epoch):
     again = Order(**{name: getattr(order, name) for name in order.__dataclass_fields__})
     assert [list(a) for a in order.epoch(epoch)] == [list(a) for a in again.epoch(epoch)]
 
 
-def test_epochs_and_seeds_shuffle_anew():
-    order = Order(count=64, batch=8, world=1, seed=1)
+LINES = 64
+WIDTHS = {
+    "without widths": None,
+    "one width": [32] * LINES,
+    "a width each": [32 * (n + 1) for n in range(LINES)],
+}
+
+
+@pytest.mark.parametrize("widths", WIDTHS.values(), ids=list(WIDTHS))
+def test_another_epoch_or_seed_has_another_order(widths):
+    """Lines of one width are dealt to other batches, and batches of other widths come in another order."""
     plans = [
-        np.concatenate(o.epoch(epoch)).tolist()
-        for o in (order, Order(count=64, batch=8, world=1, seed=2))
+        np.concatenate(Order(count=LINES, batch=8, world=1, seed=seed, widths=widths).epoch(epoch)).tolist()
+        for seed in (1, 2)
         for epoch in (1, 2)
     ]
     assert len({tuple(plan) for plan in plans}) == 4
+
+
+def test_after_the_widest_step_the_others_come_in_any_order():
+    """In the order of their widths the steps of an epoch would begin easy and end hard."""
+    order = Order(count=LINES, batch=4, world=1, seed=1, widths=WIDTHS["a width each"])
+    widths = [order.items(samples, rank=0, epoch=1)[0][2] for samples in order.epoch(1)]
+    assert widths[0] == max(widths)
+    assert widths[1:] not in (sorted(widths[1:]), sorted(widths[1:], reverse=True))
+
+
+def test_the_rest_of_an_epoch_is_shuffled_anew_for_another_gang():
+    before = Order(count=LINES, batch=8, world=2, seed=1)
+    after = [Order(count=LINES, batch=8, world=1, seed=1).epoch(1, taken=[(16, steps)]) for steps in (0, 1)]
+    assert len(after[1]) == 6
+    assert np.concatenate(after[1]).tolist() != np.concatenate(before.epoch(1)[1:]).tolist()
 
 
 @given(orders(), st.integers(1, 5))

@@ -43,10 +43,18 @@ def test_a_gpu_worker_has_a_device_of_its_own():
 
 @pytest.mark.parametrize(
     "name",
-    ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "GITHUB_TOKEN", "DB_PASSWORD", "my_api_key", "KUBECONFIG"],
+    [
+        # Each for one reason alone.
+        *("AWS_PROFILE", "GOOGLE_CLOUD_PROJECT", "AZURE_STORAGE_ACCOUNT", "KUBECONFIG"),
+        *("MY_SECRET", "GITHUB_TOKEN", "DB_PASSWORD", "DB_PASSWD", "A_CREDENTIAL", "AN_ACCESS_KEY_ID", "PRIVATE_PEM"),
+        *("my_api_key", "aws_profile", "azure_client"),
+    ],
 )
 def test_no_secret_is_handed_to_a_worker(name):
-    assert name not in worker_env.without_secrets({name: "canary", "LANG": "C"})
+    assert worker_env.without_secrets({name: "canary", "LANG": "C", "MY_AWS": "no prefix"}) == {
+        "LANG": "C",
+        "MY_AWS": "no prefix",
+    }
 
 
 def test_a_worker_has_one_thread_whatever_cores_there_are():

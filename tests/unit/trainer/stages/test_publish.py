@@ -1,5 +1,6 @@
 """The gate, the record, and the order in which a model is published; on a folder."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from trainer import contract
-from trainer.errors import GateError, NotFoundError, SpecError
+from trainer.errors import GateError, NotFoundError, SpecError, TransientError
 from trainer.formats.yaml import to_yaml
 from trainer.registry import models as registry
 from trainer.run import spec as runspec
@@ -178,6 +179,111 @@ def test_a_model_below_the_minimum_is_not_published(go: Publish, store: Store) -
     ):
         go(acc=0.899, gate={"minimum": 0.9})
     assert store.list() == []
+
+
+def test_a_model_that_just_reaches_what_is_asked_for_is_published(go: Publish, store: Store) -> None:
+    facts = go("lines-1", acc=0.75, gate={"minimum": 0.75}, publish={"promote": "production"})
+    assert facts["gate"] == {"metric": "acc", "value": 0.75, "minimum": 0.75}
+    # All three are exact in binary.
+    compared = go("lines-2", acc=0.5, gate={"notWorseThan": "production", "tolerance": 0.25})["gate"]
+    assert compared == {
+        "metric": "acc",
+        "value": 0.5,
+        "minimum": None,
+        "channel": "production",
+        "channel_run": "lines-1",
+        "channel_value": 0.75,
+    }
+    facts = go("lines-3", gate={"notWorseThan": "empty"})
+    assert (facts["gate"]["channel"], facts["gate"]["channel_run"]) == ("empty", None)
+
+
+@pytest.mark.parametrize("harm", ["lost", "cut"])
+def test_a_model_that_the_store_does_not_have_whole_is_not_published(
+    go: Publish, store: Store, monkeypatch: pytest.MonkeyPatch, harm: str
+) -> None:
+    """The manifest would name a file that nobody can pull."""
+    whole = FileStore.push
+
+    def push(self: FileStore, files: dict[str, Path], progress: Any = None) -> Any:
+        moved = whole(self, files, progress)
+        (path,) = self.root.rglob("inference.pdiparams")
+        path.unlink() if harm == "lost" else path.write_bytes(b"para")
+        return moved
+
+    monkeypatch.setattr(FileStore, "push", push)
+    with pytest.raises(TransientError, match=r"inference\.pdiparams was pushed, but"):
+        go()
+    assert registry.list_models(store) == []
+
+
+def test_a_manifest_names_the_recipe_or_says_that_the_job_brought_its_own(store: Store, tmp_path: Path) -> None:
+    publish(assigned(run_spec(store), finished(tmp_path / "1"), "lines-1"), attempt=1)
+    inline = run_spec(store, recipe=None, config={"Global": {}})
+    publish(assigned(inline, finished(tmp_path / "2"), "lines-2"), attempt=1)
+    assert [registry.show(store, run).recipe for run in ("lines-1", "lines-2")] == ["rec-crnn-mobile", "config"]
+
+
+def test_what_is_published_is_told_in_full(go: Publish, store: Store) -> None:
+    facts = go(attempt=3)
+    manifest = registry.show(store, "lines-00000001")
+    assert {**facts, "bytes": 0} == {
+        "run": "lines-00000001",
+        "attempt": 3,
+        "ours": True,
+        "manifest": f"{store.uri}runs/lines-00000001/manifest.json",
+        "files": len(manifest.files),
+        "bytes": 0,
+        "metrics": {"acc": 0.9, "norm_edit_dis": 0.97},
+        "gate": {"metric": "acc", "value": 0.9, "minimum": None},
+        "channel": None,
+    }
+    assert facts["bytes"] == sum(info.size for info in store.list("runs/lines-00000001/3"))
+    assert (manifest.name, manifest.task, manifest.attempt) == ("lines", "rec", 3)
+    assert {file.path: file.sha256 for file in manifest.files} == {
+        f"3/{file.name}": hashlib.sha256(store.get(f"runs/lines-00000001/3/{file.name}")).hexdigest()
+        for file in manifest.files
+    }
+
+
+def test_the_bytes_that_are_pushed_are_shown(store: Store, tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    given = assigned(run_spec(store), finished(tmp_path / "work"))
+    facts = publish(given, attempt=1, progress=lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (facts["bytes"], facts["bytes"])
+
+
+def test_a_channel_is_refused_before_anything_is_pushed_where_two_could_win_it(tmp_path: Path) -> None:
+    """As by promote; here, hours of training would end in a model that is published and not promoted."""
+    folder = tmp_path / "output"
+
+    def put(self: FileStore, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
+        return whole(self, key, data)
+
+    whole = FileStore.put
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FileStore, "put", put)
+        store = open_store(folder.as_uri())
+        run = run_spec(store, publish={"promote": "production"})
+        with pytest.raises(SpecError, match=r"run\.publish\.promote is 'production'.*conditional"):
+            publish(assigned(run, finished(tmp_path / "work")), attempt=1)
+        assert store.list("runs") == []
+        publish(assigned(run_spec(store), finished(tmp_path / "other")), attempt=1)
+    assert registry.exists(store, "lines-00000001")
+
+
+@pytest.mark.parametrize("part", ["evaluation", "verification", "inference.json", "inference.pdiparams"])
+def test_a_model_of_which_a_part_is_missing_is_not_published(store: Store, tmp_path: Path, part: str) -> None:
+    work = finished(tmp_path / "work")
+    files = {"evaluation": work.evaluation_facts, "verification": work.verification_facts}
+    files.get(part, work.inference / part).unlink()
+    with pytest.raises(GateError, match="is missing"):
+        publish(assigned(run_spec(store), work), attempt=1)
+    assert store.list() == []
+
+
+def test_a_run_that_is_no_distillation_has_nothing_to_tell_of_one(store: Store, tmp_path: Path) -> None:
+    assert distillation_of(assigned(run_spec(store), finished(tmp_path / "work"))) is None
 
 
 def test_a_model_without_a_number_is_not_published(go: Publish, store: Store) -> None:

@@ -1,11 +1,15 @@
 """Checkpoints as folders and objects, on a store in a folder."""
 
+import hashlib
+import json
+
 import pytest
 
-from trainer.errors import TransientError
+from trainer.errors import NotFoundError, TransientError
 from trainer.state import checkpoints
 from trainer.state.checkpoints import SEAL, Remote
 from trainer.storage import open_store
+from trainer.storage.files import FileStore
 
 
 def make(folder, step, content=b"weights"):
@@ -89,6 +93,96 @@ def test_a_checkpoint_that_is_pruned_while_it_is_pulled_gives_way_to_the_newer_o
 
     monkeypatch.setattr(type(remote.store), "pull", lambda _, *words, **named: pruned_meanwhile(*words, **named))
     assert remote.pull_newest(tmp_path / "there", newer_than=-1).name == "00000002"
+
+
+class Recording(FileStore):
+    """A folder that notes in which order objects come and go."""
+
+    def __init__(self, root):
+        super().__init__(root)
+        self.deeds = []
+
+    def push(self, files, progress=None):
+        for key in files:
+            self.deeds.append(("push", key))
+        return super().push(files, progress)
+
+    def delete(self, keys):
+        keys = list(keys)
+        for key in keys:
+            self.deeds.append(("delete", key))
+        super().delete(keys)
+
+
+def test_the_seal_comes_last_and_goes_first(tmp_path):
+    """Whenever the process is killed, what a reader sees is whole."""
+    store = Recording(tmp_path / "bucket")
+    remote = Remote(store=store)
+    folder = make(tmp_path / "here", 7)
+    (folder / "optimizer.pdopt").write_bytes(b"moments")
+    assert remote.push(folder, attempt=1) == sum(p.stat().st_size for p in folder.iterdir())
+    remote.push(make(tmp_path / "here", 8), attempt=1)
+    remote.prune(keep=1)
+    seventh = [(deed, key.rpartition("/")[2]) for deed, key in store.deeds if key.startswith("1/00000007/")]
+    files = {"model.pdparams", "optimizer.pdopt"}
+    assert {name for _, name in seventh[:2]} == files == {name for _, name in seventh[4:]}
+    assert seventh[2:4] == [("push", SEAL), ("delete", SEAL)]
+    assert remote.steps() == [(1, 8)]
+
+
+def test_what_is_no_checkpoint_in_the_bucket_is_passed_over(tmp_path, remote):
+    for key in ("attempts/1", "logs/1/node-0.log", f"1/00000007/more/{SEAL}", f"1/best/{SEAL}", f"x/00000007/{SEAL}"):
+        remote.store.put(key, b"{}")
+    remote.store.put("1/00000009/model.pdparams", b"half of a push")
+    assert remote.steps() == []
+    remote.push(make(tmp_path / "here", 7), attempt=1)
+    remote.push(make(tmp_path / "there", 3), attempt=10)
+    remote.push(make(tmp_path / "elsewhere", 5), attempt=9)
+    assert remote.steps() == [(1, 7), (9, 5), (10, 3)]
+
+
+def test_a_pulled_checkpoint_takes_the_place_of_a_damaged_one_and_leaves_nothing_beside_it(tmp_path, remote):
+    remote.push(make(tmp_path / "here", 7, b"seven"), attempt=1)
+    left = tmp_path / "there" / "00000007"
+    left.mkdir(parents=True)
+    (left / "model.pdparams").write_bytes(b"half of it")
+    pulled = remote.pull_newest(tmp_path / "there", newer_than=6)
+    assert pulled == left
+    assert checkpoints.verified(left) == {"step": 7}
+    assert [path.name for path in (tmp_path / "there").iterdir() if path.is_dir()] == ["00000007"]
+
+
+def test_a_checkpoint_that_was_changed_in_the_bucket_is_not_taken(tmp_path, remote):
+    remote.push(make(tmp_path / "here", 7, b"seven"), attempt=1)
+    remote.store.put("1/00000007/model.pdparams", b"other")
+    with pytest.raises(TransientError, match="damaged"):
+        remote.pull_newest(tmp_path / "there", newer_than=-1)
+    assert checkpoints.local(tmp_path / "there") == []
+
+
+class Losing(FileStore):
+    """A bucket that lists what it cannot give."""
+
+    def pull(self, *words, **named):
+        raise NotFoundError("There is no such object.")
+
+
+def test_a_checkpoint_that_is_listed_and_not_there_is_not_looked_for_for_ever(tmp_path):
+    remote = Remote(store=Losing(tmp_path / "bucket"))
+    remote.push(make(tmp_path / "here", 7), attempt=1)
+    with pytest.raises(NotFoundError):
+        remote.pull_newest(tmp_path / "there", newer_than=-1)
+
+
+def test_a_missing_folder_has_no_checkpoints(tmp_path):
+    assert checkpoints.local(tmp_path / "none") == []
+
+
+def test_the_note_of_a_checkpoint_says_what_is_in_it(tmp_path):
+    """Other tools may read it."""
+    note = json.loads((make(tmp_path, 7) / SEAL).read_text("utf-8"))
+    digest = hashlib.sha256(b"weights").hexdigest()
+    assert note == {"files": {"model.pdparams": {"size": 7, "sha256": digest}}, "facts": {"step": 7}}
 
 
 def test_the_bucket_keeps_the_newest_too(tmp_path, remote):

@@ -9,6 +9,7 @@ import pytest
 from trainer.errors import OcrfleetError, SupersededError, TransientError
 from trainer.state.fencing import Claims, Fence, TakenError
 from trainer.storage import Store, open_store
+from trainer.storage.files import FileStore
 
 
 @pytest.fixture
@@ -40,6 +41,64 @@ def test_a_newer_object_fences_the_older_in_all_its_processes(store: Store) -> N
         with pytest.raises(SupersededError, match=r"raise placement\.retry"):
             process.claim()
     assert claims(store, "b2").claim() == newest + 1
+
+
+def test_an_object_stays_fenced_whatever_number_of_newer_ones_came_since(store: Store) -> None:
+    """Its own claim may be far back, and has more than one digit between it and the newest."""
+    oldest, older = claims(store, "a1"), claims(store, "b1")
+    assert [oldest.claim() for _ in range(8)] == list(range(1, 9))
+    assert older.claim() == 9
+    assert claims(store, "c1").claim() == 10
+    assert claims(store, "d1").claim() == 11
+    for process, attempt in ((oldest, 8), (older, 9)):
+        with pytest.raises(SupersededError, match="belongs to d now"):
+            process.claim()
+        with pytest.raises(SupersededError, match="belongs to d now"):
+            process.require(attempt)
+
+
+def test_attempts_are_counted_as_numbers(store: Store) -> None:
+    """As text, 9 comes after 10."""
+    process = claims(store, "a1")
+    assert [process.claim() for _ in range(11)] == list(range(1, 12))
+    assert process.latest() == 11
+    process.require(11)
+    newer = claims(store, "b1")
+    assert newer.claim() == 12
+    assert (process.latest(), newer.latest()) == (11, 12)
+
+
+def test_the_newest_object_may_claim_again_and_its_last_claim_holds(store: Store) -> None:
+    claims(store, "a1").claim()
+    newest = claims(store, "b1")
+    first = newest.claim()
+    assert newest.claim() == first + 1
+    newest.require(first + 1)
+    newest.require(first)
+
+
+def test_what_else_lies_among_the_claims_is_none(store: Store) -> None:
+    store.put("attempts/notes.txt", b"of a user")
+    assert claims(store, "a1").claim() == 1
+
+
+class Outrun(FileStore):
+    """A store where another process is always a moment faster."""
+
+    puts = 0
+
+    def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
+        if self.puts < 20:
+            self.puts += 1
+            super().put(key, b'{"object": "a", "process": "other"}', if_absent=if_absent, if_match=if_match)
+        return super().put(key, data, if_absent=if_absent, if_match=if_match)
+
+
+def test_a_process_that_is_outrun_each_time_gives_up_for_now(tmp_path: Path) -> None:
+    store = Outrun(tmp_path)
+    with pytest.raises(TransientError, match="20 times"):
+        claims(store, "a1").claim()
+    assert claims(store, "a1").claim() == 21
 
 
 def test_a_pod_whose_successor_has_claimed_ends_without_ending_the_object(store: Store) -> None:
@@ -81,3 +140,26 @@ def test_the_fence_tells_once_and_outlives_a_bucket_out_of_reach(monkeypatch: py
     fence.close()
     assert told.empty()
     assert len(answers) == 1
+
+
+def test_the_fence_tells_of_a_successor_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainer.state.fencing.POLL", 0.01)
+    told: queue.SimpleQueue[OcrfleetError] = queue.SimpleQueue()
+
+    def require() -> None:
+        raise TakenError("by attempt 2")
+
+    fence = Fence(require, on_lost=told.put)
+    assert str(told.get(timeout=10)) == "by attempt 2"
+    fence.close()
+
+
+def test_a_closed_fence_watches_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainer.state.fencing.POLL", 0.01)
+    looks: queue.SimpleQueue[threading.Thread] = queue.SimpleQueue()
+    fence = Fence(lambda: looks.put(threading.current_thread()), on_lost=lambda error: None)
+    watching = looks.get(timeout=10)
+    fence.close()
+    watching.join(10)
+    assert not watching.is_alive()
+    assert watching.daemon, "a process must not wait for its fence"

@@ -1,37 +1,217 @@
-"""What a node leaves in the bucket when it ends."""
+"""The bucket's copy of a run: receipts with their outputs, checkpoints, logs."""
 
+import shutil
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from trainer.errors import AccessError, OcrfleetError, TransientError
 from trainer.run.workdir import WorkDir
+from trainer.state import checkpoints
 from trainer.state.fencing import Claims
 from trainer.state.mirror import Mirror
-from trainer.storage import open_store
+from trainer.state.receipts import Receipt, files_of, measure
+from trainer.storage.files import FileStore
 from trainer.telemetry.metrics import Metrics
 
 
+class Bucket(FileStore):
+    """A folder that a test can keep waiting, or have refuse."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.open, self.asked = threading.Event(), threading.Event()
+        self.open.set()
+        self.refusals: list[Exception] = []
+        self.pulled: list[str] = []
+
+    def push(self, files: Any, progress: Any = None) -> Any:
+        self.asked.set()
+        assert self.open.wait(30)
+        if self.refusals:
+            raise self.refusals.pop(0)
+        return super().push(files, progress)
+
+    def pull(self, keys: Any, dest: Path, *words: Any, **named: Any) -> Any:
+        self.pulled.extend(keys)
+        return super().pull(keys, dest, *words, **named)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Bucket:
+    return Bucket(tmp_path / "bucket")
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> WorkDir:
+    return WorkDir(tmp_path / "work")
+
+
+@pytest.fixture
+def mirrors(store: Bucket) -> Iterator[Callable[..., Mirror]]:
+    made: list[Metrics] = []
+
+    def mirror(work: WorkDir, *, node: int = 0, keep: int = 1) -> Mirror:
+        made.append(Metrics(run="r", node=node, task="rec"))
+        return Mirror(Claims(store=store, owner="object", process="process"), work=work, keep=keep, metrics=made[-1])
+
+    yield mirror
+    for metrics in made:
+        metrics.close()
+
+
+@pytest.fixture
+def mirror(mirrors: Callable[..., Mirror], work: WorkDir) -> Mirror:
+    return mirrors(work)
+
+
+def trained(work: WorkDir, *, attempt: int = 1, weights: bytes = b"weights") -> Receipt:
+    work.trained.mkdir(parents=True, exist_ok=True)
+    work.best_weights.write_bytes(weights)
+    work.training_facts.write_text("{}", "utf-8")
+    outputs = measure(work, files_of(work, work.trained))
+    return Receipt(stage="train", fingerprint="f", outputs=outputs, facts={}, seconds=1.0, attempt=attempt)
+
+
+def test_the_latest_attempts_receipt_holds(mirror: Mirror, work: WorkDir) -> None:
+    """By number: as text, 9 comes after 10."""
+    assert mirror.receipt("train") is None
+    for attempt in (9, 10, 2):
+        mirror.push_receipt(trained(work, attempt=attempt, weights=b"of %d" % attempt))
+    found = mirror.receipt("train")
+    assert found
+    assert found.attempt == 10
+    mirror.restore(found)
+    assert work.best_weights.read_bytes() == b"of 10"
+    assert mirror.receipt("evaluate") is None
+
+
+def test_a_node_that_lost_its_disk_gets_a_stages_outputs_back(
+    mirror: Mirror, work: WorkDir, store: Bucket, mirrors: Callable[..., Mirror], tmp_path: Path
+) -> None:
+    receipt = trained(work)
+    mirror.push_receipt(receipt)
+    other = WorkDir(tmp_path / "other")
+    mirrors(other).restore(receipt)
+    assert measure(other, list(receipt.outputs)) == receipt.outputs
+    assert not other.restored.exists(), "what landed there has been moved to its place"
+    store.pulled.clear()
+    other.best_weights.unlink()
+    mirrors(other).restore(receipt)
+    assert [Path(key).name for key in store.pulled] == [work.best_weights.name], "what is here and right stays"
+    store.pulled.clear()
+    mirrors(other).restore(receipt)
+    assert store.pulled == []
+
+
+def test_outputs_that_are_not_what_the_receipt_names_are_not_taken(
+    mirror: Mirror, work: WorkDir, store: Bucket
+) -> None:
+    receipt = trained(work)
+    mirror.push_receipt(receipt)
+    (name,) = [info.key for info in store.list("stages") if info.key.endswith(work.best_weights.name)]
+    store.put(name, b"weighty")
+    shutil.rmtree(work.root)
+    with pytest.raises(TransientError, match="of stage train is not what its receipt names"):
+        mirror.restore(receipt)
+
+
+def checkpoint(work: WorkDir, step: int) -> Path:
+    folder = work.checkpoints / f"{step:08d}"
+    folder.mkdir(parents=True)
+    (folder / "model.pdparams").write_bytes(b"weights")
+    checkpoints.seal(folder, facts={"step": step})
+    return folder
+
+
+def test_of_checkpoints_that_wait_only_the_newest_is_pushed(
+    mirrors: Callable[..., Mirror], work: WorkDir, store: Bucket
+) -> None:
+    """A slow bucket costs checkpoints and no time of training."""
+    mirror = mirrors(work, keep=9)
+    mirror.attempt = 3
+    mirror.begin_pushing()
+    store.open.clear()
+    mirror.push_checkpoint(checkpoint(work, 1))
+    assert store.asked.wait(30)
+    for step in (2, 3, 4):
+        mirror.push_checkpoint(checkpoint(work, step))
+    store.open.set()
+    mirror.finish_pushing()
+    assert mirror.remote.steps() == [(3, 1), (3, 4)]
+
+
+def test_so_many_checkpoints_stay_in_the_bucket_as_are_kept(mirrors: Callable[..., Mirror], work: WorkDir) -> None:
+    mirror = mirrors(work, keep=2)
+    for step in (1, 2, 3):
+        mirror.begin_pushing()
+        mirror.push_checkpoint(checkpoint(work, step))
+        mirror.finish_pushing()
+    assert mirror.remote.steps() == [(0, 2), (0, 3)]
+    mirror.tidy(keep_checkpoints=1)
+    assert mirror.remote.steps() == [(0, 3)]
+
+
+@pytest.mark.parametrize(
+    "refusal", [AccessError("The bucket refused."), RuntimeError("a fault of ours")], ids=["refused", "fault"]
+)
+def test_a_last_checkpoint_that_is_not_in_the_bucket_is_an_error_and_an_earlier_one_is_none(
+    mirror: Mirror, work: WorkDir, store: Bucket, refusal: Exception
+) -> None:
+    store.refusals = [refusal]
+    mirror.begin_pushing()
+    mirror.push_checkpoint(checkpoint(work, 1))
+    with pytest.raises(OcrfleetError, match=str(refusal)):
+        mirror.finish_pushing()
+    store.refusals = [refusal]
+    store.asked.clear()
+    mirror.begin_pushing()
+    mirror.push_checkpoint(checkpoint(work, 2))
+    assert store.asked.wait(30)
+    mirror.push_checkpoint(checkpoint(work, 3))
+    mirror.finish_pushing()
+    assert mirror.remote.steps() == [(0, 3)]
+
+
+def test_a_checkpoint_that_was_replaced_before_its_push_is_no_error(mirror: Mirror, work: WorkDir) -> None:
+    gone = checkpoint(work, 1)
+    shutil.rmtree(gone)
+    mirror.begin_pushing()
+    mirror.push_checkpoint(gone)
+    mirror.finish_pushing()
+    assert mirror.remote.steps() == []
+
+
 @pytest.mark.parametrize("node", [0, 1])
-def test_the_logs_of_every_attempt_come_into_the_bucket(node: int, tmp_path: Path) -> None:
+def test_the_logs_of_every_attempt_come_into_the_bucket(
+    node: int, mirrors: Callable[..., Mirror], work: WorkDir, store: Bucket
+) -> None:
     """A node that outlived a peer has worked in two; its pod is gone with the end of the last."""
-    work = WorkDir(tmp_path / "work")
-    store = open_store(f"file://{tmp_path}/bucket")
-    claims = Claims(store=store, owner="object", process="process")
+    mirror = mirrors(work, node=node)
     for attempt in (1, 2):
-        assert claims.claim() == attempt
+        assert mirror.claims.claim() == attempt
         log = work.worker_log(attempt=attempt, stage="train", rank=3)
         log.parent.mkdir(parents=True)
         log.write_text(f"in attempt {attempt}\n")
     work.node_log.write_text("all of it\n")
-    metrics = Metrics(run="r", node=node, task="rec")
-    mirror = Mirror(claims, work=work, keep=1, metrics=metrics)
     mirror.attempt = 2
     said: list[str] = []
     mirror.push_logs(node=node, say=said.append)
-    metrics.close()
     assert said == []
     assert {info.key: store.get(info.key) for info in store.list("logs/")} == {
         "logs/1/train-rank-3.log": b"in attempt 1\n",
         "logs/2/train-rank-3.log": b"in attempt 2\n",
         f"logs/2/node-{node}.log": b"all of it\n",
     }
+
+
+def test_logs_that_a_bucket_does_not_take_are_said_to_be_here(mirror: Mirror, work: WorkDir, store: Bucket) -> None:
+    store.refusals = [AccessError("The bucket refused.")]
+    said: list[str] = []
+    mirror.push_logs(node=0, say=said.append)
+    (line,) = said
+    assert str(work.logs) in line
+    assert "The bucket refused." in line
