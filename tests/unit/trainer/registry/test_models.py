@@ -1,76 +1,19 @@
-"""What is published, and what channels point at; on a folder."""
+"""Published models, by run and by channel; on a folder."""
 
-import hashlib
 import json
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from tests.unit.trainer.registry.published import published
 from trainer.errors import NotFoundError, OcrfleetError, SpecError
-from trainer.registry import manifests
 from trainer.registry import models as registry
-from trainer.registry.models import Manifest, PublishedFile
 from trainer.storage import Store, open_store
-from trainer.storage.files import FileStore
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return open_store((tmp_path / "output").as_uri())
-
-
-def manifest(run: str = "lines-00000001", **changes: object) -> Manifest:
-    content = {
-        "run": run,
-        "name": "lines",
-        "task": "rec",
-        "attempt": 1,
-        "created": "2026-01-01T00:00:00.000Z",
-        "recipe": "rec-crnn-mobile",
-        "model_name": "PP-OCRv3_mobile_rec",
-        "metrics": {"acc": 0.9},
-        "split": "test",
-        "samples": 10,
-        "dataset": "d" * 64,
-        "files": (),
-        **changes,
-    }
-    return Manifest(**content)  # type: ignore[arg-type]
-
-
-def published(store: Store, run: str, contents: Mapping[str, bytes] | None = None, **changes: object) -> Manifest:
-    files = []
-    for name, data in (contents or {"inference/inference.yml": b"yml"}).items():
-        store.put(f"runs/{run}/1/{name}", data)
-        files.append(PublishedFile(path=f"1/{name}", size=len(data), sha256=hashlib.sha256(data).hexdigest()))
-    return manifests.create(store, manifest(run, files=tuple(files), **changes))
-
-
-def test_a_manifest_is_read_as_it_was_written() -> None:
-    original = manifest(files=(PublishedFile(path="1/record.json", size=3, sha256="a" * 64),))
-    assert Manifest.from_json(original.to_json(), source="here") == original
-
-
-@pytest.mark.parametrize(
-    "data", [b"", b"[]", b"{}", b"\xff", b'{"apiVersion": "ocrfleet.io/v1", "kind": "Manifest", "files": 1}']
-)
-def test_what_is_no_manifest_is_refused_by_its_place(data: bytes) -> None:
-    with pytest.raises(SpecError, match=r"runs/x/manifest\.json is not a manifest"):
-        Manifest.from_json(data, source="runs/x/manifest.json")
-
-
-def test_a_manifest_of_another_version_is_refused_by_its_version() -> None:
-    data = manifest().to_json().replace(b"ocrfleet.io/v1", b"ocrfleet.io/v9")
-    with pytest.raises(SpecError, match=r"another version than ocrfleet\.io/v1"):
-        Manifest.from_json(data, source="here")
-
-
-def test_a_manifest_is_created_once(store: Store) -> None:
-    first = manifests.create(store, manifest(attempt=1))
-    second = manifests.create(store, manifest(attempt=2))
-    assert first.attempt == second.attempt == 1
 
 
 def test_a_model_without_manifest_does_not_exist(store: Store) -> None:
@@ -105,60 +48,6 @@ def test_an_unknown_model_is_refused_with_the_nearest_name(store: Store) -> None
         registry.show(store, "prodution")
     with pytest.raises(SpecError, match="no name of a run or channel"):
         registry.show(store, "../../etc")
-
-
-def test_a_channel_keeps_its_history(store: Store) -> None:
-    for run in ("lines-1", "lines-2"):
-        published(store, run)
-    for run in ("lines-1", "lines-2", "lines-1"):
-        registry.promote(store, run, "production")
-    assert registry.promote(store, "lines-1", "production").run == "lines-1"  # already there: nothing is written
-    (found,) = registry.list_channels(store)
-    assert [promotion.run for promotion in found.history] == ["lines-1", "lines-2", "lines-1"]
-
-
-def test_a_run_that_is_started_again_does_not_undo_a_newer_promotion(store: Store) -> None:
-    for run in ("lines-1", "lines-2"):
-        published(store, run)
-        registry.promote_once(store, run, channel="candidate")
-    assert registry.promote_once(store, "lines-1", channel="candidate").run == "lines-2"
-
-
-def test_writers_of_one_channel_all_enter_its_history(store: Store) -> None:
-    runs = [f"lines-{n}" for n in range(8)]
-    for run in runs:
-        published(store, run)
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda run: registry.promote(store, run, "production"), runs))
-    (found,) = registry.list_channels(store)
-    assert sorted(promotion.run for promotion in found.history) == runs
-
-
-@pytest.mark.parametrize("name", ["Production", "a/b", "", "../x", "x-"])
-def test_a_channel_name_that_is_none_is_refused(store: Store, name: str) -> None:
-    published(store, "lines-1")
-    with pytest.raises(SpecError, match="The channel"):
-        registry.promote(store, "lines-1", name)
-
-
-class Careless(FileStore):
-    """A store that does not look at conditions, as some S3 servers do not."""
-
-    def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
-        return super().put(key, data)
-
-    def below(self, folder: str) -> "Careless":
-        return Careless(self.root / folder)
-
-
-def test_promotion_without_conditional_writes_needs_the_users_word(tmp_path: Path) -> None:
-    store = Careless(tmp_path)
-    published(store, "lines-1")
-    assert not store.conditional_writes()
-    with pytest.raises(SpecError, match="--single-writer"):
-        registry.promote(store, "lines-1", "production")
-    assert registry.list_channels(store) == []
-    assert registry.promote(store, "lines-1", "production", single_writer=True).run == "lines-1"
 
 
 def test_a_pulled_model_is_whole_and_as_published(store: Store, tmp_path: Path) -> None:

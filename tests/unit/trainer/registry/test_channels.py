@@ -1,0 +1,224 @@
+"""Channels: who may move them, and what they remember; on a folder."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.unit.trainer.registry.published import published
+from trainer.errors import ConflictError, NotFoundError, SpecError, TransientError
+from trainer.registry import channels
+from trainer.registry.channels import Channel, Promotion
+from trainer.storage import Store, open_store
+from trainer.storage.files import FileStore
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return open_store((tmp_path / "output").as_uri())
+
+
+def test_a_channel_is_stored_with_the_run_that_it_points_at(store: Store) -> None:
+    """Readers in other languages need no history."""
+    published(store, "lines-1")
+    made = channels.promote(store, "lines-1", "production")
+    raw = json.loads(store.get("channels/production.json"))
+    assert (raw["apiVersion"], raw["kind"], raw["name"], raw["run"]) == (
+        "ocrfleet.io/v1",
+        "Channel",
+        "production",
+        "lines-1",
+    )
+    assert store.get("channels/production.json") == made.to_json()
+    assert channels.find(store, "production") == made
+    assert channels.find(store, "candidate") is None
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b'{"name": "x"}', b'{"name": "x", "history": [{"run": "y"}]}'])
+def test_what_is_no_channel_is_refused_by_its_place(store: Store, data: bytes) -> None:
+    store.put("channels/production.json", data)
+    with pytest.raises(SpecError, match=r"channels/production\.json is not a channel"):
+        channels.find(store, "production")
+
+
+def test_channels_are_listed_and_what_lies_beside_them_is_not(store: Store) -> None:
+    assert channels.list_channels(store) == []
+    published(store, "lines-1")
+    for name in ("production", "candidate"):
+        channels.promote(store, "lines-1", name)
+    for key in ("channels/notes.txt", "channels/old/production.json"):
+        store.put(key, b"of a user")
+    assert [channel.name for channel in channels.list_channels(store)] == ["candidate", "production"]
+
+
+def test_a_run_that_is_not_published_is_not_promoted(store: Store) -> None:
+    with pytest.raises(NotFoundError, match="lines-1"):
+        channels.promote(store, "lines-1", "production")
+    assert channels.list_channels(store) == []
+
+
+def test_a_channel_keeps_its_history(store: Store) -> None:
+    for run in ("lines-1", "lines-2"):
+        published(store, run)
+    for run in ("lines-1", "lines-2", "lines-1"):
+        channels.promote(store, run, "production")
+    assert channels.promote(store, "lines-1", "production").run == "lines-1"  # already there: nothing is written
+    (found,) = channels.list_channels(store)
+    assert [promotion.run for promotion in found.history] == ["lines-1", "lines-2", "lines-1"]
+
+
+def test_a_run_that_is_started_again_does_not_undo_a_newer_promotion(store: Store) -> None:
+    for run in ("lines-1", "lines-2"):
+        published(store, run)
+        channels.promote_once(store, run, channel="candidate")
+    assert channels.promote_once(store, "lines-1", channel="candidate").run == "lines-2"
+
+
+def test_writers_of_one_channel_all_enter_its_history(store: Store) -> None:
+    runs = [f"lines-{n}" for n in range(8)]
+    for run in runs:
+        published(store, run)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda run: channels.promote(store, run, "production"), runs))
+    (found,) = channels.list_channels(store)
+    assert sorted(promotion.run for promotion in found.history) == runs
+
+
+@pytest.mark.parametrize("name", ["Production", "a/b", "", "../x", "x-"])
+def test_a_channel_name_that_is_none_is_refused(store: Store, name: str) -> None:
+    published(store, "lines-1")
+    with pytest.raises(SpecError, match="The channel"):
+        channels.promote(store, "lines-1", name)
+
+
+class Careless(FileStore):
+    """A store that does not look at conditions, as some S3 servers do not."""
+
+    def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
+        return super().put(key, data)
+
+    def below(self, folder: str) -> "Careless":
+        return Careless(self.root / folder)
+
+
+def test_promotion_without_conditional_writes_needs_the_users_word(tmp_path: Path) -> None:
+    store = Careless(tmp_path)
+    published(store, "lines-1")
+    assert not store.conditional_writes()
+    with pytest.raises(SpecError, match="--single-writer"):
+        channels.promote(store, "lines-1", "production")
+    assert channels.list_channels(store) == []
+    assert channels.promote(store, "lines-1", "production", single_writer=True).run == "lines-1"
+
+
+def test_where_a_channel_points_there_already_nothing_is_written_nor_asked(tmp_path: Path) -> None:
+    store = FileStore(tmp_path)
+    published(store, "lines-1")
+    first = channels.promote(store, "lines-1", "production")
+    etag = store.etag("channels/production.json")
+    careless = Careless(tmp_path)
+    assert channels.promote(careless, "lines-1", "production") == first
+    assert channels.promote_once(careless, "lines-1", channel="production") == first
+    assert store.etag("channels/production.json") == etag
+
+
+class Raced(FileStore):
+    """A store where others write, before or after our own write, which is then told to have failed."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.others: list[str] = []
+        """Runs that another writer promotes before our next write."""
+        self.lost: list[str] | None = None
+        """Our next write is done, then these are promoted, then its answer is lost and asked for again."""
+
+    def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
+        if key.startswith("channels/"):
+            others, self.others = self.others, []
+            for run in others:
+                channels.promote(FileStore(self.root), run, "production")
+            if self.lost is not None:
+                lost, self.lost = self.lost, None
+                super().put(key, data, if_absent=if_absent, if_match=if_match)
+                for run in lost:
+                    channels.promote(FileStore(self.root), run, "production")
+                raise ConflictError("It has been changed by another writer since it was read.")
+        return super().put(key, data, if_absent=if_absent, if_match=if_match)
+
+
+def history(store: Store) -> list[str]:
+    (found,) = channels.list_channels(store)
+    return [promotion.run for promotion in found.history]
+
+
+@pytest.fixture
+def raced(tmp_path: Path) -> Raced:
+    store = Raced(tmp_path)
+    for run in ("lines-1", "lines-2", "lines-3"):
+        published(store, run)
+    return store
+
+
+def test_a_write_whose_answer_was_lost_is_not_done_twice(raced: Raced) -> None:
+    """Though somebody else has promoted another run since."""
+    raced.lost = ["lines-2"]
+    assert channels.promote(raced, "lines-1", "production").run == "lines-2"
+    assert history(raced) == ["lines-1", "lines-2"]
+
+
+def test_what_another_writer_has_done_meanwhile_is_not_done_again(raced: Raced) -> None:
+    raced.others = ["lines-3", "lines-1"]
+    assert channels.promote(raced, "lines-1", "production").run == "lines-1"
+    assert history(raced) == ["lines-3", "lines-1"]
+
+
+def test_what_another_writer_has_done_meanwhile_is_kept(raced: Raced) -> None:
+    for others, run in ((["lines-1"], "lines-2"), (["lines-3"], "lines-1")):
+        raced.others = others
+        assert channels.promote(raced, run, "production").run == run
+    assert history(raced) == ["lines-1", "lines-2", "lines-3", "lines-1"]
+
+
+def test_a_run_that_another_writer_has_promoted_and_replaced_meanwhile_stays_replaced(raced: Raced) -> None:
+    raced.others = ["lines-1", "lines-2"]
+    assert channels.promote_once(raced, "lines-1", channel="production").run == "lines-2"
+    assert history(raced) == ["lines-1", "lines-2"]
+
+
+class Busy(FileStore):
+    """A store where each write of a channel finds another's."""
+
+    tries = 0
+
+    def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
+        if key.startswith("channels/production"):
+            self.tries += 1
+            raise ConflictError("It has been changed by another writer since it was read.")
+        return super().put(key, data, if_absent=if_absent, if_match=if_match)
+
+
+def test_a_writer_that_is_never_first_gives_up_for_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainer.registry.channels._PATIENCE", 0.5)
+    store = Busy(tmp_path)
+    published(store, "lines-1")
+    with pytest.raises(TransientError, match="channel 'production'"):
+        channels.promote(store, "lines-1", "production")
+    assert store.tries > 1
+
+
+def test_a_single_writer_needs_no_condition(tmp_path: Path) -> None:
+    store = Careless(tmp_path)
+    for run in ("lines-1", "lines-2"):
+        published(store, run)
+        channels.promote_once(store, run, channel="candidate", single_writer=True)
+        channels.promote(store, run, "production", single_writer=True)
+    assert [channel.run for channel in channels.list_channels(store)] == ["lines-2", "lines-2"]
+
+
+def test_each_promotion_says_when_it_was() -> None:
+    """Oldest first; the channel points where the last one does."""
+    history = tuple(Promotion(run=run, at="2026-01-01T00:00:00.000Z", id=run) for run in ("lines-1", "lines-2"))
+    made = Channel(name="production", history=history)
+    assert made.run == "lines-2"
+    assert Channel.from_json(made.to_json(), source="here") == made
