@@ -1,4 +1,4 @@
-"""Build the project's own image on a machine without a container engine.
+"""Build the trainer's image, and the tiny trainer's, on a machine without a container engine.
 
     python -m tests.cluster.machine.trainer_image CACHE
 
@@ -23,13 +23,14 @@ from typing import Final
 
 from tests.cluster.machine.images import Image
 from tests.cluster.machine.processes import ClusterError, run, say
+from tests.tinytrainer.assemble import assemble
 from trainer import contract
 
 PACKAGES: Final = {"buildah": "buildah", "debootstrap": "debootstrap", "util-linux": "unshare"}
 """Debian's packages that a build needs, and a program by which each is known to be there."""
 
 _TREE: Final = Path(__file__).parents[3]
-_NAME: Final = "localhost/ocrfleet/trainer"
+_NAME: Final = "localhost/ocrfleet/"
 _SUITE: Final = "bookworm"
 _INCLUDE: Final = ("ca-certificates", "libgomp1", "python3", "python3-venv")
 _WASTE: Final = ("dev", "var/cache/apt/archives", "var/lib/apt/lists", "usr/share/doc", "usr/share/locale")
@@ -44,16 +45,30 @@ _DEADLINE: Final = 1200
 
 
 def trainer_image(cache: Path) -> Image:
-    """Give the image of this tree's Dockerfile, packages and code; one that is there already is not built again.
+    """Return the image of this tree's Dockerfile, packages and code; one that exists is not built again.
 
     The archive is `docker save`'s, not compressed, since compressing it takes a minute and importing it then no less.
 
     Raises:
         ClusterError: a program is missing, or a step failed.
     """
-    base = f"localhost/ocrfleet/base:{_digest([_SUITE, *_INCLUDE, *_WASTE, _BASE])}"
-    tag = _digest([base, *_context()])
-    image = Image(f"{_NAME}:{tag}", cache / "images" / f"trainer-{tag}.tar")
+    return _image("trainer", _TREE, cache=cache)
+
+
+def tiny_trainer_image(cache: Path) -> Image:
+    """Return the image of `tests/tinytrainer`, which does all that the trainer's does, without Paddle.
+
+    Raises:
+        ClusterError: a program is missing, or a step failed.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        return _image("tinytrainer", assemble(Path(folder)), cache=cache)
+
+
+def _image(name: str, tree: Path, *, cache: Path) -> Image:
+    base = f"{_NAME}base:{_digest([_SUITE, *_INCLUDE, *_WASTE, _BASE])}"
+    tag = _digest([base, *_context(tree)])
+    image = Image(f"{_NAME}{name}:{tag}", cache / "images" / f"{name}-{tag}.tar")
     image.archive.parent.mkdir(parents=True, exist_ok=True)
     with _locked(cache / "buildah.lock"):
         if not image.archive.exists():
@@ -61,18 +76,19 @@ def trainer_image(cache: Path) -> Image:
             for left in cache.glob("build-*"):  # by a build that was killed
                 shutil.rmtree(left)
             with tempfile.TemporaryDirectory(prefix="build-", dir=cache) as scratch:
-                _build(image, base=base, buildah=_Buildah(storage=cache / "buildah", scratch=Path(scratch)))
+                _build(image, tree, base=base, buildah=_Buildah(storage=cache / "buildah", scratch=Path(scratch)))
     return image
 
 
-def _context() -> Iterator[str]:
-    """Give path and content of all that the image is made of, as `.dockerignore` lets it through."""
-    lines = (_TREE / ".dockerignore").read_text("utf-8").splitlines()
+def _context(tree: Path) -> Iterator[str]:
+    """Yield path and content of all that an image is made of, as `.dockerignore` lets it through."""
+    ignore = tree / ".dockerignore"
+    lines = ignore.read_text("utf-8").splitlines() if ignore.exists() else ["!"]
     for allowed in ("Dockerfile", *(line[1:] for line in lines if line.startswith("!"))):
-        top = _TREE / allowed
+        top = tree / allowed
         for path in sorted(top.rglob("*")) if top.is_dir() else [top]:
             if path.is_file() and "__pycache__" not in path.parts:
-                yield f"{path.relative_to(_TREE)} {hashlib.sha256(path.read_bytes()).hexdigest()}"
+                yield f"{path.relative_to(tree)} {hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
 def _digest(parts: Iterable[str]) -> str:
@@ -86,7 +102,7 @@ def _locked(path: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise ClusterError(f"Another build of the trainer's image is at work ({path} is locked).") from error
+            raise ClusterError(f"Another build of an image is at work ({path} is locked).") from error
         yield
 
 
@@ -95,7 +111,7 @@ def _require_programs() -> None:
         raise ClusterError("An image is built of mounts and other users' files: run this as root.")
     path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
     if missing := [name for name, program in PACKAGES.items() if not shutil.which(program, path=path)]:
-        raise ClusterError(f"The trainer's image is built with more than is here: apt-get install {' '.join(missing)}")
+        raise ClusterError(f"An image is built with programs that are not here: apt-get install {' '.join(missing)}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +145,7 @@ def _contained(*command: str, scratch: Path) -> str:
     return run([*ours, *alone, "env", f"TMPDIR={scratch}", *command], deadline=_DEADLINE)
 
 
-def _build(image: Image, *, base: str, buildah: _Buildah) -> None:
+def _build(image: Image, tree: Path, *, base: str, buildah: _Buildah) -> None:
     buildah("rm", "--all")
     known = buildah.names()
     if base not in known:
@@ -138,15 +154,17 @@ def _build(image: Image, *, base: str, buildah: _Buildah) -> None:
     with _told(f"building {image.name}"):
         inside = (f"VERSION={contract.VERSION}", f"CONTRACT={contract.CONTRACT}")
         arguments = [f"--build-arg={each}" for each in (f"BASE={base}", *inside)]
-        buildah.build(_TREE, *_network(buildah.scratch), *arguments, f"--tag={image.name}")
+        buildah.build(tree, *_network(buildah.scratch), *arguments, f"--tag={image.name}")
     with _told(f"writing {image.archive}"):
         part = buildah.scratch / "image.tar"
         buildah("push", image.name, f"docker-archive:{part}:{image.name}")
         part.replace(image.archive)
-    for old in image.archive.parent.glob("trainer-????????????.tar"):
+    kind, _, tag = image.archive.stem.rpartition("-")
+    for old in image.archive.parent.glob(f"{kind}-{'?' * len(tag)}.tar"):
         if old != image.archive:
             old.unlink()
-    if outdated := sorted(known - {base, image.name}):
+    ours = tuple(name.rpartition(":")[0] + ":" for name in (base, image.name))
+    if outdated := sorted(name for name in known - {base, image.name} if name.startswith(ours)):
         buildah("rmi", *outdated)
     buildah("rmi", "--prune")
 
@@ -207,13 +225,14 @@ def _told(what: str) -> Iterator[None]:
 
 
 def main() -> int:
-    """Build the image; print its name and archive."""
+    """Build both images; print their names and archives."""
     try:
-        image = trainer_image(Path(sys.argv[1]))
+        for build in (tiny_trainer_image, trainer_image):
+            image = build(Path(sys.argv[1]))
+            print(image.name, image.archive, flush=True)
     except ClusterError as error:
         say(f"error: {error}")
         return 1
-    print(image.name, image.archive)
     return 0
 
 
