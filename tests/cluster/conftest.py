@@ -8,6 +8,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import closing
+from typing import Final
 
 import pytest
 
@@ -15,10 +16,18 @@ from examples.local_s3 import Server, local_s3
 from tests.cluster import evidence, manifests
 from tests.cluster.kube import Cluster, Namespace, Object
 from tests.cluster.machine import images, lifetime, programs, trainer_image
-from tests.cluster.machine.layout import CACHE, HOST, KUBECONFIG
+from tests.cluster.machine.images import Image
+from tests.cluster.machine.layout import CACHE, HERE, HOST, KUBECONFIG
+from tests.cluster.machine.processes import ClusterError
+from tests.cluster.skips import GIVEN, fail_in_ci
 from tests.proxy import Proxy
 
-GIVEN = "OCRFLEET_TEST_KUBECONFIG"
+IMAGES: Final = {"trainer": trainer_image.trainer_image, "tinytrainer": trainer_image.tiny_trainer_image}
+"""What builds the image of a fixture."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "builds(*what): addons and programs that are built before the first test")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -26,10 +35,28 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name == "test_lifetime.py")
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Build all that the chosen tests need: it takes minutes, which no test's time limit allows for."""
+    chosen = [item for item in session.items if item.path.is_relative_to(HERE.parent)]
+    if not chosen or session.config.option.collectonly or os.environ.get(GIVEN):
+        return
+    marks = (mark for item in chosen for mark in item.iter_markers("builds"))
+    fixtures = {name for item in chosen for name in getattr(item, "fixturenames", ())}
+    try:
+        programs.build(programs.CONTROL)
+        for what in {each.name: each for mark in marks for each in mark.args}.values():
+            what.build()
+        for name in sorted(IMAGES.keys() & fixtures):
+            _built(name)
+    except ClusterError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    """Keep what a failure leaves in its namespace, and name the folder in the report."""
+    """Keep what a failure leaves in its namespace, and name the folder in the report; in CI a skip is a failure."""
     report: pytest.TestReport = yield  # type: ignore[misc, assignment]
+    fail_in_ci(report)
     namespace = getattr(item, "funcargs", {}).get("namespace")
     if report.when == "call" and report.failed and namespace:
         report.sections.append(("kept of the cluster", str(evidence.keep(namespace, item.name))))
@@ -59,13 +86,14 @@ def tiny(cluster: Cluster) -> str:
 
 @pytest.fixture(scope="session")
 def trainer(cluster: Cluster) -> str:
-    """Name of the trainer's image; both nodes have it."""
-    if not cluster.local:
-        pytest.skip("this cluster lacks the trainer's image")
-    lifetime.install(trainer_image.PACKAGES)
-    image = trainer_image.trainer_image(CACHE)
-    images.import_everywhere(image)
-    return image.name
+    """Name of the trainer's image, for tests in which Paddle counts; both nodes have it."""
+    return _imported(cluster, "trainer")
+
+
+@pytest.fixture(scope="session")
+def tinytrainer(cluster: Cluster) -> str:
+    """Name of the image of tests/tinytrainer, for runs in which Paddle does not count; both nodes have it."""
+    return _imported(cluster, "tinytrainer")
 
 
 @pytest.fixture
@@ -105,6 +133,19 @@ def proxy_outside(s3_outside: Server) -> Iterator[Proxy]:
     host = s3_outside.endpoint.removeprefix("http://").partition(":")[0]
     with closing(Proxy(s3_outside.endpoint, host=host)) as made:
         yield made
+
+
+def _built(name: str) -> Image:
+    lifetime.install(trainer_image.PACKAGES)
+    return IMAGES[name](CACHE)
+
+
+def _imported(cluster: Cluster, name: str) -> str:
+    if not cluster.local:
+        pytest.skip(f"this cluster lacks the image of the {name}")
+    image = _built(name)
+    images.import_everywhere(image)
+    return image.name
 
 
 def _runs(cluster: Cluster, image: str) -> bool:

@@ -26,22 +26,19 @@ SERVES = ("serve", "8080")
 
 
 def need(cluster: Cluster, addon: Addon) -> None:
-    """See to it that a controller is there; skip the test by name where it can't be.
+    """Install a controller, built before if need be; a cluster that is not ours has it, or the test is skipped.
 
     Raises:
         ClusterError: it can't be installed.
     """
-    if not cluster.local:
-        if not cluster.has(addon.kind, addon.version):
-            pytest.skip(f"this cluster lacks {addon.title} ({addon.version})")
-        return
-    if not addon.always and (reason := addon.missing()):
-        pytest.skip(reason)
-    addons.install(addon)
+    if cluster.local:
+        addons.install(addon)
+    elif not cluster.has(addon.kind, addon.version):
+        pytest.skip(f"this cluster lacks {addon.title} ({addon.version})")
 
 
 def need_engine(cluster: Cluster, engine: str) -> None:
-    """See to it that an engine of the chart can run, as an administrator does; skip the test where it can't.
+    """Install what an engine of the chart needs, as an administrator does; see `need`.
 
     Raises:
         ClusterError: what it needs can't be installed.

@@ -7,7 +7,6 @@ import pytest
 
 from tests.cluster.kube import Cluster, Namespace, Object, ready
 from tests.cluster.machine import policies
-from tests.cluster.machine.separate import FIREWALL
 from tests.cluster.manifests import pod
 
 DEADLINE = 30.0
@@ -15,14 +14,12 @@ DEADLINE = 30.0
 
 
 def need_policies(cluster: Cluster, namespace: Namespace, image: str) -> None:
-    """See to it that policies are enforced; skip the test by name where they aren't.
+    """Enforce policies; a cluster that is not ours does that by itself, or the test is skipped.
 
     Raises:
         ClusterError: the enforcer does not come up on our own cluster.
     """
     if cluster.local:
-        if reason := FIREWALL.missing():
-            pytest.skip(reason)
         policies.install()
     elif reason := not_enforced(namespace, image):
         pytest.skip(f"NetworkPolicy: not enforced here: {reason}")

@@ -15,8 +15,12 @@ from tests.chart.helm import helm
 from tests.cluster import hurt
 from tests.cluster.controllers import need_engine
 from tests.cluster.kube import Cluster, Namespace, Object, condition
-from tests.cluster.machine import policies, separate
+from tests.cluster.machine import policies
+from tests.cluster.machine.addons import JOBSET, TRAINER
+from tests.cluster.machine.separate import FIREWALL
 from trainer.storage import open_store
+
+pytestmark = pytest.mark.builds(JOBSET, TRAINER, FIREWALL)
 
 BUCKET = "charts"
 KINDS = {"job": ("Job", "Complete"), "jobset": ("JobSet", "Completed"), "trainjob": ("TrainJob", "Complete")}
@@ -88,7 +92,7 @@ def credentials(server: Server) -> Object:
 
 @pytest.mark.usefixtures("hands")
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("engine", ["job", pytest.param("jobset", marks=pytest.mark.rotates), "trainjob"])
+@pytest.mark.parametrize("engine", ["job", "jobset", "trainjob"])
 def test_a_run_of_two_nodes_publishes_its_model_and_outlives_a_killed_pod(
     engine: str,
     cluster: Cluster,
@@ -98,9 +102,7 @@ def test_a_run_of_two_nodes_publishes_its_model_and_outlives_a_killed_pod(
     tmp_path: Path,
 ) -> None:
     need_engine(cluster, engine)
-    # The policy holds where something enforces it; where nothing does, the tests of policies say so by name.
-    if not separate.FIREWALL.missing():
-        policies.install()
+    policies.install()
     namespace.apply(credentials(bucket))
     path = job_file(tmp_path, image=trainer, server=bucket, engine=engine)
     install = ("upgrade", "--install", "lines", CHART, "--values", path, "--namespace", namespace.name)

@@ -20,8 +20,11 @@ from tests.chart.test_leaves import ENGINES, with_fields
 from tests.cluster import controllers
 from tests.cluster.kube import Cluster, Object
 from tests.cluster.machine import kinds
+from tests.cluster.machine.addons import JOBSET, TRAINER
 from tests.cluster.machine.kinds import TRAINING_OPERATOR, VOLCANO
 from trainer.formats.yaml import to_yaml
+
+pytestmark = pytest.mark.builds(JOBSET, TRAINER)
 
 FILES: Final = 3000
 OPEN, RESTRICTED = "generated", "generated-restricted"

@@ -12,6 +12,8 @@ from tests.cluster.kube import Namespace
 from tests.cluster.machine.addons import KUEUE
 from tests.cluster.test_commands_rbac import Account, account, job
 
+pytestmark = pytest.mark.builds(KUEUE)
+
 __all__ = ["job"]
 
 

@@ -16,7 +16,10 @@ from jobs.kube.fields import name_of
 from jobs.kube.kinds import NAMESPACE, POD, Kind
 from tests.cluster.controllers import need_engine
 from tests.cluster.kube import Namespace, Object
+from tests.cluster.machine.addons import JOBSET, TRAINER
 from trainer.errors import AccessError
+
+pytestmark = pytest.mark.builds(JOBSET, TRAINER)
 
 BASE = Path(__file__).parents[2] / "manifests" / "base"
 

@@ -9,6 +9,8 @@ from tests.cluster.kube import ApiException, Cluster, Namespace, Object, ready
 from tests.cluster.machine.addons import JOBSET
 from tests.cluster.manifests import container, pod_spec
 
+pytestmark = pytest.mark.builds(JOBSET)
+
 SPREAD = {
     "maxSkew": 1,
     "topologyKey": "kubernetes.io/hostname",

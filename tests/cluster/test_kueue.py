@@ -13,6 +13,8 @@ from tests.cluster.machine.addons import JOBSET, KUEUE
 from tests.cluster.machine.layout import NODES
 from tests.cluster.manifests import container, pod_spec
 
+pytestmark = pytest.mark.builds(KUEUE)
+
 T = TypeVar("T")
 JOB = "batch/v1"
 """Volcano has Jobs, too."""

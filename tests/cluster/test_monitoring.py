@@ -9,6 +9,8 @@ from tests.cluster.machine.separate import PROMETHEUS
 from tests.cluster.manifests import container, pod
 from tests.cluster.reach import address
 
+pytestmark = pytest.mark.builds(PROMETHEUS)
+
 REQUESTS = 3
 
 
@@ -17,8 +19,6 @@ def prometheus(cluster: Cluster) -> None:
     """Prometheus, which reads from this cluster's pods."""
     if not cluster.local:
         pytest.skip("this cluster lacks Prometheus: ours reads from pods at their own addresses, by its nodes' routes")
-    if reason := PROMETHEUS.missing():
-        pytest.skip(reason)
     monitoring.run_prometheus()
 
 

@@ -10,6 +10,8 @@ from tests.cluster.machine.addons import TRAINING_OPERATOR
 from tests.cluster.manifests import container, pod_spec
 from trainer.contract import RETRY_CODE, ExitCode
 
+pytestmark = pytest.mark.builds(TRAINING_OPERATOR)
+
 
 @pytest.fixture(autouse=True)
 def operator(cluster: Cluster) -> None:

@@ -4,8 +4,11 @@ import pytest
 
 from examples.local_s3 import Server
 from tests.cluster.kube import Cluster, Namespace, Object
+from tests.cluster.machine.separate import FIREWALL
 from tests.cluster.manifests import container, on, pod
 from tests.cluster.reach import address, assert_closed, assert_open, need_policies, policy
+
+pytestmark = pytest.mark.builds(FIREWALL)
 
 DNS: Object = {
     "to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}],

@@ -10,6 +10,8 @@ from tests.cluster.kube import ApiException, Cluster, Namespace, Object, conditi
 from tests.cluster.machine.addons import JOBSET, TRAINER
 from tests.cluster.manifests import container, pod_spec
 
+pytestmark = pytest.mark.builds(JOBSET, TRAINER)
+
 
 @pytest.fixture
 def runtime(cluster: Cluster, namespace: Namespace, tiny: str) -> Iterator[str]:

@@ -11,6 +11,9 @@ from tests.chart.helm import rendered
 from tests.chart.test_render import objects, workload
 from tests.cluster.controllers import need_engine
 from tests.cluster.kube import Cluster, Namespace, Object
+from tests.cluster.machine.addons import JOBSET, TRAINER
+
+pytestmark = pytest.mark.builds(JOBSET, TRAINER)
 
 RANK: Final = "batch.kubernetes.io/job-completion-index"
 JOB: Final = "batch.kubernetes.io/job-name"

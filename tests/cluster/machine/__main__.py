@@ -15,7 +15,8 @@ def main() -> int:
     deeds.add_parser("up", help="bring it up, and print its kubeconfig")
     deeds.add_parser("down", help="take it down; what was built is kept")
     deeds.add_parser("status", help="say whether it is up (0) or down (3), and what is left of it")
-    deeds.add_parser("build", help="build all programs, also those that tests don't wait for")
+    building = deeds.add_parser("build", help="build programs, by default all that tests need")
+    building.add_argument("names", nargs="*", metavar="NAME", help="such as jobset, kueue or prometheus")
     moving = deeds.add_parser("pin", help="move a version, in tests/cluster/programs/go.mod")
     moving.add_argument("module", help="such as k8s.io/kubernetes@v1.37.1")
     asked = parser.parse_args()
@@ -27,9 +28,7 @@ def main() -> int:
             case "down":
                 lifetime.down()
             case "build":
-                print(programs.build(programs.ALL))
-                for each in separate.ALL:
-                    each.build()
+                build(asked.names)
             case "pin":
                 pin.pin(asked.module)
             case _:
@@ -38,6 +37,24 @@ def main() -> int:
         say(f"error: {error}")
         return 1
     return 0
+
+
+def build(names: list[str]) -> None:
+    """Build programs, and print where they are.
+
+    Args:
+        names: of the programs; none for all.
+
+    Raises:
+        ClusterError: a name is not known, or Go fails.
+    """
+    others = {each.name: each for each in separate.ALL}
+    if unknown := set(names) - {*programs.ALL, *others}:
+        raise ClusterError(f"{', '.join(sorted(unknown))}: not known. Names: {', '.join([*programs.ALL, *others])}")
+    if ours := {name: package for name, package in programs.ALL.items() if not names or name in names}:
+        print(programs.build(ours))
+    for name in [name for name in others if not names or name in names]:
+        print(others[name].build())
 
 
 def status() -> int:

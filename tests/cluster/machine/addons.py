@@ -51,33 +51,24 @@ class Addon:
     least: Mapping[str, Any] = field(default_factory=dict)
     """The shortest specification of that which is right."""
 
-    always: bool = True
-    """It is built wherever it is wanted, not only used where it was built before."""
-
     after: tuple["Addon", ...] = ()
-    """What must be there before it, where that can be had."""
+    """What must be there before it."""
 
     @property
     def pinned(self) -> Path:
         """The folder whose go.mod has its version."""
         return self.package.module if isinstance(self.package, Separate) else PROGRAMS
 
-    def missing(self) -> str | None:
-        """Give the reason why it can't be had without building for minutes; None if it can."""
-        if isinstance(self.package, Separate):
-            return self.package.missing()
-        if programs.missing(self.package):
-            return f"{self.title}: its program is not built (run `make cluster-programs`)"
-        return None
-
-    def program(self) -> Path:
-        """Give its program, built if tests may wait for that.
+    def build(self) -> Path:
+        """Return its program, built when it does not exist yet, after those of what must be there before it.
 
         Raises:
-            ClusterError: it is not there.
+            ClusterError: Go fails.
         """
+        for first in self.after:
+            first.build()
         if isinstance(self.package, Separate):
-            return self.package.require()
+            return self.package.build()
         (name,) = self.package
         return programs.build(dict(self.package)) / name
 
@@ -104,7 +95,6 @@ TRAINER: Final = Addon(
     version="trainer.kubeflow.org/v1alpha1",
     kind="ClusterTrainingRuntime",
     least={"mlPolicy": {"numNodes": 1}},
-    always=False,
 )
 KUEUE: Final = Addon(
     title="Kueue",
@@ -133,7 +123,6 @@ TRAINING_OPERATOR: Final = Addon(
     least={
         "paddleReplicaSpecs": {"Worker": {"template": {"spec": {"containers": [{"name": "paddle", "image": "any"}]}}}}
     },
-    always=False,
 )
 
 
@@ -144,9 +133,8 @@ def install(addon: Addon) -> None:
         ClusterError: it does not build, or is not ready in time.
     """
     for first in addon.after:
-        if first.always or not first.missing():
-            install(first)
-    program = addon.program()
+        install(first)
+    program = addon.build()
     image = images.of_program(program)
     images.import_everywhere(image)
     manifests = _rendered(addon, image=image.name, program=program.name)

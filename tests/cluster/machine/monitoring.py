@@ -29,11 +29,11 @@ def run_prometheus() -> None:
     """Start Prometheus; one that answers already stays as it is. It goes with the cluster.
 
     Raises:
-        ClusterError: the program is not built, or does not start.
+        ClusterError: the program does not build, or does not start.
     """
     if _ready():
         return
-    program = PROMETHEUS.require()
+    program = PROMETHEUS.build()
     HOME.mkdir(exist_ok=True)
     apply((HERE / "monitoring.yaml").read_text("utf-8"))
     TOKEN.touch(mode=0o600)

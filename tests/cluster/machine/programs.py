@@ -33,6 +33,9 @@ TRAINER: Final = {"trainer-controller-manager": "github.com/kubeflow/trainer/v2/
 
 ALL: Final = {**CONTROL, **JOBSET, **KUEUE, **TRAINER}
 
+_OWN: Final = tuple(name for name, package in ALL.items() if package.startswith("./"))
+"""Programs whose source is here: an edit of one builds it anew, and no other."""
+
 
 def go() -> Path:
     """Give the Go that `make` installs beside Python, so that every machine builds with the same one.
@@ -47,15 +50,32 @@ def go() -> Path:
 
 
 def folder() -> Path:
-    """Give where programs of these versions are."""
-    sources = [path for path in sorted(PROGRAMS.rglob("*")) if path.is_file()]
-    digest = hashlib.sha256("".join(f"{path.name}\0{path.read_text('utf-8')}\0" for path in sources).encode())
-    return CACHE / "programs" / digest.hexdigest()[:12]
+    """Return where programs of these versions are."""
+    return CACHE / "programs" / _digest(PROGRAMS / name for name in ("go.mod", "go.sum"))
 
 
 def missing(wanted: Iterable[str]) -> list[str]:
-    """Give those that are not built yet."""
-    return [name for name in wanted if not (folder() / name).exists()]
+    """Return those that are not built yet, or not from the source that is here."""
+    return [name for name in wanted if not (folder() / name).exists() or (name in _OWN and _is_outdated(name))]
+
+
+def _is_outdated(name: str) -> bool:
+    stamp = _stamp(name)
+    return not stamp.exists() or stamp.read_text("ascii") != _source_of(name)
+
+
+def _stamp(name: str) -> Path:
+    """Return the file that says of which source a program of our own was built."""
+    return folder() / f"{name}.source"
+
+
+def _source_of(name: str) -> str:
+    return _digest(path for path in sorted((PROGRAMS / name).rglob("*")) if path.is_file())
+
+
+def _digest(files: Iterable[Path]) -> str:
+    content = "".join(f"{path.name}\0{path.read_text('utf-8')}\0" for path in files)
+    return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 
 def build(packages: dict[str, str]) -> Path:
@@ -81,6 +101,8 @@ def build(packages: dict[str, str]) -> Path:
             made = Path(scratch) / name
             call_go("build", "-trimpath", "-ldflags", _flags(), "-o", str(made), packages[name])
             made.rename(target / name)
+        if name in _OWN:
+            _stamp(name).write_text(_source_of(name), "ascii")
     return target
 
 

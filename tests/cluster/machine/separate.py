@@ -8,7 +8,7 @@ from typing import Final
 
 from tests.cluster.machine import programs
 from tests.cluster.machine.layout import CACHE, HERE
-from tests.cluster.machine.processes import ClusterError, say
+from tests.cluster.machine.processes import say
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,9 +16,6 @@ class Separate:
     """A program, and the folder whose go.mod has its version."""
 
     name: str
-    title: str
-    """As a skipped test names what it lacks."""
-
     module: Path
     package: str
     tags: str = ""
@@ -30,49 +27,32 @@ class Separate:
         digest = hashlib.sha256(b"".join((self.module / name).read_bytes() for name in ("go.mod", "go.sum")))
         return CACHE / self.name / digest.hexdigest()[:12] / self.name
 
-    def missing(self) -> str | None:
-        """Give the reason why what needs it can't be had here; None when it is built."""
-        if self.program.exists():
-            return None
-        return f"{self.title}: {self.name} is not built (run `make cluster-programs`)"
-
-    def require(self) -> Path:
-        """Give the program.
-
-        Raises:
-            ClusterError: it is not built.
-        """
-        if reason := self.missing():
-            raise ClusterError(reason)
-        return self.program
-
-    def build(self) -> None:
-        """Build the program when it is not there yet; that takes minutes.
+    def build(self) -> Path:
+        """Return the program; one that does not exist yet is built, which takes minutes.
 
         Raises:
             ClusterError: Go fails.
         """
         target = self.program
         if target.exists():
-            return
+            return target
         say(f"building {self.name} (takes minutes) ...")
         shutil.rmtree(target.parent.parent, ignore_errors=True)  # other versions
         partial = target.with_suffix(".part")
         options = ["-trimpath", "-ldflags=-s -w", f"-tags={self.tags}", "-o", str(partial)]
         programs.call_go("-C", str(self.module), "build", *options, self.package)
         partial.rename(target)
+        return target
 
 
 FIREWALL: Final = Separate(
     name="kube-router",
-    title="NetworkPolicy: not enforced here",
     module=HERE.parent / "firewall",
     package="github.com/cloudnativelabs/kube-router/v2/cmd/kube-router",
 )
 
 PROMETHEUS: Final = Separate(
     name="prometheus",
-    title="Prometheus",
     module=HERE.parent / "prometheus",
     package="github.com/prometheus/prometheus/cmd/prometheus",
     # Debian's has no Kubernetes in it, and this one nothing else.
@@ -81,7 +61,6 @@ PROMETHEUS: Final = Separate(
 
 TRAINING_OPERATOR: Final = Separate(
     name="training-operator",
-    title="Kubeflow Training Operator",
     module=HERE.parent / "training",
     package="github.com/kubeflow/training-operator/cmd/training-operator.v1",
 )
