@@ -1,4 +1,4 @@
-"""The command `ocrfleet`: parse the words, call the command, turn its end into an exit code.
+"""The command `ocrfleet`: parse the arguments, run the command, return its exit code.
 
 Of the commands' modules only the one that is asked for is imported, and what a command needs, it imports when it
 runs: so a command begins at once, and `ocrfleet --help` works without Paddle.
@@ -21,18 +21,18 @@ from trainer.errors import OcrfleetError
 
 _EPILOG = """\
 a first run:
-  ocrfleet recipes                        what can be trained
+  ocrfleet recipes                        list the recipes
   ocrfleet init slips-rec --recipe rec-crnn-mobile -f job.yaml
-                                          a job file to edit
-  ocrfleet check job.yaml                 what is wrong, before an hour is spent
-  ocrfleet run job.yaml                   from labels to a published model
+                                          write a job file to edit
+  ocrfleet check job.yaml                 find mistakes before training
+  ocrfleet run job.yaml                   train, verify and publish a model
   ocrfleet predict --rec s3://ocr-models/slips-rec/ line.png
-                                          read with it
+                                          read an image with it
 
-`ocrfleet COMMAND -h` has the options and examples of each.
+`ocrfleet COMMAND -h` shows the options and examples of a command.
 Results go to standard output, everything else to standard error.
-Exit codes: 0 done, 1 a fault, 2 a wrong command line, 40 to 143 as the table in
-docs/reference/exit-codes.md says.
+Exit codes: 0 done, 1 a fault of ocrfleet, 2 a wrong command line; 40 to 143 are
+listed in docs/reference/exit-codes.md.
 """
 
 _GARBAGE: Final = 500_000
@@ -132,8 +132,8 @@ def main(argv: Sequence[str] | None = None, *, program: str = "ocrfleet") -> int
         return int(ExitCode.DONE)
     except Exception as error:  # noqa: BLE001  # the last place that can say anything
         _show_traceback(arguments)
-        remedy = "" if arguments.debug else " Run it again with --debug to see where, and report that."
-        _say_all("error: ", f"This is a fault of ocrfleet: {type(error).__name__}: {error}.{remedy}")
+        remedy = "" if arguments.debug else " Run the command again with --debug, and report the traceback."
+        _say_all("error: ", f"Fault of ocrfleet: {type(error).__name__}: {error}.{remedy}")
         return int(ExitCode.FAILED)
 
 

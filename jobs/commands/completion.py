@@ -26,7 +26,7 @@ _ocrfleet() {{
     case "$path" in
 {words}
     esac
-    # Names of runs are asked of the cluster, which has two seconds for an answer.
+    # Names of runs come from the cluster, which has two seconds to answer.
     case "$path" in
         {asking})
             [[ "$current" == -* ]] || words="$(ocrfleet __complete "${{COMP_WORDS[@]:1:COMP_CWORD}}" 2>/dev/null)" ;;
@@ -48,7 +48,7 @@ ocrfleet completion fish > ~/.config/fish/completions/ocrfleet.fish"""
 
 
 def add(commands: options.Commands) -> None:
-    """Say the command's words."""
+    """Add the command to the parser."""
     parser = options.command(
         commands,
         "completion",
@@ -114,7 +114,7 @@ def answer(parser: argparse.ArgumentParser, words: Sequence[str]) -> list[str]:
 
 
 def in_time(parser: argparse.ArgumentParser, words: Sequence[str]) -> list[str]:
-    """Give the answer, or none where the cluster lets the user's TAB wait: then this process ends."""
+    """Return the answer; end this process if the cluster is too slow for a TAB."""
     timer = threading.Timer(DEADLINE, os._exit, args=(0,))
     timer.daemon = True
     timer.start()

@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 
 def add(commands: options.Commands) -> None:
-    """Say the commands' words."""
+    """Add the commands to the parser."""
     parser = commands.add_parser(
         "data",
         help="check, split or crop a dataset",
-        description="Look at a dataset, or make another of it. A run does all of this by itself.",
+        description="Check a dataset, or make another one from it. A run does all of this by itself.",
         allow_abbrev=False,
     )
     deeds = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -30,15 +30,19 @@ def _add_check(deeds: options.Commands) -> None:
         "check",
         run=check,
         summary="read every label line and image, and list what a run would refuse",
-        text="Read every label line and every image of a dataset, as a run would, and list what it would refuse, "
-        "each with its place. Ends with 41 when a run would.",
+        text="Read every label line and every image of a dataset, as a run would, and list what a run would refuse, "
+        "with file and line. The exit code is 41 if a run would end with 41.",
         examples="ocrfleet data check s3://ocr-data/slips/\nocrfleet data check exported/ --task rec -o json\n"
         "ocrfleet data check exported/ --ratio 8:1:1 --max-refused 0.05:0.01",
     )
     _dataset(parser)
-    parser.add_argument("--dictionary", type=Path, metavar="FILE", help="characters that must cover the labels (rec)")
     parser.add_argument(
-        "--part", choices=("train", "eval"), help="what it is for, when another dataset is there for the rest"
+        "--dictionary", type=Path, metavar="FILE", help="a file of characters that must cover the labels (rec)"
+    )
+    parser.add_argument(
+        "--part",
+        choices=("train", "eval"),
+        help="use the whole dataset for this, when another dataset serves for the rest",
     )
     _division(parser)
     parser.add_argument(
@@ -46,7 +50,7 @@ def _add_check(deeds: options.Commands) -> None:
         default="0.01:0",
         type=_limits,
         metavar="TRAIN:EVAL",
-        help="as run.data.maxRefused: shares of the samples that may be refused (0.01:0)",
+        help="shares of the samples that may be refused, as run.data.maxRefused (default: 0.01:0)",
     )
     options.output(parser, "yaml", "json")
 
@@ -57,8 +61,8 @@ def _add_split(deeds: options.Commands) -> None:
         "split",
         run=split,
         summary="divide a dataset by image, as a run does",
-        text="Copy a dataset into a new folder with a label file for each split: train.txt, val.txt, test.txt. An "
-        "image keeps its split when others are added.",
+        text="Copy a dataset into a new folder with a label file for each split: train.txt, val.txt and test.txt. An "
+        "image stays in its split when others are added.",
         examples="ocrfleet data split exported/ --ratio 8:1:1 --out divided/",
     )
     _dataset(parser)
@@ -71,9 +75,9 @@ def _add_crop(deeds: options.Commands) -> None:
         deeds,
         "crop",
         run=crop,
-        summary="cut the lines out of pages, for a recogniser",
-        text="Cut every labelled line out of its page into a new folder: crop_img/ and rec_gt.txt, as PPOCRLabel "
-        "has them.",
+        summary="crop the lines of pages, for a recogniser",
+        text="Crop every labelled line from its page into a new folder, with crop_img/ and rec_gt.txt as in "
+        "PPOCRLabel.",
         examples="ocrfleet data crop s3://ocr-data/slips/ --out lines/",
     )
     _dataset(parser, task=False)
@@ -81,15 +85,19 @@ def _add_crop(deeds: options.Commands) -> None:
 
 
 def _dataset(parser: argparse.ArgumentParser, *, task: bool = True) -> None:
-    parser.add_argument("dataset", metavar="DATASET", help="a folder, or its s3:// or file:// location")
+    parser.add_argument("dataset", metavar="DATASET", help="a folder, or an s3:// or file:// location")
     if task:
-        parser.add_argument("--task", choices=("det", "rec"), help="what it is for (default: what its labels are)")
+        parser.add_argument(
+            "--task", choices=("det", "rec"), help="the task to check it for (default: from its labels)"
+        )
     options.cache(parser)
 
 
 def _division(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--ratio", default="6:2:2", type=_ratio, metavar="A:B:C", help="train:eval:test (6:2:2)")
-    parser.add_argument("--seed", default=42, type=int, metavar="N", help="as run.train.seed (42)")
+    parser.add_argument(
+        "--ratio", default="6:2:2", type=_ratio, metavar="A:B:C", help="train:eval:test (default: 6:2:2)"
+    )
+    parser.add_argument("--seed", default=42, type=int, metavar="N", help="as run.train.seed (default: 42)")
 
 
 def _written(parser: argparse.ArgumentParser) -> None:
@@ -158,12 +166,12 @@ def crop(arguments: argparse.Namespace) -> int:
 
     arguments.task = "det"
     root, _ = _open(arguments)
-    written = tools.crop(root, arguments.out, progress=show.count("cut", "pages"))
+    written = tools.crop(root, arguments.out, progress=show.count("crop", "pages"))
     return _print_written(written, arguments.output)
 
 
 def _open(arguments: argparse.Namespace) -> tuple[Path, Literal["det", "rec"]]:
-    """Bring a dataset here, and see what it is for."""
+    """Download a dataset, and determine its task."""
     from jobs.models import locations
     from jobs.models.cache import Cache
     from trainer.datasets import labels
@@ -197,11 +205,11 @@ def _facts(found: "Findings") -> dict[str, Any]:
 
 def _print_findings(found: "Findings") -> None:
     unit = {"det": "pages", "rec": "lines"}[found.task]
-    print(f"{found.root}: {found.form}, read for {found.task}.")
+    print(f"{found.root}: {found.form}, checked for {found.task}.")
     print(f"Images: {found.images}. Usable {unit}: {found.samples}. Ignored: {found.ignored}.")
     print("Splits: " + ", ".join(f"{name} {count}" for name, count in found.splits.items()) + ".")
     if found.characters:
-        print(f"Characters: {len(found.characters)}, the longest label has {found.max_text_length}.")
+        print(f"Characters: {len(found.characters)}. Longest label: {found.max_text_length} characters.")
         print("".join(found.characters))
     print(f"Digest: {found.digest}")
     for problem in found.problems:
@@ -209,12 +217,16 @@ def _print_findings(found: "Findings") -> None:
     if found.fatal:
         print(f"A run would end: {found.fatal}")
     else:
-        print(f"A run would take it, without the {len(found.problems)} refused." if found.problems else "All is well.")
+        print(
+            f"A run would use it, without the {len(found.problems)} refused samples."
+            if found.problems
+            else "No problems found."
+        )
 
 
 def _print_written(written: "Written", output: str | None) -> int:
     for problem in written.problems:
-        show.say(f"left out  {problem.sentence}")
+        show.say(f"skipped  {problem.sentence}")
     if output:
         show.document({"root": str(written.root), "labelFiles": dict(written.label_files)}, output)
         return 0

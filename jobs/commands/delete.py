@@ -14,22 +14,25 @@ if TYPE_CHECKING:
 
 
 def add(commands: options.Commands) -> None:
-    """Say the commands' words."""
+    """Add the commands to the parser."""
     parser = options.command(
         commands,
         "delete",
         run=delete,
         summary="delete a run's objects from the cluster",
-        text="Delete a run's objects and pods from the cluster: all of them for a run's id, one for an object's name. "
-        "What it has in its bucket stays: published models, checkpoints, logs; the same job file, submitted again, "
-        "goes on from the last checkpoint. A run whose pods are at work is refused: stop it first, or say --yes. "
-        "Service, account and network policy belong to the job's name, and stay for its next run.",
+        text="Delete a run's objects and pods from the cluster: all of them for a run's id, or one for an object's "
+        "name. The bucket is not touched: published models, checkpoints and logs stay, and the same job file, "
+        "submitted again, continues from the last checkpoint. A run with running pods is refused: stop it first, "
+        "or use --yes. The Service, ServiceAccount and NetworkPolicy belong to the job's name and stay for its "
+        "next run.",
         examples="ocrfleet delete slips-rec-1a2b3c4d\n"
         "ocrfleet delete slips-rec-1a2b3c4d-9f0e       # one object of that run\n"
         "ocrfleet delete slips-rec-1a2b3c4d --yes --wait",
     )
     parser.add_argument("name", metavar="RUN", help="a run's id, or its object's name")
-    parser.add_argument("--yes", action="store_true", help="even while it trains; its pods write a checkpoint first")
+    parser.add_argument(
+        "--yes", action="store_true", help="also delete a running run; its pods write a checkpoint first"
+    )
     parser.add_argument("--wait", action="store_true", help="return when its pods are gone (default: return at once)")
     options.cluster(parser)
     parser = options.command(
@@ -37,14 +40,16 @@ def add(commands: options.Commands) -> None:
         "prune",
         run=prune,
         summary="delete the objects of a job's old runs",
-        text="Delete the objects of a job's runs that are over, but for the newest N of these. A run that is not over "
-        "is never touched, nor is anything in a bucket.",
+        text="Delete the objects of a job's finished runs, except the newest N. Runs that have not finished and "
+        "buckets are never touched.",
         examples="ocrfleet prune slips-rec --done --keep 5 --dry-run\nocrfleet prune slips-rec --done --keep 5",
     )
     parser.add_argument("job_name", metavar="NAME", help="the job's name")
-    parser.add_argument("--done", action="store_true", required=True, help="runs that are over; no others may go")
-    parser.add_argument("--keep", metavar="N", type=options.count, required=True, help="so many of these stay")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be deleted, and delete nothing")
+    parser.add_argument("--done", action="store_true", required=True, help="only finished runs (required)")
+    parser.add_argument(
+        "--keep", metavar="N", type=options.count, required=True, help="number of finished runs to keep"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="print what would be deleted, and delete nothing")
     options.cluster(parser)
 
 
@@ -61,8 +66,8 @@ def delete(arguments: argparse.Namespace) -> int:
     busy = [status for each in chosen if pruning.trains(status := observe(each))]
     if busy and not arguments.yes:
         raise UsageError(
-            f"{busy[0].name} is {busy[0].phase}, and its pods are at work: `ocrfleet stop {busy[0].run}` ends them and "
-            "keeps the run; --yes deletes it even so."
+            f"{busy[0].name} is {busy[0].phase} and its pods are running. `ocrfleet stop {busy[0].run}` ends them and "
+            "keeps the run; --yes deletes it anyway."
         )
     for each in chosen:
         _remove(cluster, each.workload)
@@ -70,11 +75,11 @@ def delete(arguments: argparse.Namespace) -> int:
     run = run_of(chosen[0].workload)
     where = runfile.output(chosen[0].workload)
     show.say(
-        f"What {run} has in its bucket{f', {where},' if where else ''} stays: the same job file, submitted again, "
-        "goes on from the last checkpoint, or finds the model published."
+        f"The data of {run} in its bucket{f', {where},' if where else ''} stays. The same job file, submitted again, "
+        "continues from the last checkpoint, or finds the model already published."
     )
     for each in chosen if arguments.wait else ():
-        show.say(f"Waiting for the pods of {name_of(each.workload)} to end.")
+        show.say(f"Waiting until the pods of {name_of(each.workload)} are gone.")
         wait.wait(cluster, each, lambda status, pods: status is None and not pods, timeout=arguments.timeout)
     return 0
 
@@ -89,7 +94,8 @@ def prune(arguments: argparse.Namespace) -> int:
     found = find.workloads(cluster, name=arguments.job_name)
     if not found:
         raise NotFoundError(
-            f"The namespace {cluster.namespace} has no run of a job {arguments.job_name!r}: `ocrfleet list` shows all."
+            f"The namespace {cluster.namespace} has no run of the job {arguments.job_name!r}. `ocrfleet list` "
+            "shows all runs."
         )
     old = pruning.prunable(found, keep=arguments.keep, now=datetime.now(UTC))
     for each in old:
@@ -97,9 +103,7 @@ def prune(arguments: argparse.Namespace) -> int:
             _remove(cluster, each)
         print(f"{_title(each)} deleted{' (dry run)' if arguments.dry_run else ''}")
     if not old:
-        show.say(
-            f"Nothing is to be deleted: {arguments.job_name} has no more than {arguments.keep} runs that are over."
-        )
+        show.say(f"Nothing to delete: {arguments.job_name} has at most {arguments.keep} finished runs.")
     return 0
 
 
@@ -111,9 +115,7 @@ def _chosen(cluster: "Cluster", word: str) -> "list[Object]":
     if name_of(found) == word:
         return [found]
     if run_of(found) != word:
-        raise UsageError(
-            f"{word} is a job's name: say which of its runs to delete, such as {run_of(found)}, its newest."
-        )
+        raise UsageError(f"{word} is the name of a job: name one of its runs, such as {run_of(found)}, the newest.")
     return find.workloads(cluster, run=word)
 
 

@@ -13,16 +13,15 @@ SAME, DIFFERS, FAULT = 0, 1, 2
 
 
 def add(commands: options.Commands) -> None:
-    """Say the command's words."""
+    """Add the command to the parser."""
     parser = options.command(
         commands,
         "diff",
         run=run,
-        summary="say what a job file would change on a cluster",
-        text="Say in words what differs between a job file and the last run of its name, or the run that is named, "
-        "and what submitting it would come to: nothing, a new object that resumes the same run, or a new run. Changes "
-        "nothing. As with kubectl, the exit code is 0 if nothing differs, 1 if something does, and above 1 for an "
-        "error.",
+        summary="show what a job file would change on a cluster",
+        text="Compare a job file with the last run of its name, or with RUN. Print the differences and the effect of "
+        "submitting the file: nothing, a new object that resumes the same run, or a new run. Nothing is changed. "
+        "The exit code is 0 if nothing differs, 1 if something does, and above 1 for an error, as with kubectl.",
         examples="ocrfleet diff job.yaml\nocrfleet diff job.yaml slips-rec-1a2b3c4d --set placement.nodes=4\n"
         "ocrfleet diff job.yaml > /dev/null || ocrfleet submit job.yaml",
     )
@@ -31,7 +30,7 @@ def add(commands: options.Commands) -> None:
         "name",
         metavar="RUN",
         nargs="?",
-        help="a run's id or its object's name (default: this job's run if it is there, else the newest of its name)",
+        help="a run's id or its object's name (default: the run that this job file makes, else the newest of its name)",
     )
     options.cluster(parser)
     options.output(parser, "yaml", "json")
@@ -72,7 +71,8 @@ def _compare(arguments: argparse.Namespace) -> int:
         mine = [each for each in mine if name_of(each) == name_of(new)] or mine
         if not before:
             found = Difference(
-                sentence=f"A new run {run_of(new)}: the namespace {cluster.namespace} has none of the name {job.name}.",
+                sentence=f"A new run {run_of(new)}: the namespace {cluster.namespace} has no run of the job "
+                f"{job.name}.",
                 changes=(),
                 same=False,
             )

@@ -11,71 +11,71 @@ from jobs.commands import options, show
 
 TEMPLATE = """\
 # A job file of ocrfleet. docs/reference/job-file.md explains every field.
-#   ocrfleet check {file}     what is wrong with it
+#   ocrfleet check {file}     find mistakes
 #   ocrfleet run {file}       train on this machine
 apiVersion: {version}
-name: {name}  # runs, metrics and folders begin with it
+name: {name}  # the prefix of run ids, metrics and folders
 run:
   task: {task}  # {task_meaning}
   recipe: {recipe}  # {summary}
-  # overrides:  # any key of the recipe: `ocrfleet recipes {recipe}` shows them
+  # overrides:  # any key of the recipe; `ocrfleet recipes {recipe}` lists them
   #   Optimizer.lr.learning_rate: 0.001
   data:
-    train: {data}  # what PPOCRLabel exported, or PaddleOCR label files; s3:// or file:///
+    train: {data}  # a PPOCRLabel export or PaddleOCR label files; s3:// or file:///
     split: "6:2:2"  # train : eval : test, by image
 {dictionary}\
   # init:  # weights to start from
   #   pretrained: s3://ocr-models/pretrained/weights.pdparams
   #   sha256: …  # `sha256sum FILE` prints it
   train:
-    # epochs: …  # unset: {epochs}, as the recipe has it
-    # batchSizePerDevice: …  # unset: {batch}
+    # epochs: …  # default: {epochs}, from the recipe
+    # batchSizePerDevice: …  # default: {batch}, from the recipe
     seed: 42
     evaluateEvery: 1ep
 {distill}\
-  # gate:  # below this nothing is published
+  # gate:  # the least score to publish a model
   #   minimum: 0.90  # {metric} on the test split
   output: {output}  # checkpoints and published models
   publish:
-    promote: candidate  # the channel that points at the new model
+    promote: candidate  # the channel to point at the new model
 placement:
   nodes: 1
-  devicesPerNode: 1  # worker processes of a node, one a device
-  # device: cpu  # unset: what this machine has; gpu on a cluster
+  devicesPerNode: 1  # worker processes of a node, one for each device
+  # device: cpu  # default: what this machine has; gpu on a cluster
 """
 
 _DISTILL = """\
 {teacher}\
-  #   networks: {{Student3: Student}}  # one more network, built as that one
-  #   fineTuneEpochs: 5  # then the picked network trains alone
-  #   baseline: channel:plain  # the same student without a teacher, to state the gain
+  #   networks: {{Student3: Student}}  # add a network with the architecture of Student
+  #   fineTuneEpochs: 5  # train the chosen network alone for so many epochs more
+  #   baseline: channel:plain  # the same student trained without a teacher, to measure the gain
 """
 _TEACHER = """\
   distill:  # how the networks teach each other
-    teacher: channel:teacher  # what a run with publish.weights and promote: teacher left
+    teacher: channel:teacher  # from a run with publish.weights and promote: teacher
 """
 
 _MEANINGS = {"det": "finds the lines of a page", "rec": "reads one line"}
 
 
 def add(commands: options.Commands) -> None:
-    """Say the command's words."""
+    """Add the command to the parser."""
     parser = options.command(
         commands,
         "init",
         run=run,
         summary="write a commented job file",
-        text="Write a job file with comments, to be edited: to standard output, or with -f to a new file. "
-        "The task comes from the recipe; `ocrfleet recipes` lists them.",
+        text="Write a commented job file to standard output, or with -f to a new file, for you to edit. The recipe "
+        "sets the task; `ocrfleet recipes` lists all recipes.",
         examples="ocrfleet init slips-rec --recipe rec-crnn-mobile -f job.yaml\n"
         "ocrfleet init slips --recipe det-db-mobile --data s3://d/ --output s3://m/",
     )
     parser.add_argument(
-        "name", metavar="NAME", help="the job's name: lower case, digits and '-', at most 37 characters"
+        "name", metavar="NAME", help="the job's name: lower-case letters, digits and '-', at most 37 characters"
     )
     parser.add_argument("--recipe", required=True, metavar="R", help="a built-in recipe")
-    parser.add_argument("--data", metavar="URI", help="the labelled images (default: s3://ocr-data/NAME/)")
-    parser.add_argument("--output", metavar="URI", help="where models go (default: s3://ocr-models/NAME/)")
+    parser.add_argument("--data", metavar="URI", help="location of the labelled images (default: s3://ocr-data/NAME/)")
+    parser.add_argument("--output", metavar="URI", help="where to publish models (default: s3://ocr-models/NAME/)")
     parser.add_argument("-f", "--filename", metavar="FILE", type=Path, help="a new file (default: standard output)")
 
 
@@ -84,13 +84,13 @@ def run(arguments: argparse.Namespace) -> int:
     from jobs.jobfile import model as jobfile
 
     text = render(arguments)
-    # What is written can be run: a wrong name or location is refused here already.
+    # A wrong name or location is refused here, not first when the job runs.
     jobfile.load(text)
     if arguments.filename is None:
         sys.stdout.write(text)
         return 0
     _write_new(arguments.filename, text)
-    show.say(f"{arguments.filename} is written. `ocrfleet check {arguments.filename}` says whether it can run.")
+    show.say(f"{arguments.filename} was written. Next: edit it, then run `ocrfleet check {arguments.filename}`.")
     return 0
 
 
@@ -120,7 +120,7 @@ def render(arguments: argparse.Namespace) -> str:
 
 
 def _distill(config: Mapping[str, Any]) -> str:
-    """Give the part for several networks, whose teacher must be named if it is frozen; nothing for one network."""
+    """Return the `distill` part of a recipe with several networks; empty for a recipe with one."""
     from trainer.recipes import distill
 
     if not distill.is_distillation(config):
@@ -136,6 +136,6 @@ def _write_new(path: Path, text: str) -> None:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError as error:
-        raise SpecError(f"{path} is there already, and is left as it is: choose another name.") from error
+        raise SpecError(f"{path} already exists and was not changed: choose another name.") from error
     except OSError as error:
         raise SpecError(f"{path} cannot be written: {error.strerror}.") from error

@@ -15,17 +15,16 @@ if TYPE_CHECKING:
 
 
 def add(commands: options.Commands) -> None:
-    """Say the command's words."""
+    """Add the command to the parser."""
     parser = options.command(
         commands,
         "logs",
         run=run,
-        summary="show what the nodes and workers of a run have said",
-        text="Show the logs of a run: those of its pods while they are there, and those that they left in the bucket "
-        "when they are gone or another attempt or a single worker is asked for. With a job file in place of RUN the "
-        "run needs no object in the cluster any more, nor a cluster: runs of `ocrfleet run` leave their logs in the "
-        "bucket, too. The bucket is read with your own credentials, as the AWS tools have them. Of several nodes each "
-        "line begins with its own. A node's logs come to the bucket when it ends.",
+        summary="show the logs of a run's nodes and workers",
+        text="Show the logs of a run. They are read from its pods while these exist; otherwise, and with --attempt or "
+        "--rank, from the run's bucket. With a job file instead of RUN no cluster is needed: runs of `ocrfleet "
+        "run` also leave their logs in the bucket. The bucket is read with your own AWS credentials. With "
+        "several nodes, each line begins with its node. A node's logs are uploaded when the node ends.",
         examples="ocrfleet logs slips-rec-1a2b3c4d\n"
         "ocrfleet logs slips-rec -f --tail 20         # the newest run of that name\n"
         "ocrfleet logs slips-rec-1a2b3c4d --rank 3    # one worker, from the bucket\n"
@@ -33,20 +32,22 @@ def add(commands: options.Commands) -> None:
         "ocrfleet logs slips-rec-1a2b3c4d --from s3://ocr-models/slips-rec/",
     )
     parser.add_argument("name", metavar="RUN", help="a run's id, its object's name, a job's name, or a job file")
-    parser.add_argument("--node", metavar="N", type=options.count, help="of this node (default: of all)")
+    parser.add_argument("--node", metavar="N", type=options.count, help="only this node (default: all)")
     parser.add_argument(
-        "--rank", metavar="R", type=options.count, help="of this worker, over all nodes: from the bucket"
+        "--rank", metavar="R", type=options.count, help="only this worker, counted over all nodes; read from the bucket"
     )
     parser.add_argument(
-        "--attempt", metavar="A", type=options.positive, help="of this attempt: from the bucket (default: the last)"
+        "--attempt", metavar="A", type=options.positive, help="this attempt; read from the bucket (default: the last)"
     )
     parser.add_argument(
-        "-f", "--follow", action="store_true", help="go on with what comes, of new pods too, until the run is over"
+        "-f", "--follow", action="store_true", help="print new lines, also of new pods, until the run ends"
     )
-    parser.add_argument("--tail", metavar="N", type=options.count, help="of each log the last N lines (default: all)")
-    parser.add_argument("-p", "--previous", action="store_true", help="of each node's pod before its present one")
     parser.add_argument(
-        "--from", metavar="URI", dest="source", help="the run's `run.output`: look in the bucket, and ask no cluster"
+        "--tail", metavar="N", type=options.count, help="only the last N lines of each log (default: all)"
+    )
+    parser.add_argument("-p", "--previous", action="store_true", help="of each node's previous pod")
+    parser.add_argument(
+        "--from", metavar="URI", dest="source", help="the run's `run.output`: read from this bucket, without a cluster"
     )
     options.cluster(parser)
 
@@ -80,19 +81,21 @@ def _why_none(cluster: "Cluster", workload: "Object") -> str:
     from jobs.runs import find
 
     status = observe(find.gather(cluster, workload, now=datetime.now(UTC)))
-    return f"No pod of {status.run} has a log; it is {status.phase}. {status.reason.text}".rstrip()
+    return f"No pod of {status.run} has a log. The run is {status.phase}. {status.reason.text}".rstrip()
 
 
 def _check(arguments: argparse.Namespace) -> None:
     if arguments.rank is not None and arguments.node is not None:
-        raise UsageError("--node and --rank don't go together: ranks count over all nodes.")
+        raise UsageError("--node and --rank exclude each other: ranks are counted over all nodes.")
     kept = arguments.rank is not None or arguments.attempt is not None or arguments.source
     if kept and (arguments.follow or arguments.previous):
-        raise UsageError("-f and -p are for pods: --rank, --attempt and --from read what is in the bucket.")
+        raise UsageError(
+            "-f and -p read logs of pods; --rank, --attempt and --from read logs in the bucket. Use one or the other."
+        )
 
 
 def _named(arguments: argparse.Namespace) -> tuple[str, list[str]]:
-    """Give the output of a job file, and the ids that its run can have; or what --from and RUN say."""
+    """Return the bucket and the possible run ids: from --from and RUN, or from a job file."""
     if arguments.source:
         return arguments.source, [arguments.name]
     from pathlib import Path
@@ -110,7 +113,7 @@ def _named(arguments: argparse.Namespace) -> tuple[str, list[str]]:
 
 
 def _from_pods(arguments: argparse.Namespace, cluster: "Cluster", workload: "Object") -> bool:
-    """Show what pods say; whether there is one that does."""
+    """Print the logs of the pods; return whether there was any."""
     from jobs.engines import engine_of
     from jobs.kube.fields import name_of
     from jobs.kube.kinds import POD
@@ -144,15 +147,15 @@ def _from_bucket(arguments: argparse.Namespace, output: str, runs: list[str]) ->
     from trainer.errors import NotFoundError
 
     if not output:
-        raise NotFoundError(f"The object of {runs[0]} does not say where its bucket is. Name it: --from s3://…")
+        raise NotFoundError(f"The object of {runs[0]} does not name its bucket. Name it with --from s3://…")
     found = [bucket_logs.kept(output, each) for each in runs]
     logs = next((each for each in found if each.files), found[0])
     if not logs.files:
         places = " or ".join(each.uri for each in found)
-        raise NotFoundError(f"There is no log in {places} yet: a node leaves it there when it ends.")
+        raise NotFoundError(f"No log in {places} yet: a node uploads its log when it ends.")
     files = logs.choose(attempt=arguments.attempt, node=arguments.node, rank=arguments.rank)
     attempts = f"attempt {files[0].attempt} of {logs.attempts[-1]}"
-    show.say(f"These are of {attempts}, as they are in {logs.uri}.")
+    show.say(f"Logs of {attempts}, from {logs.uri}.")
     for file in files:
         for line in logs.lines(file, tail=arguments.tail):
             print(f"[{file.title}] {line}" if len(files) > 1 else line)

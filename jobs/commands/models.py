@@ -18,11 +18,11 @@ _WIDE = {"RECIPE": "recipe", "SAMPLES": "samples", "MODEL NAME": "modelName", "D
 
 
 def add(commands: options.Commands) -> None:
-    """Say the commands' words."""
+    """Add the commands to the parser."""
     parser = commands.add_parser(
         "models",
-        help="list, show, pull or promote what was published",
-        description="Look at what was published, fetch it, and point channels at it.",
+        help="list, show, pull or promote published models",
+        description="Look at published models, download them, and point channels at them.",
         allow_abbrev=False,
     )
     deeds = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -31,7 +31,7 @@ def add(commands: options.Commands) -> None:
         "list",
         run=list_models,
         summary="list the published runs of a location",
-        text="List what was published at a location, oldest first, with the main metric and the channels.",
+        text="List the models published at a location, the oldest first, with their main metric and channels.",
         examples="ocrfleet models list s3://ocr-models/slips-rec/\n"
         "ocrfleet models list s3://ocr-models/slips-rec/ -o wide",
     )
@@ -41,15 +41,17 @@ def add(commands: options.Commands) -> None:
         deeds,
         "show",
         run=show_model,
-        summary="show one",
-        text="Show what was published: metrics, dataset, recipe, files; of a distillation each network's size, speed "
-        "and metrics, which one was picked and why, and what its teacher was good for; with --record all that is "
-        "needed to repeat it.",
+        summary="show a published model",
+        text="Show a published model: metrics, dataset, recipe and files. For a distillation, also show the size, "
+        "speed and metrics of each network, which one was chosen and why, and the gain from its teacher. With "
+        "--record, show everything that is needed to repeat the run.",
         examples="ocrfleet models show s3://ocr-models/slips-rec@production\n"
         "ocrfleet models show s3://ocr-models/slips-rec --record",
     )
     showing.add_argument("model", metavar="MODEL", help=_MODEL)
-    showing.add_argument("--record", action="store_true", help="the record: job file, configuration, versions, timings")
+    showing.add_argument(
+        "--record", action="store_true", help="show the record: job file, configuration, versions, timings"
+    )
     options.output(showing, "yaml", "json")
     _add_pull(deeds)
     _add_promote(deeds)
@@ -60,14 +62,19 @@ def _add_pull(deeds: options.Commands) -> None:
         deeds,
         "pull",
         run=pull,
-        summary="fetch one, and compare every file with its sha256",
-        text="Fetch a published model with its record and report into a folder.",
+        summary="download a model and check the sha256 of every file",
+        text="Download a published model with its record and report into a folder.",
         examples="ocrfleet models pull s3://ocr-models/slips-rec@production model/\n"
         "ocrfleet models pull s3://ocr-models/slips-rec model/ --only inference",
     )
     parser.add_argument("model", metavar="MODEL", help=_MODEL)
-    parser.add_argument("directory", metavar="DIR", type=Path, help="the folder; made when it is not there")
-    parser.add_argument("--only", metavar="PART", action="append", help="inference, report, weights or record.json")
+    parser.add_argument("directory", metavar="DIR", type=Path, help="the folder; created if it does not exist")
+    parser.add_argument(
+        "--only",
+        metavar="PART",
+        action="append",
+        help="only this part: inference, report, weights or record.json. This option can be repeated",
+    )
 
 
 def _add_promote(deeds: options.Commands) -> None:
@@ -75,20 +82,22 @@ def _add_promote(deeds: options.Commands) -> None:
         deeds,
         "promote",
         run=promote,
-        summary="point a channel at one",
-        text="Point a channel, such as production, at a published run, and keep the history. The channel is made when "
-        "it is new. Of two that promote at once, both are kept in the history and the later one holds.",
+        summary="point a channel at a model",
+        text="Point a channel, such as production, at a published run, and keep the history. A new channel is "
+        "created. If two people promote at once, the history has both and the later one wins.",
         examples="ocrfleet models promote s3://ocr-models/slips-rec@candidate production",
     )
     parser.add_argument("model", metavar="MODEL", help=_MODEL)
     parser.add_argument("channel", metavar="CHANNEL")
     parser.add_argument(
-        "--single-writer", action="store_true", help="for a store without conditional writes: nobody else promotes"
+        "--single-writer",
+        action="store_true",
+        help="for a store without conditional writes, where you promise that nobody else promotes",
     )
 
 
 def list_models(arguments: argparse.Namespace) -> int:
-    """List what is published."""
+    """List the published models."""
     from jobs.models import pull as pulls
     from trainer.registry import models as registry
     from trainer.storage import open_store
@@ -101,12 +110,12 @@ def list_models(arguments: argparse.Namespace) -> int:
     elif rows:
         show.table(rows, _COLUMNS | (_WIDE if arguments.output == "wide" else {}))
     else:
-        show.say(f"Nothing is published at {store.uri}.")
+        show.say(f"No model is published at {store.uri}.")
     return 0
 
 
 def show_model(arguments: argparse.Namespace) -> int:
-    """Show one."""
+    """Show a model."""
     from jobs.models import pull as pulls
     from trainer.registry import models as registry
     from trainer.storage import open_store
@@ -132,7 +141,7 @@ def show_model(arguments: argparse.Namespace) -> int:
 
 
 def pull(arguments: argparse.Namespace) -> int:
-    """Fetch one."""
+    """Download a model."""
     from jobs.models import pull as pulls
     from trainer.registry import models as registry
     from trainer.storage import open_store
@@ -157,13 +166,13 @@ def promote(arguments: argparse.Namespace) -> int:
     store = open_store(named.output)
     before = {channel.name: channel.run for channel in registry.list_channels(store)}.get(arguments.channel)
     registry.promote(store, run, arguments.channel, single_writer=arguments.single_writer)
-    show.say(f"{arguments.channel} pointed to {before or 'nothing'} and now points to {run}.")
+    show.say(f"{arguments.channel} now points to {run}; before: {before or 'nothing'}.")
     print(run)
     return 0
 
 
 def _distillation(told: "Distillation", evaluations: list[dict[str, Any]]) -> dict[str, Any]:
-    """Say what came of each network, as the report does."""
+    """Return the results of each network, as in the report."""
     return {
         "picked": told.picked,
         "why": told.why,

@@ -1,4 +1,4 @@
-"""Words that several commands have in common."""
+"""Arguments that several commands share."""
 
 import argparse
 import re
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from jobs.kube.client import Cluster
 
 Commands = Any
-"""What `add_subparsers` gives; its class is private to argparse."""
+"""The result of `add_subparsers`, whose class is private to argparse."""
 
 
 def command(
@@ -24,10 +24,10 @@ def command(
     Args:
         commands: the parser's sub-commands.
         name: its word.
-        run: does it and gives the exit code.
-        summary: a line for the list of commands.
-        text: what it does, in a paragraph.
-        examples: lines for the end of its help.
+        run: runs the command and returns the exit code.
+        summary: its line in the list of commands.
+        text: what it does, in one paragraph.
+        examples: lines at the end of its help.
     """
     indented = "\n".join(f"  {line}" for line in examples.strip().splitlines())
     parser: argparse.ArgumentParser = commands.add_parser(
@@ -52,14 +52,14 @@ def job_file(parser: argparse.ArgumentParser) -> None:
         dest="sets",
         action="append",
         default=[],
-        help=r"override a field of the job file, as in Helm: run.train.epochs=3. The value is YAML, null takes the "
-        r"field out, a dot inside a name is written \. May be given several times",
+        help=r"override a field of the job file, as in Helm: run.train.epochs=3. The value is YAML; null removes the "
+        r"field; write a dot inside a name as \. This option can be repeated",
     )
 
 
 def output(parser: argparse.ArgumentParser, *choices: str) -> None:
     """Add -o."""
-    parser.add_argument("-o", "--output", choices=choices, help="how to show it; the default is a table or text")
+    parser.add_argument("-o", "--output", choices=choices, help="output format (default: a table or text)")
 
 
 def cache(parser: argparse.ArgumentParser) -> None:
@@ -68,38 +68,44 @@ def cache(parser: argparse.ArgumentParser) -> None:
         "--cache",
         metavar="DIR",
         type=Path,
-        help="where what is fetched is kept (default: $OCRFLEET_CACHE, else ~/.cache/ocrfleet)",
+        help="folder for downloads (default: $OCRFLEET_CACHE, else ~/.cache/ocrfleet)",
     )
 
 
 def namespace(parser: argparse.ArgumentParser) -> None:
     """Add -n."""
     parser.add_argument(
-        "-n", "--namespace", metavar="NAMESPACE", type=_namespace, help="the namespace (default: whoever applies says)"
+        "-n",
+        "--namespace",
+        metavar="NAMESPACE",
+        type=_namespace,
+        help="the namespace (default: none is written into the objects)",
     )
 
 
 def run_name(parser: argparse.ArgumentParser) -> None:
     """Add RUN."""
-    parser.add_argument("name", metavar="RUN", help="a run's id, its object's name, or a job's name: its newest run")
+    parser.add_argument(
+        "name", metavar="RUN", help="a run's id or its object's name; or a job's name, for its newest run"
+    )
 
 
 def cluster(parser: argparse.ArgumentParser) -> None:
     """Add --context, -n and --timeout, which mean what they mean to kubectl."""
-    parser.add_argument("--context", metavar="NAME", help="of the kubeconfig (default: its current one)")
+    parser.add_argument("--context", metavar="NAME", help="context of the kubeconfig (default: the current one)")
     parser.add_argument(
-        "-n", "--namespace", metavar="NAMESPACE", type=_namespace, help="the namespace (default: the context's own)"
+        "-n", "--namespace", metavar="NAMESPACE", type=_namespace, help="the namespace (default: that of the context)"
     )
     parser.add_argument(
         "--timeout",
         metavar="TIME",
         type=duration,
-        help="give up after that: 90s, 5m, 1h30m (default: 30s for a call to the API server, no end for a wait)",
+        help="give up after this time: 90s, 5m, 1h30m (default: 30s for a call to the API server, no limit for a wait)",
     )
 
 
 def connect(arguments: argparse.Namespace) -> "Cluster":
-    """Find the cluster that a command was given; nothing is asked of it yet."""
+    """Return the cluster that the arguments name. No request is sent yet."""
     from jobs.kube.client import DEADLINE, Cluster
 
     given = arguments.timeout or DEADLINE
@@ -107,14 +113,14 @@ def connect(arguments: argparse.Namespace) -> "Cluster":
 
 
 def read_text(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Read the job file that a command was given, with its --set options; nobody has checked it yet."""
+    """Read the job file of a command, with its --set options, unchecked."""
     from jobs.jobfile import text as jobtext
 
     return jobtext.read(_source(arguments), sets=arguments.sets)
 
 
 def read_job(arguments: argparse.Namespace) -> "TrainingJob":
-    """Load the job file that a command was given, with its --set options."""
+    """Load the job file of a command, with its --set options."""
     from jobs.jobfile import model as jobfile
 
     return jobfile.load(_source(arguments), sets=arguments.sets)
@@ -126,12 +132,14 @@ def _source(arguments: argparse.Namespace) -> Path | str:
 
 def _namespace(text: str) -> str:
     if not re.fullmatch("[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a namespace: lower case, digits and '-', at most 63 of them")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a namespace: use lower-case letters, digits and '-', at most 63 characters"
+        )
     return text
 
 
 def duration(text: str) -> float:
-    """Read a time, as Go and kubectl write it, in seconds."""
+    """Parse a time as Go and kubectl write it; return seconds."""
     parts = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?", text)
     hours, minutes, seconds = parts.groups(default="0") if parts else ("0", "0", "0")
     total = int(hours) * 3600 + int(minutes) * 60 + float(seconds)
@@ -141,7 +149,7 @@ def duration(text: str) -> float:
 
 
 def positive(text: str) -> int:
-    """Read a whole number above 0."""
+    """Parse a whole number above 0."""
     number = int(text) if text.isdecimal() else 0
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
@@ -149,14 +157,14 @@ def positive(text: str) -> int:
 
 
 def count(text: str) -> int:
-    """Read a whole number from 0 on."""
+    """Parse a whole number of 0 or more."""
     if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
     return int(text)
 
 
 def port(text: str) -> int:
-    """Read a TCP port."""
+    """Parse a TCP port."""
     if not text.isdecimal() or not 0 < int(text) < 65536:
         raise argparse.ArgumentTypeError(f"{text!r} is not a port from 1 to 65535")
     return int(text)

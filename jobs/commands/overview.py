@@ -13,15 +13,16 @@ if TYPE_CHECKING:
 
 
 def add(commands: options.Commands) -> None:
-    """Say the commands' words."""
+    """Add the commands to the parser."""
     parser = options.command(
         commands,
         "list",
         run=list_runs,
-        summary="list the runs of a namespace, and how they stand",
-        text="List the runs of a namespace, the newest last: how each stands, how many of its nodes run or are done, "
-        "and why it waits or failed. On a terminal the reason is cut to its width; elsewhere, and with -o wide, it is "
-        "whole. `ocrfleet status` knows more of one run: who holds its quota, which machines have no room.",
+        summary="list the runs of a namespace with their status",
+        text="List the runs of a namespace, the newest last, each with its phase, how many of its nodes run or are "
+        "done, and why it waits or failed. On a terminal the reason is cut to fit; elsewhere, and with -o wide, "
+        "it is complete. `ocrfleet status` shows more of one run, such as which runs hold its quota and which "
+        "machines have no room.",
         examples="ocrfleet list\n"
         "ocrfleet list -A -o wide\n"
         "ocrfleet list -o json | jq -r '.[] | select(.phase == \"Failed\") | .run'\n"
@@ -32,20 +33,20 @@ def add(commands: options.Commands) -> None:
         "-o",
         "--output",
         choices=("wide", "yaml", "json", "name"),
-        help="how to show it; name: the runs' ids alone, each once; the default is a table",
+        help="output format; name: only the run ids, each once (default: a table)",
     )
     options.cluster(parser)
     parser = options.command(
         commands,
         "top",
         run=top,
-        summary="show what runs have cost: device-hours, idle and queue time",
-        text="Show what runs have cost, the dearest first. DEVICE-HOURS: a pod's devices, from when it is given a "
-        "Kubernetes node until its container ends, whatever they do. IDLE: the part of it in which not all nodes were "
-        "at work, for one had no pod or still fetched its image; a node that is done is not missed. QUEUED: from the "
-        "run's creation, or its last return to the queue, until there was room. Only pods that are there are counted, "
-        "not those that are deleted, as by `ocrfleet stop` or a lost Kubernetes node; a ? is what is not known. A CPU "
-        "run's devices are its worker processes.",
+        summary="show the cost of runs: device-hours, idle and queue time",
+        text="Show the cost of runs, the most expensive first. DEVICE-HOURS: devices of the pods, from scheduling to "
+        "the end of the container. IDLE: the part of DEVICE-HOURS in which some node was not working, because it "
+        "had no pod or was pulling its image; nodes that are done do not count as missing. QUEUED: time from the "
+        "run's creation, or its last return to the queue, to its admission. Only existing pods count, not "
+        "deleted ones, such as after `ocrfleet stop` or the loss of a Kubernetes node. A ? is an unknown value. "
+        "The devices of a CPU run are its worker processes.",
         examples="ocrfleet top\nocrfleet top -A -o wide\nocrfleet top -A -o json | jq 'map(.deviceHours // 0) | add'",
     )
     _words(parser)
@@ -54,7 +55,7 @@ def add(commands: options.Commands) -> None:
 
 
 def _words(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-A", "--all-namespaces", action="store_true", help="those of all namespaces")
+    parser.add_argument("-A", "--all-namespaces", action="store_true", help="of all namespaces")
 
 
 _LIST = {"RUN": "run", "ENGINE": "engine", "PHASE": "phase", "NODES": "ready", "AGE": "age"}

@@ -13,16 +13,16 @@ PROGRAM = (sys.executable, "-m", "trainer.ppocr.predict")
 
 
 def add(commands: options.Commands) -> None:
-    """Say the command's words."""
+    """Add the command to the parser."""
     parser = options.command(
         commands,
         "predict",
         run=run,
         summary="read images with published models",
-        text="Read images, or folders of images, and write for each its text, a JSON file and a picture with boxes, "
-        "text and confidence. With --det and --rec pages are read; with --det alone boxes are found; with --rec alone "
-        "each image is one line. A model is a folder, or a published one: s3://BUCKET/PREFIX (the newest run there), "
-        "s3://BUCKET/PREFIX@CHANNEL or s3://BUCKET/PREFIX#RUN.",
+        text="Read images or folders of images. For each image, write its text, a JSON file, and a picture with "
+        "boxes, text and confidence. With --det and --rec, pages are read; with --det alone, boxes are found; "
+        "with --rec alone, each image is one line. A model is a folder or a published model: s3://BUCKET/PREFIX "
+        "(the newest run), s3://BUCKET/PREFIX@CHANNEL or s3://BUCKET/PREFIX#RUN.",
         examples="ocrfleet predict --det s3://models/det --rec s3://models/rec scans/\n"
         "ocrfleet predict --rec s3://ocr-models/slips-rec@production line.png -o json\n"
         "ocrfleet predict --det model/inference --out boxes page.jpg",
@@ -31,23 +31,32 @@ def add(commands: options.Commands) -> None:
     parser.add_argument("--det", metavar="M", help="a detector: a folder or a published model")
     parser.add_argument("--rec", metavar="M", help="a recogniser: a folder or a published model")
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", default=Path("predictions"), help="where results go (default: predictions)"
+        "--out",
+        type=Path,
+        metavar="DIR",
+        default=Path("predictions"),
+        help="folder for the results (default: predictions)",
     )
-    parser.add_argument("--font", type=Path, metavar="FILE", help="a font for scripts that the built-in one lacks")
-    parser.add_argument("--device", choices=("cpu", "gpu"), help="(default: what this machine has)")
+    parser.add_argument(
+        "--font",
+        type=Path,
+        metavar="FILE",
+        help="a font for the pictures, for scripts that the built-in font lacks, such as Chinese",
+    )
+    parser.add_argument("--device", choices=("cpu", "gpu"), help="what to compute on (default: what this machine has)")
     options.output(parser, "text", "json")
     options.cache(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Fetch the models, and read in a process of its own, which alone loads Paddle."""
+    """Fetch the models, and read the images in a child process, which loads Paddle."""
     from jobs.errors import UsageError
     from jobs.local import plan
     from jobs.models import pull
     from jobs.models.cache import Cache
 
     if not arguments.det and not arguments.rec:
-        raise UsageError("No model is named: give --det, --rec, or both.")
+        raise UsageError("No model is given: use --det, --rec, or both.")
     cache = Cache.choose(arguments.cache)
     words = []
     for option in ("det", "rec"):
@@ -63,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def read(words: list[str]) -> int:
-    """Read images in a process that has nothing which opens a bucket; its stdout is ours."""
+    """Read images in a process without credentials for buckets; it shares our stdout."""
     from trainer.contract import ExitCode
     from trainer.run import worker_env
 
@@ -75,6 +84,6 @@ def read(words: list[str]) -> int:
         process.wait(timeout=30)
         raise
     if code < 0:
-        show.say(f"error: The process that reads was killed by {signal.Signals(-code).name}.")
+        show.say(f"error: The reading process was killed by {signal.Signals(-code).name}.")
         return int(ExitCode.FAILED)
     return code

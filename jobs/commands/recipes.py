@@ -7,14 +7,14 @@ from jobs.commands import options, show
 
 
 def add(commands: options.Commands) -> None:
-    """Say the command's words."""
+    """Add the command to the parser."""
     parser = options.command(
         commands,
         "recipes",
         run=run,
-        summary="list the recipes, or show one in full",
-        text="List the built-in recipes. With a name, show that recipe's whole PaddleOCR configuration: every key in "
-        "it can be changed by run.overrides. `auto` stands where the dataset decides.",
+        summary="list the recipes, or show one of them",
+        text="List the built-in recipes. With a name, show that recipe's whole PaddleOCR configuration; run.overrides "
+        "can change every key of it. The value `auto` is filled in from the dataset.",
         examples="ocrfleet recipes\nocrfleet recipes rec-crnn-mobile\nocrfleet recipes det-db-mobile -o json",
     )
     parser.add_argument("name", metavar="NAME", nargs="?", help="the recipe to show")

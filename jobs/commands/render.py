@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 
 def add(commands: options.Commands) -> None:
-    """Say the command's words."""
+    """Add the command to the parser."""
     parser = options.command(
         commands,
         "render",
         run=run,
         summary="write the Kubernetes objects of a job",
-        text="Write the objects that the chart makes of a job file, for `kubectl apply` or a GitOps repository: to "
-        "standard output, or with --out a file each. No cluster is asked. The same file gives the same objects as "
-        "with `helm template`. Needs the package helm-python-sdk, or Helm 3.16 or newer.",
+        text="Render a job file with the chart, for `kubectl apply` or a GitOps repository. The objects go to "
+        "standard output, or with --out to one file each. No cluster is needed. `helm template` renders the same "
+        "objects from the same file. Needs the package helm-python-sdk, or Helm 3.16 or newer.",
         examples="ocrfleet render job.yaml | kubectl diff -f -\n"
         "ocrfleet render job.yaml -n team-ocr --set placement.nodes=4\n"
         "ocrfleet render job.yaml --out deploy/slips-rec && git diff",
@@ -32,11 +32,11 @@ def add(commands: options.Commands) -> None:
         "--out",
         metavar="DIR",
         type=Path,
-        help="write KIND-NAME.yaml there for each object; a file that holds an older form of the same object is "
-        "replaced, any other is left alone (default: standard output)",
+        help="write each object to KIND-NAME.yaml in this folder. An older version of the same object is replaced; a "
+        "file with any other content is refused (default: standard output)",
     )
     parser.add_argument(
-        "-o", "--output", choices=("yaml", "json"), default="yaml", help="how to write them (default: yaml)"
+        "-o", "--output", choices=("yaml", "json"), default="yaml", help="output format (default: yaml)"
     )
 
 
@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def save(folder: Path, files: Mapping[str, "Object"], *, form: str) -> str:
-    """Write objects into a folder, and say what has changed there.
+    """Write objects into a folder; return a sentence about what changed.
 
     Raises:
         SpecError: a file of that name holds something else, or the folder cannot be written; nothing is changed.
@@ -74,8 +74,8 @@ def save(folder: Path, files: Mapping[str, "Object"], *, form: str) -> str:
         for name, text in before.items():
             if text is not None and not manifests.holds(text, files[name]):
                 raise SpecError(
-                    f"{folder / name} is not {manifests.name_of(files[name])}, and is left as it is: "
-                    "choose another folder, or move the file."
+                    f"{folder / name} does not hold {manifests.name_of(files[name])} and was not changed: choose "
+                    "another folder, or move the file."
                 )
         after = {name: manifests.write([each], form) for name, each in files.items()}
         folder.mkdir(parents=True, exist_ok=True)
@@ -86,7 +86,7 @@ def save(folder: Path, files: Mapping[str, "Object"], *, form: str) -> str:
         raise SpecError(f"{error.filename or folder} cannot be written: {error.strerror}.") from error
     new = sum(text is None for text in before.values())
     same = sum(before[name] == text for name, text in after.items())
-    return f"{len(files)} objects are in {folder}: {new} new, {len(files) - new - same} changed, {same} as they were."
+    return f"{len(files)} objects in {folder}: {new} new, {len(files) - new - same} changed, {same} unchanged."
 
 
 def _text(path: Path) -> str | None:

@@ -9,47 +9,55 @@ from trainer import contract
 
 
 def add(commands: options.Commands) -> None:
-    """Say the command's words."""
+    """Add the command to the parser."""
     parser = options.command(
         commands,
         "run",
         run=run,
         summary="train, verify and publish on this machine",
-        text="Run the whole pipeline on this machine: fetch, prepare, train, evaluate, export, verify, publish. "
-        "Each node is a process, each device a worker of it. What is done already is not done again; a run that was "
-        "stopped goes on. Ctrl-C saves a checkpoint and ends with 143, twice within 5 s kills.\n"
-        "At the end the run's id is on standard output, and nothing else.",
+        text="Run the whole pipeline on this machine: fetch, prepare, train, evaluate, export, verify, publish. Each "
+        "node is a process, and each device one of its workers. Stages that are done are skipped, and a stopped "
+        "run resumes. Ctrl-C saves a checkpoint and ends with 143; a second Ctrl-C within 5 s kills the run.\n"
+        "Standard output has the run's id at the end, and nothing else.",
         examples="ocrfleet run job.yaml\n"
         "ocrfleet run job.yaml --nodes 2 --devices-per-node 1 --device cpu\n"
         "ocrfleet run job.yaml --set run.train.epochs=3 --metrics-port 9400\n"
         "ocrfleet run job.yaml --stage evaluate",
     )
     options.job_file(parser)
-    parser.add_argument("--nodes", type=options.positive, metavar="N", help="node processes (default: as the job file)")
     parser.add_argument(
-        "--devices-per-node", type=options.positive, metavar="D", help="workers of each (default: as the job file)"
+        "--nodes", type=options.positive, metavar="N", help="node processes (default: from the job file)"
     )
     parser.add_argument(
-        "--device", choices=("cpu", "gpu"), help="(default: as the job file, else what this machine has)"
+        "--devices-per-node",
+        type=options.positive,
+        metavar="D",
+        help="workers of each node (default: from the job file)",
+    )
+    parser.add_argument(
+        "--device",
+        choices=("cpu", "gpu"),
+        help="what to train on (default: from the job file, else what this machine has)",
     )
     parser.add_argument(
         "--workdir",
         type=Path,
         metavar="DIR",
-        help="holds a folder for each run (default: $OCRFLEET_WORKDIR, else .ocrfleet)",
+        help="parent of the folders of all runs (default: $OCRFLEET_WORKDIR, else .ocrfleet)",
     )
     parser.add_argument(
         "--stage",
         choices=contract.STAGES,
         metavar="STAGE",
-        help=f"do this stage alone, even if it is done; those before it must be (default: all that is not done): "
-        f"{', '.join(contract.STAGES)}",
+        help="run only this stage, even if it is done; the stages before it must be done (default: all stages that "
+        f"are not done). One of: {', '.join(contract.STAGES)}",
     )
     parser.add_argument(
         "--metrics-port",
         type=options.port,
         metavar="PORT",
-        help="serve Prometheus metrics of node 0 there, and of node i at the i-th port after it (default: no metrics)",
+        help="serve the Prometheus metrics of node 0 at this port, and those of node i at PORT + i (default: no "
+        "metrics)",
     )
 
 

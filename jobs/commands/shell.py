@@ -14,21 +14,21 @@ _SHELL = ("sh", "-c", "command -v bash >/dev/null && exec bash || exec sh")
 
 
 def add(commands: options.Commands) -> None:
-    """Say the command's words."""
+    """Add the command to the parser."""
     parser = options.command(
         commands,
         "shell",
         run=run,
-        summary="look inside a pod of a run",
-        text="Open a shell in a pod of a run, or run a command there, and end with its exit code. On a terminal it has "
-        "one, too; in a pipe, input and output go through as they are. A pod of a failed run stays to be looked into "
-        "as long as placement.debug.holdOnFailure says.",
+        summary="open a shell in a pod of a run",
+        text="Open a shell in a pod of a run, or run a command there, and exit with its code. On a terminal the "
+        "command gets a terminal; in a pipe, input and output pass through unchanged. A failed pod stays for the "
+        "time that placement.debug.holdOnFailure sets.",
         examples="ocrfleet shell slips-rec-1a2b3c4d\n"
         "ocrfleet shell slips-rec-1a2b3c4d --node 1 -- nvidia-smi\n"
         "ocrfleet shell slips-rec -- tar -cz -C /work logs > logs.tgz",
     )
     options.run_name(parser)
-    parser.add_argument("--node", metavar="N", type=options.count, default=0, help="of this node (default: 0)")
+    parser.add_argument("--node", metavar="N", type=options.count, default=0, help="the node (default: 0)")
     options.cluster(parser)
     parser.usage = """%(prog)s [-h] [--debug] [--node N] [--context NAME] [-n NAMESPACE]
                       [--timeout TIME] RUN [-- COMMAND [WORD ...]]"""
@@ -36,7 +36,7 @@ def add(commands: options.Commands) -> None:
 
 
 def _take_command(parser: argparse.ArgumentParser) -> None:
-    """Have what follows `--` as it is: argparse would look for options in it, or lose it behind one."""
+    """Keep the words after `--` unparsed: argparse would look for options in them."""
     parse = parser.parse_known_args
 
     def parse_known(args: Sequence[str], namespace: Any = None) -> tuple[argparse.Namespace, list[str]]:
@@ -63,10 +63,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _pod(cluster: "Cluster", workload: "Object", node: int) -> "Object":
-    """Give the pod of a node that runs.
+    """Return the running pod of a node.
 
     Raises:
-        NotFoundError: there is none.
+        NotFoundError: the node has no running pod.
     """
     from jobs.engines import engine_of
     from jobs.kube.fields import name_of, run_of, text
@@ -80,7 +80,7 @@ def _pod(cluster: "Cluster", workload: "Object", node: int) -> "Object":
     running = [each for each in found if text(each, "status", "phase") == "Running"]
     if not running:
         raise NotFoundError(
-            f"Node {node} of {run_of(workload)} has no pod that runs: `ocrfleet status {run_of(workload)}` says why; "
-            f"`ocrfleet logs {run_of(workload)} --node {node}` has what it said."
+            f"Node {node} of {run_of(workload)} has no running pod. `ocrfleet status {run_of(workload)}` shows why; "
+            f"`ocrfleet logs {run_of(workload)} --node {node}` shows its logs."
         )
     return running[0]

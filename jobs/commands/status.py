@@ -8,15 +8,15 @@ from jobs.commands import options, show
 
 
 def add(commands: options.Commands) -> None:
-    """Say the commands' words."""
+    """Add the commands to the parser."""
     parser = options.command(
         commands,
         "status",
         run=status,
-        summary="show where a run stands, why, and what to do",
-        text="Show where a run stands, for which reason and what to do next, then its nodes: the Kubernetes node that "
-        "each is on, how often its pod was lost and came back, how it ended. What your account may not read is left "
-        "out, and the reason says less. The exit code is 0 when the run could be read, however it stands.",
+        summary="show the status of a run, its reason, and the next step",
+        text="Show the phase of a run, the reason and the next step. Then show its nodes: the Kubernetes node, how "
+        "often the pod was lost and came back, and the exit code. What your account may not read is left out, "
+        "and the reason has less detail. The exit code is 0 when the run could be read, even if the run failed.",
         examples="ocrfleet status slips-rec-1a2b3c4d\n"
         "ocrfleet status slips-rec                    # the newest run of that name\n"
         "ocrfleet status slips-rec -o json | jq -r .phase",
@@ -28,11 +28,11 @@ def add(commands: options.Commands) -> None:
         commands,
         "events",
         run=events,
-        summary="show what the cluster has said of a run",
-        text="Show the events of a run's objects: its own, those between it and its pods, the pods, those gone too, "
-        "and Kueue's Workload. The oldest come first; what was said again and again is there once, with the "
-        "number of times. Kubernetes forgets events after an hour.",
-        examples="ocrfleet events slips-rec-1a2b3c4d\nocrfleet events slips-rec -o wide           # with whole names",
+        summary="show the Kubernetes events of a run",
+        text="Show the events of a run's objects: the workload, its child objects, its pods (also deleted ones) and "
+        "Kueue's Workload. The oldest come first; a repeated event is shown once, with its count. Kubernetes "
+        "keeps events for an hour.",
+        examples="ocrfleet events slips-rec-1a2b3c4d\nocrfleet events slips-rec -o wide           # with full names",
     )
     options.run_name(parser)
     options.output(parser, "wide", "yaml", "json")
@@ -84,7 +84,7 @@ def events(arguments: argparse.Namespace) -> int:
         show.document([each.facts() for each in found], arguments.output)
         return 0
     if not found:
-        show.say(f"There are no events of {name_of(workload)}; Kubernetes forgets them after an hour.")
+        show.say(f"No events of {name_of(workload)}. Kubernetes keeps events for an hour.")
         return 0
     wide = arguments.output == "wide"
     rows = [

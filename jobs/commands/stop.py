@@ -14,30 +14,31 @@ if TYPE_CHECKING:
 
 
 def add(commands: options.Commands) -> None:
-    """Say the commands' words."""
+    """Add the commands to the parser."""
     parser = options.command(
         commands,
         "stop",
         run=stop,
-        summary="stop a run after a checkpoint, and keep it",
-        text="Stop a run: its pods write a checkpoint and end, its devices are free for others, and `ocrfleet resume` "
-        "goes on from there. In a queue of Kueue its Workload is deactivated, so that the queue does not start "
-        "it again. Submitting the same job file does not resume it. Returns at once; what is so already is no error.",
+        summary="stop a run after a checkpoint; it can be resumed",
+        text="Stop a run: its pods write a checkpoint and end, and their devices become free. `ocrfleet resume` "
+        "continues from the checkpoint. Under Kueue the run's Workload is deactivated, so that the queue does "
+        "not start it again. Submitting the same job file does not resume a stopped run. The command returns at "
+        "once. Stopping a stopped run is no error.",
         examples="ocrfleet stop slips-rec-1a2b3c4d\n"
         "ocrfleet stop slips-rec --wait               # the newest run of that name\n"
         "ocrfleet stop slips-rec-1a2b3c4d --wait --timeout 10m",
     )
-    _words(parser, "return when its pods have ended and are gone")
+    _words(parser, "return when its pods are gone")
     parser = options.command(
         commands,
         "resume",
         run=resume,
-        summary="let a stopped run go on",
-        text="Let a stopped run go on from its checkpoint; in a queue it takes its place behind those that wait. A run "
-        "that has failed is another matter: raise placement.retry in its job file and submit that again.",
+        summary="continue a stopped run",
+        text="Continue a stopped run from its checkpoint. In a queue it goes to the end. A failed run cannot be "
+        "resumed: increase placement.retry in its job file, and submit the file again.",
         examples="ocrfleet resume slips-rec-1a2b3c4d\nocrfleet resume slips-rec --wait && ocrfleet logs slips-rec -f",
     )
-    _words(parser, "return when it is admitted: its pods may be made")
+    _words(parser, "return when it is admitted, so that its pods can start")
 
 
 def _words(parser: argparse.ArgumentParser, wait: str) -> None:

@@ -14,31 +14,32 @@ if TYPE_CHECKING:
 
 
 def add(commands: options.Commands) -> None:
-    """Say the command's words."""
+    """Add the command to the parser."""
     parser = options.command(
         commands,
         "submit",
         run=run,
         summary="start a run on a cluster",
-        text="Make a job's objects on a cluster, and print the run's id alone. The server checks all of them before "
-        "the first is made. The same file again changes nothing; another placement, or placement.retry one higher, is "
-        "a new object that resumes the same run; another `run` is a new run. What Helm has made of the same job is "
-        "used and left as it is. With placement.engine auto the cluster is asked which engine it offers.",
+        text="Create a job's objects on a cluster, and print the run's id to standard output. The server checks all "
+        "objects before the first is created. Submitting the same file again changes nothing. Another placement, "
+        "or a higher placement.retry, creates a new object that resumes the same run; another `run` part starts "
+        "a new run. Objects that Helm created for the same job are used and not changed. With placement.engine "
+        "auto, the cluster decides on the engine.",
         examples="ocrfleet submit job.yaml\n"
         "ocrfleet submit job.yaml -n team-ocr --set run.train.seed=7\n"
-        "ocrfleet submit job.yaml --dry-run=server     # what would be made or changed\n"
-        "ocrfleet submit job.yaml --watch              # and end as the run does",
+        "ocrfleet submit job.yaml --dry-run=server     # what would change\n"
+        "ocrfleet submit job.yaml --watch              # exit with the code of the run",
     )
     options.job_file(parser)
     parser.add_argument(
         "--dry-run",
         choices=("client", "server"),
-        help="change nothing: only render (client), or let the server check all objects, too (default: submit)",
+        help="change nothing: only render (client), or also let the server check all objects (default: submit)",
     )
     parser.add_argument(
         "--watch",
         action="store_true",
-        help="look at the run until it is over, as `ocrfleet watch` does, but on stderr; then the exit code is its own "
+        help="follow the run to its end, as `ocrfleet watch` does, on standard error, and exit with its code "
         "(default: return at once)",
     )
     options.cluster(parser)
@@ -47,7 +48,7 @@ def add(commands: options.Commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Submit a job."""
     if arguments.watch and arguments.dry_run:
-        raise UsageError("--watch and --dry-run don't go together: a dry run makes nothing to look at.")
+        raise UsageError("--watch and --dry-run exclude each other: a dry run starts nothing to watch.")
     from jobs.rendering import helm
 
     helm.warm()
@@ -59,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.dry_run == "client":
         objects = render(_with_engine(arguments, raw))
         for each in objects:
-            show.say(f"{each['kind']} {name_of(each)}: rendered; no server has seen it")
+            show.say(f"{each['kind']} {name_of(each)}: rendered; not sent to a server")
     else:
         cluster = options.connect(arguments)
         objects = render(_with_engine(arguments, raw, cluster), namespace=cluster.namespace)
@@ -85,7 +86,7 @@ def _with_engine(
 
 
 def engine_chosen(arguments: argparse.Namespace, job: "TrainingJob", cluster: "Cluster | None" = None) -> "TrainingJob":
-    """Give the job with an engine in place of `auto`, and say which and why."""
+    """Return the job with an engine in place of `auto`, and print which and why."""
     if job.placement.engine != "auto":
         return job
     from jobs.rendering.render import with_engine
@@ -93,7 +94,7 @@ def engine_chosen(arguments: argparse.Namespace, job: "TrainingJob", cluster: "C
 
     offer = engine_auto.ask(cluster or options.connect(arguments), job)
     engine, why = engine_auto.choose(offer, nodes=job.placement.nodes, queue=job.placement.queue)
-    show.say(f"placement.engine is auto: {engine}, since {why}.")
+    show.say(f"placement.engine is auto: {engine}, because {why}.")
     return with_engine(job, engine)
 
 
@@ -105,23 +106,23 @@ def _submit(cluster: "Cluster", objects: "tuple[Object, ...]", *, dry_run: bool)
     try:
         steps = submit.plan(cluster, objects)
     except NotFoundError as error:
-        raise NotFoundError(f"{error} Make it, or name another with -n.") from error
+        raise NotFoundError(f"{error} Create it, or choose another with -n.") from error
     if not dry_run:
         submit.do(cluster, steps)
     for step in steps:
         show.say(f"{step.sentence}{' (by a dry run of the server)' if dry_run else ''}")
     if all(step.deed in ("there", "helm") for step in steps):
-        show.say(f"Nothing is changed. {_standing(steps[-1].body)}")
+        show.say(f"Nothing changed. {_standing(steps[-1].body)}")
     for image in _images(workload(objects)):
         if submit.moves(image):
             show.say(
-                f"warning: the image {image} may be another tomorrow, and the run's id would not show it: name a "
-                "version or a digest in placement.image."
+                f"warning: the tag of the image {image} may move to other content, and the run's id would stay the "
+                "same: use a version or a digest in placement.image."
             )
 
 
 def _standing(workload: "Object") -> str:
-    """Say how the object is that was there, and what would start the run again."""
+    """Describe the existing run, and how to start it again."""
     from datetime import UTC, datetime
 
     from jobs.diagnosis.observe import observe
@@ -129,8 +130,8 @@ def _standing(workload: "Object") -> str:
 
     status = observe(Observed(workload=workload, now=datetime.now(UTC)))
     remedies = {
-        Phase.FAILED: "To start it again, raise placement.retry by one.",
-        Phase.STOPPED: f"`ocrfleet resume {status.run}` lets it go on.",
+        Phase.FAILED: "To start it again, increase placement.retry by one.",
+        Phase.STOPPED: f"`ocrfleet resume {status.run}` continues it.",
     }
     return f"The run is {status.phase.value}. {remedies.get(status.phase, '')}".rstrip()
 

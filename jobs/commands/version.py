@@ -8,14 +8,14 @@ from trainer import contract
 
 
 def add(commands: options.Commands) -> None:
-    """Say the command's words."""
+    """Add the command to the parser."""
     parser = options.command(
         commands,
         "version",
         run=run,
-        summary="show the versions of ocrfleet and of what it trains with",
-        text="Show the version of ocrfleet, and with -o its contract and the packages that training needs. Command "
-        "line, chart and trainer's image of one contract fit one another.",
+        summary="show the versions of ocrfleet and its packages",
+        text="Show the version of ocrfleet; with -o also its contract and the packages that training needs. The "
+        "command line, the chart and the trainer image work together if they have the same contract.",
         examples="ocrfleet version\nocrfleet version -o yaml\nocrfleet --version                # with the contract",
     )
     options.output(parser, "yaml", "json")
@@ -24,7 +24,7 @@ def add(commands: options.Commands) -> None:
 def add_flag(parser: argparse.ArgumentParser) -> None:
     """Add --version."""
     text = f"ocrfleet {contract.VERSION}, contract {contract.CONTRACT}"
-    parser.add_argument("--version", action="version", version=text, help="show the version and the contract, and end")
+    parser.add_argument("--version", action="version", version=text, help="show the version and the contract, and exit")
 
 
 def run(arguments: argparse.Namespace) -> int:

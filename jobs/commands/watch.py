@@ -12,23 +12,23 @@ if TYPE_CHECKING:
     from jobs.kube.objects import Object
 
 INTERRUPTED: Final = 130
-"""What kubectl ends with at Ctrl-C, too. The run's own codes say how that ended, and it has not."""
+"""The exit code of kubectl at Ctrl-C. It is none of the run's codes, since the run has not ended."""
 
 
 def add(commands: options.Commands) -> None:
-    """Say the command's words."""
+    """Add the command to the parser."""
     parser = options.command(
         commands,
         "watch",
         run=run,
-        summary="look at a run until it is over, and end as it does",
-        text="Show where a run stands and why it waits, each time that this changes, and the stages, steps, losses and "
-        "metrics that its leader writes; on a terminal the last progress stays in one line. It goes on through lost "
-        "pods and a restart of the API server. The exit code is the run's own: 0 when its model is published. Ctrl-C "
-        "ends the watching alone, with 130, and --timeout with 75: the run goes on.",
+        summary="follow a run and exit with its exit code",
+        text="Print a run's phase and reason each time that they change, and the stages, steps, losses and metrics "
+        "that its leader logs. On a terminal, progress is shown in one line. Watching continues when pods are "
+        "lost or the API server restarts. The exit code is the run's own: 0 when its model is published. Ctrl-C "
+        "(130) and --timeout (75) end only the watching; the run continues.",
         examples="ocrfleet watch slips-rec-1a2b3c4d\n"
         "ocrfleet watch slips-rec                     # the newest run of that name\n"
-        "ocrfleet watch slips-rec --timeout 2h        # no longer than that",
+        "ocrfleet watch slips-rec --timeout 2h        # at most two hours",
     )
     options.run_name(parser)
     options.cluster(parser)
@@ -45,13 +45,13 @@ def run(arguments: argparse.Namespace) -> int:
 def follow(
     cluster: "Cluster", workload: "Object", *, timeout: float | None = None, stream: TextIO | None = None
 ) -> int:
-    """Show a run until it is over, and give its exit code.
+    """Print a run's progress until its end, and return its exit code.
 
     Args:
         cluster: where it is.
         workload: its object.
-        timeout: seconds; None: until it is over.
-        stream: where to show it; None: on stdout.
+        timeout: seconds; None: until its end.
+        stream: where to print; None: stdout.
     """
     from jobs.engines.status import Status
     from jobs.kube.fields import run_of
@@ -71,7 +71,7 @@ def follow(
     except KeyboardInterrupt:
         screen.close()
         name = run_of(workload)
-        words = f"{name} goes on. `ocrfleet watch {name}` looks at it again, `ocrfleet stop {name}` stops it."
+        words = f"{name} continues. To watch it again: `ocrfleet watch {name}`. To stop it: `ocrfleet stop {name}`."
         show.say(show.wrapped(words, sys.stderr))
         return INTERRUPTED
     finally:
@@ -80,20 +80,20 @@ def follow(
 
 
 class Screen:
-    """Lines; on a terminal the last one that says how far a stage is is written over by the next."""
+    """Prints lines. On a terminal, each line of progress overwrites the one before."""
 
     def __init__(self, stream: TextIO) -> None:
-        """Look whether the stream is a terminal."""
+        """Detect whether the stream is a terminal."""
         self._stream = stream
         self._terminal = show.width_of(stream) is not None and os.environ.get("TERM") != "dumb"
         self._standing = ""
 
     def line(self, text: str) -> None:
-        """Write a line; progress goes on below it."""
+        """Print a line above the progress."""
         self._above(text)
 
     def said(self, text: str) -> None:
-        """Write what a leader says."""
+        """Print a line of the leader's log."""
         from jobs.runs import progress_lines
 
         if self._terminal and (progress := progress_lines.progress(text)):
@@ -106,7 +106,7 @@ class Screen:
         self._above(text)
 
     def close(self) -> None:
-        """Take the progress away."""
+        """Remove the progress."""
         if self._standing:
             self._write("\r\033[K")
             self._standing = ""

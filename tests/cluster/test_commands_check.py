@@ -48,7 +48,7 @@ def test_what_helm_has_made_is_used_or_the_job_is_refused(namespace: Namespace, 
     user = account(namespace, tmp_path, "ocrfleet-user")
     where = ("--namespace", namespace.name, "--kubeconfig", namespace.cluster.kubeconfig)
     helm("helm4", "install", "slips", CHART, "--values", job, *where)
-    assert "Nothing is changed." in user("submit", job)[1]
+    assert "Nothing changed." in user("submit", job)[1]
     said = user("submit", job, "--set", "run.train.seed=1")[1]
     assert "NetworkPolicy slips-rec: left as it is: it is of the Helm release slips" in said
     before = namespace.get("NetworkPolicy", "slips-rec")

@@ -96,7 +96,7 @@ def test_a_run_is_looked_into_stopped_resumed_and_deleted(
         assert typed_into_a_shell(ocrfleet, run, "echo $((40+2)); tty; exit\r") >= {"42", "/dev/pts/0"}
 
         assert f"`ocrfleet stop {run}`" in ocrfleet("delete", run, code=2)[1]
-        assert "Nothing is to be deleted" in ocrfleet("prune", lines.NAME, "--done", "--keep", "0")[1]
+        assert "Nothing to delete" in ocrfleet("prune", lines.NAME, "--done", "--keep", "0")[1]
 
         out, told = ocrfleet("stop", lines.NAME, "--wait", "--timeout", "4m")
         assert out == f"{run}\n"

@@ -94,7 +94,7 @@ def test_a_user_may_do_all_with_runs(namespace: Namespace, tmp_path: Path, job: 
     user("submit", *words, "--dry-run=server")
     assert "A new run" in user("diff", *words, code=1)[0]
     run = user("submit", *words)[0].strip()
-    assert "Nothing is changed." in user("submit", *words)[1]
+    assert "Nothing changed." in user("submit", *words)[1]
     assert "Nothing differs" in user("diff", *words)[0]
     assert namespace.wait_pods(lambda pods: len(pods) == 2 or None)
     assert run in user("list")[0]
@@ -103,7 +103,7 @@ def test_a_user_may_do_all_with_runs(namespace: Namespace, tmp_path: Path, job: 
     assert "SuccessfulCreate" in user("events", run)[0]
     assert run in user("top")[0]
     # Nothing has started in them.
-    assert "has no pod that runs" in user("shell", run, "--", "true", code=40)[1]
+    assert "has no running pod" in user("shell", run, "--", "true", code=40)[1]
     assert user("stop", run, "--wait", "--timeout", "60s")[0] == f"{run}\n"
     assert namespace.pods() == []
     assert user("resume", run)[0] == f"{run}\n"

@@ -120,7 +120,7 @@ def test_options_of_the_others(words: list[str], name: str, value: Any) -> None:
         (["run", "j", "--node", "2"], "unrecognized arguments"),
         (["data", "split", "d", "--out", "o", "--ratio", "6:2"], "not three whole numbers"),
         (["data", "split", "d", "--out", "o", "--ratio", "0:0:0"], "not three whole numbers"),
-        (["predict", "x.png"], "error: No model is named: give --det, --rec, or both."),
+        (["predict", "x.png"], "error: No model is given: use --det, --rec, or both."),
     ],
 )
 def test_a_wrong_command_line_ends_with_2(words: list[str], sentence: str, ocrfleet: Callable[..., Any]) -> None:
@@ -150,7 +150,7 @@ def test_debug_shows_the_traceback(ocrfleet: Callable[..., Any]) -> None:
 @pytest.mark.parametrize(
     ("error", "code", "sentence"),
     [
-        (RuntimeError("surprise"), 1, "error: This is a fault of ocrfleet: RuntimeError: surprise."),
+        (RuntimeError("surprise"), 1, "error: Fault of ocrfleet: RuntimeError: surprise."),
         (KeyboardInterrupt(), 143, "Stopped."),
     ],
 )
@@ -208,7 +208,7 @@ def test_init_refuses_to_overwrite(ocrfleet: Callable[..., Any], tmp_path: Path)
     (tmp_path / "job.yaml").write_text("mine")
     ran = ocrfleet("init", "x", "--recipe", "det-db-mobile", "-f", "job.yaml")
     assert (ran.code, (tmp_path / "job.yaml").read_text()) == (40, "mine")
-    assert "is there already" in ran.err
+    assert "already exists" in ran.err
 
 
 @pytest.mark.parametrize(

@@ -149,7 +149,7 @@ def test_data_check_lists_what_is_refused(pages: Path, ocrfleet: Callable[..., A
     assert ran.code == 41
     assert "refused  Label.txt:4: " in ran.out
     ran = ocrfleet("data", "check", pages, "--max-refused", "1:1")
-    assert (ran.code, ran.out.splitlines()[-1]) == (0, "A run would take it, without the 1 refused.")
+    assert (ran.code, ran.out.splitlines()[-1]) == (0, "A run would use it, without the 1 refused samples.")
 
 
 @pytest.mark.parametrize("limits", ["1", "a:b", "0:2", "-1:0", "nan:0"])

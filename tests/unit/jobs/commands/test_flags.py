@@ -117,7 +117,7 @@ FLAGS: dict[str, dict[str, Flag | list[Flag]]] = {
     "diff": {"--output": TABLE},
     "submit": {
         "--dry-run": [
-            Flag(value="client", default="^PATCH", effect="no server has seen it"),
+            Flag(value="client", default="^PATCH", effect="not sent to a server"),
             Flag(
                 value="server", default=r"^PATCH .*/jobs/[^?]*\?fieldManager=ocrfleet&fieldV", effect="dry run of the"
             ),
@@ -141,7 +141,7 @@ FLAGS: dict[str, dict[str, Flag | list[Flag]]] = {
     "logs": {
         "--node": Flag(value="1", default=r"^\[node 0\] one", effect="^one$"),
         "--rank": Flag(value="3", words=KEPT, default="^.*of node 0", effect="2 of rank 3"),
-        "--attempt": Flag(value="1", words=KEPT, default="^These are of attempt 2", effect="^These are of attempt 1"),
+        "--attempt": Flag(value="1", words=KEPT, default="^Logs of attempt 2", effect="^Logs of attempt 1"),
         "--follow": Flag(effect="follow=true"),
         "--tail": Flag(value="1", default=r"^\[node 0\] one", effect="tailLines=1"),
         "--previous": Flag(default=r"^\[node 0\] one", effect="No node has a pod before"),
@@ -151,7 +151,7 @@ FLAGS: dict[str, dict[str, Flag | list[Flag]]] = {
     "resume": {"--wait": Flag(effect=r"/jobs\?fieldSelector=metadata.name=")},
     "delete": {
         "--yes": Flag(state="job-running", default="ends them and keeps the run", effect="^DELETE "),
-        "--wait": Flag(words=f"{RUN} --timeout 0.1s", effect="Waiting for the pods of"),
+        "--wait": Flag(words=f"{RUN} --timeout 0.1s", effect="Waiting until the pods of"),
     },
     "prune": {
         "--done": Flag(words="lines --keep 0", default="required: --done", effect="^DELETE "),

@@ -216,7 +216,7 @@ def test_without_pods_the_bucket_is_read_of_which_the_object_tells(
     api.put(workload, namespace="ml")
     ran = ocrfleet("logs", RUN, "-n", "ml", "--tail", "1")
     assert (ran.code, ran.out) == (0, "[node 0] last\n[node 1] last\n")
-    assert ran.err.startswith("These are of attempt 2 of 2, as they are in file://")
+    assert ran.err.startswith("Logs of attempt 2 of 2, from file://")
     assert ocrfleet("logs", RUN, "-n", "ml", "--rank", "3").out == (
         "[train, rank 3] train 2 of rank 3\n[evaluate, rank 3] evaluate 2 of rank 3\n"
     )
@@ -226,13 +226,13 @@ def test_without_pods_the_bucket_is_read_of_which_the_object_tells(
 def test_an_object_that_does_not_name_its_bucket(api: ApiServer, ocrfleet: Ocrfleet) -> None:
     api.put(recorded("job-running")["workload"], namespace="ml")
     ran = ocrfleet("logs", RUN, "-n", "ml")
-    assert (ran.code, "Name it: --from" in ran.err) == (40, True)
+    assert (ran.code, "Name it with --from" in ran.err) == (40, True)
 
 
 def test_no_cluster_is_asked_when_the_bucket_is_named(output: str, ocrfleet: Ocrfleet) -> None:
     assert ocrfleet("logs", RUN, "--from", output, "--node", "1").out == "2 of node 1\nlast\n"
     ran = ocrfleet("logs", "lines-00000000", "--from", output)
-    assert (ran.code, "There is no log in file://" in ran.err) == (40, True)
+    assert (ran.code, "No log in file://" in ran.err) == (40, True)
 
 
 def test_a_run_without_any_log_says_why(api: ApiServer, tmp_path: Path, ocrfleet: Ocrfleet) -> None:
@@ -244,8 +244,8 @@ def test_a_run_without_any_log_says_why(api: ApiServer, tmp_path: Path, ocrfleet
     api.put(workload, namespace="ml")
     ran = ocrfleet("logs", RUN, "-n", "ml")
     assert ran.code == 40
-    assert ran.err.startswith(f"error: No pod of {RUN} has a log; it is Queued. The queue team lacks 0.15 CPUs")
-    assert "There is no log in file://" in ran.err
+    assert ran.err.startswith(f"error: No pod of {RUN} has a log. The run is Queued. The queue team lacks 0.15 CPUs")
+    assert "No log in file://" in ran.err
 
 
 @pytest.mark.parametrize("device", ["cpu", "gpu", None])
@@ -279,12 +279,12 @@ def test_what_is_not_there_is_answered_with_what_is(output: str) -> None:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--node", "0", "--rank", "0"], "don't go together"),
-        (["--rank", "0", "-f"], "-f and -p are for pods"),
-        (["--attempt", "1", "-p"], "-f and -p are for pods"),
-        (["--from", "s3://b/", "--follow"], "-f and -p are for pods"),
+        (["--node", "0", "--rank", "0"], "exclude each other"),
+        (["--rank", "0", "-f"], "-f and -p read logs of pods"),
+        (["--attempt", "1", "-p"], "-f and -p read logs of pods"),
+        (["--from", "s3://b/", "--follow"], "-f and -p read logs of pods"),
         (["--node", "-1"], "--node"),
-        (["--tail", "x"], "'x' is not a whole number from 0 on"),
+        (["--tail", "x"], "'x' is not a whole number of 0 or more"),
         (["--attempt", "0"], "'0' is not a whole number above 0"),
     ],
 )

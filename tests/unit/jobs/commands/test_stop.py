@@ -212,7 +212,7 @@ def test_delete_refuses_a_run_that_trains(api: ApiServer, ocrfleet: Ocrfleet) ->
     assert changes(api) == []
     ran = ocrfleet("delete", RUN, "-n", "ml", "--yes")
     assert (ran.code, ran.out) == (0, f"job/{name_of(workload)} deleted\n")
-    assert "stays: the same job file, submitted again, goes on" in ran.err
+    assert "stays. The same job file, submitted again, continues" in ran.err
     assert api.asked[-1][3]["propagationPolicy"] == "Background"
 
 
@@ -224,7 +224,7 @@ def test_delete_takes_all_objects_of_a_run_or_the_one_that_is_named(api: ApiServ
     assert ocrfleet("delete", f"{RUN}-0002", "-n", "ml").out == f"job/{RUN}-0002 deleted\n"
     ran = ocrfleet("delete", "lines", "-n", "ml")
     assert (ran.code, ran.out) == (2, "")
-    assert "lines is a job's name: say which of its runs to delete, such as lines-00000000" in ran.err
+    assert "lines is the name of a job: name one of its runs, such as lines-00000000" in ran.err
     deleted = ocrfleet("delete", RUN, "-n", "ml").out.splitlines()
     assert sorted(deleted) == [f"job/{RUN}-0003 deleted", f"job/{RUN}-9f0e deleted"]
     assert ocrfleet("delete", "lines-00000000", "-n", "ml").code == 0
@@ -290,8 +290,8 @@ def test_prune_deletes_the_oldest_that_are_over(api: ApiServer, ocrfleet: Ocrfle
     assert [(verb, name) for verb, name, _ in changes(api)] == [("DELETE", "o1")]
     ran = ocrfleet("prune", "lines", "--done", "--keep", "1", "-n", "ml")
     assert (ran.code, ran.out) == (0, "")
-    assert "Nothing is to be deleted" in ran.err
-    assert "has no run of a job 'slips'" in ocrfleet("prune", "slips", "--done", "--keep", "1", "-n", "ml").err
+    assert "Nothing to delete" in ran.err
+    assert "has no run of the job 'slips'" in ocrfleet("prune", "slips", "--done", "--keep", "1", "-n", "ml").err
 
 
 # -- words -------------------------------------------------------------------------------------------------------------

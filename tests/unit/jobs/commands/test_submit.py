@@ -66,7 +66,7 @@ def test_the_same_file_again_changes_nothing(api: ApiServer, ocrfleet: Ocrfleet,
     before = copy.deepcopy(api.objects)
     again = ocrfleet("submit", job)
     assert (again.code, again.out) == (0, first.out)
-    assert "Nothing is changed." in again.err
+    assert "Nothing changed." in again.err
     assert api.objects == before
 
 
@@ -147,7 +147,7 @@ def test_an_image_that_may_move_is_warned_of(
     api: ApiServer, ocrfleet: Ocrfleet, job: Path, image: str, warned: bool
 ) -> None:
     assert moves(image) == warned
-    assert (f"warning: the image {image}" in ocrfleet("submit", job, "--set", f"placement.image={image}").err) == warned
+    assert (f"warning: the tag of the image {image}" in ocrfleet("submit", job, "--set", f"placement.image={image}").err) == warned
     assert not moves(f"{image}@sha256:{'0' * 64}")
 
 
@@ -185,9 +185,9 @@ def test_auto_takes_the_jobset_that_is_there_and_stays_with_it(api: ApiServer, o
     words = ("submit", job, "--set", "placement.engine=auto", "--set", "placement.nodes=2")
     api.kinds["jobset.x-k8s.io/v1alpha2"] = ["JobSet"]
     first = ocrfleet(*words)
-    assert "placement.engine is auto: jobset, since JobSet is installed" in first.err
+    assert "placement.engine is auto: jobset, because JobSet is installed" in first.err
     again = ocrfleet(*words)
-    assert "Nothing is changed." in again.err
+    assert "Nothing changed." in again.err
     assert first.out == again.out
 
 
@@ -197,4 +197,4 @@ def test_a_run_that_is_a_job_stays_one_when_jobset_comes(api: ApiServer, ocrflee
     api.kinds["jobset.x-k8s.io/v1alpha2"] = ["JobSet"]
     again = ocrfleet(*words)
     assert "is there already" in again.err
-    assert "Nothing is changed." in again.err
+    assert "Nothing changed." in again.err

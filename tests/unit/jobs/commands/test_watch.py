@@ -95,7 +95,7 @@ def test_ctrl_c_leaves_the_run_alone(running: tuple[Object, Object], api: ApiSer
         process.send_signal(signal.SIGINT)
         said = process.stderr.read()
     assert process.returncode == 130
-    assert said == f"{RUN} goes on. `ocrfleet watch {RUN}` looks at it again, `ocrfleet stop {RUN}` stops it.\n"
+    assert said == f"{RUN} continues. To watch it again: `ocrfleet watch {RUN}`. To stop it: `ocrfleet stop {RUN}`.\n"
     assert {verb for verb, *_ in api.asked} == {"GET"}
 
 
@@ -154,7 +154,7 @@ def test_submit_can_stay_until_its_run_is_over(
 def test_a_dry_run_has_nothing_to_watch(how: str, submitted: Path, api: ApiServer, ocrfleet: Ocrfleet) -> None:
     ran = ocrfleet("submit", submitted, "--watch", f"--dry-run={how}")
     assert (ran.code, ran.out, api.asked) == (2, "", [])
-    assert "--watch and --dry-run don't go together" in ran.err
+    assert "--watch and --dry-run exclude each other" in ran.err
 
 
 # -- on a terminal -----------------------------------------------------------------------------------------------------

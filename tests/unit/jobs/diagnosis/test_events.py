@@ -111,7 +111,7 @@ def test_no_events_are_no_error_and_no_right_to_them_is(api: ApiServer, ocrfleet
     api.objects = {path: each for path, each in api.objects.items() if "/events/" not in path}
     ran = ocrfleet("events", RUN)
     assert (ran.code, ran.out) == (0, "")
-    assert f"no events of {workload['metadata']['name']}" in ran.err
+    assert f"No events of {workload['metadata']['name']}" in ran.err
     api.refused = {("list", "events")}
     ran = ocrfleet("events", RUN)
     assert ran.code == 42

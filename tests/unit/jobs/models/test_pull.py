@@ -51,7 +51,7 @@ def test_list_shows_the_main_metric_and_the_channels(published: str, ocrfleet: C
 def test_an_empty_location_is_said_to_be_empty(ocrfleet: Callable[..., Any], tmp_path: Path) -> None:
     ran = ocrfleet("models", "list", f"file://{tmp_path}/none")
     assert (ran.code, ran.out) == (0, "")
-    assert "Nothing is published at" in ran.err
+    assert "No model is published at" in ran.err
 
 
 def test_without_a_channel_the_newest_is_meant(published: str, ocrfleet: Callable[..., Any]) -> None:
@@ -111,7 +111,7 @@ def test_promote_says_what_changed(published: str, ocrfleet: Callable[..., Any])
     ocrfleet("models", "promote", f"{published}#slips-00000001", "production")
     ran = ocrfleet("models", "promote", published, "production")
     assert ran.out == "slips-00000002\n"
-    assert "production pointed to slips-00000001 and now points to slips-00000002." in ran.err
+    assert "production now points to slips-00000002; before: slips-00000001." in ran.err
 
 
 @pytest.mark.parametrize(

@@ -244,7 +244,7 @@ def test_set_and_standard_input(ocrfleet: Callable[..., Any]) -> None:
 def test_a_folder_gets_a_file_for_each_object(form: str, ocrfleet: Callable[..., Any], tmp_path: Path) -> None:
     ran = ocrfleet("render", JOB, "--out", "a/b", "-o", form)
     assert (ran.code, ran.out) == (0, "")
-    assert ran.err == "5 objects are in a/b: 5 new, 0 changed, 0 as they were.\n"
+    assert ran.err == "5 objects in a/b: 5 new, 0 changed, 0 unchanged.\n"
     files = {path.name: manifests.read(path.read_text()) for path in (tmp_path / "a" / "b").iterdir()}
     assert files == {f"{manifests.name_of(o).replace('/', '-')}.{form}": [o] for o in render(jobfile.load(JOB))}
 
@@ -253,11 +253,11 @@ def test_rendering_again_replaces_older_forms_and_leaves_other_runs(
     ocrfleet: Callable[..., Any], tmp_path: Path
 ) -> None:
     ocrfleet("render", JOB, "--out", "a")
-    assert ocrfleet("render", JOB, "--out", "a").err.endswith(": 0 new, 0 changed, 5 as they were.\n")
+    assert ocrfleet("render", JOB, "--out", "a").err.endswith(": 0 new, 0 changed, 5 unchanged.\n")
     policy = "chart.networkPolicy.s3.ports=[9000]"
-    assert ocrfleet("render", JOB, "--out", "a", "--set", policy).err.endswith(": 0 new, 1 changed, 4 as they were.\n")
+    assert ocrfleet("render", JOB, "--out", "a", "--set", policy).err.endswith(": 0 new, 1 changed, 4 unchanged.\n")
     ran = ocrfleet("render", JOB, "--out", "a", "--set", policy, "--set", "run.train.seed=1")
-    assert ran.err.endswith(": 1 new, 0 changed, 4 as they were.\n")
+    assert ran.err.endswith(": 1 new, 0 changed, 4 unchanged.\n")
     assert len(list((tmp_path / "a").glob("job-*.yaml"))) == 2
 
 
@@ -268,7 +268,7 @@ def test_what_is_not_that_object_is_never_overwritten(mine: str, ocrfleet: Calla
     ran = ocrfleet("render", JOB, "--out", "a")
     assert (ran.code, ran.out) == (40, "")
     assert ran.err == (
-        "error: a/service-receipts-rec.yaml is not service/receipts-rec, and is left as it is: "
+        "error: a/service-receipts-rec.yaml does not hold service/receipts-rec and was not changed: "
         "choose another folder, or move the file.\n"
     )
     assert [path.read_text() for path in (tmp_path / "a").iterdir()] == [mine]

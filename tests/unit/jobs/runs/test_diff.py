@@ -18,7 +18,7 @@ def test_without_any_run_of_the_name_it_is_new(api: ApiServer, ocrfleet: Ocrflee
     ran = ocrfleet("diff", job)
     assert ran.code == 1
     assert ran.out.startswith("A new run slips-rec-")
-    assert "the namespace default has none of the name slips-rec" in ran.out
+    assert "the namespace default has no run of the job slips-rec" in ran.out
 
 
 def test_what_was_submitted_does_not_differ(api: ApiServer, ocrfleet: Ocrfleet, job: Path) -> None:
