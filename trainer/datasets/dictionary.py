@@ -23,22 +23,22 @@ def load(path: Path, *, called: str | None = None) -> list[str]:
 
     Args:
         path: the file.
-        called: its name in messages; the file's own unless given.
+        called: its name in messages; default: the file's own name.
 
     Raises:
-        DatasetError: the file is not UTF-8, or has an empty line, the same character twice, or none.
+        DatasetError: the file is not UTF-8, is empty, or has an empty line or the same character twice.
     """
     name = called or path.name
     characters: dict[str, int] = {}
     for number, line in enumerate(_lines(path, name), start=1):
         if not line:
-            raise DatasetError(f"{name}:{number} is empty: a dictionary has one character a line.")
+            raise DatasetError(f"{name}:{number} is empty. A dictionary has one character per line.")
         if line in characters:
-            raise DatasetError(f"{name}:{number} has {line!r} again, as line {characters[line]} has: remove one.")
+            raise DatasetError(f"{name}:{number} repeats {line!r} of line {characters[line]}. Remove one of them.")
         characters[line] = number
     characters.pop(" ", None)
     if not characters:
-        raise DatasetError(f"{name}:1 has no character: a dictionary has one a line.")
+        raise DatasetError(f"{name}:1 has no characters. A dictionary has one character per line.")
     return list(characters)
 
 
@@ -51,7 +51,7 @@ def _lines(path: Path, name: str) -> list[str]:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         number = raw.count(b"\n", 0, error.start) + 1
-        raise DatasetError(f"{name}:{number} is not UTF-8: save the file as UTF-8.") from error
+        raise DatasetError(f"{name}:{number} is not UTF-8. Save the file as UTF-8.") from error
     # Not splitlines(): U+2028 and others are characters that a dictionary may hold.
     lines = [line.removesuffix("\r") for line in text.split("\n")]
     while lines and not lines[-1]:
@@ -65,5 +65,5 @@ def save(characters: Sequence[str], path: Path) -> None:
 
 
 def missing(text: str, known: frozenset[str]) -> str:
-    """Give the characters of a text that a dictionary lacks, each once, in order; the space is never missing."""
+    """Return the characters of a text that a dictionary lacks, each once, in order; the space is never missing."""
     return "".join(dict.fromkeys(c for c in text if c != " " and c not in known))

@@ -14,13 +14,13 @@ def shares_of(text: str) -> tuple[int, int, int]:
 
 
 def assign(pages: Iterable[str], *, shares: tuple[int, int, int], seed: int) -> dict[str, str]:
-    """Give each page its split.
+    """Assign each page to a split.
 
-    A page's place comes from the sha256 of seed and path alone, so it stays in its split whatever else is added
-    or taken away. Only while a split with a share would be empty does it borrow one page, train before eval
-    before test: from a split that has two or more, else from a later one; of these the page with the smallest
-    hash of seed, split and path. A borrowed page goes home when the split gets one of its own. At 6:2:2 that
-    is 1 in 5 for 10 pages, 1 in 35,000 for 50.
+    A page's split depends only on the sha256 of seed and path, so it does not change when pages are added or
+    removed. The one exception: a split with a share that would be empty borrows a page (train first, then eval,
+    then test). It borrows from a split with two or more pages, else from a later split, and takes the page with the
+    smallest hash of seed, split and path. The page returns as soon as the split has one of its own. At 6:2:2 a split
+    is empty with 1 in 5 sets of 10 pages, and 1 in 35,000 of 50 pages.
 
     Args:
         pages: paths, each once.
@@ -41,7 +41,7 @@ def assign(pages: Iterable[str], *, shares: tuple[int, int, int], seed: int) -> 
 
 
 def home(page: str, *, shares: tuple[int, int, int], seed: int) -> str:
-    """Give the split that a page's hash alone says."""
+    """Return the split of a page by its hash alone."""
     # Whole numbers, so that no rounding differs between machines.
     slot = _hash(seed, page) * sum(shares) >> 64
     return SPLITS[0] if slot < shares[0] else SPLITS[1] if slot < shares[0] + shares[1] else SPLITS[2]

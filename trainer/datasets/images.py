@@ -1,4 +1,4 @@
-"""Image files: read whole once, sizes, and crops of lines as readers of the published model make them.
+"""Image files: decoding, sizes, and crops of lines exactly as users of the published model cut them.
 
 OpenCV and numpy are imported where they are used, so that the submitter may import what imports this.
 """
@@ -38,31 +38,33 @@ _PNG_END: Final = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 
 
 class ImageError(Exception):
-    """An image, or a region of one, cannot be used; the message says why, in words that fit after `Label.txt:12:`."""
+    """An image, or a region of one, cannot be used; the message is a phrase that follows `Label.txt:12:`."""
 
 
 def decode(raw: bytes) -> "Image":
-    """Decode an image file as training does: three channels, turned as its EXIF says.
+    """Decode an image file as training does: three channels, rotated by its EXIF orientation.
 
     Raises:
-        ImageError: it is empty, cut short or no image.
+        ImageError: it is empty, truncated or not an image.
     """
     import cv2
     import numpy as np
 
     if not raw:
-        raise ImageError("the image is a file of 0 bytes")
-    # OpenCV fills what a truncated JPEG lacks with grey and says nothing.
+        raise ImageError("the image file is empty")
+    # OpenCV silently fills the missing part of a truncated JPEG with grey.
     if raw.startswith(b"\xff\xd8") and not _is_whole_jpeg(raw):
         raise ImageError("the image is truncated")
     data = np.frombuffer(raw, np.uint8)
     try:
         image = cv2.imdecode(data, cv2.IMREAD_COLOR)
         if image is None or not image.size:
-            raise ImageError("the image is truncated, or no image that OpenCV reads")
-        # Of CMYK, 16 bits a channel and palettes OpenCV makes the right colours; of these it makes noise.
+            raise ImageError("the image is truncated, or not an image that OpenCV reads")
+        # OpenCV converts CMYK, 16 bits per channel and palettes correctly; of these types it makes noise.
         if raw[:4] in _TIFF and cv2.imdecode(data, cv2.IMREAD_UNCHANGED).dtype not in (np.uint8, np.uint16):
-            raise ImageError("the image is a TIFF of fractions or negative numbers: save it with 8 bits a channel")
+            raise ImageError(
+                "the image is a TIFF with floating-point or signed pixels; save it with 8 bits per channel"
+            )
     except cv2.error as error:
         raise ImageError("the image cannot be decoded") from error
     result: Image = image
@@ -150,7 +152,7 @@ def crop(image: "Image", points: Any) -> "Image":
 
 
 def crop_size(points: Any, *, width: int, height: int) -> tuple[int, int]:
-    """Give width and height of what `crop` makes of a page of a size, without making it.
+    """Return the width and height that `crop` would produce for a page of this size, without cropping.
 
     Raises:
         ImageError: as `crop`.
@@ -183,7 +185,7 @@ def _check_inside(points: Any, width: int, height: int) -> None:
 
 
 def outside(points: Any, *, width: int, height: int) -> bool:
-    """Say whether a region lies for the most part outside a page: it is of another image, or of another size of it."""
+    """Return whether most of a region is outside the page: it belongs to another image, or to another size of it."""
     xs, ys = [float(point[0]) for point in points], [float(point[1]) for point in points]
     inside = max(0.0, min(max(xs), width) - max(min(xs), 0)) * max(0.0, min(max(ys), height) - max(min(ys), 0))
     return inside * 2 < (max(xs) - min(xs)) * (max(ys) - min(ys))

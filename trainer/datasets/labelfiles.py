@@ -1,4 +1,4 @@
-"""Which files of a folder are label files, of what kind and split, and where the images lie that they name."""
+"""Finds the label files of a folder, with their kind and split, and the images that they name."""
 
 import os
 import posixpath
@@ -36,16 +36,18 @@ _DEEPEST_PREFIX: Final = 8
 
 _IMAGE: Final = re.compile(rb"\.(jpe?g|png|bmp|tiff?|webp)(?![a-z0-9])", re.IGNORECASE)
 
+_OUTSIDE: Final = "image path is absolute or outside the dataset folder"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """Why a sample is refused, or a whole label file."""
+    """Why a sample, or a whole label file, is refused."""
 
     source: str
     """Its place, such as `Label.txt:12`."""
 
     reason: str
-    """What is wrong, in words that are the same for all of a kind."""
+    """What is wrong, in the same words for all cases of a kind."""
 
     about: Literal["file", "image", "label"]
     """`file`: the label file is broken, which ends a run. The others refuse one sample; too many of them end it."""
@@ -66,7 +68,7 @@ class Problem:
 
 
 class LineError(Exception):
-    """A line of a label file is no entry."""
+    """A line of a label file cannot be used as an entry."""
 
     def __init__(self, reason: str, *, about: Literal["file", "image", "label"] = "file", detail: str = "") -> None:
         super().__init__(reason + detail)
@@ -86,7 +88,7 @@ class Tree:
     links: frozenset[str]
 
     def has(self, path: str) -> bool:
-        """Say whether a path relative to the root is a file; one that lies elsewhere, through a link, is refused.
+        """Return whether a path relative to the root is a file.
 
         Raises:
             LineError: the path leaves the root through a symbolic link.
@@ -95,7 +97,9 @@ class Tree:
             return True
         real = os.path.realpath(self.root / path)
         if not Path(real).is_relative_to(self.root):
-            raise LineError("the image's path climbs out of the dataset", detail=f" by a symbolic link: {path!r}")
+            raise LineError(
+                _OUTSIDE, detail=f": {path!r} is a symbolic link that leads outside; copy the image into the folder"
+            )
         return os.path.isfile(real)
 
 
@@ -103,10 +107,10 @@ def scan(root: Path) -> Tree:
     """List the files under a folder.
 
     Raises:
-        DatasetError: it is no folder.
+        DatasetError: it is not a folder.
     """
     if not root.is_dir():
-        raise DatasetError(f"{str(root)!r} is no folder: a dataset is a folder with label files and images.")
+        raise DatasetError(f"{str(root)!r} is not a folder. Name a folder with label files and images.")
     root = root.resolve()
     files: set[str] = set()
     links: set[str] = set()
@@ -137,30 +141,30 @@ class LabelFile:
 
 
 def find(tree: Tree, task: Literal["det", "rec"]) -> list[LabelFile]:
-    """Find the label files that serve a task; which come first is said at `labels.read`.
+    """Find the label files for a task; `labels.read` explains which kind is preferred.
 
     Raises:
         DatasetError: there is none.
     """
-    found = [file for path in sorted(tree.files) if (file := _recognise(tree, path))]
-    pages = [file for file in found if file.kind == "det"]
-    lines = [file for file in found if file.kind == "rec"]
+    candidates = [file for path in sorted(tree.files) if (file := _recognise(tree, path))]
+    pages = [file for file in candidates if file.kind == "det"]
+    lines = [file for file in candidates if file.kind == "rec"]
     chosen = pages if task == "det" else [f for f in pages if f.exported] or lines or pages
     if not chosen and lines:
         raise DatasetError(
-            f"{lines[0].path}:1 gives the text of a line and no regions: a det run needs a Label.txt of PPOCRLabel, "
-            "or lines of `image<TAB>[{transcription, points}, …]`."
+            f"{lines[0].path}:1 has the text of a line, but no regions. A det run needs a Label.txt of PPOCRLabel, "
+            "or lines of the form `image<TAB>[{transcription, points}, …]`."
         )
     if not chosen:
         raise DatasetError(
-            f"{str(tree.root)!r} has {len(tree.files)} files and no label file with a label in it: a Label.txt of "
-            "PPOCRLabel, or a .txt with lines of `image<TAB>label`, is wanted."
+            f"{str(tree.root)!r} has {len(tree.files)} files, but no label file with a label in it. Add a Label.txt of "
+            "PPOCRLabel, or a .txt file with lines of the form `image<TAB>label`."
         )
     return _divided(chosen)
 
 
 def _divided(files: list[LabelFile]) -> list[LabelFile]:
-    # `train.txt` alone, or `test.txt` alone, is a name and no division.
+    # `train.txt` alone, or `test.txt` alone, does not mean that the dataset is divided.
     names = {file.split for file in files}
     if "train" in names and names & {"eval", "test"}:
         return [LabelFile(file.path, file.kind, file.split or "train") for file in files]
@@ -168,7 +172,7 @@ def _divided(files: list[LabelFile]) -> list[LabelFile]:
 
 
 def describe(files: Sequence[LabelFile]) -> str:
-    """Say in words what a dataset is."""
+    """Return the format of a dataset in words."""
     if any(file.exported for file in files):
         return "PPOCRLabel export"
     return f"PaddleOCR {files[0].kind} label files"
@@ -185,9 +189,11 @@ def _recognise(tree: Tree, path: str) -> LabelFile | None:
     kind = _sniff(head, telling=telling)
     if kind is None and name == "Label.txt" and head.strip():
         kind = "det"
-    # Whoever follows a link out of the folder reads what is not in the dataset.
+    # A link out of the folder would read files that are not part of the dataset.
     if kind and path in tree.links and not Path(os.path.realpath(tree.root / path)).is_relative_to(tree.root):
-        raise DatasetError(f"{path}:1 climbs out of the dataset by a symbolic link: put the label file itself there.")
+        raise DatasetError(
+            f"{path}:1 is a symbolic link that leads outside the dataset folder. Copy the label file into the folder."
+        )
     return LabelFile(path, kind, split) if kind else None
 
 
@@ -214,12 +220,12 @@ def _split_of(path: str) -> str | None:
 
 @dataclass(frozen=True)
 class Places:
-    """How the image paths of one label file are to be read.
+    """How to resolve the image paths of one label file.
 
-    They may be relative to the label file's folder or to the dataset's; and they may begin with folders that
-    the dataset has lost on its way: PPOCRLabel writes `receipts/000.jpg` into the folder `receipts`, which is a
-    prefix of any name in a bucket. The reading is chosen once for a whole file, as the one that finds most
-    images, so that no single line can be read in a way that happens to fit another image.
+    Paths may be relative to the label file's folder or to the dataset's, and may begin with folders that the dataset
+    no longer has: PPOCRLabel writes `receipts/000.jpg` into the folder `receipts`, whose contents are then uploaded
+    under another prefix. One way is chosen per label file, the one that finds most images, so that no single line
+    is resolved in a way that happens to fit another image.
     """
 
     tree: Tree
@@ -246,18 +252,16 @@ class Places:
         return posixpath.join(self.base, path.removeprefix(self.prefix)) if path.startswith(self.prefix) else ""
 
     def find(self, image: str) -> tuple[str, bool]:
-        """Give the path of an image relative to the dataset's folder, and whether it is there.
+        """Return the path of an image relative to the dataset's folder, and whether it exists.
 
         Raises:
-            LineError: the path climbs out.
+            LineError: the path leads outside the dataset.
         """
         path = _slashes(image)
         if path is None:
-            raise LineError(
-                "the image's path climbs out of the dataset", detail=f": {image!r}; write it relative to the label file"
-            )
-        found = self._path(path)
-        return found or path, bool(found) and self.tree.has(found)
+            raise LineError(_OUTSIDE, detail=f": {image!r}; use a path relative to the label file")
+        resolved = self._path(path)
+        return resolved or path, bool(resolved) and self.tree.has(resolved)
 
 
 def _prefixes(paths: Sequence[str]) -> list[str]:
@@ -272,7 +276,7 @@ def _prefixes(paths: Sequence[str]) -> list[str]:
 
 
 def _slashes(image: str) -> str | None:
-    """Normalise a path, with the back slashes of Windows turned; None when it climbs out."""
+    """Normalise a path, with Windows' backslashes turned; None when it is absolute or leads outside."""
     if PureWindowsPath(image).drive or "\x00" in image:
         return None
     path = posixpath.normpath(image.replace("\\", "/") if "/" not in image else image)

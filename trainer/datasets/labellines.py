@@ -1,4 +1,4 @@
-"""One line of a label file: reading it, what can be wrong with it, and writing it. The standard library only."""
+"""One line of a label file: reading it, checking it and writing it. Uses the standard library only."""
 
 import itertools
 import json
@@ -76,7 +76,7 @@ class Region:
 
 
 def _beside(a: Point, b: Point, c: Point) -> float:
-    """Say on which side of the line through a and b the point c lies: above 0, below 0, or 0 for on it."""
+    """Return on which side of the line through a and b the point c is: above 0, below 0, or 0 for on the line."""
     return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
 
 
@@ -114,7 +114,7 @@ def _images(field: str) -> tuple[str, ...]:
         return (field,)
     names = _json(field)
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
-        raise LineError("the first field is no list of image paths")
+        raise LineError("the first field is not a list of image paths")
     return tuple(names)
 
 
@@ -122,28 +122,28 @@ def _json(text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise LineError("the JSON is broken", detail=f" ({error})") from error
+        raise LineError("the JSON is invalid", detail=f" ({error})") from error
     except RecursionError as error:
-        raise LineError("the JSON is broken", detail=" (nested too deeply)") from error
+        raise LineError("the JSON is invalid", detail=" (nested too deeply)") from error
 
 
 def _regions(label: str) -> tuple[Region, ...]:
     items = _json(label)
     if not isinstance(items, list):
-        raise LineError("the label is no JSON list of regions")
+        raise LineError("the label is not a JSON list of regions")
     return tuple(_region(item, number) for number, item in enumerate(items, start=1))
 
 
 def _region(item: object, number: int) -> Region:
     place = f" (region {number})"
     if not isinstance(item, dict) or not isinstance(item.get("transcription"), str):
-        raise LineError("a region has no `transcription` of text", detail=place)
+        raise LineError("a region has no `transcription`, or one that is not a string", detail=place)
     points = item.get("points")
     if not isinstance(points, list) or not all(_is_point(point) for point in points):
         raise LineError("a region has no `points`, a list of [x, y] in pixels", detail=place)
     text = item["transcription"]
     if any(unicodedata.category(c) == "Cs" for c in text):
-        raise LineError("a transcription is no valid Unicode", detail=place)
+        raise LineError("a transcription is not valid Unicode", detail=place)
     return Region(text=text, points=tuple((x, y) for x, y in points), difficult=bool(item.get("difficult", False)))
 
 
@@ -157,12 +157,12 @@ def _is_point(value: object) -> bool:
 
 
 def flaw_of(text: str) -> str | None:
-    """Say why a text cannot be learnt by a recogniser; None when it can."""
+    """Return why a recogniser cannot learn a text; None when it can."""
     if not text.strip():
         return "the label is empty"
-    # A dictionary has one character a line, and a label file ends a field with a tab.
+    # A dictionary has one character per line, and in a label file a tab ends a field.
     control = next((c for c in text if unicodedata.category(c) in ("Cc", "Cs")), None)
-    return f"the label holds the control character U+{ord(control):04X}" if control else None
+    return f"the label has the control character U+{ord(control):04X}" if control else None
 
 
 def spell(regions: Iterable[Region], *, masked: bool) -> str:

@@ -88,7 +88,7 @@ class LabelSet:
     """Lines that are no entries, and why."""
 
     missing: int = 0
-    """Images that label files name and that are not there."""
+    """Images that label files name but that do not exist."""
 
     ignored: int = 0
     """Lines of rec files that are marked as unreadable. (Regions of pages carry their own mark.)"""
@@ -106,7 +106,7 @@ class LabelSet:
         """
         broken = [problem for problem in self.problems if problem.about == "file"]
         if broken:
-            more = f" (and {len(broken) - 1} more lines; `ocrfleet data check` lists them)" if broken[1:] else ""
+            more = f" ({len(broken) - 1} more such lines: `ocrfleet data check` lists them)" if broken[1:] else ""
             raise DatasetError(f"{broken[0].sentence}{more}.")
 
 
@@ -214,7 +214,7 @@ def _once(entries: Iterable[Entry], task: Literal["det", "rec"]) -> tuple[list[E
         if other is not entry:
             repeated += entry.refused(
                 task,
-                "the image is labelled a second time",
+                "the image is labelled twice",
                 about="label",
                 detail=f" ({entry.image!r}: {other.source})",
             )

@@ -95,15 +95,20 @@ def _sample(root: Path, raw: Mapping[str, Any]) -> Sample:
 
 
 def require_batch(config: Mapping[str, Any], *, samples: int, devices: int) -> None:
-    """Refuse a training set that does not fill one step, where the recipe leaves out what does not.
+    """Refuse a training set that cannot fill one batch, where the recipe drops incomplete batches.
 
     Raises:
-        DatasetError: PaddleOCR's own loop would train nothing, and say that all is well.
+        DatasetError: there is no full batch. PaddleOCR's own loop would train nothing and report success.
     """
     loader = config["Train"]["loader"]
     batch = loader["batch_size_per_card"]
     if loader.get("drop_last", False) and samples < batch * devices:
-        raise DatasetError(
-            f"An epoch has no batch: {samples} training samples, {batch} a device on {devices} devices. "
-            "Lower run.train.batchSizePerDevice, or add samples."
-        )
+        raise no_batch(samples=samples, batch=batch, devices=devices)
+
+
+def no_batch(*, samples: int, batch: int, devices: int) -> DatasetError:
+    """Return the error for a training set that cannot fill one batch."""
+    return DatasetError(
+        f"{samples} training samples cannot fill one batch ({batch} × {devices} device{'' if devices == 1 else 's'}). "
+        "Lower run.train.batchSizePerDevice, or add samples."
+    )

@@ -1,4 +1,4 @@
-"""Refused samples, counted by reason: what a report and a record say of them."""
+"""Refused samples, counted by reason, for the report and the record."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ PLACES: Final = 3
 
 @dataclass(frozen=True)
 class Reason:
-    """A reason with the samples that it was given for."""
+    """A reason, with the samples that were refused for it."""
 
     reason: str
     count: int
@@ -25,17 +25,17 @@ class Reason:
 
 
 def by_reason(refused: Iterable[tuple[str, str]]) -> list[Reason]:
-    """Group (place, reason) by reason, the commonest first."""
+    """Group (place, reason) by reason, most common first."""
     groups: defaultdict[str, list[str]] = defaultdict(list)
     for place, reason in refused:
-        # What stands after the first colon is about the one sample: the characters that its label has too many.
+        # The text after the first colon is about this one sample, such as the characters that the dictionary lacks.
         groups[reason.partition(": ")[0]].append(place)
     reasons = [Reason(reason, len(places), tuple(places[:PLACES])) for reason, places in groups.items()]
-    return sorted(reasons, key=lambda each: -each.count)
+    return sorted(reasons, key=lambda reason: -reason.count)
 
 
 def where(places: Iterable[str], count: int) -> str:
-    """Name the first few places, and say how many more there are."""
+    """Return the first few places, and how many more there are."""
     first = list(places)[:PLACES]
     more = f" and {count - len(first):,} more" if count > len(first) else ""
     return ", ".join(first) + more

@@ -67,7 +67,7 @@ def page(entry: Entry, path: Path, image: "images.Image", digest: str) -> Look:
     """A page for det. One flawed region spoils it: text that is not marked would be learnt as background."""
     height, width = image.shape[:2]
     if not entry.regions:
-        problems = entry.refused("det", "no region is marked on the page", about="label", detail=f": {entry.image!r}")
+        problems = entry.refused("det", "the page has no regions", about="label", detail=f": {entry.image!r}")
         return Look(digest=digest, problems=problems)
     for number, region in enumerate(entry.regions, start=1):
         flaw = _flaw(region, width, height)
@@ -88,9 +88,9 @@ def page(entry: Entry, path: Path, image: "images.Image", digest: str) -> Look:
 
 
 def _flaw(region: labels.Region, width: int, height: int) -> str | None:
-    """Say why a region cannot be learnt as a piece of a page; one that is masked only needs to be a polygon."""
+    """Return why a region of a page cannot be learnt; a masked region only has to be a polygon."""
     if region.flawed:
-        return f"has {len(region.points)} points, and a polygon needs 3"
+        return f"has {len(region.points)} points, but a polygon needs 3"
     if region.marked:
         return None
     if region.crossed:
@@ -147,7 +147,7 @@ def _cut(
     region = entry.regions[number - 1]
     flaw = labels.flaw_of(region.text)
     if region.flawed:
-        flaw = f"the region has {len(region.points)} points, and a polygon needs 3"
+        flaw = f"the region has {len(region.points)} points, but a polygon needs 3"
     # A crossed region is cut all the same: along the rectangle around its corners, whatever their order.
     if flaw:
         raise images.ImageError(flaw)

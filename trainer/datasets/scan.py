@@ -49,7 +49,7 @@ def survey(
     crops: Crops | None = None,
     progress: images.Progress | None = None,
 ) -> Survey:
-    """Read every image of a dataset, and sort out what a task can use.
+    """Read every image of a dataset, and separate the samples that a task can use from the problems.
 
     Args:
         found: the dataset's labels.
@@ -97,9 +97,9 @@ def _record(entry: Entry, digest: str) -> bytes:
 
 
 def cover(lines: Iterable[Candidate], characters: Iterable[str]) -> tuple[list[Candidate], list[Problem]]:
-    """Part the lines that a dictionary can spell from those that it cannot.
+    """Separate the lines that a dictionary covers from those that it does not.
 
-    Half a label is no label: PaddleOCR would train on the rest of it, without a word.
+    PaddleOCR would silently train on the rest of a label whose characters are not all in the dictionary.
     """
     known = frozenset(characters)
     usable: list[Candidate] = []

@@ -25,7 +25,7 @@ class Plan:
 
     @classmethod
     def of(cls, run: RunSpec) -> "Plan":
-        """Give the plan of a run."""
+        """Return the plan of a run."""
         return cls(shares=hashing.shares_of(run.data.split), seed=run.train.seed, limits=run.data.max_refused)
 
 
@@ -47,16 +47,19 @@ class Division:
             splits: those that the dataset must fill; either of eval and test will do.
 
         Raises:
-            DatasetError: says how many samples are refused, and the first place and reason.
+            DatasetError: a split is empty or has too many refused samples; names the first one and why.
         """
         problems = [problem for name in hashing.SPLITS for problem in self.refused[name]]
-        why = f" (the first of {len(problems)} refused: {problems[0].sentence})" if problems else ""
+        why = f" ({len(problems)} samples are refused; the first: {problems[0].sentence})" if problems else ""
         pages = len({c.group for members in self.used.values() for c in members})
         if "train" in splits and not self.used["train"]:
-            raise DatasetError(f"{where} gives no usable sample to train on, of {pages} usable images{why}.")
+            raise DatasetError(
+                f"{where} has no usable sample to train on ({pages} usable images){why}. Label more images, or fix "
+                "the refused ones (`ocrfleet data check` lists them)."
+            )
         if {"eval", "test"} & set(splits) and not self.used["eval"] and not self.used["test"]:
             raise DatasetError(
-                f"{where} gives no usable sample to evaluate on, of {pages} usable images{why}: label more images, "
+                f"{where} has no usable sample to evaluate on ({pages} usable images){why}. Label more images, "
                 "give eval or test a share in run.data.split, or name a dataset in run.data.eval."
             )
         for name in hashing.SPLITS:
@@ -69,9 +72,9 @@ class Division:
         limit = self.limits.train if name == "train" else self.limits.eval
         if len(refused) > limit * total:
             raise DatasetError(
-                f"{refused[0].sentence}; {len(refused)} of {total} {_WORDS[name]} samples are refused, and "
-                f"run.data.maxRefused.{field_name} allows {limit * 100:g} %: mend them (`ocrfleet data check` lists "
-                "all), take their lines out, or raise the limit."
+                f"{refused[0].sentence}. {len(refused)} of {total} {_WORDS[name]} samples are refused, but "
+                f"run.data.maxRefused.{field_name} allows {limit * 100:g} %. Fix them (`ocrfleet data check` lists "
+                "all), remove their lines, or raise the limit."
             )
 
 

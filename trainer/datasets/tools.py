@@ -22,7 +22,7 @@ LABEL_NAMES: Final = {"train": "train", "eval": "val", "test": "test"}
 
 @dataclass(frozen=True, kw_only=True)
 class Findings:
-    """What `check` found in a dataset."""
+    """The result of `check`: what a dataset contains, and what a run would refuse."""
 
     root: Path
     task: str
@@ -55,7 +55,7 @@ class Findings:
     """Everything that is refused, each with its place."""
 
     fatal: str | None
-    """The sentence that a run would end with; None when it would go on."""
+    """The error that would end a run; None when it would train."""
 
 
 def check(
@@ -174,7 +174,7 @@ def crop(root: Path, out: Path, *, progress: images.Progress | None = None) -> W
 
     result = survey(found, "rec", crops=Crops(partial / "crop_img", name), progress=progress)
     if not result.candidates:
-        raise DatasetError(f"{str(root)!r} has no usable sample.")
+        raise DatasetError(f"{str(root)!r} has no usable sample. `ocrfleet data check` says why.")
     lines: dict[str, list[str]] = {}
     for c in result.candidates:
         file = f"rec_gt_{LABEL_NAMES[c.split]}.txt" if c.split else "rec_gt.txt"
@@ -186,7 +186,7 @@ def _sound(root: Path, task: Literal["det", "rec"]) -> LabelSet:
     found = labels.read(root, task)
     found.require_form()
     if not found.entries:
-        raise DatasetError(f"{str(root)!r} has no usable sample.")
+        raise DatasetError(f"{str(root)!r} has no usable sample. `ocrfleet data check` says why.")
     return found
 
 
@@ -200,9 +200,9 @@ def _label(entry: Entry) -> str:
 
 def _begin(out: Path, source: Path) -> Path:
     if out.resolve().is_relative_to(source):
-        raise SpecError(f"{str(out)!r} lies inside the dataset {str(source)!r}: choose a folder outside it.")
+        raise SpecError(f"{str(out)!r} is inside the dataset {str(source)!r}. Choose a folder outside it.")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise SpecError(f"{str(out)!r} is there already and is not empty: choose another folder, or remove it.")
+        raise SpecError(f"{str(out)!r} already exists and is not empty. Choose another folder, or remove it.")
     partial = out.with_name(f"{out.name}.partial")
     if partial.exists():
         shutil.rmtree(partial)

@@ -100,7 +100,7 @@ def line(image: npt.NDArray[np.uint8], read: Line, *, font: Path | None = None) 
 
 
 def lacking(text: str, font: Path | None = None) -> str:
-    """Give the characters of a text that a font has no glyph for; a picture shows an empty frame for them."""
+    """Return the characters of a text that a font has no glyph for; a picture shows an empty frame for them."""
     letters = _font(font, 16)
     empty = bytes(letters.getmask("\U0010fffd"))  # for private use: no font has it
     return "".join(sorted(c for c in set(text) if not c.isspace() and bytes(letters.getmask(c)) == empty))
@@ -200,4 +200,4 @@ def _font(path: Path | None, size: int) -> Any:
     try:
         return ImageFont.truetype(str(path), size)
     except OSError as error:
-        raise SpecError(f"--font '{path}' is no font that can be loaded: give a .ttf, .otf or .ttc file.") from error
+        raise SpecError(f"--font '{path}' cannot be loaded as a font. Name a .ttf, .otf or .ttc file.") from error

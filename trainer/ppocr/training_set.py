@@ -1,12 +1,11 @@
-"""What a run trains on: the samples that can be learned, and the order in which they come."""
+"""The training set of a run: the samples that can be learned, and their order."""
 
 import math
 from typing import Any
 
 import paddle
 
-from trainer.datasets.prepared import Sample
-from trainer.errors import DatasetError
+from trainer.datasets.prepared import Sample, no_batch
 from trainer.ppocr import infer, settings
 from trainer.ppocr.data import Refused, TrainingSet, screen
 from trainer.ppocr.job import Job
@@ -15,7 +14,11 @@ from trainer.recipes.samplers import resize_of
 
 
 def training_set(job: Job, model: paddle.nn.Layer, samples: list[Sample]) -> tuple[TrainingSet, Order, Refused]:
-    """Make the training set of what can be learned, and its order."""
+    """Return the training set of the samples that can be learned, its order, and the refused samples.
+
+    Raises:
+        DatasetError: the samples that can be learned do not fill one batch.
+    """
     config = job.config
     loader, sampler = config["Train"]["loader"], config["Train"].get("sampler")
     refused: Refused = {}
@@ -46,15 +49,12 @@ def training_set(job: Job, model: paddle.nn.Layer, samples: list[Sample]) -> tup
         widths=widths,
     )
     if order.steps == 0:
-        raise DatasetError(
-            f"An epoch has no batch: {len(samples)} training samples, {loader['batch_size_per_card']} a device on "
-            f"{job.world} devices. Lower run.train.batchSizePerDevice, or add samples."
-        )
+        raise no_batch(samples=len(samples), batch=loader["batch_size_per_card"], devices=job.world)
     return dataset, order, refused
 
 
 def _line_size(config: dict[str, Any]) -> tuple[int, int]:
-    """Give the height and the least width of a line while training."""
+    """Return the height and the least width of a line during training."""
     resize = resize_of(config["Train"]["dataset"]["transforms"])
     _, height, width = resize["image_shape"] if resize else settings.rec_settings(config).image_shape
     return int(height), int(width)

@@ -105,15 +105,15 @@ def _read(run: RunSpec, work: WorkDir, crops: Crops, progress: images.Progress |
 def _require_digest(run: RunSpec, found: Survey) -> None:
     if run.data.digest and run.data.digest != found.digest:
         raise DatasetError(
-            f"The digest of {run.data.train!r} is {found.digest}, and run.data.digest wants {run.data.digest}: "
-            "the dataset has changed; take the change back, or write the new digest."
+            f"The digest of {run.data.train!r} is {found.digest}, but run.data.digest is {run.data.digest}. "
+            "The dataset has changed: undo the change, or write the new digest into the job file."
         )
 
 
 def _covered(
     run: RunSpec, work: WorkDir, candidates: Sequence[Candidate]
 ) -> tuple[list[Candidate], list[Problem], list[str]]:
-    """Keep the lines whose characters the dictionary has; give them, the others, and the dictionary."""
+    """Return the lines whose characters are in the dictionary, the other lines as problems, and the dictionary."""
     if run.task == "det" or not candidates:
         return list(candidates), [], []
     if run.data.dictionary == "auto":
@@ -124,8 +124,8 @@ def _covered(
         known = frozenset(characters)
         lacking = "".join(dictionary.build(dictionary.missing(c.label, known) for c in candidates))
         raise DatasetError(
-            f"{refused[0].sentence}; so it is with all {len(refused)} labels, which need {lacking!r} besides: choose "
-            f"another dictionary than {run.data.dictionary!r}, or `auto`."
+            f"{refused[0].sentence}. No label fits the dictionary {run.data.dictionary!r}: the {len(refused)} labels "
+            f"also need {lacking!r}. Choose another dictionary, or `auto`."
         )
     return used, refused, characters
 
@@ -158,9 +158,9 @@ def _facts(
     first = surveys[0].labels
     how = f"{run.data.split} by page, seed {run.train.seed}"
     if first.divided:
-        how = "as the label files are named"
+        how = "by the names of the label files"
     elif run.data.eval:
-        how = "run.data.eval is kept apart"
+        how = "run.data.eval is the evaluation split"
     return {
         "form": first.form,
         "split": how,

@@ -30,13 +30,13 @@ def test_a_batch_that_is_never_full_is_an_error_where_the_recipe_drops_it(
     assert ocrfleet("check", job, *rec).code == 0
     ran = ocrfleet("check", job, *rec, "--set", "placement.devicesPerNode=2")
     assert ran.code == 41
-    assert "error  An epoch has no batch: 8 training samples, 8 a device on 2 devices." in ran.out
+    assert "error  8 training samples cannot fill one batch (8 × 2 devices)." in ran.out
 
 
 def test_a_dataset_without_a_page_to_evaluate_on(job: Path, ocrfleet: Callable[..., Any]) -> None:
     ran = ocrfleet("check", job, "--set", "run.data.split=1:0:0")
     assert ran.code == 41
-    assert "gives no usable sample to evaluate on" in ran.out
+    assert "has no usable sample to evaluate on" in ran.out
 
 
 def test_what_may_be_refused_is_the_jobs_to_say(job: Path, pages: Path, ocrfleet: Callable[..., Any]) -> None:
@@ -62,7 +62,7 @@ def test_a_second_dataset_is_held_against_the_limit_of_evaluation(
     (tmp_path / "second" / "3.png").unlink()
     ran = ocrfleet("check", job, *apart)
     assert ran.code == 41
-    assert "error  run.data.eval: Label.txt:4: the image is missing: 'pages/3.png'; 1 of 6 evaluation" in ran.out
+    assert "error  run.data.eval: Label.txt:4: the image is missing: 'pages/3.png'. 1 of 6 evaluation" in ran.out
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_second_dataset_is_held_against_the_limit_of_evaluation(
         (f"run.data.digest={'a' * 64}", 41, "error  run.data.digest is aaa"),
         (f"run.init={{pretrained: file:///none/x.pdparams, sha256: {'a' * 64}}}", 40, "x.pdparams"),
         ("run.output=file:///proc/nowhere", 40, "error  "),
-        ("run.init.pretrained=channel:prod", 40, "error  run.init.pretrained is 'channel:prod', and file://"),
+        ("run.init.pretrained=channel:prod", 40, "error  run.init.pretrained is 'channel:prod', but file://"),
     ],
 )
 def test_what_would_end_a_run(option: str, code: int, sentence: str, job: Path, ocrfleet: Callable[..., Any]) -> None:
@@ -95,7 +95,7 @@ def test_weights_by_channel_are_looked_for(
     asked += ["--set", "run.recipe=rec-crnn-mobile", "--set", "run.train.batchSizePerDevice=4"]
     ran = ocrfleet(*asked)
     assert ran.code == 40
-    assert "error  run.init.pretrained is 'channel:prod', whose run slips-00000001 was published without" in ran.out
+    assert "error  run.init.pretrained is 'channel:prod', but its run slips-00000001 was published without" in ran.out
     folder = tmp_path / "models/runs/slips-00000001"
     (folder / "1/weights").mkdir()
     (folder / "1/weights/model.pdparams").write_bytes(b"weights")
@@ -113,7 +113,7 @@ def test_a_baseline_that_is_not_there_is_a_warning(job: Path, published: str, oc
     said = ocrfleet("check", job, *rec, "--set", "run.distill.baseline=slips-00000001").out
     assert "ok     run.distill.baseline: run slips-00000001, acc 0.9100" in said
     said = ocrfleet("check", job, *rec, "--set", "run.distill.baseline=slips-9").out
-    assert "warn   run.distill.baseline is 'slips-9', and run slips-9 is not published at file://" in said
+    assert "warn   run.distill.baseline is 'slips-9', but run slips-9 is not published at file://" in said
 
 
 def test_one_failed_check_does_not_hide_the_others(job: Path, ocrfleet: Callable[..., Any]) -> None:

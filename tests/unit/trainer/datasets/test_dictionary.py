@@ -30,7 +30,7 @@ def test_what_is_saved_is_loaded(tmp_path_factory: pytest.TempPathFactory, chara
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"a\nb\na\n", "d.txt:3 has 'a' again, as line 1 has"),
+        (b"a\nb\na\n", "d.txt:3 repeats 'a' of line 1"),
         (b"a\n\nb\n", "d.txt:2 is empty"),
         (b"a\n\xff\n", "d.txt:2 is not UTF-8"),
         (b" \n", "d.txt:1 has no character"),

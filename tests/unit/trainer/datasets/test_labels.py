@@ -124,30 +124,30 @@ def test_an_image_that_is_labelled_twice_counts_once(tmp_path: Path) -> None:
     files = {"Label.txt": f"a.jpg\t{regions('x')}\na.jpg\t{regions('y')}\n"}
     found = labels.read(dataset(tmp_path, files, "a.jpg"), "det")
     assert len(found.entries) == 1
-    assert found.problems[0].sentence == "Label.txt:2: the image is labelled a second time ('a.jpg': Label.txt:1)"
+    assert found.problems[0].sentence == "Label.txt:2: the image is labelled twice ('a.jpg': Label.txt:1)"
 
 
 @pytest.mark.parametrize(
     ("line", "words"),
     [
         pytest.param(b"a.jpg []", "the line has no tab", id="no tab"),
-        pytest.param(b'a.jpg\t[{"transcription": "x"', "the JSON is broken", id="broken JSON"),
-        pytest.param(b"a.jpg\t" + b"[" * 100_000, "the JSON is broken", id="JSON without end"),
-        pytest.param(b"a.jpg\t" + b"9" * 10_000, "the JSON is broken", id="a number without end"),
-        pytest.param(b"a.jpg\t{}", "no JSON list of regions", id="no list"),
+        pytest.param(b'a.jpg\t[{"transcription": "x"', "the JSON is invalid", id="broken JSON"),
+        pytest.param(b"a.jpg\t" + b"[" * 100_000, "the JSON is invalid", id="JSON without end"),
+        pytest.param(b"a.jpg\t" + b"9" * 10_000, "the JSON is invalid", id="a number without end"),
+        pytest.param(b"a.jpg\t{}", "not a JSON list of regions", id="no list"),
         pytest.param(b'a.jpg\t[{"points": [[1,1],[2,1],[2,2]]}]', "no `transcription`", id="no text"),
         pytest.param(b'a.jpg\t[{"transcription": "x"}]', "no `points`", id="no points"),
         pytest.param(
             b'a.jpg\t[{"transcription": "x", "points": [[1,1],[2,NaN],[2,2]]}]', "no `points`", id="not a number"
         ),
-        pytest.param(b'a.jpg\t[{"transcription": "\\ud800", "points": []}]', "no valid Unicode", id="half a pair"),
+        pytest.param(b'a.jpg\t[{"transcription": "\\ud800", "points": []}]', "not valid Unicode", id="half a pair"),
         pytest.param("a.jpg\tSUMMÄ".encode("latin-1"), "not UTF-8", id="not UTF-8"),
-        pytest.param(b"../a.jpg\t[]", "climbs out", id="parent"),
-        pytest.param(b"x/../../a.jpg\t[]", "climbs out", id="parent, hidden"),
-        pytest.param(b"/etc/passwd.jpg\t[]", "climbs out", id="absolute"),
-        pytest.param(b"C:\\a.jpg\t[]", "climbs out", id="a drive of Windows"),
-        pytest.param(b"out.jpg\t[]", "climbs out", id="a symbolic link"),
-        pytest.param(b"far/a.jpg\t[]", "climbs out", id="a folder that is a symbolic link"),
+        pytest.param(b"../a.jpg\t[]", "outside the dataset folder", id="parent"),
+        pytest.param(b"x/../../a.jpg\t[]", "outside the dataset folder", id="parent, hidden"),
+        pytest.param(b"/etc/passwd.jpg\t[]", "outside the dataset folder", id="absolute"),
+        pytest.param(b"C:\\a.jpg\t[]", "outside the dataset folder", id="a drive of Windows"),
+        pytest.param(b"out.jpg\t[]", "outside the dataset folder", id="a symbolic link"),
+        pytest.param(b"far/a.jpg\t[]", "outside the dataset folder", id="a folder that is a symbolic link"),
     ],
 )
 def test_a_broken_line_ends_the_run_and_is_named(tmp_path: Path, line: bytes, words: str) -> None:
@@ -167,8 +167,8 @@ def test_a_broken_line_ends_the_run_and_is_named(tmp_path: Path, line: bytes, wo
     [
         ("", "the label is empty"),
         ("  ", "the label is empty"),
-        ("a\tb", "the label holds the control character U+0009"),
-        ("a\x00b", "the label holds the control character U+0000"),
+        ("a\tb", "the label has the control character U+0009"),
+        ("a\x00b", "the label has the control character U+0000"),
     ],
 )
 def test_a_text_that_cannot_be_learnt_is_counted(tmp_path: Path, label: str, reason: str) -> None:
@@ -183,7 +183,7 @@ def test_a_text_that_cannot_be_learnt_is_counted(tmp_path: Path, label: str, rea
         pytest.param({}, "det", "no label file", id="an empty folder"),
         pytest.param({"Label.txt": "\n"}, "det", "no label file", id="an empty label file"),
         pytest.param({"README.txt": "a.jpg is a picture\n"}, "det", "no label file", id="other text files"),
-        pytest.param({"rec_gt.txt": "a.jpg\tx\n"}, "det", "rec_gt.txt:1 gives the text", id="rec labels for det"),
+        pytest.param({"rec_gt.txt": "a.jpg\tx\n"}, "det", "rec_gt.txt:1 has the text", id="rec labels for det"),
     ],
 )
 def test_a_folder_without_labels_is_refused(tmp_path: Path, files: dict[str, str], task: str, words: str) -> None:
@@ -192,7 +192,7 @@ def test_a_folder_without_labels_is_refused(tmp_path: Path, files: dict[str, str
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="is no folder"):
+    with pytest.raises(DatasetError, match="is not a folder"):
         labels.read(tmp_path / "nowhere", "det")
 
 

@@ -181,7 +181,7 @@ def test_a_division_by_label_files_is_kept_and_told(work: WorkDir) -> None:
             file.write(f"{n}.png\tT{n}\n")
     facts = prepare(job("rec"), work)
     assert facts["samples"] == {"train": 2, "eval": 1, "test": 1}
-    assert facts["split"] == "as the label files are named"
+    assert facts["split"] == "by the names of the label files"
 
 
 def test_the_best_model_is_not_chosen_on_the_test_part(work: WorkDir) -> None:
@@ -217,7 +217,7 @@ def test_a_built_in_dictionary_is_found_by_its_name(work: WorkDir) -> None:
 def test_every_label_outside_the_dictionary_ends_the_run(work: WorkDir) -> None:
     lines(work, ["AB", "C"])
     dictionary.save(["x"], work.given_dictionary)
-    with pytest.raises(DatasetError, match=r"^rec_gt\.txt:1: the dictionary lacks .*'AB'; .*all 2 labels.*'ABC'"):
+    with pytest.raises(DatasetError, match=r"^rec_gt\.txt:1: the dictionary lacks .*'AB'\. .*the 2 labels.*'ABC'"):
         prepare(job("rec", dictionary="s3://data/x.txt"), work)
     assert not work.prepared.exists()
 
@@ -227,7 +227,7 @@ def test_another_dataset_than_the_pinned_one_ends_the_run(work: WorkDir) -> None
     found = prepare(job("det"), work)["dataset_digest"]
     assert prepare(job("rec", digest=found), work)["dataset_digest"] == found
     draw(work.train_data / "003.jpg", 99)
-    with pytest.raises(DatasetError, match=f"run.data.digest wants {found}"):
+    with pytest.raises(DatasetError, match=f"run.data.digest is {found}"):
         prepare(job("det", digest=found), work)
 
 
@@ -258,7 +258,7 @@ def test_a_refused_page_belongs_to_the_split_that_it_had(work: WorkDir) -> None:
     assert {row["split"]: row["source"] for row in after.refused} == lost
     left = {s.source: name for name in after.counts for s in after.samples(name)}
     assert left == {source: name for source, name in homes.items() if source not in lost.values()}
-    with pytest.raises(DatasetError, match=r"1 of \d+ training samples are refused, and run\.data\.maxRefused\.train"):
+    with pytest.raises(DatasetError, match=r"1 of \d+ training samples are refused, but run\.data\.maxRefused\.train"):
         prepare(job("det", maxRefused={"eval": 1.0}), work)
     with pytest.raises(DatasetError, match=r"1 of \d+ evaluation samples are refused, .*maxRefused\.eval allows 0 %"):
         prepare(job("det", maxRefused={"train": 1.0}), work)
@@ -279,10 +279,10 @@ def divided(work: WorkDir, *, train: int, val: int, bad_train: int = 0, bad_val:
     ("bad", "limits", "says"),
     [
         ({"bad_train": 1}, {}, None),
-        ({"bad_train": 2}, {}, r"^rec_gt_train\.txt:1: the label is empty; 2 of 100 training samples .* allows 1 %"),
+        ({"bad_train": 2}, {}, r"^rec_gt_train\.txt:1: the label is empty\. 2 of 100 training samples .* allows 1 %"),
         ({"bad_train": 2}, {"train": 0.02}, None),
         ({"bad_train": 1}, {"train": 0.0}, "1 of 100 training samples .* allows 0 %"),
-        ({"bad_val": 1}, {}, r"^rec_gt_val\.txt:1: the label is empty; 1 of 20 evaluation samples .* allows 0 %"),
+        ({"bad_val": 1}, {}, r"^rec_gt_val\.txt:1: the label is empty\. 1 of 20 evaluation samples .* allows 0 %"),
         ({"bad_val": 1}, {"eval": 0.05}, None),
         ({"bad_val": 20}, {"eval": 1.0}, "no usable sample to evaluate on"),
     ],
@@ -308,7 +308,7 @@ def test_every_sample_is_used_ignored_or_refused(work: WorkDir) -> None:
     assert {row["source"]: row["reason"].split(":")[0] for row in Prepared.load(work.prepared).refused} == {
         "Label.txt:3#1": "the image is missing",
         "Label.txt:3#3": "the image is missing",
-        "Label.txt:4#2": "the label holds the control character U+0009",
+        "Label.txt:4#2": "the label has the control character U+0009",
     }
     assert (sum(facts["samples"].values()), facts["refused"], facts["images"]) == (9, 3, 10)
 
@@ -316,11 +316,11 @@ def test_every_sample_is_used_ignored_or_refused(work: WorkDir) -> None:
 def test_a_flawed_region_spoils_a_page_for_det_and_only_itself_for_rec(work: WorkDir) -> None:
     pages(work, more={4: [region("A"), region("B", [[1, 1], [5, 5]])], 5: []})
     assert prepare(job("det", maxRefused=ANY), work)["reasons"] == {
-        "a region has 2 points, and a polygon needs 3": 1,
-        "no region is marked on the page": 1,
+        "a region has 2 points, but a polygon needs 3": 1,
+        "the page has no regions": 1,
     }
     assert prepare(job("rec", maxRefused=ANY), work)["first_refused"] == [
-        "Label.txt:5#2: the region has 2 points, and a polygon needs 3: 'B'"
+        "Label.txt:5#2: the region has 2 points, but a polygon needs 3: 'B'"
     ]
 
 
@@ -392,19 +392,22 @@ def _link_out(work: WorkDir) -> None:
 BAD: dict[str, tuple[Any, str]] = {
     "empty": (_remove_all, "no label file"),
     "no tab": (_line(b"export/001.jpg []"), r"^Label\.txt:11: the line has no tab"),
-    "broken JSON": (_line(b"export/001.jpg\t[{]"), r"^Label\.txt:11: the JSON is broken"),
+    "broken JSON": (_line(b"export/001.jpg\t[{]"), r"^Label\.txt:11: the JSON is invalid"),
     "not UTF-8": (_line(b"export/\xff.jpg\t[]"), r"^Label\.txt:11: the line is not UTF-8"),
-    "climbs out": (_line(b"../../run.yaml\t[]"), r"^Label\.txt:11: the image's path climbs out"),
-    "climbs out by a link": (_link_out, r"^Label\.txt:1: the image's path climbs out .* symbolic link"),
+    "a path outside": (_line(b"../../run.yaml\t[]"), r"^Label\.txt:11: image path is absolute or outside"),
+    "a path outside by a link": (_link_out, r"^Label\.txt:1: image path is absolute or outside .* symbolic link"),
     "missing": (
         lambda work: (work.train_data / "002.jpg").unlink(),
         r"^Label\.txt:3(#1)?: the image is missing: .*002\.jpg",
     ),
     "truncated": (
         lambda work: os.truncate(work.train_data / "002.jpg", 300),
-        r"^Label\.txt:3(#1)?: the image is truncated: '002\.jpg'; 1 of 6 training",
+        r"^Label\.txt:3(#1)?: the image is truncated: '002\.jpg'\. 1 of 6 training",
     ),
-    "no bytes": (lambda work: os.truncate(work.train_data / "002.jpg", 0), r"^Label\.txt:3(#1)?: .* 0 bytes"),
+    "no bytes": (
+        lambda work: os.truncate(work.train_data / "002.jpg", 0),
+        r"^Label\.txt:3(#1)?: the image file is empty",
+    ),
 }
 
 
