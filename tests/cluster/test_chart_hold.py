@@ -27,7 +27,7 @@ def test_a_held_pod_can_be_entered_and_its_deletion_fails_the_run_with_its_own_c
         lambda pods: pods if [each["status"].get("phase") for each in pods] == ["Running"] else None, deadline=180
     )
     own = pod["metadata"]["name"]
-    namespace.follow(own, "This pod stays for 1h00m (placement.debug.holdOnFailure), then ends with 41.", deadline=180)
+    namespace.follow(own, "This pod stays for 1h00m (placement.debug.holdOnFailure), then exits with 41.", deadline=180)
     last = namespace.logs(own).splitlines()[-1]
     assert f"`kubectl exec -it {own} -- sh`" in last
     logs = namespace.execute(own, "sh", "-c", "cat /work/logs/node*.log")

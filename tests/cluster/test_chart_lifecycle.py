@@ -130,12 +130,12 @@ def test_another_placement_takes_the_run_up_where_the_older_object_is(
     superseded = namespace.wait("Pod", pod["metadata"]["name"], lambda found: found if ended(found) else None)
     assert exit_code(superseded) == ExitCode.SUPERSEDED
     said = namespace.logs(pod["metadata"]["name"])
-    assert f"This run belongs to {newer} now" in said
+    assert f"{newer} now owns this run" in said
 
     job = namespace.wait("Job", newer, lines.done, deadline=600)
     assert condition(job, "Complete") == "True", job["status"]
     (pod,) = namespace.pods(f"batch.kubernetes.io/job-name={newer}")
-    (after,) = re.findall(r"going on after step (\d+)\.", namespace.logs(pod["metadata"]["name"]))
+    (after,) = re.findall(r"resuming after step (\d+)\.", namespace.logs(pod["metadata"]["name"]))
     assert int(after) in map(int, re.findall(r"^train: checkpoint at step (\d+) ", said, re.MULTILINE))
     record = bucket.record(lines.run_of(newer))
     assert record["attempt"] == 2

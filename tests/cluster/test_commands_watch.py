@@ -90,7 +90,7 @@ def test_watching_ends_with_the_runs_own_code(
     content["run"]["data"]["train"] = f"s3://{bucket.name}/not-there/"
     file.write_text(yaml.safe_dump(content), "utf-8")
     _, told = ocrfleet("submit", file, "--watch", code=41)
-    assert "there is no object under it" in told
+    assert "there are no objects there" in told
 
     # Of another name: a kubelet may give a pod what it knows of a Secret from before.
     namespace.apply(bucket.keys(secret="wrong", name="wrong"))

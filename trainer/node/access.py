@@ -1,6 +1,6 @@
-"""What a run needs of the outside, proven in seconds: for `helm test`, by a pod with the run's credentials and way out.
+"""Checks in seconds that a run can reach its data and its bucket: for `helm test`, with the run's credentials.
 
-Nothing is fetched and nothing stays written; a probe comes and goes beside the run's checkpoints.
+Nothing is downloaded, and nothing stays written but for a moment a probe next to the run's checkpoints.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from trainer.weights import origins
 
 
 def prove(run_file: Path) -> Iterator[str]:
-    """Reach every location that a run.yaml names, and say what was found there, a sentence each.
+    """Access every location that a run.yaml names, and report each in a sentence.
 
     Raises:
         SpecError: the file or a location in it is wrong.
@@ -23,49 +23,49 @@ def prove(run_file: Path) -> Iterator[str]:
         TransientError: the object store does not answer.
     """
     name, run = runspec.read_run(run_file)
-    yield f"run.yaml of {name} is read."
+    yield f"run.yaml of {name} is valid."
     for field, uri in (("train", run.data.train), ("eval", run.data.eval)):
         if uri:
             yield _dataset(f"run.data.{field}", uri)
     if "://" in run.data.dictionary:
         yield _file("run.data.dictionary", run.data.dictionary)
-    for given in origins.wanted(run):
-        yield _file(given.field, origins.find(run, given).uri)
+    for weights in origins.wanted(run):
+        yield _file(weights.field, origins.find(run, weights).uri)
     yield _output(run)
 
 
 def _dataset(place: str, uri: str) -> str:
     store = open_store(uri)
-    found = store.first()
-    if found is None:
+    info = store.first()
+    if info is None:
         raise DatasetError(
-            f"{place} is {uri!r}, and there is no object under it. Check the location, or push a dataset there first."
+            f"{place} is {uri!r}, but there are no objects there. Check the location, or upload a dataset first."
         )
-    store.stat([found.key])  # whoever may list need not be allowed to read
+    store.stat([info.key])  # permission to list does not imply permission to read
     return f"{place}: {uri} can be listed and read."
 
 
 def _file(place: str, uri: str) -> str:
     folder, name = split_uri(uri)
     try:
-        (found,) = open_store(folder).stat([name])
+        (info,) = open_store(folder).stat([name])
     except NoBucketError:
         raise
     except NotFoundError as error:
-        raise NotFoundError(f"{place} is {uri!r}, and there is no such object. Check the location.") from error
-    return f"{place}: {uri} can be read, {found.size:,} bytes."
+        raise NotFoundError(f"{place} is {uri!r}, but that object does not exist. Check the location.") from error
+    return f"{place}: {uri} can be read, {info.size:,} bytes."
 
 
 def _output(run: RunSpec) -> str:
-    # Beside the checkpoints: a role may be kept from channels/, and what is under runs/ is looked at by others.
+    # Next to the checkpoints: a role may lack access to channels/, and other programs read runs/.
     if open_store(run.output).below("checkpoints").conditional_writes():
-        return f"run.output: {run.output} can be written, and honours If-None-Match and If-Match."
+        return f"run.output: {run.output} is writable and supports the conditional writes that channels need."
     if run.publish.promote:
         raise SpecError(
-            f"run.publish.promote is {run.publish.promote!r}, but {run.output!r} does not honour conditional writes. "
-            "Leave the channel out, and promote with `ocrfleet models promote --single-writer`."
+            f"run.publish.promote is {run.publish.promote!r}, but {run.output!r} does not support conditional writes. "
+            "Remove run.publish.promote, and promote with `ocrfleet models promote --single-writer`."
         )
     return (
-        f"run.output: {run.output} can be written, but does not honour If-None-Match and If-Match: see to it that one "
-        "object of this run is there at a time."
+        f"run.output: {run.output} is writable, but does not support conditional writes. Make sure that only one "
+        "object of this run exists at a time."
     )

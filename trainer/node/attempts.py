@@ -1,4 +1,4 @@
-"""Stages that need every node at once: done in attempts, each by a whole gang, until one succeeds."""
+"""Runs the stages that need every node at once: in attempts of the whole gang, until one succeeds."""
 
 import logging
 from collections.abc import Callable
@@ -50,18 +50,18 @@ class Attempts:
         self._member = Member(topology, run_id=given.run_id, deadline=deadline, on_lost=supervisor.end)
 
     def run(self, stage: str, *, dataset: str) -> dict[str, Any]:
-        """Do a stage on all nodes; give the facts of this node's first worker.
+        """Run a stage on all nodes and return the facts of this node's first worker.
 
-        A worker or a node that is lost costs an attempt: the others end their workers, wait until all are there again,
-        and go on from the last checkpoint.
+        A lost worker or node costs an attempt: the other nodes end their workers, wait until all nodes are back, and
+        resume from the last checkpoint.
 
         Args:
             stage: what to do.
-            dataset: names what this node has prepared; the leader's must be the same.
+            dataset: identifies this node's prepared data; the leader's must be the same.
 
         Raises:
-            PastError: the leader has kept what came of it, so that this node is not needed for it any more.
-            OcrfleetError: of the class that says whether running it again can help.
+            PastError: the leader has stored the stage's results, so this node is no longer needed for it.
+            OcrfleetError: its class says whether running it again can help.
         """
         if self._member is None:
             return self._work(stage)
@@ -81,12 +81,12 @@ class Attempts:
                 if not self._goes_on(error):
                     raise
                 self._metrics.restart("peer-lost" if isinstance(error, PeerLostError) else "worker-lost")
-                self._say(f"{error} The gang meets again, and goes on from the last checkpoint.")
-                log.info("Attempt %d is over: %s", attempt, error)
+                self._say(f"{error} All nodes start again from the last checkpoint.")
+                log.info("Attempt %d ended: %s", attempt, error)
             else:
                 if self._given.topology.leader:
                     return facts
-                # Until the leader has kept it, it may be to be done again: this node joins once more.
+                # The stage may have to be repeated until the leader has stored its results: join once more.
 
     def keep(self, stage: str) -> None:
         """Tell the gang that what came of a stage is in the bucket."""

@@ -1,4 +1,4 @@
-"""A node that failed for good stays to be looked at, for as long as the job file says."""
+"""Keeps a pod that failed for good running for a while, so that somebody can look into it."""
 
 import contextlib
 import os
@@ -22,27 +22,27 @@ FINAL: Final = frozenset(
         ExitCode.STALLED,
     }
 )
-"""Ends that somebody may want to look into; the others are worth a retry, or nobody's fault."""
+"""Exit codes that are worth investigating; after the others the run is retried, or nothing is wrong."""
 
 
 def until_told(code: int, *, say: Callable[[str], None]) -> None:
-    """Wait, if the job file asks for it and the end is one to look into; SIGTERM and SIGINT end that at once.
+    """Wait, if the job file asks for it and the exit code is worth investigating. SIGTERM and SIGINT end the wait.
 
     Args:
-        code: what the node is about to end with.
-        say: is told how to look, and how to end it.
+        code: the exit code that the node is about to end with.
+        say: called with the message that tells the user how to get in, and how to end the pod.
     """
     seconds = int(os.environ.get(contract.ENV_HOLD, "0"))
     if not seconds or code not in FINAL:
         return
     # A SimpleQueue may be filled from a signal handler.
-    told: queue.SimpleQueue[int] = queue.SimpleQueue()
+    signals: queue.SimpleQueue[int] = queue.SimpleQueue()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, _: told.put(number))
+        signal.signal(number, lambda number, _: signals.put(number))
     pod = os.environ.get(contract.ENV_POD, "POD")
     say(
-        f"This pod stays for {duration(seconds)} (placement.debug.holdOnFailure), then ends with {code}. "
-        f"Look inside with `kubectl exec -it {pod} -- sh`; end it with `kubectl delete pod {pod}`."
+        f"This pod stays for {duration(seconds)} (placement.debug.holdOnFailure), then exits with {code}. "
+        f"Look inside with `kubectl exec -it {pod} -- sh`. End it now with `kubectl delete pod {pod}`."
     )
     with contextlib.suppress(queue.Empty):
-        told.get(timeout=seconds)
+        signals.get(timeout=seconds)

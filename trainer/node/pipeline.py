@@ -1,4 +1,4 @@
-"""The road of a run on one node: stage after stage, each skipped when its receipt still holds."""
+"""Runs the stages of a run on one node, in order; a stage whose receipt is still valid is skipped."""
 
 import logging
 import secrets
@@ -36,12 +36,12 @@ from trainer.telemetry.visualdl import Scalars
 log = logging.getLogger(__name__)
 
 MIRRORED: Final = ("train", "evaluate", "export", "verify")
-"""Stages whose outputs cannot be made again for nothing: they and their receipts go to the bucket."""
+"""Stages whose outputs are expensive to make again: outputs and receipts go to the bucket."""
 
 _AFTER_THE_GANG: Final = tuple(
     s for s in contract.STAGES[contract.STAGES.index("train") :] if s not in contract.GANG_STAGES
 )
-"""Stages that the leader does while the others are gone."""
+"""Stages that only the leader runs, after the other nodes have left."""
 
 
 class Pipeline:
@@ -66,27 +66,27 @@ class Pipeline:
         self.supervisor = Supervisor(given.topology, deadlines=given.deadlines, on_event=self._hear)
         self.attempts: Attempts | None = None
         self.dataset = ""
-        """Names what this node has prepared, by its content."""
+        """Identifies this node's prepared data by its content."""
 
     @property
     def leader(self) -> bool:
-        """Whether this node does the stages that need one node only."""
+        """Whether this node runs the stages that need only one node."""
         return self.given.topology.leader
 
     def run(self, *, only: str | None = None) -> None:
-        """Do every stage that is not done, or one stage alone, whether it is done or not.
+        """Run every stage that is not done; or a single stage, even if it is done.
 
         Args:
-            only: the stage; all before it must be done.
+            only: the single stage; the stages before it must be done.
 
         Raises:
-            OcrfleetError: of the class that says whether running it again can help.
+            OcrfleetError: its class says whether running it again can help.
         """
         with disk.watched(self.work.root), ExitStack() as closing:
             self._run(only, closing)
 
     def _run(self, only: str | None, closing: ExitStack) -> None:
-        # Before anything is pulled: a wrong name in the job file must not cost a download.
+        # Checked before anything is downloaded: a wrong name in the job file must not cost a download.
         recipe = recipes.resolve(self.given.run, world_size=self.given.topology.world_size)
         precision.chosen(self.given.run.train.precision, device=self.given.topology.device)
         tree.require(recipe.config["Architecture"], source=recipe.name, requires=recipe.requires)
@@ -106,11 +106,14 @@ class Pipeline:
             fingerprint = digest({"stage": stage, "after": identity})
             receipt = None if stage == only else self._done_before(stage, fingerprint)
             if receipt is not None:
-                self.progress.skipped(stage, "done before")
+                self.progress.skipped(stage, "already done")
             elif only in (None, stage):
                 receipt = self._do(stage, fingerprint=fingerprint)
             else:
-                raise SpecError(f"--stage {only} needs {stage}, which is not done: run --stage {stage}, or all of it.")
+                raise SpecError(
+                    f"--stage {only} needs the stage {stage}, which is not done. Use --stage {stage} first, or run all "
+                    "stages without --stage."
+                )
             if stage == "prepare":
                 self._configure()
                 self.dataset = receipt.identity
@@ -135,10 +138,10 @@ class Pipeline:
         temporary.replace(self.work.configuration)
 
     def _published(self) -> bool:
-        """Whether the model is published already; then only its channel may be left to set."""
+        """Whether the model is already published; then at most its channel has to be set."""
         if not registry.exists(self.output, self.given.run_id):
             return False
-        self.progress.line(f"{self.given.run_id} is published already: nothing to do.")
+        self.progress.line(f"{self.given.run_id} is already published. Nothing to do.")
         if self.leader and self.given.run.publish.promote:
             registry.promote_once(self.output, self.given.run_id, channel=self.given.run.publish.promote)
         return True
@@ -150,11 +153,11 @@ class Pipeline:
         log.info("%s, attempt %d, node %d.", self.given.run_id, self.mirror.attempt, self.given.topology.node_rank)
 
     def _require(self) -> None:
-        """Look whether this node still holds the run, as Claims.require does."""
+        """Check that this node still holds the run, see `Claims.require`."""
         self.mirror.claims.require(self.mirror.attempt)
 
     def _do(self, stage: str, *, fingerprint: str) -> Receipt:
-        """Do one stage; give its receipt."""
+        """Run one stage and return its receipt."""
         if self.leader:
             self._require()
         self.metrics.phase(stage)
@@ -164,7 +167,7 @@ class Pipeline:
             facts = _STAGES[stage](self)
         except PastError:
             facts = {}
-        # What a gang makes, the leader has.
+        # The outputs of a gang's stage are on the leader.
         has_outputs = self.leader or stage not in contract.GANG_STAGES
         receipt = Receipt(
             stage=stage,
@@ -175,7 +178,7 @@ class Pipeline:
             attempt=self.mirror.attempt,
         )
         if self.leader and stage in MIRRORED:
-            # The bucket's first, then ours: so ours says that the bucket has it.
+            # The bucket's receipt first: a local one then means that the bucket has it too.
             self._require()
             self.mirror.push_receipt(receipt)
         if has_outputs:
@@ -183,13 +186,13 @@ class Pipeline:
         return self._note(receipt)
 
     def _note(self, receipt: Receipt) -> Receipt:
-        told = summary(receipt.stage, receipt.facts) if receipt.facts else "the leader has what came of it"
-        self.progress.done(receipt.stage, receipt.seconds, told)
+        text = summary(receipt.stage, receipt.facts) if receipt.facts else "the leader has the results"
+        self.progress.done(receipt.stage, receipt.seconds, text)
         return receipt
 
     def _done_before(self, stage: str, fingerprint: str) -> Receipt | None:
         if stage in contract.GANG_STAGES and not self.leader:
-            # The leader says so when they meet: two nodes that look into the bucket may see it at two moments.
+            # The leader tells the nodes when they meet: two nodes that ask the bucket may get different answers.
             return None
         local = Receipt.read(self.work, stage)
         if local is not None and local.holds(self.work, fingerprint=fingerprint):
@@ -204,7 +207,7 @@ class Pipeline:
         return remote
 
     def gang(self, stage: str) -> dict[str, Any]:
-        """Do a stage in the worker processes of all nodes."""
+        """Run a stage in the worker processes of all nodes."""
         assert self.attempts
         try:
             return self.attempts.run(stage, dataset=self.dataset)
@@ -212,7 +215,7 @@ class Pipeline:
             self.scalars.close()
 
     def alone(self, stage: str) -> dict[str, Any]:
-        """Do a stage in one worker process of this node."""
+        """Run a stage in one worker process of this node."""
         attempt = self.mirror.attempt
         return self.supervisor.run(
             stage,

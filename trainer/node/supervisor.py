@@ -1,4 +1,4 @@
-"""Starts the workers of a stage, listens to them, and ends them: together, with a reason.
+"""Starts the workers of a stage, listens to them, and ends them all together, with a reason.
 
 The supervisor is paddle-free, so that no fault of a device or a library takes it down, and it alone
 holds the credentials of the bucket.
@@ -218,38 +218,39 @@ class Supervisor:
         return min(w.heard + (self.deadlines.stall if w.ready else self.deadlines.rendezvous) for w in alive)
 
     def _give_up(self, workers: list[Worker]) -> None:
-        """Raise for workers that have said nothing for too long, after asking where they stand."""
+        """Raise for workers that have been silent for too long, after asking them for their stack traces."""
         for worker in workers:
             _signal(worker, signal.SIGUSR1)
         silent = min((w for w in workers if w.code is None), key=lambda w: w.heard)
         if not silent.ready:
             raise TransientError(
-                f"The workers have not met within {self.deadlines.rendezvous:.0f} s (placement.deadlines.rendezvous). "
-                f"Is every node up, and are its ports open? Log: {silent.log}."
+                f"The workers did not connect to each other within {self.deadlines.rendezvous:.0f} s "
+                "(placement.deadlines.rendezvous). Check that every node is up and that its ports are open. "
+                f"Log: {silent.log}."
             )
         raise TransientError(
-            f"Worker {silent.rank} has said nothing for {self.deadlines.stall:.0f} s (placement.deadlines.stall). "
-            f"Where each thread stood is at the end of {silent.log}. Run it again to go on from the last checkpoint."
+            f"Worker {silent.rank} was silent for {self.deadlines.stall:.0f} s (placement.deadlines.stall). "
+            f"{silent.log} ends with the stack of each thread. Run it again to resume from the last checkpoint."
         )
 
     def _failure(self, first: Worker, workers: list[Worker], *, stopping: bool) -> OcrfleetError:
-        """Choose the error that says most: a worker's own sentence before a signal's number."""
-        told = [w.error for w in (first, *workers) if w.error is not None]
-        # A peer that lost the other says so in paddle's words: the one that fell is the news.
+        """Choose the most informative error: a worker's own message before a signal's number."""
+        errors = [w.error for w in (first, *workers) if w.error is not None]
+        # The peers of a killed worker report its loss in paddle's words; the killed worker is the cause.
         if first.code is not None and first.code < 0 and not stopping:
             name = signal.Signals(-first.code).name
             return TransientError(
-                f"Worker {first.rank} was ended by {name}. "
-                + ("Out of memory is the usual reason: lower the batch size. " if name == "SIGKILL" else "")
-                + f"Run it again to go on from the last checkpoint. Log: {first.log}."
+                f"Worker {first.rank} was killed by {name}. "
+                + ("The usual cause is a lack of memory: lower the batch size. " if name == "SIGKILL" else "")
+                + f"Run it again to resume from the last checkpoint. Log: {first.log}."
             )
-        if stopping and not any(isinstance(e, StoppedError) for e in told):
+        if stopping and not any(isinstance(e, StoppedError) for e in errors):
             return StoppedError(
-                "Stopped before the state could be saved; running it again goes on from the last checkpoint."
+                "Stopped before the state could be saved. Run it again to resume from the last checkpoint."
             )
-        error = next((e for e in told if isinstance(e, StoppedError)), told[0] if told else None)
+        error = next((e for e in errors if isinstance(e, StoppedError)), errors[0] if errors else None)
         if error is None:
-            return OcrfleetError(f"Worker {first.rank} ended with code {first.code}. Log: {first.log}.")
+            return OcrfleetError(f"Worker {first.rank} exited with code {first.code}. Log: {first.log}.")
         if type(error) is OcrfleetError:
             return OcrfleetError(f"{error} (worker {first.rank}; the traceback is in {first.log})")
         return error

@@ -54,7 +54,7 @@ class Channel:
         return self.history[-1].run
 
     def to_json(self) -> bytes:
-        """Give the channel as it is stored."""
+        """Return the channel as it is stored."""
         content = {"apiVersion": contract.API_VERSION, "kind": "Channel", "run": self.run, **asdict(self)}
         return json.dumps(content, indent=1).encode() + b"\n"
 
@@ -67,9 +67,11 @@ class Channel:
         """
         try:
             raw = json.loads(data)
-            return cls(name=raw["name"], history=tuple(Promotion(**each) for each in raw["history"]))
+            return cls(name=raw["name"], history=tuple(Promotion(**promotion) for promotion in raw["history"]))
         except (ValueError, KeyError, TypeError) as error:
-            raise SpecError(f"{source} is not a channel of ocrfleet ({error}).") from error
+            raise SpecError(
+                f"{source} is not a channel of ocrfleet ({error}). Remove it, then promote a run again."
+            ) from error
 
 
 def find(store: Store, name: str) -> Channel | None:
@@ -117,8 +119,8 @@ def _promote(store: Store, run: str, name: str, *, single_writer: bool, done: Ca
         return found
     if not single_writer and not store.below("channels").conditional_writes():
         raise SpecError(
-            f"{store.uri} does not honour conditional writes, so two writers could both win the channel {name!r}. "
-            "Use another store, or --single-writer when nobody else promotes."
+            f"{store.uri} does not support conditional writes, so two writers could overwrite each other's change of "
+            f"channel {name!r}. Use another store, or --single-writer if nobody else promotes."
         )
     entry = Promotion(run=run, at=manifests.now(), id=secrets.token_hex(8))
     until, pause = time.monotonic() + _PATIENCE, threading.Event()
@@ -134,7 +136,8 @@ def _promote(store: Store, run: str, name: str, *, single_writer: bool, done: Ca
                 return found
             if time.monotonic() > until:
                 raise TransientError(
-                    f"Others have changed the channel {name!r} of {store.uri} for {_PATIENCE:.0f} s. Promote again."
+                    f"Other writers kept changing the channel {name!r} of {store.uri} for {_PATIENCE:.0f} s. "
+                    "Promote again."
                 ) from error
         pause.wait(random.uniform(0, 0.1))  # so that two writers do not meet again
 
@@ -159,6 +162,6 @@ def _read(store: Store, name: str) -> tuple[Channel | None, str | None]:
 def _key(name: str) -> str:
     if not _NAME.match(name):
         raise SpecError(
-            f"The channel {name!r} cannot be: it has lower-case letters, digits and '-', beginning with a letter."
+            f"{name!r} is not a valid channel name. Use lower-case letters, digits and '-', beginning with a letter."
         )
     return f"channels/{name}.json"

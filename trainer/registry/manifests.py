@@ -77,7 +77,7 @@ class Manifest:
     """How it was distilled. None: one network was trained by itself."""
 
     def to_json(self) -> bytes:
-        """Give the manifest as it is stored."""
+        """Return the manifest as it is stored."""
         content = {"apiVersion": contract.API_VERSION, "kind": "Manifest", **asdict(self)}
         if self.distillation is None:
             # As before there were any, so that an older ocrfleet reads it.
@@ -94,12 +94,12 @@ class Manifest:
         try:
             raw = json.loads(data)
             if (raw.pop("apiVersion"), raw.pop("kind")) != (contract.API_VERSION, "Manifest"):
-                raise SpecError(f"{source} is of another version than {contract.API_VERSION}. Use a newer ocrfleet.")
-            files = tuple(PublishedFile(**each) for each in raw.pop("files"))
+                raise SpecError(f"{source} has another version than {contract.API_VERSION}. Use a newer ocrfleet.")
+            files = tuple(PublishedFile(**file) for file in raw.pop("files"))
             distillation = raw.pop("distillation", None)
             return cls(**raw, files=files, distillation=Distillation.of(distillation) if distillation else None)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise SpecError(f"{source} is not a manifest of ocrfleet ({error}).") from error
+            raise SpecError(f"{source} is not a manifest of ocrfleet ({error}). Name another run.") from error
 
 
 def now() -> str:
@@ -113,23 +113,23 @@ def key_of(run: str) -> str:
 
 
 def find(store: Store, run: str) -> Manifest | None:
-    """Give a run's manifest, or None when its model is not published."""
+    """Return a run's manifest, or None when its model is not published."""
     found = store.find(key_of(run))
     return Manifest.from_json(found[0], source=f"{store.uri}{key_of(run)}") if found else None
 
 
 def read(store: Store, run: str) -> Manifest:
-    """Give a run's manifest.
+    """Return a run's manifest.
 
     Raises:
         NotFoundError: the run is not published.
     """
-    found = find(store, run)
-    if found is None:
+    manifest = find(store, run)
+    if manifest is None:
         raise NotFoundError(
-            f"The run {run!r} is not published in {store.uri}. `ocrfleet models list` names those that are."
+            f"The run {run!r} is not published in {store.uri}. `ocrfleet models list` lists the published runs."
         )
-    return found
+    return manifest
 
 
 def create(store: Store, manifest: Manifest) -> Manifest:

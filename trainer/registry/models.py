@@ -35,7 +35,7 @@ __all__ = [
 
 
 def exists(store: Store, run: str) -> bool:
-    """Tell whether a run's model is published."""
+    """Return whether a run's model is published."""
     return store.find(manifests.key_of(run)) is not None
 
 
@@ -51,14 +51,14 @@ def list_models(store: Store) -> list[Manifest]:
 
 
 def show(store: Store, run_or_channel: str) -> Manifest:
-    """Give a published model by its run id, or by a channel that points at it; a run comes first.
+    """Return a published model by its run id, or by a channel that points at it; a run takes precedence.
 
     Raises:
-        NotFoundError: there is neither; names the nearest that there is.
+        NotFoundError: there is neither; suggests the nearest name.
     """
     if not re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", run_or_channel):
         raise SpecError(
-            f"{run_or_channel!r} is no name of a run or channel: those have lower-case letters, digits and '-'."
+            f"{run_or_channel!r} is not a valid name of a run or channel. Use lower-case letters, digits and '-'."
         )
     found = manifests.find(store, run_or_channel)
     if found is not None:
@@ -66,9 +66,9 @@ def show(store: Store, run_or_channel: str) -> Manifest:
     channel = channels.find(store, run_or_channel)
     if channel is not None:
         return manifests.read(store, channel.run)
-    known = [each.name for each in list_channels(store)] + [model.run for model in list_models(store)]
+    known = [channel.name for channel in list_channels(store)] + [model.run for model in list_models(store)]
     hint = runspec.nearest(run_or_channel, known) if known else " Nothing is published there yet."
-    raise NotFoundError(f"{store.uri} has no published run and no channel {run_or_channel!r}.{hint}")
+    raise NotFoundError(f"{store.uri} has no published run or channel {run_or_channel!r}.{hint}")
 
 
 def pull(
@@ -102,8 +102,9 @@ def pull(
         if transfer.digests[name] != file.sha256:
             (dest / name).unlink()
             raise OcrfleetError(
-                f"{attempt.uri}{name} is not the file that was published: its sha256 is {transfer.digests[name]}, and "
-                f"the manifest says {file.sha256}. It is removed here; restore it in the bucket or use another run."
+                f"{attempt.uri}{name} is not the file that was published: its sha256 is {transfer.digests[name]}, but "
+                f"the manifest has {file.sha256}. The local copy is removed. Restore the file in the bucket, or use "
+                "another run."
             )
     if parts is None:
         (dest / "manifest.json").write_bytes(manifest.to_json())

@@ -17,7 +17,7 @@ AGAIN: Final = 1.0
 
 
 class PeerLostError(TransientError):
-    """Another node of the gang has left its work; this one has nothing to reproach itself with."""
+    """A peer was lost; this node is not at fault."""
 
 
 class PastError(Exception):
@@ -55,14 +55,14 @@ class Member:
         threading.Thread(target=self._keep, name="gang-line", daemon=True).start()
 
     def join(self, stage: str, *, dataset: str) -> int:
-        """Wait until all nodes are ready for a stage; give the attempt's number.
+        """Wait until all nodes are ready for a stage, and return the attempt's number.
 
         Args:
             stage: what the gang is to do.
-            dataset: names what this node has prepared; the leader's must be the same.
+            dataset: identifies this node's prepared data; the leader's must be the same.
 
         Raises:
-            PastError: the gang has done it, and the leader has kept what came of it.
+            PastError: the gang has done it, and the leader has stored the results.
             TransientError: a node is missing, and this says which.
             OcrfleetError: of the class with which another node has ended.
         """
@@ -82,23 +82,23 @@ class Member:
                     raise error_for(answer["code"], answer["why"])
 
     def done(self) -> None:
-        """Say that this node's workers have done the stage.
+        """Report that this node's workers have finished the stage.
 
         Raises:
-            PeerLostError: the gang was called back before the leader had heard it.
-            OcrfleetError: the leader ended the gang before it had heard it; of the class that says why.
+            PeerLostError: the gang was restarted before the leader received the report.
+            OcrfleetError: the leader ended the gang before it received the report; its class says why.
         """
         if not self._tell("done"):
-            raise self._ended or PeerLostError("The gang was called back when this node had just done its part.")
+            raise self._ended or PeerLostError("A peer was lost just after this node had finished its part.")
 
     def failed(self, error: OcrfleetError) -> OcrfleetError:
-        """Say that they have not, unless it was others who made them fail, or this node is told to stop.
+        """Report that they failed, unless a lost peer caused it or this node is asked to stop.
 
-        The leader has told the others when this returns, so that it may leave.
+        When this returns, the leader has informed the other nodes, so this node may leave.
 
         Returns:
-            Why the work has failed: if the leader has ended the gang meanwhile, its reason and not the transient
-            failure that is seen here. Which of the two a node notices first is a matter of milliseconds.
+            Why the work failed. If the leader has ended the gang meanwhile, that is the leader's reason, not the
+            transient failure seen here: which of the two a node notices first is a matter of milliseconds.
         """
         if not isinstance(error, PeerLostError | StoppedError):
             self._tell("failed", code=int(error.exit_code), why=str(error))
@@ -115,7 +115,7 @@ class Member:
                 self._line.close()
 
     def _hear(self) -> Message:
-        """Wait for what the leader says next, and for the leader if it is out of reach."""
+        """Wait for the leader's next message, and for the leader if it is out of reach."""
         since = self._unreached
         try:
             return self._inbox.get(
@@ -124,11 +124,11 @@ class Member:
         except queue.Empty:
             raise TransientError(
                 f"Node 0 ({self._topology.hosts[0]}) was out of reach for {self._deadline:.0f} s "
-                "(placement.deadlines.rendezvous). Why its pod is not there, its own events say."
+                f"(placement.deadlines.rendezvous). `ocrfleet events {self._run_id}` shows why its pod is missing."
             ) from None
 
     def _tell(self, what: str, **facts: Any) -> bool:
-        """Say how this node's work has ended; whether the leader has taken note of it."""
+        """Report how this node's work ended, and return whether the leader has acknowledged it."""
         with self._lock:
             told = self._line is not None and self._attempt is not None
             if self._line and told:
@@ -172,9 +172,9 @@ class Member:
             with self._lock:
                 self._line, self._unreached = None, time.monotonic()
             line.close()
-            self._lose(PeerLostError("Node 0, the leader, was lost: its connection was closed."))
+            self._lose(PeerLostError("Node 0, the leader, was lost: its connection closed."))
             self._inbox.put({"say": "lost"})
-            # One that is turned away must not knock without end.
+            # A node that the leader rejects must not reconnect in a tight loop.
             self._closed.wait(AGAIN)
 
     def _obey(self, message: Message) -> None:
@@ -188,7 +188,7 @@ class Member:
                 if message["say"] == "end":
                     self._closed.set()
                     error = self._ended = error_for(message["code"], message["why"])
-                # First, so that whoever hears of it may begin anew.
+                # First, so that the work has ended before the message is handled.
                 self._lose(error)
                 self._inbox.put(message)
             case "past" | "noted":

@@ -129,8 +129,8 @@ class Server:
         self._members[rank] = line
         if old is not None:
             self._ready.pop(rank, None)
-            self._lose(rank, "it was started anew")
-            # If the old one still lives, on a node that was cut off, it must not come back.
+            self._lose(rank, "it was restarted.")
+            # If the old pod still runs, on a node that was cut off, it must not come back.
             old.say(say="end", code=int(ExitCode.TRANSIENT), why=f"Another pod has taken the place of node {rank}.")
             old.close()
         if len(self._members) == self._topology.nodes:
@@ -140,7 +140,7 @@ class Server:
         current = rank in self._at_work and message.get("attempt") == self._attempt
         match message["say"]:
             case "ready":
-                self._lose(rank, "it has left its work")
+                self._lose(rank, "it stopped working on the stage.")
                 self._ready[rank], self._datasets[rank] = message["stage"], message["dataset"]
                 self._start()
             case "done" if current:
@@ -149,7 +149,7 @@ class Server:
                     self._past.add(self._stage)
                 line.say(say="noted")
             case "done":
-                line.say(say="noted" if self._stage in self._past else "again", why="The gang was called back.")
+                line.say(say="noted" if self._stage in self._past else "again", why="A peer was lost.")
             case "failed":
                 if current and message["code"] == ExitCode.TRANSIENT:
                     self._lose(rank, message["why"])
@@ -161,7 +161,7 @@ class Server:
                 del self._members[rank]
                 self._ready.pop(rank, None)
                 self._absent_since = self._absent_since or time.monotonic()
-                self._lose(rank, "its connection was closed.")
+                self._lose(rank, "its connection closed.")
 
     def _start(self) -> None:
         """Let all go when all are ready for the same stage; tell those who are behind."""
@@ -173,8 +173,8 @@ class Server:
         if strangers := [rank for rank in self._ready if self._datasets[rank] != self._datasets[0]]:
             self._end(
                 ExitCode.TRANSIENT,
-                f"Node {strangers[0]} has prepared another dataset than node 0: the data was changed while it was "
-                "fetched. Run it again when nobody writes there; run.data.digest holds a run to one dataset.",
+                f"Node {strangers[0]} has prepared a different dataset than node 0, so the data changed while the "
+                "nodes fetched it. Run it again when nobody writes there. run.data.digest pins a run to one dataset.",
             )
             return
         try:
@@ -218,5 +218,5 @@ class Server:
         names = ", ".join(f"{rank} ({self._topology.hosts[rank]})" for rank in absent)
         return (
             f"Missing for {self._deadline:.0f} s (placement.deadlines.rendezvous): node {names}. "
-            "Why its pod is not there, its own events say."
+            f"`ocrfleet events {self._run_id}` shows why its pod is missing."
         )

@@ -90,7 +90,7 @@ def _dataset(uri: str, dest: Path, progress: Progress | None, *, where: str) -> 
     transfer = open_store(uri).pull(None, dest, progress, link=IMAGES)
     if not transfer.files:
         raise DatasetError(
-            f"{where} is {uri!r}, and there is no object under it. Check the location, or push a dataset there first."
+            f"{where} is {uri!r}, but there are no objects there. Check the location, or upload a dataset first."
         )
     if DATASET_MANIFEST in transfer.digests:
         _check_manifest(dest, uri, transfer.digests)
@@ -99,24 +99,24 @@ def _dataset(uri: str, dest: Path, progress: Progress | None, *, where: str) -> 
 
 
 def _check_manifest(dest: Path, uri: str, digests: Mapping[str, str]) -> None:
-    """Compare a dataset with the manifest that it carries: every file there, none else, each with its sha256."""
+    """Compare a dataset with its own manifest: the same files, each with its sha256."""
     place = join_uri(uri, DATASET_MANIFEST)
     try:
         listed = json.loads((dest / DATASET_MANIFEST).read_text("utf-8"))["files"]
         wanted = {str(file["path"]): str(file["sha256"]) for file in listed}
     except (ValueError, KeyError, TypeError) as error:
-        raise DatasetError(f"{place} is not a dataset's manifest ({error!r}). Write it anew, or remove it.") from error
-    given = {key: value for key, value in digests.items() if key != DATASET_MANIFEST}
+        raise DatasetError(f"{place} is not a dataset manifest ({error!r}). Write it again, or remove it.") from error
+    actual = {key: value for key, value in digests.items() if key != DATASET_MANIFEST}
     faults = [
-        *(f"{key!r} is missing" for key in sorted(wanted.keys() - given.keys())),
-        *(f"{key!r} is not in it" for key in sorted(given.keys() - wanted.keys())),
-        *(f"{key!r} has another content" for key in sorted(given.keys() & wanted.keys()) if given[key] != wanted[key]),
+        *(f"{key!r} is missing" for key in sorted(wanted.keys() - actual.keys())),
+        *(f"{key!r} is not listed" for key in sorted(actual.keys() - wanted.keys())),
+        *(f"{key!r} has changed" for key in sorted(actual.keys() & wanted.keys()) if actual[key] != wanted[key]),
     ]
     if faults:
         more = f" and {len(faults) - 3} more" if len(faults) > 3 else ""
         raise DatasetError(
             f"The dataset differs from {place}: {', '.join(faults[:3])}{more}. "
-            "Push the dataset again with a new manifest, or remove the manifest."
+            "Upload the dataset again with a new manifest, or remove the manifest."
         )
 
 
@@ -136,13 +136,13 @@ def _file(uri: str, dest: Path, progress: Progress | None, *, where: str) -> Tra
 
 @contextmanager
 def _named(where: str, uri: str) -> Iterator[None]:
-    """Say which field of the job file names an object that is not there."""
+    """Name the field of the job file whose object does not exist."""
     try:
         yield
     except NoBucketError:
         raise
     except NotFoundError as error:
-        raise NotFoundError(f"{where} is {uri!r}, and there is no such object. Check the location.") from error
+        raise NotFoundError(f"{where} is {uri!r}, but that object does not exist. Check the location.") from error
 
 
 def _weights(origin: Origin, given: Wanted, work: WorkDir, progress: Progress | None) -> Transfer:
@@ -168,20 +168,20 @@ def _weights(origin: Origin, given: Wanted, work: WorkDir, progress: Progress | 
 
 
 def _pull(origin: Origin, given: Wanted, landing: Path, progress: Progress | None) -> tuple[Path, Transfer]:
-    """Bring weights from their location, and refuse others than are wanted: they are a pickle, which can run code."""
+    """Download weights and check their digest before anything reads them: a pickle can run code."""
     folder, name = split_uri(origin.uri)
     with _named(given.field, origin.uri):
         transfer = open_store(folder).pull([name], landing, progress)
-    found = file_digest(landing / name)
-    if found == origin.sha256:
+    actual = file_digest(landing / name)
+    if actual == origin.sha256:
         return landing / name, transfer
     (landing / name).unlink()
     if given.channel is None:
         raise SpecError(
-            f"{given.pin} is {given.sha256}, but {origin.uri!r} has {found}. "
-            "Check where the file comes from; if it is the one you want, write its digest into the job file."
+            f"{given.pin} is {given.sha256}, but the sha256 of {origin.uri!r} is {actual}. "
+            "Check where the file comes from. If it is the right one, write its digest into the job file."
         )
     raise SpecError(
-        f"{given.field} is {given.weights!r}, and {origin.uri!r} is not the file that run {origin.run} published: its "
-        f"sha256 is {found}, and the manifest says {origin.sha256}. Restore it in the bucket, or name other weights."
+        f"{given.field} is {given.weights!r}, but {origin.uri!r} is not the file that run {origin.run} published: its "
+        f"sha256 is {actual}, and the manifest has {origin.sha256}. Restore it in the bucket, or name other weights."
     )

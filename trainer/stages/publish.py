@@ -53,8 +53,8 @@ def publish(
     if held is None:
         if run.publish.promote and not store.below("checkpoints").conditional_writes():
             raise SpecError(
-                f"run.publish.promote is {run.publish.promote!r}, but {run.output!r} does not honour conditional "
-                "writes. Leave the channel out, and promote with `ocrfleet models promote --single-writer`."
+                f"run.publish.promote is {run.publish.promote!r}, but {run.output!r} does not support conditional "
+                "writes. Remove run.publish.promote, and promote with `ocrfleet models promote --single-writer`."
             )
         evaluation = _checked(work)
         gate = check_gate(run, evaluation, store=store)
@@ -109,21 +109,21 @@ def distillation_of(given: Assignment) -> Distillation | None:
 
 
 def check_gate(run: RunSpec, evaluation: Mapping[str, Any], *, store: Store) -> dict[str, Any]:
-    """Compare the model with what the gate asks for, and give what was compared.
+    """Check the model against the gate and return the compared values.
 
     Raises:
-        GateError: it is below the minimum, or worse than the channel's model; says by how much.
-        SpecError: the channel's model cannot be compared with.
+        GateError: the model is below the minimum, or worse than the channel's model; says by how much.
+        SpecError: the channel's model has no such metric.
     """
     metric, gate = run.main_metric, run.gate
     value = float(evaluation["metrics"][metric])
-    said = f"{metric} on the {evaluation['split']} split ({evaluation['samples']} samples) is {value:.4f}"
-    mend = "Nothing is published. Train longer or on more data, or change the gate."
+    result = f"{metric} on the {evaluation['split']} split ({evaluation['samples']} samples) is {value:.4f}"
+    advice = "Nothing is published. Train longer or on more data, or change the gate."
     if math.isnan(value):
-        raise GateError(f"{said}. {mend}")
+        raise GateError(f"{result}. {advice}")
     compared: dict[str, Any] = {"metric": metric, "value": value, "minimum": gate.minimum}
     if gate.minimum is not None and value < gate.minimum:
-        raise GateError(f"{said}, and run.gate.minimum is {gate.minimum:g}. {mend}")
+        raise GateError(f"{result}, but run.gate.minimum is {gate.minimum:g}. {advice}")
     if gate.not_worse_than is None:
         return compared
     channel = channels.find(store, gate.not_worse_than)
@@ -133,28 +133,28 @@ def check_gate(run: RunSpec, evaluation: Mapping[str, Any], *, store: Store) -> 
     theirs = manifests.read(store, channel.run)
     if metric not in theirs.metrics:
         raise SpecError(
-            f"run.gate.notWorseThan is {gate.not_worse_than!r}, and its model {theirs.run} ({theirs.task}) has no "
+            f"run.gate.notWorseThan is {gate.not_worse_than!r}, but its model {theirs.run} ({theirs.task}) has no "
             f"{metric}. Name a channel of the same task."
         )
     wanted = float(theirs.metrics[metric])
     if value < wanted - gate.tolerance:
         raise GateError(
-            f"{said}; the model of channel {gate.not_worse_than!r} ({theirs.run}) has {wanted:.4f} on its own "
-            f"{theirs.split} split, and run.gate.tolerance allows {gate.tolerance:g} less. {mend}"
+            f"{result}. The model of channel {gate.not_worse_than!r} ({theirs.run}) has {wanted:.4f} on its own "
+            f"{theirs.split} split, and run.gate.tolerance allows only {gate.tolerance:g} less. {advice}"
         )
     return {**compared, "channel": gate.not_worse_than, "channel_run": theirs.run, "channel_value": wanted}
 
 
 def _checked(work: WorkDir) -> dict[str, Any]:
-    """Give the evaluation of a model that is exported and verified.
+    """Return the evaluation of a model that is exported and verified.
 
     Raises:
-        GateError: a file of it is missing.
+        GateError: one of its files is missing.
     """
     needed = [work.evaluation_facts, work.verification_facts, *(work.inference / name for name in _INFERENCE)]
     for path in needed:
         if not path.is_file():
-            raise GateError(f"{path} is missing, so the model is not verified. Nothing is published; run it again.")
+            raise GateError(f"{path} is missing, so the model is not verified. Nothing is published. Run it again.")
     evaluation: dict[str, Any] = json.loads(work.evaluation_facts.read_text("utf-8"))
     return evaluation
 
@@ -193,7 +193,7 @@ def _weights(work: WorkDir) -> dict[str, Path]:
 
 
 def _check_pushed(store: Store, files: tuple[PublishedFile, ...], *, prefix: str) -> None:
-    """Make sure that the bucket has what the manifest is about to say.
+    """Make sure that the bucket has every file that the manifest will name.
 
     Raises:
         TransientError: an object is missing or has another size.
@@ -202,7 +202,7 @@ def _check_pushed(store: Store, files: tuple[PublishedFile, ...], *, prefix: str
     for file in files:
         if there.get(f"{prefix}/{file.path}") != file.size:
             raise TransientError(
-                f"{store.uri}{prefix}/{file.path} was pushed, but the store does not have it whole. Run again."
+                f"{store.uri}{prefix}/{file.path} was uploaded, but is missing or incomplete there. Run it again."
             )
 
 

@@ -1,4 +1,4 @@
-"""train: the gang's longest stage, from the newest checkpoint that can be had."""
+"""train: the gang's longest stage; it starts from the newest checkpoint, here or in the bucket."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,11 +13,11 @@ from trainer.state.mirror import Mirror
 def train(
     work: WorkDir, *, leader: bool, mirror: Mirror, worker: Callable[[], dict[str, Any]], say: Callable[[str], None]
 ) -> dict[str, Any]:
-    """Train on this node's workers, pushing the leader's checkpoints beside.
+    """Train on this node's workers, and upload the leader's checkpoints meanwhile.
 
     Args:
         work: the run's folder on this node.
-        leader: whether this node saves; only it needs a checkpoint to go on from, its workers share it.
+        leader: whether this node saves. Only the leader needs a checkpoint to resume from; its workers share it.
         mirror: the bucket's side.
         worker: does the stage in worker processes.
         say: tells the user.
@@ -29,15 +29,15 @@ def train(
     if not leader:
         return worker()
     local = checkpoints.local(work.checkpoints)
-    # A node that has lost its disk goes on from the bucket.
+    # A node that has lost its disk resumes from the bucket.
     pulled = mirror.remote.pull_newest(work.checkpoints, newer_than=int(local[-1].name) if local else -1)
     if pulled is not None:
-        say(f"Going on from the bucket's checkpoint of step {int(pulled.name)}.")
+        say(f"Resuming from the bucket's checkpoint of step {int(pulled.name)}.")
     mirror.begin_pushing()
     try:
         facts = worker()
     except OcrfleetError:
-        # Why training ended is the news; a checkpoint that is only here is said beside it.
+        # The reason why training ended matters more; a checkpoint that is only local is mentioned next to it.
         with saying(say):
             mirror.finish_pushing()
         raise
@@ -47,8 +47,8 @@ def train(
 
 @contextmanager
 def saying(say: Callable[[str], None]) -> Iterator[None]:
-    """Say an error instead of raising it."""
+    """Print an error instead of raising it."""
     try:
         yield
     except OcrfleetError as error:
-        say(f"The last checkpoint is kept on this machine only: {error}")
+        say(f"The last checkpoint is on this machine only: {error}")

@@ -48,7 +48,7 @@ def verified(folder: Path) -> dict[str, Any]:
     for name, wanted in note["files"].items():
         path = folder / name
         if not path.exists() or file_digest(path) != wanted["sha256"]:
-            raise TransientError(f"The checkpoint {folder} is damaged at {name!r}. Remove the folder and run again.")
+            raise TransientError(f"The checkpoint {folder} is damaged: {name!r}. Remove the folder and run it again.")
     facts: dict[str, Any] = note["facts"]
     return facts
 

@@ -59,7 +59,7 @@ class Claims:
             except ConflictError:
                 continue  # somebody else has that one; whether we may have the next is asked anew
             return attempt
-        raise TransientError(f"Others claimed each attempt of the run first, {_TRIES} times. Run it again.")
+        raise TransientError(f"Another process claimed the run's next attempt first, {_TRIES} times. Run it again.")
 
     def require(self, attempt: int) -> None:
         """Look whether this process still holds the run.
@@ -78,7 +78,7 @@ class Claims:
         if owner != self.owner:
             raise _superseded(self.owner, owner)
         if process != self.process:
-            raise TakenError(f"Another pod has taken the place of this one, with attempt {newest}.")
+            raise TakenError(f"Another pod has replaced this one, as attempt {newest}.")
 
     def latest(self) -> int:
         """Give this object's highest attempt; 1 where it has claimed none."""
@@ -127,11 +127,11 @@ class Fence:
                 return
             except OcrfleetError as error:
                 # What an older object writes is never read: a bucket out of reach ends nobody here.
-                log.warning("Whether another has taken over this run could not be read: %s", error)
+                log.warning("Could not check whether a newer object has taken over this run: %s", error)
 
 
 def _superseded(older: str, newer: str) -> SupersededError:
     return SupersededError(
-        f"This run belongs to {newer} now, which was started after {older} and goes on from its checkpoint. "
-        "Nothing is to be done; raise placement.retry to take this placement up again."
+        f"{newer} now owns this run: it was started after {older} and resumes from its checkpoint. "
+        "Nothing to do. To return to this placement, raise placement.retry."
     )

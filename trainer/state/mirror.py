@@ -69,7 +69,9 @@ class Mirror:
                 (self.work.restored / key).replace(self.work.root / name)
             shutil.rmtree(self.work.restored)
         if measure(self.work, list(receipt.outputs)) != receipt.outputs:
-            raise TransientError(f"What the bucket has of stage {receipt.stage} is not what its receipt names.")
+            raise TransientError(
+                f"The outputs of stage {receipt.stage} in {self.store.uri} differ from its receipt. Run it again."
+            )
 
     def begin_pushing(self) -> None:
         """Start pushing checkpoints beside training."""
@@ -100,15 +102,15 @@ class Mirror:
                 count = self.remote.push(folder, attempt=self.attempt)
                 self.remote.prune(keep=self._keep)
             except FileNotFoundError:
-                log.info("%s was replaced by a newer checkpoint before it was pushed.", folder.name)
+                log.info("A newer checkpoint replaced %s before it was uploaded.", folder.name)
             except OcrfleetError as error:
                 # Training goes on: a later push may succeed, and only the last one decides.
-                log.warning("The checkpoint %s is not in the bucket: %s", folder.name, error)
+                log.warning("The checkpoint %s could not be uploaded: %s", folder.name, error)
                 self._failed = error
             # Nobody else hears of a fault in this thread.
             except Exception as error:
-                log.exception("The checkpoint %s is not in the bucket.", folder.name)
-                self._failed = OcrfleetError(f"The checkpoint {folder.name} is not in the bucket: {error!r}.")
+                log.exception("The checkpoint %s could not be uploaded.", folder.name)
+                self._failed = OcrfleetError(f"The checkpoint {folder.name} could not be uploaded: {error!r}.")
                 self._failed.__cause__ = error
             else:
                 self._failed = None
@@ -141,7 +143,7 @@ class Mirror:
             attempt = self.claims.latest() if node else self.attempt
             self.store.push({**files, f"logs/{attempt}/node-{node}.log": self.work.node_log})
         except (AccessError, NotFoundError, TransientError) as error:
-            say(f"The logs are kept in {self.work.logs} only: {error}")
+            say(f"The logs are in {self.work.logs} only: {error}")
 
 
 def _outputs(receipt: Receipt) -> str:

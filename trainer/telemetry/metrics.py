@@ -51,30 +51,32 @@ class Metrics:
         self.phase(None)
 
     def _make_gauges(self) -> None:
-        self._phase = self._gauge("phase", "1 for the stage that the node is in, 0 for the others", "stage")
+        self._phase = self._gauge("phase", "1 for the node's current stage, 0 for the others", "stage")
         self._attempt = self._gauge("attempt", "Number of the gang's attempt, from 1")
-        self._step = self._gauge("step", "Optimizer steps done since the run began")
-        self._epoch = self._gauge("epoch", "Epoch that the run is in, from 1")
-        self._loss = self._gauge("loss", "Loss of the last step, of the node's lowest rank", "part")
-        self._eval = self._gauge("eval_metric", "Last evaluation during training", "metric", "network")
+        self._step = self._gauge("step", "Optimizer steps since the start of the run")
+        self._epoch = self._gauge("epoch", "Current epoch, from 1")
+        self._loss = self._gauge("loss", "Loss of the last step on the node's lowest rank", "part")
+        self._eval = self._gauge("eval_metric", "Result of the last evaluation during training", "metric", "network")
         self._rate = self._gauge("learning_rate", "Learning rate of the last step")
         self._checkpoint_age = self._gauge(
-            "checkpoint_age_seconds", "Time since the last checkpoint, or since the node began when there is none"
+            "checkpoint_age_seconds", "Time since the last checkpoint, or since the node started if there is none"
         )
-        self._push_seconds = self._gauge("checkpoint_push_seconds", "Time that the last push of a checkpoint took")
-        self._progress = self._gauge("last_progress_timestamp_seconds", "When the node last got on, in Unix time")
-        self._device_memory = self._gauge("device_memory_bytes", "Device memory in use, summed over the node's ranks")
+        self._push_seconds = self._gauge("checkpoint_push_seconds", "Duration of the last checkpoint upload")
+        self._progress = self._gauge("last_progress_timestamp_seconds", "Unix time of the node's last progress")
+        self._device_memory = self._gauge("device_memory_bytes", "Peak device memory, summed over the node's ranks")
 
     def _make_counters(self) -> None:
         self._samples = self._counter("samples", "Training samples seen, summed over the node's ranks")
         self._reader_wait = self._counter(
-            "reader_wait_seconds", "Time that training waited for samples, summed over the node's ranks"
+            "reader_wait_seconds", "Time spent waiting for samples, summed over the node's ranks"
         )
-        self._transfer = self._counter("transfer_bytes", "Bytes from (pull) and to (push) the bucket", "direction")
-        self._restarts = self._counter("restarts", "Times that the workers were started again", "reason")
+        self._transfer = self._counter(
+            "transfer_bytes", "Bytes downloaded from (pull) and uploaded to (push) the bucket", "direction"
+        )
+        self._restarts = self._counter("restarts", "Restarts of the workers", "reason")
         self._step_seconds = Histogram(
             "ocrfleet_step_seconds",
-            "Time of a training step, of the node's lowest rank",
+            "Duration of a training step on the node's lowest rank",
             _IDENTITY,
             buckets=_STEP_BUCKETS,
             registry=self._registry,
@@ -91,14 +93,14 @@ class Metrics:
             The port.
 
         Raises:
-            SpecError: the port is taken, or may not be taken.
+            SpecError: the port is in use or not allowed.
         """
         try:
             self._server, self._thread = prometheus_client.start_http_server(port, host, self._registry)
         except OSError as error:
             raise SpecError(
-                f"The metrics port {port} cannot be listened on ({error.strerror}). Give another with "
-                "--metrics-port, or 0 for any free one."
+                f"Cannot listen on the metrics port {port} ({error.strerror}). Choose another with --metrics-port, or "
+                "0 for any free port."
             ) from error
         return int(self._server.server_port)
 
@@ -111,7 +113,7 @@ class Metrics:
             self._server = self._thread = None
 
     def snapshot(self) -> bytes:
-        """Give all values as a scrape would, since a job ends before its last scrape."""
+        """Return all values in the format of a scrape, since a job ends before its last scrape."""
         return generate_latest(self._registry)
 
     def phase(self, stage: str | None) -> None:
@@ -139,7 +141,7 @@ class Metrics:
         self._got_on()
 
     def observe(self, event: Mapping[str, Any]) -> None:
-        """Take in what a worker tells; kinds of events that have no series are passed over."""
+        """Update the series from a worker's event; events without a series are ignored."""
         match event.get("event"):
             case "step":
                 self._observe_step(event)

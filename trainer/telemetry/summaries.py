@@ -1,4 +1,4 @@
-"""What a user is told of a stage that is done: one line, made of its facts."""
+"""The one-line summary of a finished stage, made of its facts."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from trainer.telemetry.progress import size
 
 
 def summary(stage: str, facts: Mapping[str, Any]) -> str:
-    """Say in a line what a user wants to know of a stage that is done."""
+    """Return the one-line summary of a finished stage."""
     match stage:
         case "fetch":
             weights = "".join(
@@ -27,7 +27,7 @@ def summary(stage: str, facts: Mapping[str, Any]) -> str:
             return f"{facts['model_name']}, {size(facts['bytes'])}"
         case "verify":
             users = facts["paddleocr"]
-            return f"paddleocr {users['version']} reads {users['samples']} samples as the trained model does"
+            return f"paddleocr {users['version']} agrees with the trained model on {users['samples']} samples"
         case "publish":
             channel = f", channel {facts['channel']}" if facts["channel"] else ""
             return f"{facts['files']} files, {size(facts['bytes'])}, {facts['manifest']}{channel}"

@@ -32,7 +32,7 @@ class Scalars:
         self._wanted = importlib.util.find_spec("visualdl") is not None
 
     def observe(self, event: Mapping[str, Any]) -> None:
-        """Take in what a worker tells; kinds of events that have no curve are passed over."""
+        """Write a worker's event; events without a curve are ignored."""
         if not self._wanted or event.get("rank") != 0:
             return
         values = _values(event, world=self._world)
@@ -59,8 +59,8 @@ class Scalars:
             log.warning("VisualDL failed.", exc_info=error)
             self._wanted, self._writer = False, None
             self._say(
-                f"No VisualDL logs from here on: {type(error).__name__}: {error}. Training is not affected; "
-                "mend or uninstall the package `visualdl`."
+                f"VisualDL failed, so no more VisualDL logs are written: {type(error).__name__}: {error}. Training "
+                "continues. Fix or uninstall the package `visualdl`."
             )
 
 

@@ -57,7 +57,7 @@ def _from_shelf(kept: Path, dest: Path, *, sha256: str) -> bool:
         except FileNotFoundError:
             return False  # removed since
         if file_digest(temporary) != sha256:
-            log.warning("%s is damaged: it is fetched anew.", kept)
+            log.warning("%s is damaged, so it is fetched again.", kept)
             return False
         os.replace(temporary, dest)
     return True

@@ -50,15 +50,14 @@ def dictionary_of(facts: Path) -> str | None:
 
 
 def require(weights: Path, facts: Path) -> None:
-    """Make sure that weights are the ones that fetch has checked: before each reading, since they are a pickle.
+    """Make sure that weights are still the ones that fetch checked; before every read, since they are a pickle.
 
     Raises:
-        TransientError: they are not, or not there; they are removed, so that the next start fetches them anew.
+        TransientError: they are missing or have changed. The file is removed, so the next start fetches it again.
     """
     if facts.is_file() and weights.is_file() and file_digest(weights) == Origin.read(facts).sha256:
         return
     weights.unlink(missing_ok=True)
     raise TransientError(
-        f"{weights} is not what was fetched: it is missing, or was changed since. It is not read, and is removed here; "
-        "run it again, which fetches it anew."
+        f"{weights} is missing, or has changed since it was fetched, so it is not used. Run it again to fetch it again."
     )

@@ -80,7 +80,7 @@ def wanted(run: RunSpec) -> Iterator[Wanted]:
 
 
 def find(run: RunSpec, given: Wanted, *, notes: Store | None = None) -> Origin:
-    """Say which file the weights are.
+    """Return the file that the weights are.
 
     Args:
         run: whose.
@@ -110,9 +110,10 @@ def _led_to(run: RunSpec, given: Wanted) -> str:
     found = channels.find(open_store(run.output), given.channel)
     if found is None:
         raise NotFoundError(
-            f"{given.field} is {given.weights!r}, and {run.output} has no channel {given.channel!r}: a channel leads "
-            "to a run of this job's own run.output. `ocrfleet models promote` makes one; of another output name the "
-            f"weights by their location, with {given.pin}: `ocrfleet models show` prints both."
+            f"{given.field} is {given.weights!r}, but {run.output} has no channel {given.channel!r}. Channels are "
+            f"looked up under run.output. Promote {'a teacher' if given.name == 'teacher' else 'a run'} there with "
+            f"`ocrfleet models promote`, or give a file and its sha256 ({given.pin}): `ocrfleet models show` prints "
+            "both."
         )
     return found.run
 
@@ -121,20 +122,20 @@ def _of_run(run: RunSpec, given: Wanted, run_id: str) -> Origin:
     manifest = manifests.read(open_store(run.output), run_id)
     if manifest.task != run.task:
         raise SpecError(
-            f"{given.field} is {given.weights!r}, whose run {run_id} is of task {manifest.task!r}, and this one is of "
+            f"{given.field} is {given.weights!r}, whose run {run_id} has task {manifest.task!r}, but this run has task "
             f"{run.task!r}. Name a channel of the same task."
         )
     origin = _in_manifest(manifest, output=run.output)
     if origin is None:
         raise SpecError(
-            f"{given.field} is {given.weights!r}, whose run {run_id} was published without its weights. Name a run "
-            "that was made with run.publish.weights: true."
+            f"{given.field} is {given.weights!r}, but its run {run_id} was published without weights. Name a run "
+            "that was trained with run.publish.weights: true."
         )
     return origin
 
 
 def _of_file(uri: str, sha256: str) -> Origin:
-    """Say what is known of a file; where a run of ours has published it, its manifest is asked."""
+    """Return what is known of a file; if one of our runs published it, its manifest says more."""
     plain = Origin(uri=uri, sha256=sha256)
     match = _PUBLISHED.fullmatch(uri)
     if not match:
@@ -171,16 +172,16 @@ def _noted(given: Wanted, notes: Store) -> str | None:
         note = json.loads(found[0])
         return str(note["run"])
     except (ValueError, KeyError, TypeError) as error:
-        raise SpecError(f"{notes.uri}{key} is no note of ocrfleet ({error!r}). Remove it, then run again.") from error
+        raise SpecError(f"{notes.uri}{key} is not a note of ocrfleet ({error!r}). Remove it and run again.") from error
 
 
 def _note(given: Wanted, notes: Store, run_id: str) -> str:
-    """Note where a channel led, unless that was done; give the run that holds."""
+    """Record where a channel led, unless that is recorded already; return the recorded run."""
     if not notes.conditional_writes():
         raise SpecError(
-            f"{given.field} is {given.weights!r}, but {notes.uri} does not honour conditional writes, so two nodes "
-            f"could take two different files when the channel moves. Name the weights by their location, with "
-            f"{given.pin}: `ocrfleet models show` prints both."
+            f"{given.field} is {given.weights!r}, but {notes.uri} does not support conditional writes, so two nodes "
+            f"could use different files when the channel moves. Give a file and its sha256 ({given.pin}): "
+            "`ocrfleet models show` prints both."
         )
     note = json.dumps({"channel": given.channel, "run": run_id}).encode()
     try:

@@ -36,7 +36,7 @@ def test_what_can_be_reached_is_said_and_nothing_is_left_behind(prove: Callable[
     code, said = prove()
     assert (code, said.count("\n")) == (ExitCode.DONE, 3)
     assert f"run.data.train: file://{tmp_path}/data/ can be listed and read." in said
-    assert "can be written, and honours If-None-Match and If-Match." in said
+    assert "is writable and supports the conditional writes that channels need." in said
     left = [path.name for path in (tmp_path / "out").rglob("*") if path.is_file()]
     assert left in ([], [".ocrfleet-lock"])
 
@@ -54,7 +54,7 @@ def test_what_can_be_reached_is_said_and_nothing_is_left_behind(prove: Callable[
         (
             {"distill": {"teacher": "channel:production"}},
             ExitCode.SPEC,
-            "run.distill.teacher is 'channel:production', and file://",
+            "run.distill.teacher is 'channel:production', but file://",
         ),
         ({"output": "gs://bucket/"}, ExitCode.SPEC, "run.output is 'gs://bucket/'"),
     ],

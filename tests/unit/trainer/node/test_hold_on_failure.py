@@ -83,8 +83,8 @@ def test_a_held_node_serves_its_metrics_and_ends_with_its_own_code_when_it_is_to
         said = said_until(process, "This pod stays")
         assert said[-2].startswith("error: ")
         assert said[-1] == (
-            "This pod stays for 10m00s (placement.debug.holdOnFailure), then ends with 41. Look inside with "
-            "`kubectl exec -it lines-0-abcde -- sh`; end it with `kubectl delete pod lines-0-abcde`."
+            "This pod stays for 10m00s (placement.debug.holdOnFailure), then exits with 41. Look inside with "
+            "`kubectl exec -it lines-0-abcde -- sh`. End it now with `kubectl delete pod lines-0-abcde`."
         )
         (logs,) = (tmp_path / "out" / "checkpoints" / "lines-00000001").glob("logs/1/node-0.log")
         assert said[-2].removeprefix("error: ") in logs.read_text("utf-8"), "pushed before it is held"

@@ -61,12 +61,12 @@ def test_readers_that_a_worker_leaves_behind_do_not_hide_its_end(tmp_path):
 
 
 def test_a_killed_worker_is_worth_a_retry_and_named(tmp_path):
-    with pytest.raises(TransientError, match=r"Worker 1 was ended by SIGKILL.*be-killed-1\.log"):
+    with pytest.raises(TransientError, match=r"Worker 1 was killed by SIGKILL.*be-killed-1\.log"):
         run("be-killed", tmp_path)
 
 
 def test_a_worker_that_says_nothing_is_named_with_its_log(tmp_path):
-    with pytest.raises(OcrfleetError, match=r"ended with code 9. Log: .*crash-"):
+    with pytest.raises(OcrfleetError, match=r"exited with code 9. Log: .*crash-"):
         run("crash", tmp_path)
     assert "a secret of the library" in (tmp_path / "crash-0.log").read_text()
 
@@ -88,7 +88,7 @@ def test_a_peer_that_has_stopped_already_does_not_end_those_who_still_save(tmp_p
     def hear(event):
         if event["event"] == "step":
             made.stop()
-            made.end(PeerLostError("Node 1 was lost: its connection was closed."))
+            made.end(PeerLostError("Node 1 was lost: its connection closed."))
 
     made = Supervisor(Topology(), deadlines=Deadlines(), on_event=hear, program=STUB)
     with pytest.raises(StoppedError, match="the state is saved"):
@@ -107,12 +107,14 @@ def test_workers_deaf_to_the_wish_are_killed_after_a_deadline(tmp_path):
 
 
 def test_workers_that_never_meet_end_at_the_rendezvous_deadline(tmp_path):
-    with pytest.raises(TransientError, match=r"not met within .* \(placement\.deadlines\.rendezvous\)"):
+    with pytest.raises(
+        TransientError, match=r"did not connect to each other within .* \(placement\.deadlines\.rendezvous\)"
+    ):
         run("never-meet", tmp_path, deadlines=Deadlines(rendezvous=0.5))
 
 
 def test_a_silent_worker_ends_the_attempt_and_says_where_it_stood(tmp_path):
-    with pytest.raises(TransientError, match=r"said nothing for .* \(placement\.deadlines\.stall\)"):
+    with pytest.raises(TransientError, match=r"was silent for .* \(placement\.deadlines\.stall\)"):
         run("hang", tmp_path, deadlines=Deadlines(stall=0.5))
 
 

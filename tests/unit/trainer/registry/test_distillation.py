@@ -117,7 +117,7 @@ def test_equals_are_neither_above_nor_below(store: Store) -> None:
     manifests.create(store, manifest(metrics={"acc": 0.85}))
     made = compared(store, "lines-1")
     assert made
-    assert "acc 0.8500 is no more and no less than the 0.8500 of lines-1" in made.said
+    assert "acc 0.8500 is equal to the 0.8500 of lines-1" in made.said
 
 
 @pytest.mark.parametrize("named", ["lines-1", "channel:plain"])
@@ -148,16 +148,18 @@ def test_figures_of_other_samples_are_not_compared(store: Store, other: dict[str
     made = compared(store, "lines-1")
     assert made
     assert made.gain is None
-    assert made.said.startswith("No gain can be stated: lines-1, trained without a teacher, was judged on other data (")
+    assert made.said.startswith(
+        "The gain is unknown: lines-1, trained without a teacher, was evaluated on other data. "
+    )
 
 
 @pytest.mark.parametrize(
     ("named", "other", "says"),
     [
-        ("channel:plain", {}, "run.distill.baseline is 'channel:plain', and file://.* has no such channel"),
+        ("channel:plain", {}, "run.distill.baseline is 'channel:plain', but file://.* has no such channel"),
         ("lines-9", {}, "run lines-9 is not published at file://"),
-        ("lines-1", {"task": "det"}, "whose run lines-1 is of task 'det'"),
-        ("lines-1", {"distillation": TRAINED}, "whose run lines-1 is a distillation itself"),
+        ("lines-1", {"task": "det"}, "its run lines-1 has task 'det'"),
+        ("lines-1", {"distillation": TRAINED}, "its run lines-1 is a distillation itself"),
     ],
     ids=["no channel", "no run", "another task", "a distillation"],
 )
@@ -169,7 +171,7 @@ def test_a_baseline_that_is_none_ends_no_run_and_is_said(
     made = compared(store, named)
     assert made
     assert (made.gain, made.run) == (None, None)
-    assert re.search(f"^The gain is not known: .*{says}", made.said)
+    assert re.search(f"^The gain is unknown: .*{says}", made.said)
 
 
 def test_without_a_baseline_there_is_nothing_to_compare(store: Store) -> None:

@@ -46,7 +46,7 @@ def test_an_unknown_model_is_refused_with_the_nearest_name(store: Store) -> None
     registry.promote(store, "lines-1", "production")
     with pytest.raises(NotFoundError, match="Did you mean 'production'"):
         registry.show(store, "prodution")
-    with pytest.raises(SpecError, match="no name of a run or channel"):
+    with pytest.raises(SpecError, match="not a valid name of a run or channel"):
         registry.show(store, "../../etc")
 
 

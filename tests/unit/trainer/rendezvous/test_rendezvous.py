@@ -113,7 +113,7 @@ def test_nodes_with_other_data_do_not_train_together(gang: Gang) -> None:
     threading.Thread(target=other).start()
     for answer in gang.join("train", 0, 1).values():
         assert isinstance(answer, TransientError)
-        assert "Node 2 has prepared another dataset than node 0" in str(answer)
+        assert "Node 2 has prepared a different dataset than node 0" in str(answer)
 
 
 def test_a_lost_node_calls_the_others_back_and_its_successor_joins_them(gang: Gang) -> None:
@@ -131,7 +131,7 @@ def test_a_node_that_comes_back_before_it_is_missed_calls_the_others_back(gang: 
     old = gang.members[1]
     gang.members[1] = gang.member(1)
     for rank in (0, 2):
-        assert "started anew" in gang.lost[rank].get(timeout=10)
+        assert "it was restarted" in gang.lost[rank].get(timeout=10)
     assert gang.join("train") == {0: 2, 1: 2, 2: 2}
     with pytest.raises(TransientError, match="Another pod has taken the place of node 1"):
         old.join("train", dataset=DATA)
@@ -139,9 +139,9 @@ def test_a_node_that_comes_back_before_it_is_missed_calls_the_others_back(gang: 
 
 def test_a_lost_worker_costs_an_attempt_and_no_node(gang: Gang) -> None:
     gang.join("train")
-    gang.members[1].failed(TransientError("Worker 1 was ended by SIGKILL."))
+    gang.members[1].failed(TransientError("Worker 1 was killed by SIGKILL."))
     for rank in (0, 2):
-        assert "Node 1 was lost: Worker 1 was ended by SIGKILL." in gang.lost[rank].get(timeout=10)
+        assert "Node 1 was lost: Worker 1 was killed by SIGKILL." in gang.lost[rank].get(timeout=10)
     assert gang.join("train") == {0: 2, 1: 2, 2: 2}
 
 

@@ -74,7 +74,7 @@ def test_an_edit_of_the_source_reaches_only_the_next_fetch(source: Path, work: W
 
 @pytest.mark.parametrize("field", ["train", "eval"])
 def test_an_empty_location_is_refused_by_its_name(source: Path, work: WorkDir, tmp_path: Path, field: str) -> None:
-    with pytest.raises(DatasetError, match=rf"run\.data\.{field} is 'file://.*nothing'.* no object under it"):
+    with pytest.raises(DatasetError, match=rf"run\.data\.{field} is 'file://.*nothing'.* there are no objects there"):
         fetch(spec(source, {field: (tmp_path / "nothing").as_uri()}), work)
 
 
@@ -87,7 +87,9 @@ def test_dictionary_and_evaluation_set_are_fetched_when_they_are_named(source: P
 
 
 def test_a_missing_file_is_refused_by_its_field(source: Path, work: WorkDir) -> None:
-    with pytest.raises(NotFoundError, match=r"run\.data\.dictionary is 'file://.*none\.txt', and there is no such"):
+    with pytest.raises(
+        NotFoundError, match=r"run\.data\.dictionary is 'file://.*none\.txt', but that object does not exist"
+    ):
         fetch(spec(source, {"dictionary": (source / "none.txt").as_uri()}), work)
 
 
@@ -97,7 +99,7 @@ def test_weights_are_taken_only_with_their_digest(source: Path, work: WorkDir) -
     right = hashlib.sha256(b"weights").hexdigest()
     fetch(spec(source, init={"pretrained": uri, "sha256": right}), work)
     assert work.pretrained.read_bytes() == b"weights"
-    with pytest.raises(SpecError, match=f"run.init.sha256 is {'0' * 64}, but .* has {right}"):
+    with pytest.raises(SpecError, match=f"run.init.sha256 is {'0' * 64}, but .* is {right}"):
         fetch(spec(source, init={"pretrained": uri, "sha256": "0" * 64}), work)
     assert not work.pretrained.exists()
     assert not work.pretrained_facts.exists()
@@ -176,9 +178,9 @@ def test_the_runs_of_a_pods_volume_share_weights_in_it(work: WorkDir) -> None:
     ("change", "said"),
     [
         ({}, None),
-        ({"1.jpg": "0" * 64}, "'1.jpg' has another content"),
+        ({"1.jpg": "0" * 64}, "'1.jpg' has changed"),
         ({"3.jpg": "0" * 64}, "'3.jpg' is missing"),
-        ({"2.jpg": None}, "'2.jpg' is not in it"),
+        ({"2.jpg": None}, "'2.jpg' is not listed"),
     ],
     ids=["as it says", "other content", "missing", "unlisted"],
 )
@@ -197,5 +199,5 @@ def test_a_dataset_with_a_manifest_must_be_as_it_says(
 
 def test_a_manifest_that_is_none_is_refused(source: Path, work: WorkDir) -> None:
     (source / "manifest.json").write_text("[]", "utf-8")
-    with pytest.raises(DatasetError, match="is not a dataset's manifest"):
+    with pytest.raises(DatasetError, match="is not a dataset manifest"):
         fetch(spec(source), work)

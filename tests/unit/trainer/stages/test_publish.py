@@ -175,7 +175,7 @@ def test_the_record_repeats_the_run_and_holds_no_secret(
 
 def test_a_model_below_the_minimum_is_not_published(go: Publish, store: Store) -> None:
     with pytest.raises(
-        GateError, match=r"acc on the test split \(10 samples\) is 0\.8990, and run\.gate\.minimum is 0\.9"
+        GateError, match=r"acc on the test split \(10 samples\) is 0\.8990, but run\.gate\.minimum is 0\.9"
     ):
         go(acc=0.899, gate={"minimum": 0.9})
     assert store.list() == []
@@ -212,7 +212,7 @@ def test_a_model_that_the_store_does_not_have_whole_is_not_published(
         return moved
 
     monkeypatch.setattr(FileStore, "push", push)
-    with pytest.raises(TransientError, match=r"inference\.pdiparams was pushed, but"):
+    with pytest.raises(TransientError, match=r"inference\.pdiparams was uploaded, but"):
         go()
     assert registry.list_models(store) == []
 

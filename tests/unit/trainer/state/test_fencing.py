@@ -36,7 +36,7 @@ def test_a_newer_object_fences_the_older_in_all_its_processes(store: Store) -> N
     newest = newer.claim()
     newer.require(newest)
     for process in (older, claims(store, "a2")):
-        with pytest.raises(SupersededError, match=r"belongs to b now, which was started after a"):
+        with pytest.raises(SupersededError, match=r"b now owns this run: it was started after a"):
             process.require(attempt)
         with pytest.raises(SupersededError, match=r"raise placement\.retry"):
             process.claim()
@@ -51,9 +51,9 @@ def test_an_object_stays_fenced_whatever_number_of_newer_ones_came_since(store: 
     assert claims(store, "c1").claim() == 10
     assert claims(store, "d1").claim() == 11
     for process, attempt in ((oldest, 8), (older, 9)):
-        with pytest.raises(SupersededError, match="belongs to d now"):
+        with pytest.raises(SupersededError, match="d now owns this run"):
             process.claim()
-        with pytest.raises(SupersededError, match="belongs to d now"):
+        with pytest.raises(SupersededError, match="d now owns this run"):
             process.require(attempt)
 
 

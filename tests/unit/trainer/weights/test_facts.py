@@ -42,7 +42,9 @@ def test_any_others_are_refused_and_removed(facts: Path, tmp_path: Path, content
     path = tmp_path / "teacher.pdparams"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(TransientError, match=r"teacher\.pdparams is not what was fetched: .* run it again"):
+    with pytest.raises(
+        TransientError, match=r"teacher\.pdparams is missing, or has changed since it was fetched.* Run it again"
+    ):
         weights.require(path, facts)
     assert not path.exists()
 

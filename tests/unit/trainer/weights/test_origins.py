@@ -116,9 +116,13 @@ def test_of_a_file_that_another_output_has_published_the_manifest_tells_more(out
 @pytest.mark.parametrize(
     ("how", "error", "says"),
     [
-        ({"channel": "candidate"}, NotFoundError, r"has no channel 'production': a channel leads to .* run\.output"),
-        ({"contents": {"record.json": b"{}"}}, SpecError, r"without its weights\. .* run\.publish\.weights: true"),
-        ({"task": "det"}, SpecError, r"whose run lines-1 is of task 'det', and this one is of 'rec'"),
+        (
+            {"channel": "candidate"},
+            NotFoundError,
+            r"has no channel 'production'\. Channels are looked up under run\.output",
+        ),
+        ({"contents": {"record.json": b"{}"}}, SpecError, r"without weights\. .* run\.publish\.weights: true"),
+        ({"task": "det"}, SpecError, r"whose run lines-1 has task 'det', but this run has task 'rec'"),
     ],
     ids=["no channel", "no weights", "another task"],
 )
@@ -177,14 +181,14 @@ class Careless(FileStore):
 
 def test_a_store_on_which_two_nodes_could_disagree_has_no_weights_by_channel(output: Store, tmp_path: Path) -> None:
     promoted(output, "lines-1")
-    with pytest.raises(SpecError, match=r"does not honour conditional writes.*run\.distill\.teacherSha256"):
+    with pytest.raises(SpecError, match=r"does not support conditional writes.*run\.distill\.teacherSha256"):
         found(teacher(output), Careless(tmp_path / "output/checkpoints/lines-2"))
 
 
 def test_a_note_that_is_none_is_refused(output: Store, notes: Store) -> None:
     promoted(output, "lines-1")
     notes.put("weights/teacher.json", b"[]")
-    with pytest.raises(SpecError, match=r"weights/teacher\.json is no note of ocrfleet .*Remove it"):
+    with pytest.raises(SpecError, match=r"weights/teacher\.json is not a note of ocrfleet .*Remove it"):
         found(teacher(output), notes)
 
 
