@@ -146,7 +146,7 @@ def test_a_teacher_of_another_dictionary_is_refused(tmp_path: Path) -> None:
         state["head.ctc_head.fc.bias"] = paddle.zeros([7])
 
     given_teacher(work, teacher_file(tmp_path, work, change=fewer))
-    with pytest.raises(SpecError, match="head has 7 classes, the dictionary has"):
+    with pytest.raises(SpecError, match="head has 7 classes, but the dictionary has"):
         train(work, world=1)
 
 
@@ -203,7 +203,7 @@ def test_networks_start_from_their_namesakes_and_not_as_twins(tmp_path: Path) ->
         assert (kept[name] == value.numpy()).all(), name
 
     given({name.removeprefix("Student."): value for name, value in tensors.items() if name.startswith("Student.")})
-    with pytest.raises(SpecError, match="Student and Student2 would begin as equals"):
+    with pytest.raises(SpecError, match="Student and Student2 would start with equal weights"):
         train(work, world=1)
 
 

@@ -133,7 +133,8 @@ def test_a_head_for_more_characters_than_the_dictionary_has_learns_anew(start, b
     assert taken(models["own"]) == set(state) - {"head.fc.weight", "head.fc.bias"}
     assert "head.fc.bias is 26 in the file and 12 here" in said
     assert about_classes == (
-        "The file's head has 26 classes, the dictionary has 12 (with the space and the blank): the head learns anew."
+        "The file's head has 26 classes, but the dictionary has 12 (with the space and the blank), so "
+        "the head is trained from scratch."
     )
 
 
@@ -148,7 +149,7 @@ def test_a_backbone_of_another_size_is_refused_with_the_first_shapes(start, conf
         f"run.init.pretrained: 0 of this network's {len(trained)} tensors are in weights"
     )
     assert f"{name} is {shapes[0]} in the file and {shapes[1]} here" in str(error.value)
-    assert "Less than half of the backbone" in str(error.value)
+    assert "less than half of the backbone" in str(error.value)
 
 
 def test_a_distilled_file_wants_the_name_of_a_network(start, config, build, write, trained):
@@ -166,5 +167,5 @@ def test_weights_of_something_else_are_refused(start, config, build, write, padd
 
 def test_a_runs_own_weights_must_fit_whole(start, config, build, write, trained):
     trained.pop(next(iter(trained)))
-    with pytest.raises(SpecError, match=r"1 of .* tensors are missing or of another shape"):
+    with pytest.raises(SpecError, match=r"1 of .* tensors are missing or have another shape"):
         start.load_weights(build.build_model(config), write(trained))

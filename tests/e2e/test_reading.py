@@ -58,7 +58,7 @@ def test_labels_with_more_steps_than_places_are_refused_by_name():
     good, refused = screen([*fits, *fails], takes=lambda text: True, places=lambda one: one.width)
     assert good == fits
     assert refused.keys() == {one.source for one in fails}
-    assert refused["rec_gt.txt:bbaa"] == "the label needs 6 places and a line of 5 × 10 pixels gives 5"
+    assert refused["rec_gt.txt:bbaa"] == "the label needs 6 places, but a line of 5 × 10 pixels has 5"
 
 
 def test_labels_that_the_encoder_drops_are_refused_by_name():

@@ -93,7 +93,7 @@ def test_models_are_listed_and_shown_from_a_bucket(store: Store) -> None:
     registry.promote(store, "lines-1", "production")
     assert [model.run for model in registry.list_models(store)] == ["lines-1"]
     assert registry.show(store, "production").run == "lines-1"
-    with pytest.raises(NotFoundError, match="no published run and no channel 'candidate'"):
+    with pytest.raises(NotFoundError, match="no published run or channel 'candidate'"):
         registry.show(store, "candidate")
     with pytest.raises(NotFoundError, match="bucket 'no-such-bucket' does not exist"):
         registry.exists(open_store("s3://no-such-bucket/"), "lines-1")
@@ -112,7 +112,7 @@ def test_a_dataset_with_its_manifest_is_fetched_from_a_bucket(bucket: str, tmp_p
     assert (work.train_data / "crop_img" / "7.jpg").read_bytes() == contents["crop_img/7.jpg"]
     assert fetch(spec(bucket + "data"), work)["train"]["moved_files"] == 0
     store.put("crop_img/7.jpg", b"another")
-    with pytest.raises(DatasetError, match=r"'crop_img/7\.jpg' has another content"):
+    with pytest.raises(DatasetError, match=r"'crop_img/7\.jpg' has changed"):
         fetch(spec(bucket + "data"), work)
 
 
@@ -130,7 +130,7 @@ def test_weights_come_from_a_bucket(bucket: str, tmp_path: Path) -> None:
     work = WorkDir(tmp_path / "work")
     fetch(spec(bucket + "train/", init=init), work)
     assert work.pretrained.read_bytes() == b"weights"
-    with pytest.raises(NotFoundError, match=r"run\.init\.pretrained is .*, and there is no such object"):
+    with pytest.raises(NotFoundError, match=r"run\.init\.pretrained is .*, but that object does not exist"):
         fetch(spec(bucket + "train/", init={**init, "pretrained": bucket + "pretrained/y.pdparams"}), WorkDir(tmp_path))
 
 

@@ -121,7 +121,7 @@ def test_a_run_killed_at_every_stage_goes_on_and_publishes_once(tmp_path, data, 
         assert [line.split()[0] for line in said if "skipped: done before" in line] == list(expected)
         assert manifests(bucket) == []
         if stage == "evaluate":
-            assert any("going on after step" in line for line in said), "training began anew"
+            assert any("resuming after step" in line for line in said), "training began anew"
     ended = ocrfleet(*run(job=job))
     assert ended.returncode == ExitCode.DONE, ended.stderr
     assert len(manifests(bucket)) == 1
@@ -139,7 +139,7 @@ def test_two_nodes_stop_on_ctrl_c_and_go_on(tmp_path, data, bucket, run):
     assert "the state is saved" in said
     ended = ocrfleet(*run(*two_nodes, job=job))
     assert ended.returncode == ExitCode.DONE, ended.stderr
-    assert "going on after step" in ended.stderr
+    assert "resuming after step" in ended.stderr
     (manifest,) = manifests(bucket)
     record = json.loads(open_store(f"{bucket}models/").get(manifest.replace("manifest.json", "2/record.json")))
     assert (record["nodes"], record["devices"]) == (2, 2)

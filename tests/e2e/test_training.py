@@ -154,7 +154,7 @@ def ends_as_if_never_ended(whole_work: WorkDir, work: WorkDir, *, world: int) ->
     steps = random.sample(range(1, whole["steps"]), 2)
     kill, stop = sorted(steps)
     told = f"killed at step {kill}, stopped at step {stop} of {whole['steps']}"
-    with pytest.raises(TransientError, match="was ended by SIGKILL"):
+    with pytest.raises(TransientError, match="was killed by SIGKILL"):
         train(work, world=world, kill_at=kill)
     with pytest.raises(StoppedError, match=r"Stopped after step \d+; the state is saved"):
         train(work, world=world, stop_at=stop)
@@ -285,7 +285,7 @@ def test_a_loss_that_is_no_number_once_costs_two_batches_and_no_more(tmp_path, w
     facts = train(work, world=world, program=poisoned(tmp_path, calls=[4], rank=world - 1))
     assert [entry["step"] for entry in facts["skipped_batches"]] == [3, 4]
     left_out = facts["skipped_batches"]
-    assert {entry["reason"] for entry in left_out} == {"The loss of step 4 is no finite number"}
+    assert {entry["reason"] for entry in left_out} == {"The loss of step 4 is not finite"}
     assert all(
         len(entry["samples"]) == 4 * world and all(":" in name for name in entry["samples"]) for entry in left_out
     )
@@ -306,7 +306,7 @@ def test_a_loss_that_is_no_number_again_ends_the_run(tmp_path):
     """The step counts of the second time are of new batches: 1 and 2 are left out."""
     work = a_run(tmp_path, "rec", overrides={"Optimizer.lr.learning_rate": 1.0e30}, world=1)
     with pytest.raises(
-        DivergedError, match=r"step \d+ is no finite number, for the second time: the first was at step 2"
+        DivergedError, match=r"step \d+ is not finite, for the second time. The first time was at step 2"
     ):
         train(work, world=1)
     assert [folder.name for folder in checkpoints.local(work.checkpoints)] == ["00000000"]
@@ -321,8 +321,8 @@ def test_images_that_go_bad_after_prepare_end_the_run_at_the_limit(tmp_path, rea
     for sample in samples if spoilt == "all" else samples[:2]:
         sample.image.resolve().write_bytes(b"")
     says = {
-        "all": rf"{len(samples)} training samples in a row could not be used\. The first: .*Label.txt:\d+",
-        "two": rf"2 of {len(samples)} training samples cannot be used, more than run.data.maxRefused.train allows",
+        "all": rf"{len(samples)} training samples in a row could not be used\. The first is .*Label.txt:\d+",
+        "two": rf"2 of {len(samples)} training samples cannot be used, but run.data.maxRefused.train allows",
     }
     with pytest.raises(DatasetError, match=says[spoilt]):
         train(work, world=1)

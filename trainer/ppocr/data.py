@@ -1,8 +1,8 @@
-"""Training samples: screened, read, and transformed by PaddleOCR's operators.
+"""Training samples: checked, read, and transformed by PaddleOCR's operators.
 
-PaddleOCR's own dataset replaces a sample it cannot read by a random other one without a word, and
-recurses for ever when all are bad. Here a replacement is the next sample, it is counted and named, and
-a full turn without a good one is an error.
+PaddleOCR's own dataset silently replaces an unreadable sample by a random one, and recurses for ever when all are bad.
+Here the replacement is the next sample, each refused sample is counted and named, and a full round without a good one
+is an error.
 """
 
 import copy
@@ -86,7 +86,7 @@ class TrainingSet(paddle.io.Dataset):  # type: ignore[misc]
                 np.random.seed(int(state[1]))
                 try:
                     made = self._make(sample)
-                    reason = "left out by the augmentation, whatever it drew"
+                    reason = f"the augmentation dropped it {TURNS} times in a row"
                 # An operator may raise anything on odd input; whatever it was is counted and named.
                 except Exception as error:  # noqa: BLE001
                     made, reason = None, f"{type(error).__name__}: {error}"
@@ -139,10 +139,10 @@ class TrainingSet(paddle.io.Dataset):  # type: ignore[misc]
 def screen(
     samples: Iterable[Sample], *, takes: Callable[[str], bool], places: Callable[[Sample], int]
 ) -> tuple[list[Sample], Refused]:
-    """Part the lines that CTC can learn from those that it cannot, before any is read.
+    """Separate the lines that CTC can learn from those that it cannot, before any image is read.
 
-    A label with more steps than the network has places has an infinite loss, which paddle makes 0: PaddleOCR
-    trains on, and never learns it. Equal neighbours need a blank between them, so they count as two.
+    A label with more characters than the network has places has an infinite loss, which paddle turns into 0: PaddleOCR
+    keeps training and never learns it. Two equal neighbours need a blank between them, so they need one place more.
 
     Args:
         samples: lines of text.
@@ -162,9 +162,9 @@ def screen(
         needed = length + sum(a == b for a, b in pairwise(sample.label))
         if not lengths[length]:
             refused[sample.source] = f"the label has {length} characters, more than Global.max_text_length allows"
-        elif needed > (found := places(sample)):
+        elif needed > (room := places(sample)):
             refused[sample.source] = (
-                f"the label needs {needed} places and a line of {sample.width} × {sample.height} pixels gives {found}"
+                f"the label needs {needed} places, but a line of {sample.width} × {sample.height} pixels has {room}"
             )
         else:
             good.append(sample)
@@ -186,7 +186,7 @@ def collate(items: list[Made]) -> tuple[str, list[Array]]:
 def read_batches(
     dataset: TrainingSet, batches: Iterable[list[Item]], *, readers: int
 ) -> Iterator[tuple[Refused, list[paddle.Tensor]]]:
-    """Give batches as tensors, made in this process or, with `readers` above 0, in so many others.
+    """Return batches as tensors, made in this process, or in `readers` other processes.
 
     Raises:
         DatasetError: `MOST_IN_A_ROW` samples in a row could not be used.
@@ -203,8 +203,8 @@ def read_batches(
         if not whole:
             first, reason = next(iter(refused.items()))
             raise DatasetError(
-                f"{len(refused)} training samples in a row could not be used. The first: {first}: {reason}. "
-                "Run `ocrfleet data check` on the dataset, and look at the recipe's augmentation."
+                f"{len(refused)} training samples in a row could not be used. The first is {first}: {reason}. "
+                "Run `ocrfleet data check` on the dataset, and check the recipe's augmentation."
             )
         yield refused, [paddle.to_tensor(array) for array in arrays]
 

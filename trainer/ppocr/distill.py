@@ -86,37 +86,37 @@ def _digest(tensors: Mapping[str, Any]) -> str:
 
 
 def check_frozen(model: paddle.nn.Layer, before: Mapping[str, str]) -> None:
-    """Make sure that what only teaches is as it was.
+    """Check that the frozen networks have not changed.
 
     Raises:
-        OcrfleetError: it has changed; the students were taught by something that nobody chose.
+        OcrfleetError: one has changed, so the students did not learn from the weights that the user chose.
     """
     for name, digest in frozen_digests(model).items():
         if before[name] != digest:
             raise OcrfleetError(
-                f"{name} is frozen, but its parameters or its BatchNorm statistics changed while it taught. The model "
-                "is not used; keep the logs and report this."
+                f"{name} is frozen, but its parameters or its BatchNorm statistics changed during training. The model "
+                "is not used. Keep the logs and report this."
             )
 
 
 def check_learned(model: paddle.nn.Layer, before: Mapping[str, str]) -> None:
-    """Make sure that what is to learn has changed.
+    """Check that every network that should learn has changed.
 
     Raises:
-        OcrfleetError: a network is equal to its start.
+        OcrfleetError: a network is the same as at the start.
     """
     for name, digest in learner_digests(model).items():
         if before[name] == digest:
             raise OcrfleetError(
-                f"{name} has learned nothing: after training its parameters are those that it began with. Look at "
-                "Loss.loss_config_list and at the learning rate of Optimizer; the model is not used."
+                f"{name} has learned nothing: training did not change its parameters. The model is not used. Check "
+                "Loss.loss_config_list and the learning rate of Optimizer."
             )
 
 
 def why(networks: Mapping[str, Mapping[str, Any]], run: RunSpec, picked: str) -> str:
-    """Say why a network was picked."""
+    """Return in a sentence why a network was picked."""
     if run.distill.publish:
-        return f"{picked} is named by run.distill.publish."
+        return f"{picked} was chosen by run.distill.publish."
     metric = run.main_metric
     others = [
         f"{name} {about['metrics'][metric]:.4f}"
@@ -124,7 +124,7 @@ def why(networks: Mapping[str, Mapping[str, Any]], run: RunSpec, picked: str) ->
         if name != picked and not about["frozen"]
     ]
     of = f" ({', '.join(others)})" if others else ""
-    return f"{picked} has the best {metric} of those that learn: {networks[picked]['metrics'][metric]:.4f}{of}."
+    return f"{picked} has the best {metric} of the networks that learn: {networks[picked]['metrics'][metric]:.4f}{of}."
 
 
 def pick(metrics: Mapping[str, Mapping[str, float]], run: RunSpec, config: Config) -> str:

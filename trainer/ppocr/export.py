@@ -87,9 +87,9 @@ def _check_whole(made: Path, model: Any, out: Path) -> None:
         written = contents(paddle.jit.load(str(made / "inference")).state_dict().values())
     # A reader of cut files may raise anything.
     except Exception as error:
-        raise OSError(errno.ENOSPC, "it does not read back", str(out)) from error
+        raise OSError(errno.ENOSPC, "it cannot be read back", str(out)) from error
     if not known.issuperset(written):
-        raise OSError(errno.ENOSPC, "it does not read back as written", str(out))
+        raise OSError(errno.ENOSPC, "it reads back with other content", str(out))
 
 
 def describe(config: Config, model_name: str) -> dict[str, Any]:
@@ -124,8 +124,8 @@ def _describe_rec(config: Config) -> tuple[list[dict[str, Any]], dict[str, Any]]
     how = settings.rec_settings(config)
     if not how.use_space_char:
         raise SpecError(
-            "Global.use_space_char is false: paddleocr 3.x reads every model with the space as the last class, so "
-            "this one could not be read. Set it to true and train again."
+            "Global.use_space_char is false, but paddleocr 3.x reads every model with the space as the last class. "
+            "Set it to true and train again."
         )
     transforms: list[dict[str, Any]] = [
         {"DecodeImage": {"img_mode": how.img_mode, "channel_first": False}},
@@ -139,9 +139,15 @@ def _describe_rec(config: Config) -> tuple[list[dict[str, Any]], dict[str, Any]]
 
 
 def _check(folder: Path, description: dict[str, Any]) -> None:
-    """Refuse an export that is not whole: paddle may leave a file out without an error."""
+    """Refuse an incomplete export: paddle may omit a file without an error."""
     missing = [name for name in FILES if not (folder / name).is_file() or not (folder / name).stat().st_size]
     if missing:
-        raise SpecError(f"The export lacks {', '.join(missing)}: this network cannot be written as an inference model.")
+        raise SpecError(
+            f"The export lacks {', '.join(missing)}: paddle cannot export this network as an inference model. Choose "
+            "another recipe."
+        )
     if yaml.safe_load((folder / FILES[2]).read_text("utf-8")) != description:
-        raise SpecError("inference.yml does not read back as written: the dictionary has a character that YAML alters.")
+        raise SpecError(
+            "inference.yml reads back with other content: the dictionary has a character that YAML changes. Remove "
+            "that character."
+        )

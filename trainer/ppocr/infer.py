@@ -39,14 +39,14 @@ def read_image(path: Path) -> Image:
     """Decode an image file as paddleocr 3.x does: in colour, turned as its EXIF orientation says.
 
     Raises:
-        DatasetError: the file is missing, cut short, or no image that OpenCV reads.
+        DatasetError: the file is missing, truncated, or not an image that OpenCV reads.
     """
     try:
         return images.decode(path.read_bytes())
     except OSError as error:
         raise DatasetError(f"'{path}' cannot be read: {error.strerror}.") from error
     except images.ImageError as error:
-        raise DatasetError(f"'{path}': {error}; replace the file or leave it out.") from error
+        raise DatasetError(f"'{path}': {error}. Replace the file or leave it out.") from error
 
 
 class DetReader:
@@ -273,5 +273,7 @@ def exported_config(inference_dir: Path) -> dict[str, Any]:
 
 def _present(path: Path) -> Path:
     if not path.is_file():
-        raise NotFoundError(f"'{path}' is not there: an exported model has inference.json, .pdiparams and .yml.")
+        raise NotFoundError(
+            f"'{path}' does not exist. Name a folder with an exported model: inference.json, .pdiparams and .yml."
+        )
     return path

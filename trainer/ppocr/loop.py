@@ -1,6 +1,6 @@
-"""The training loop: steps, evaluations, checkpoints, and an orderly stop on the same step of every rank.
+"""The training loop: steps, evaluations, checkpoints, and a clean stop on the same step of every rank.
 
-PaddleOCR's own loop is not run (house rule 8). What depends on a clock, a signal or a loss is decided together:
+PaddleOCR's own loop is not used (house rule 8). Decisions that depend on a clock, a signal or a loss are made together:
 every few steps one small all-reduce tells each rank whether to stop, to save, or to go back.
 """
 
@@ -37,7 +37,7 @@ _LAST = 2**62
 
 
 def train(job: Job, *, distilled: Config | None = None) -> dict[str, Any]:
-    """Train to the last epoch; go back once when the loss is no number.
+    """Train to the last epoch; go back once if the loss is not finite.
 
     Args:
         job: this worker's view of the run.
@@ -48,8 +48,8 @@ def train(job: Job, *, distilled: Config | None = None) -> dict[str, Any]:
 
     Raises:
         StoppedError: a signal came; the state is saved.
-        DivergedError: the loss is no number for the second time.
-        DatasetError: more samples than `run.data.maxRefused` cannot be used.
+        DivergedError: the loss is not finite for the second time.
+        DatasetError: more samples are unusable than `run.data.maxRefused` allows.
     """
     skipped: list[dict[str, Any]] = []
     while True:
@@ -62,7 +62,7 @@ def train(job: Job, *, distilled: Config | None = None) -> dict[str, Any]:
 
 
 class _GoBackError(Exception):
-    """The loss is no number: go on from the last good checkpoint, without these batches."""
+    """The loss is not finite: resume from the last good checkpoint, without these batches."""
 
     def __init__(self, skipped: list[dict[str, Any]]) -> None:
         super().__init__()
@@ -148,7 +148,7 @@ class Training:
                 stop, clock, late = collective.largest([self.job.stopping(), timed, self._first_bad()])
                 if late:
                     first = _LAST - late
-                    self._go_back([first - 1, first], f"The loss of step {first} is no finite number")
+                    self._go_back([first - 1, first], f"The loss of step {first} is not finite")
                 self._report()
                 if judge and not stop:
                     self._evaluate()
@@ -156,7 +156,7 @@ class Training:
                 if save or clock or stop:
                     self._save()
                 if stop:
-                    raise StoppedError(f"Stopped after step {step}; the state is saved. Run it again to go on.")
+                    raise StoppedError(f"Stopped after step {step}. The state is saved: run it again to resume.")
         if evaluated != self.progress.step:
             self._evaluate()
         digest = self._judge()
@@ -290,16 +290,16 @@ class Training:
         return progress.step + under_way + (self.epochs - progress.epoch) * self.order.steps
 
     def _check_weights(self) -> None:
-        """Make sure that what is saved or read with are numbers: a finite loss may have had a gradient that is not."""
+        """Check that the weights are finite before they are saved or used: a finite loss may have a NaN gradient."""
         if any(collective.largest([not state.finite(self.model)])):
-            self._go_back([self.progress.step], f"Weights are no finite numbers after step {self.progress.step}")
+            self._go_back([self.progress.step], f"The weights are not finite after step {self.progress.step}")
 
     def _go_back(self, steps: list[int], why: str) -> None:
-        """Leave out the batches of these steps and go on from the last good checkpoint.
+        """Skip the batches of these steps and resume from the last good checkpoint.
 
-        The batch before the bad loss is left out too: its loss was finite, its update may have done the harm.
+        The batch before the bad loss is skipped too: its loss was finite, but its update may have done the damage.
         """
-        advice = "Lower Optimizer.lr.learning_rate by run.overrides, or start from pretrained weights."
+        advice = "Lower Optimizer.lr.learning_rate in run.overrides, or start from pretrained weights."
         found = checkpoints.local(self.job.work.checkpoints) if self.job.rank == 0 else []
         back_to = collective.share(int(found[-1].name) if found else 0)
         entries = [{**self._batch(step), "reason": why} for step in steps if step > back_to and step in self._places]
@@ -307,17 +307,17 @@ class Training:
         if self.progress.skipped:
             before = self.progress.skipped[-1]["step"]
             raise DivergedError(
-                f"{why}, for the second time: the first was at step {before}, whose batch is left out. {advice}"
+                f"{why}, for the second time. The first time was at step {before}, whose batch is skipped. {advice}"
             )
         if not entries:
-            raise DivergedError(f"{why}, and no batch before it can be left out. {advice}")
+            raise DivergedError(f"{why}, and there is no batch before it to skip. {advice}")
         if self.job.rank == 0:
             more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
             self.job.events.send(
                 "notice",
-                message=f"{why}. Going back to the checkpoint of step {back_to}; left out from now on: step "
+                message=f"{why}. Going back to the checkpoint of step {back_to}. Skipping from now on: step "
                 f"{' and '.join(str(entry['step']) for entry in entries)} with {', '.join(names[:_NAMED])}{more}. "
-                f"A second time ends the run. {advice}",
+                f"If it happens again, the run ends. {advice}",
             )
         raise _GoBackError(entries)
 
@@ -341,10 +341,10 @@ class Training:
         return {"device_memory_bytes": int(paddle.device.cuda.max_memory_allocated())}
 
     def _refuse(self, refused: data.Refused) -> None:
-        """Note samples that cannot be used; end the run when they are too many."""
+        """Record unusable samples; end the run if there are too many."""
         new = {source: why for source, why in refused.items() if source not in self.progress.refused}
         for source, why in new.items():
-            log.warning("A training sample is not used: %s: %s", source, why)
+            log.warning("Training sample skipped: %s: %s", source, why)
         self.progress.refused.update(new)
         before = sum(row.get("split") == "train" for row in self.job.prepared.refused)
         total = self.job.prepared.counts["train"] + before
@@ -352,8 +352,8 @@ class Training:
         if new and count > limit * total:
             source, why = next(iter(new.items()))
             raise DatasetError(
-                f"{count} of {total} training samples cannot be used, more than run.data.maxRefused.train allows "
-                f"({limit:.3g} of them). One is {source}: {why}. Mend them, or raise the limit."
+                f"{count} of {total} training samples cannot be used, but run.data.maxRefused.train allows "
+                f"{limit * 100:g} %. One of them is {source}: {why}. Fix them, or raise the limit."
             )
 
     def _evaluate(self) -> None:
@@ -436,7 +436,7 @@ class Training:
     def _say_start(self) -> None:
         if self.job.rank:
             return
-        done = f", going on after step {self.progress.step}" if self.progress.step else ""
+        done = f", resuming after step {self.progress.step}" if self.progress.step else ""
         batch = self.job.config["Train"]["loader"]["batch_size_per_card"]
         self.job.events.send(
             "notice",
@@ -455,19 +455,19 @@ class Training:
         return f"Distilling {' and '.join(own)}{by}:"
 
     def _judge(self) -> str:
-        """Make sure that the ranks trained one model, and that each network did what it was there for.
+        """Check that all ranks trained the same model, that frozen networks did not change and that others learned.
 
         Returns:
             A digest of the trained parameters.
 
         Raises:
-            OcrfleetError: they did not, and so the model is not used.
+            OcrfleetError: a check failed, so the model is not used.
         """
         digests = collective.gather(state.parameters_digest(self.model))
         if len(set(digests)) != 1:
             raise OcrfleetError(
-                "The ranks ended with different parameters, so their gradients were not shared. "
-                "The model is not used; keep the logs and report this."
+                "The ranks have different parameters after training, so their gradients were not shared. "
+                "The model is not used. Keep the logs and report this."
             )
         several.check_frozen(self.model, self._frozen)
         several.check_learned(self.model, self.progress.starts)

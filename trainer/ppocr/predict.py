@@ -42,11 +42,11 @@ class Models:
         """Load exported models.
 
         Raises:
-            SpecError: none is given, one is of the other kind, or ocrfleet cannot read it.
+            SpecError: there is no model, a model is of the other kind, or ocrfleet cannot read it.
             NotFoundError: a folder lacks a file of the model.
         """
         if det is None and rec is None:
-            raise SpecError("No model is given: name a detector with --det, a recogniser with --rec, or both.")
+            raise SpecError("No model. Name a detector with --det, a recogniser with --rec, or both.")
         detector = recogniser = None
         if det is not None:
             config = _config(det, "--det", "DBPostProcess")
@@ -125,7 +125,7 @@ def find_images(given: Sequence[Path]) -> list[Path]:
             continue
         inside = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
         if not inside:
-            raise DatasetError(f"'{path}' has no image: the suffixes {', '.join(sorted(SUFFIXES))} are looked for.")
+            raise DatasetError(f"'{path}' has no image. Images are files named {', '.join(sorted(SUFFIXES))}.")
         found.extend(inside)
     return found
 
@@ -183,7 +183,10 @@ def predict(
         tell(f"[{number}/{len(paths)}] {path.name}: {_count(len(lines), 'line')}")
     lacking = drawing.lacking("".join(item["text"] for item in done), font)
     if lacking:
-        tell(f"The pictures' font lacks {lacking[:20]!r}: name a font that has them with --font. The text is whole.")
+        tell(
+            f"The font of the pictures lacks {lacking[:20]!r}. Name a font that has them with --font. The text files "
+            "are complete."
+        )
     return {"images": done, "unreadable": unreadable, "seconds": time.perf_counter() - began}
 
 
@@ -204,7 +207,8 @@ def _config(folder: Path, option: str, wanted: str) -> dict[str, Any]:
     config = infer.exported_config(folder)
     found = config["PostProcess"].get("name")
     if found != wanted:
-        raise SpecError(f"{option} '{folder}' is decoded by {found!r}: a model for {option} is decoded by {wanted}.")
+        kind = "detector" if option == "--det" else "recogniser"
+        raise SpecError(f"{option} '{folder}' is not a {kind}: it is decoded by {found!r}, not by {wanted}.")
     return config
 
 
@@ -213,7 +217,7 @@ def _corners(box: npt.NDArray[Any]) -> tuple[tuple[float, float], ...]:
 
 
 def summary(facts: dict[str, Any]) -> str:
-    """Give the summary in words: a line an image, then the totals."""
+    """Return the summary in words: a line per image, then the totals."""
     lines = []
     for item in facts["images"]:
         sure = "" if item["confidence"] is None else f", confidence {item['confidence']:.3f}"
@@ -235,7 +239,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--det", type=Path, metavar="DIR", help="inference folder of a detector")
     parser.add_argument("--rec", type=Path, metavar="DIR", help="inference folder of a recogniser")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the results go")
-    parser.add_argument("--font", type=Path, metavar="FILE", help="a font for scripts that Pillow's own lacks")
+    parser.add_argument("--font", type=Path, metavar="FILE", help="a font for scripts that the built-in one lacks")
     parser.add_argument("--device", choices=("cpu", "gpu"), default="cpu")
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="form of the summary")
     arguments = parser.parse_args()
@@ -245,7 +249,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def main() -> int:
-    """Read images, print the summary; give the exit code: 41 when no image could be read."""
+    """Read images, print the summary and return the exit code: 41 if no image could be read."""
     arguments = _arguments()
     # Paddle warns at its import of a cache for C++ extensions, which nobody builds here.
     warnings.filterwarnings("ignore", message="No ccache found")

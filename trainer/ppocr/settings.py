@@ -68,14 +68,14 @@ def det_settings(config: Config) -> DetSettings:
     """Take a detector's settings out of a configuration.
 
     Raises:
-        SpecError: the configuration reads in a way that users of the export could not.
+        SpecError: users of the export could not read with this configuration.
     """
     resize = dict(_transform(config, "DetResizeForTest"))
     normalize = _transform(config, "NormalizeImage")
     post = config["PostProcess"]
     if "resize_long" in resize:
         raise SpecError(
-            f"{_RESIZE}.resize_long is {resize['resize_long']!r}: paddleocr 3.x cannot read a model in this way. "
+            f"{_RESIZE}.resize_long is {resize['resize_long']!r}, which paddleocr 3.x does not support. "
             "Use `limit_side_len` with `limit_type: resize_long` instead."
         )
     _one_of(f"{_RESIZE}.limit_type", resize.get("limit_type", "min"), ("min", "max", "resize_long"))
@@ -102,13 +102,13 @@ def rec_settings(config: Config) -> RecSettings:
     """Take a recogniser's settings out of a configuration.
 
     Raises:
-        SpecError: the configuration reads in a way that users of the export could not.
+        SpecError: users of the export could not read with this configuration.
     """
     shape = tuple(_transform(config, "RecResizeImg").get("image_shape", ()))
     if len(shape) != 3 or shape[0] != 3:
         raise SpecError(
-            f"Eval.dataset.transforms.RecResizeImg.image_shape is {list(shape)!r}: write three numbers, "
-            "3 (channels), the height and the least width, such as [3, 48, 320]."
+            f"Eval.dataset.transforms.RecResizeImg.image_shape is {list(shape)!r}: write three numbers, which are "
+            "3 (channels), the height and the minimum width, such as [3, 48, 320]."
         )
     _one_of("PostProcess.name", config["PostProcess"].get("name"), ("CTCLabelDecode",))
     return RecSettings(
@@ -126,7 +126,10 @@ def parse(path: Path) -> dict[str, Any]:
     """
     raw = parse_yaml(path.read_text("utf-8"), source=str(path), exported=True)
     if not isinstance(raw, dict) or not {"PreProcess", "PostProcess"} <= raw.keys():
-        raise SpecError(f"'{path}' lacks PreProcess or PostProcess: it is not the inference.yml of an OCR model.")
+        raise SpecError(
+            f"'{path}' lacks PreProcess or PostProcess, so it is not the inference.yml of an OCR model. Name a folder "
+            "with a detector or a recogniser."
+        )
     return raw
 
 
@@ -135,7 +138,7 @@ def _transform(config: Config, name: str) -> Mapping[str, Any]:
     for transform in transforms:
         if name in transform:
             return transform[name] or {}
-    raise SpecError(f"Eval.dataset.transforms has no {name}: ocrfleet reads as paddleocr 3.x does, which needs it.")
+    raise SpecError(f"Eval.dataset.transforms has no {name}, which paddleocr 3.x needs. Add it.")
 
 
 def _img_mode(config: Config) -> str:
@@ -146,7 +149,7 @@ def _img_mode(config: Config) -> str:
 
 def _one_of(place: str, value: object, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
-        raise SpecError(f"{place} is {value!r}: ocrfleet reads models with {' or '.join(allowed)}.")
+        raise SpecError(f"{place} is {value!r}, which ocrfleet does not support. Use {' or '.join(allowed)}.")
 
 
 def _number(value: object) -> float | None:
@@ -158,7 +161,7 @@ def _number(value: object) -> float | None:
         return float(above) / float(below or 1)
     except (ValueError, ZeroDivisionError) as error:
         raise SpecError(
-            f"Eval.dataset.transforms.NormalizeImage.scale is {value!r}: write a number or a quotient."
+            f"Eval.dataset.transforms.NormalizeImage.scale is {value!r}: write a number, or a quotient such as 1./255."
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""Weights to begin with: those of this run, of a file that somebody gave, of a teacher."""
+"""Loads the weights that a run starts with: its own, pretrained ones, a teacher's."""
 
 import itertools
 from collections.abc import Mapping
@@ -19,13 +19,13 @@ Tensors = Mapping[str, Any]
 
 
 def begin(job: Job, model: paddle.nn.Layer) -> list[str]:
-    """Give a fresh model the weights that the run names; those that it names none for stay random.
+    """Load the weights that the run names into a new model; networks without any stay random.
 
     Returns:
-        What the user should be told.
+        Notes for the user.
 
     Raises:
-        SpecError: the files are of other networks; a frozen teacher would not be whole; two networks would be twins.
+        SpecError: a file is of another network, a frozen teacher would be incomplete, or two networks would be equal.
     """
     init, said = job.run.init, []
     if init.pretrained:
@@ -48,8 +48,8 @@ def _start_learners(job: Job, model: Networks) -> list[str]:
     namesakes = [name for name in learners if name in inside]
     if inside and not init.student and not namesakes:
         raise SpecError(
-            f"run.init.pretrained: {path.name} holds {', '.join(inside)}, none of which has the name of a network here "
-            f"({', '.join(learners)}): name the one to start from in run.init.student."
+            f"run.init.pretrained: {path.name} has the networks {', '.join(inside)}, but this run has "
+            f"{', '.join(learners)}. Name the network to start from in run.init.student."
         )
     said = []
     for name in namesakes if inside and not init.student else learners:
@@ -58,8 +58,8 @@ def _start_learners(job: Job, model: Networks) -> list[str]:
     for one, other in itertools.combinations(learners, 2):
         if _equal(learners[one], learners[other]):
             raise SpecError(
-                f"run.init.pretrained: {one} and {other} would begin as equals, and equals teach each other nothing: "
-                "start from a file of several networks, or leave run.init out."
+                f"run.init.pretrained: {one} and {other} would start with equal weights and teach each other nothing. "
+                "Start from a file of several networks, or remove run.init."
             )
     return said
 
@@ -72,16 +72,16 @@ def _equal(one: paddle.nn.Layer, other: paddle.nn.Layer) -> bool:
 
 
 def _start_teacher(job: Job, teacher: paddle.nn.Layer, *, frozen: bool) -> list[str]:
-    """Give the teacher its weights: all of them where it is frozen, since nothing would train the others."""
+    """Load the teacher's weights. A frozen teacher needs all of them, since nothing would train the rest."""
     path, wanted = job.work.teacher, teacher.state_dict()
     state = _of(_read(path), wanted, job.run.distill.teacher_network, path, field="run.distill.teacherNetwork")
     _same_dictionary(job.prepared, state, wanted, theirs=dictionary_of(job.work.teacher_facts))
     fits = _fitting(state, wanted)
     if frozen and len(fits) < len(wanted):
         raise SpecError(
-            f"run.distill.teacher: {_fit(path.name, state, wanted, end='')} That is {len(fits) / len(wanted):.0%}, and "
-            "a frozen teacher needs all: what is missing would stay random. Is the file of another architecture "
-            "(run.distill.networks), or another network in it (run.distill.teacherNetwork)?"
+            f"run.distill.teacher: {_fit(path.name, state, wanted, end='')} That is {len(fits) / len(wanted):.0%}, but "
+            "a frozen teacher needs all: the rest would stay random. If the file has another architecture, set "
+            "run.distill.networks; if the teacher is another network in it, set run.distill.teacherNetwork."
         )
     return [f"{TEACHER}: {sentence}" for sentence in _start(teacher, state, path, field="run.distill.teacher")]
 
@@ -90,21 +90,21 @@ def _same_dictionary(prepared: Prepared, state: Tensors, wanted: Tensors, *, the
     """Refuse a teacher that reads other characters, or the same ones in another order.
 
     Raises:
-        SpecError: it is known to do so, by the digest of its dictionary or by its number of classes.
+        SpecError: the digest of its dictionary, or its number of classes, differs.
     """
-    advice = "Set run.data.dictionary to the teacher's, or train a teacher with this one."
+    advice = "Set run.data.dictionary to the teacher's dictionary, or train a teacher with this one."
     if theirs and theirs != file_digest(prepared.dictionary):
-        raise SpecError(f"The teacher was trained with another dictionary than this run has. {advice}")
+        raise SpecError(f"The teacher was trained with another dictionary than this run. {advice}")
     for name in _CLASSES:
         if name in state and name in wanted and list(state[name].shape) != list(wanted[name].shape):
             raise SpecError(
-                f"The teacher's head has {state[name].shape[0]} classes, the dictionary has {wanted[name].shape[0]} "
-                f"(with the space and the blank), so it reads other characters. {advice}"
+                f"The teacher's head has {state[name].shape[0]} classes, but the dictionary has "
+                f"{wanted[name].shape[0]} (with the space and the blank): it reads other characters. {advice}"
             )
 
 
 def load_weights(model: paddle.nn.Layer, path: Path) -> None:
-    """Load weights that a run of ours has written; every name and shape must be there.
+    """Load weights that one of our runs has written; every name and shape must match.
 
     Raises:
         SpecError: the file is of another network.
@@ -114,19 +114,19 @@ def load_weights(model: paddle.nn.Layer, path: Path) -> None:
     wrong = [n for n, p in wanted.items() if n not in state or list(state[n].shape) != list(p.shape)]
     if wrong:
         raise SpecError(
-            f"{path.name} is not of this network: {len(wrong)} of {len(wanted)} tensors are missing or of another "
-            f"shape, the first is {wrong[0]!r}."
+            f"{path.name} is not of this network: {len(wrong)} of {len(wanted)} tensors are missing or have another "
+            f"shape. The first is {wrong[0]!r}."
         )
     model.set_state_dict({n: state[n] for n in wanted})
 
 
 def start_from(model: paddle.nn.Layer, path: Path, *, student: str | None) -> list[str]:
-    """Load pretrained weights as far as they fit: a whole model, or a backbone by its own names.
+    """Load pretrained weights as far as they fit: a whole model, or a backbone with its own names.
 
-    A head for another number of characters is left at its random start, as in PaddleOCR, but is said.
+    A head for another number of characters stays random, as in PaddleOCR, but the user is told.
 
     Returns:
-        What the user should be told: how much fits, what does not.
+        Notes for the user: how much fits, and what does not.
 
     Raises:
         SpecError: less than half of the backbone fits, or the sub-network `student` is not in the file.
@@ -155,11 +155,11 @@ def _of(state: Tensors, wanted: Tensors, network: str | None, path: Path, *, fie
         prefix = f"{network}."
         found = {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
         if not found:
-            has = f" It holds {', '.join(inside)}." if inside else " It holds one network by itself."
-            raise SpecError(f"{field} is {network!r}: {path.name} has no sub-network of that name.{has}")
+            has = f"It has {', '.join(inside)}." if inside else f"It has a single network: remove {field}."
+            raise SpecError(f"{field} is {network!r}, but {path.name} has no network of that name. {has}")
         return found
     if inside and not any(name in wanted for name in state):
-        raise SpecError(f"{path.name} holds several networks: name one of {', '.join(inside)} in {field}.")
+        raise SpecError(f"{path.name} has several networks. Name one of {', '.join(inside)} in {field}.")
     return state
 
 
@@ -175,7 +175,9 @@ def _start(model: paddle.nn.Layer, state: Tensors, path: Path, *, field: str) ->
     report = _fit(path.name, state, wanted)
     backbone = [name for name in wanted if name.startswith("backbone.")]
     if 2 * sum(name in fits for name in backbone) < len(backbone) or not fits:
-        raise SpecError(f"{field}: {report} Less than half of the backbone: is it of this recipe's network?")
+        raise SpecError(
+            f"{field}: {report} That is less than half of the backbone. Use weights of this recipe's network."
+        )
     model.set_state_dict({n: v.astype(wanted[n].dtype) for n, v in fits.items()})
     return [report, *_classes(state, wanted)]
 
@@ -185,7 +187,7 @@ _SHOWN = 3
 
 
 def _fit(file: str, state: Tensors, wanted: Tensors, *, end: str = " What does not fit starts at random.") -> str:
-    """Say how many tensors of a file fit, and which do not."""
+    """Return in words how many tensors of a file fit, and which do not."""
     other = [n for n in wanted if n in state and list(state[n].shape) != list(wanted[n].shape)]
     absent = [n for n in wanted if n not in state]
     said = [f"{len(wanted) - len(other) - len(absent)} of this network's {len(wanted)} tensors are in {file}"]
@@ -203,12 +205,12 @@ _CLASSES = ("head.fc.bias", "head.fc2.bias", "head.ctc_head.fc.bias", "head.ctc_
 
 
 def _classes(state: Tensors, wanted: Tensors) -> list[str]:
-    """Say that the file's head is for another dictionary."""
+    """Return a note if the file's head is for another dictionary."""
     for name in _CLASSES:
         if name in state and name in wanted and list(state[name].shape) != list(wanted[name].shape):
             return [
-                f"The file's head has {state[name].shape[0]} classes, the dictionary has {wanted[name].shape[0]} "
-                "(with the space and the blank): the head learns anew."
+                f"The file's head has {state[name].shape[0]} classes, but the dictionary has {wanted[name].shape[0]} "
+                "(with the space and the blank), so the head is trained from scratch."
             ]
     return []
 

@@ -1,4 +1,4 @@
-"""Where PaddleOCR's training library is: the one place that knows (house rule 9).
+"""Locates PaddleOCR's training library; the only module that does (house rule 9).
 
 Paddle-free, so that a stage may look up a dictionary without loading paddle.
 """
@@ -21,7 +21,7 @@ _ROOMS: Final = {"Backbone": "backbones", "Neck": "necks", "Head": "heads"}
 
 
 def root() -> Path:
-    """Give the folder that holds `ppocr/` and `tools/`.
+    """Return the folder that contains `ppocr/` and `tools/`.
 
     Raises:
         SpecError: there is neither a checkout in PADDLEOCR_HOME nor the packaged tree.
@@ -30,16 +30,16 @@ def root() -> Path:
     if home:
         if not (Path(home) / "ppocr").is_dir():
             raise SpecError(
-                f"{contract.ENV_PADDLEOCR_HOME} is {home!r}: no folder `ppocr` is in it. "
-                "Point it at a checkout of PaddleOCR, or unset it to use the packaged tree."
+                f"{contract.ENV_PADDLEOCR_HOME} is {home!r}, which has no folder `ppocr`. "
+                "Point it at a checkout of PaddleOCR, or unset it to use the packaged PaddleOCR."
             )
         return Path(home)
     # find_spec runs nothing of the package, whose own import needs more than training does.
     found = importlib.util.find_spec("unstructured_paddleocr")
     if found is None or found.origin is None:
         raise SpecError(
-            "PaddleOCR's training library is not installed. `make setup` installs it; by hand: "
-            "pip install --no-deps unstructured-paddleocr==2.10.0, or set PADDLEOCR_HOME to a checkout."
+            "PaddleOCR's training library is not installed. Run `make setup`, or "
+            "`pip install --no-deps unstructured-paddleocr==2.10.0`, or set PADDLEOCR_HOME to a checkout of PaddleOCR."
         )
     return Path(found.origin).parent
 
@@ -56,7 +56,7 @@ def built_in_dictionary(name: str) -> Path:
     """Find a dictionary of PaddleOCR by its name, such as `en_dict` or `ppocr_keys_v1`.
 
     Raises:
-        SpecError: there is none of that name; the message has the nearest.
+        SpecError: there is none of that name; suggests the nearest one.
     """
     folder = root() / "ppocr" / "utils"
     found = {path.stem: path for path in sorted([*folder.glob("*.txt"), *folder.glob("dict/*.txt")])}
@@ -66,7 +66,7 @@ def built_in_dictionary(name: str) -> Path:
 
 
 def require(architecture: Mapping[str, Any], *, source: str, requires: str | None = None) -> None:
-    """Make sure that the tree has the parts of a network, before anything is fetched or built.
+    """Check that PaddleOCR has the parts of a network, before anything is fetched or built.
 
     Args:
         architecture: `Architecture` of a configuration.
@@ -74,7 +74,7 @@ def require(architecture: Mapping[str, Any], *, source: str, requires: str | Non
         requires: the first version of PaddleOCR that has them, if it is known.
 
     Raises:
-        SpecError: a part is missing; says which checkout is wanted.
+        SpecError: a part is missing; says which checkout is needed.
     """
     networks = (architecture.get("Models") or {"": architecture}).values()
     found = [part for network in networks for kind in _ROOMS if (part := _lacks(kind, network.get(kind) or {}))]
@@ -85,13 +85,13 @@ def require(architecture: Mapping[str, Any], *, source: str, requires: str | Non
     where = f"{contract.ENV_PADDLEOCR_HOME} ({home})" if home else "the packaged PaddleOCR 2.10"
     wanted = f"at tag v{requires} or later" if requires else "that has it"
     raise SpecError(
-        f"{source} needs {' and '.join(missing)}, which {where} has not: point {contract.ENV_PADDLEOCR_HOME} to a "
-        f"checkout of PaddleOCR {wanted}."
+        f"{source} needs {' and '.join(missing)}, which {where} does not have. Point {contract.ENV_PADDLEOCR_HOME} at "
+        f"a checkout of PaddleOCR {wanted}."
     )
 
 
 def _lacks(kind: str, part: Mapping[str, Any]) -> str | None:
-    """Say which part the tree has not, or has only with other arguments: `PPHGNetV2_B4(det=…)`."""
+    """Return the part that is missing, or that has other arguments: `PPHGNetV2_B4(det=…)`; None if it is there."""
     name = part.get("name")
     if not isinstance(name, str):
         return None

@@ -61,7 +61,7 @@ def verify(
     device: str = "cpu",
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Compare the exported with the trained model, and write what was found.
+    """Compare the exported with the trained model, and write the results.
 
     Args:
         config: the full PaddleOCR configuration of the run.
@@ -76,12 +76,12 @@ def verify(
         progress: told how far it is.
 
     Raises:
-        GateError: the export differs; says in which image, in what, and by how much.
+        GateError: the export differs; says in which image, where, and by how much.
     """
     if len(samples) != len(trained_rows) or not samples:
         raise GateError(
-            f"{len(trained_rows)} predictions stand against {len(samples)} samples: "
-            "the evaluation is not of this split. Run the evaluate stage again."
+            f"There are {len(trained_rows)} predictions for {len(samples)} samples, so the evaluation is not of this "
+            "split. Run the evaluate stage again."
         )
     rec = config["Architecture"]["model_type"] == "rec"
     _compare_metrics(scores.score_rows(trained_rows, config), trained_metrics, allowed=1e-6, who="predictions.jsonl")
@@ -125,12 +125,15 @@ def _compare_outputs(check: _Check, weights: Path, tolerance: float) -> dict[str
         tensor = reader.tensor(infer.read_image(sample.image))
         ours, theirs = trained(tensor), exported(tensor)
         if ours.shape != theirs.shape:
-            raise GateError(f"{row['image']}: the exported model gives {theirs.shape}, the trained one {ours.shape}.")
+            raise GateError(
+                f"{row['image']}: the output of the exported model has shape {theirs.shape}, that of the trained model "
+                f"{ours.shape}. Nothing is published."
+            )
         difference = float(np.abs(ours - theirs).max())
         if not difference <= tolerance:  # also where it is NaN
             raise GateError(
-                f"{row['image']}: an output of the exported model is {difference:.3g} off the trained model's; "
-                f"the recipe allows {tolerance:.3g}. Nothing is published."
+                f"{row['image']}: an output of the exported model differs from the trained model's by "
+                f"{difference:.3g}, but the recipe allows {tolerance:.3g}. Nothing is published."
             )
         largest = max(largest, difference)
         check.progress(done, 2 * len(check.samples))
@@ -147,7 +150,7 @@ def _reader(check: _Check, forward: infer.Forward) -> infer.DetReader | infer.Re
 
 def _compare_reading(check: _Check) -> dict[str, Any]:
     """Read each sample with paddleocr as a user would, and compare what is read."""
-    with _as_gate("reading with paddleocr"):
+    with _as_gate("Loading the exported model with paddleocr"):
         users = Users(check.inference_dir, check.config, device=check.device)
     rows: list[Row] = []
     different = []
@@ -161,8 +164,8 @@ def _compare_reading(check: _Check) -> dict[str, Any]:
         check.progress(len(check.samples) + len(rows), 2 * len(check.samples))
     if len(different) > (TEXTS * len(rows) if check.task == "rec" else 0):
         raise GateError(
-            f"{different[0]} ({len(different)} of {len(rows)} samples differ between the trained model and its export "
-            "as paddleocr reads it). Nothing is published."
+            f"{different[0]}. paddleocr reads {len(different)} of {len(rows)} samples differently with the exported "
+            "model. Nothing is published."
         )
     ours, theirs = scores.score_rows(check.rows, check.config), scores.score_rows(rows, check.config)
     _compare_metrics(theirs, ours, allowed=METRIC, who="the export through paddleocr")
@@ -177,20 +180,22 @@ def _compare_reading(check: _Check) -> dict[str, Any]:
 
 
 def boxes_differ(ours: Sequence[Any], theirs: Sequence[Any]) -> str:
-    """Say in what two readings of a page differ; nothing when every corner is within a pixel."""
+    """Return how two readings of a page differ; "" when every corner is within a pixel."""
     if len(ours) != len(theirs):
-        return f"{len(theirs)} boxes, where the trained model finds {len(ours)}"
+        return f"the exported model finds {len(theirs)} boxes, the trained model {len(ours)}"
     if not ours:
         return ""
     far = np.abs(np.asarray(ours, np.int64) - np.asarray(theirs, np.int64)).max(axis=(1, 2))
     if far.max() <= PIXELS:
         return ""
-    return f"box {int(far.argmax())} is {int(far.max())} pixels off the trained model's"
+    return f"box {int(far.argmax())} differs from the trained model's by {int(far.max())} pixels"
 
 
 def _texts_differ(ours: Row, theirs: Row) -> str:
     return (
-        "" if ours["text"] == theirs["text"] else f"'{theirs['text']}', where the trained model reads '{ours['text']}'"
+        ""
+        if ours["text"] == theirs["text"]
+        else f"the exported model reads '{theirs['text']}', the trained model '{ours['text']}'"
     )
 
 
@@ -198,8 +203,8 @@ def _compare_metrics(found: Mapping[str, float], wanted: Mapping[str, float], *,
     for name, value in wanted.items():
         if name in found and not abs(found[name] - value) <= allowed:
             raise GateError(
-                f"{name} of {who} is {found[name]:.4f}, of the trained model {value:.4f}; "
-                f"at most {allowed:g} of difference is allowed. Nothing is published."
+                f"{name} of {who} is {found[name]:.4f}, but that of the trained model is {value:.4f}. A difference of "
+                f"at most {allowed:g} is allowed. Nothing is published."
             )
 
 
@@ -207,19 +212,19 @@ def _load_pair(check: _Check, scratch: Path) -> str:
     """Load the model as one of a pair, as applications do, with a stand-in of random weights for the other."""
     other = standin_model.make("rec" if check.task == "det" else "det", scratch)
     det, rec = (check.inference_dir, other) if check.task == "det" else (other, check.inference_dir)
-    with _as_gate("loading the model with PaddleOCR(…)"):
+    with _as_gate("Loading the model with PaddleOCR(…)"):
         Users.read_with_pair(det, rec, check.samples[0].image, device=check.device)
     return "loaded"
 
 
 @contextlib.contextmanager
 def _as_gate(what: str) -> Iterator[None]:
-    """Whatever a user's library raises means that users cannot read the model."""
+    """Turn any exception of paddleocr into a GateError: users could not read the model."""
     try:
         yield
     # paddlex raises bare Exception, AssertionError and KeyError alike.
     except Exception as error:
-        raise GateError(f"{what} ended with {type(error).__name__}: {error}. Nothing is published.") from error
+        raise GateError(f"{what} failed with {type(error).__name__}: {error}. Nothing is published.") from error
 
 
 @contextlib.contextmanager

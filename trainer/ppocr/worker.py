@@ -124,21 +124,21 @@ STAGES: dict[str, Callable[[Job], dict[str, Any]]] = {
 
 
 def _same_work(stage: str, job: Job) -> None:
-    """Make sure that every rank is at the same stage with the same data, before anything is computed.
+    """Check that every rank is at the same stage with the same data, before anything is computed.
 
     Raises:
-        TransientError: a node is at another stage; its next attempt will know better.
-        DatasetError: the nodes have pulled different data.
+        TransientError: a node is at another stage; the next attempt will agree.
+        DatasetError: the nodes have different data.
     """
     from trainer.ppocr import collective
 
     seen = collective.gather((stage, job.prepared.digest))
     if len({where for where, _ in seen}) > 1:
-        raise TransientError(f"The workers met at different stages, {sorted({s for s, _ in seen})}. Run it again.")
+        raise TransientError(f"The workers are at different stages: {sorted({s for s, _ in seen})}. Run it again.")
     if len({data for _, data in seen}) > 1:
         raise DatasetError(
-            "The nodes have pulled different data: the dataset was changed meanwhile. "
-            "Pin it with run.data.digest, or remove the work folders and run again."
+            "The nodes have different data: the dataset changed while they fetched it. "
+            "Pin it with run.data.digest, or remove the work folders and run it again."
         )
 
 

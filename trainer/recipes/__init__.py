@@ -48,14 +48,14 @@ class Recipe:
     """Largest difference allowed between outputs of the trained and of the exported model."""
 
     requires: str | None = None
-    """The first PaddleOCR that has its network, where the packaged tree has not; see `ppocr/tree.py`."""
+    """The first PaddleOCR that has its network, if the packaged version does not; see `ppocr/tree.py`."""
 
     notes: tuple[str, ...] = ()
-    """What a user should be told: a scaled learning rate, keys that are not read."""
+    """Notes for the user: a scaled learning rate, ignored keys."""
 
 
 def load(name: str) -> Recipe:
-    """Give a built-in recipe as it stands, with `auto` where the dataset decides.
+    """Return a built-in recipe, with `auto` where the dataset decides.
 
     Raises:
         SpecError: there is no recipe of this name.
@@ -85,7 +85,7 @@ def resolve(run: RunSpec, prepared: Prepared | None = None, *, world_size: int =
     config = overrides.apply(config, run.overrides, source=source)
     distill.check(run.distill, config)
     if not isinstance(config["Global"].get("epoch_num"), int):
-        raise SpecError(f"Global.epoch_num of {source} is missing: set it, or run.train.epochs.")
+        raise SpecError(f"Global.epoch_num of {source} is missing. Set it, or set run.train.epochs.")
     samplers.check(config, task=base.task, source=source)
     notes += _scale_learning_rate(config, run, tuned_batch=base.tuned_batch, world_size=world_size)
     if base.task == "rec":
@@ -134,7 +134,7 @@ def _base(run: RunSpec) -> tuple[Overlay, list[str]]:
     base, notes = inline.read(run.config) if run.config is not None else (overlay(str(run.recipe)), [])
     if base.task != run.task:
         where = "run.config" if run.recipe is None else f"run.recipe {base.name!r}"
-        raise SpecError(f"{where} is for task {base.task!r}, but run.task is {run.task!r}: one of the two is wrong.")
+        raise SpecError(f"{where} is for task {base.task!r}, but run.task is {run.task!r}. Change one of the two.")
     return base, notes
 
 
@@ -161,7 +161,7 @@ def _set_train_fields(config: dict[str, Any], run: RunSpec) -> None:
 
 
 def _scale_learning_rate(config: dict[str, Any], run: RunSpec, *, tuned_batch: int, world_size: int) -> list[str]:
-    """Let the learning rates follow the global batch, but for those that the user has set."""
+    """Scale the learning rates with the global batch, except those that the user has set."""
     per_device = config["Train"]["loader"]["batch_size_per_card"]
     ratio = per_device * world_size / tuned_batch
     factor = {"linear": ratio, "sqrt": math.sqrt(ratio), "none": 1.0}[run.train.scale_learning_rate]
@@ -174,8 +174,8 @@ def _scale_learning_rate(config: dict[str, Any], run: RunSpec, *, tuned_batch: i
         old = rates[key]
         rates[key] = [rate * factor for rate in old] if isinstance(old, list) else old * factor
     return [
-        f"The learning rate is {factor:g} times the recipe's ({run.train.scale_learning_rate}): {world_size} devices "
-        f"x {per_device} samples against a batch of {tuned_batch} that it was tuned for."
+        f"The learning rate is {factor:g} times the recipe's ({run.train.scale_learning_rate}): the batch is "
+        f"{world_size} devices x {per_device} samples, and the recipe was tuned for {tuned_batch}."
     ]
 
 
@@ -196,19 +196,19 @@ def _fill_from_dataset(config: dict[str, Any], prepared: Prepared | None) -> Non
 
 
 def _room(config: Mapping[str, Any]) -> int:
-    """Give the places that a label needs beside its characters.
+    """Return the places that a label needs in addition to its characters.
 
-    PaddleOCR's SAR and NRTR encoders frame a label with a begin and an end mark, and drop, without a word, each sample
-    whose framed label is longer than `max_text_length`. MultiLabelEncode always makes such a label.
+    PaddleOCR's SAR and NRTR encoders add a begin and an end mark to a label, and silently drop each sample whose
+    marked label is longer than `max_text_length`. MultiLabelEncode always makes such a label.
     """
     operators = {name for operator in config["Train"]["dataset"]["transforms"] for name in operator}
     return 2 if operators & {"MultiLabelEncode", "SARLabelEncode", "NRTRLabelEncode"} else 0
 
 
 def _too_long(config: Mapping[str, Any], prepared: Prepared, column_width: int) -> list[str]:
-    """Warn of labels that have more characters than the network has places: their CTC loss is 0, without a word.
+    """Warn about labels with more characters than the network has places: their CTC loss is silently 0.
 
-    With batches by width a line has as many places as its width gives, so nothing can be said of all of them.
+    With batches by width the places of a line depend on its width, so there is no general answer.
     """
     if config["Train"].get("sampler"):
         return []
@@ -220,9 +220,9 @@ def _too_long(config: Mapping[str, Any], prepared: Prepared, column_width: int) 
     if prepared.max_text_length <= places:
         return []
     return [
-        f"The longest label has {prepared.max_text_length} characters, but a line of {width} pixels gives "
-        f"{places} places: training learns nothing from longer labels. Override "
-        "Train.dataset.transforms.RecResizeImg.image_shape, and Eval's, with a greater width."
+        f"The longest label has {prepared.max_text_length} characters, but a line of {width} pixels has room for "
+        f"{places}: training learns nothing from longer labels. Override "
+        "Train.dataset.transforms.RecResizeImg.image_shape, and Eval's, with a larger width."
     ]
 
 

@@ -83,22 +83,22 @@ def compose(
         of_recipe: gives the architecture of a built-in recipe.
 
     Raises:
-        SpecError: a network is built as one that there is not, or as one of another task.
+        SpecError: a network is built as one that does not exist, or as one of another task.
     """
     made: dict[str, dict[str, Any]] = {name: _overlaid(base, parts or {}) for name, parts in models.items()}
     first = next(iter(made.values()))
     kept = {key: value for key, value in first.items() if key == "return_all_feats"}
     for name, like in wanted.networks.items():
         if not name.isidentifier():
-            raise SpecError(f"run.distill.networks has {name!r}: a network's name has letters, digits and _ only.")
+            raise SpecError(f"run.distill.networks has {name!r}: a network's name has only letters, digits and _.")
         if like in made:
             built: Mapping[str, Any] = {key: value for key, value in made[like].items() if key not in _OF_A_NETWORK}
         else:
             built = _architecture(name, like, of_recipe, known=[*made, *wanted.networks])
         if built["model_type"] != base["model_type"]:
             raise SpecError(
-                f"run.distill.networks.{name} is built as {like!r}, which is for task {built['model_type']!r}: "
-                f"a recipe of task {base['model_type']!r} is wanted."
+                f"run.distill.networks.{name} is built as {like!r}, which is for task {built['model_type']!r}. "
+                f"Name a recipe of task {base['model_type']!r}."
             )
         frozen = {"freeze_params": True} if made.get(name, {}).get("freeze_params") else {}
         made[name] = {**kept, **frozen, **copy.deepcopy(dict(built))}
@@ -129,14 +129,14 @@ def _overlaid(base: Mapping[str, Any], parts: Mapping[str, Any]) -> dict[str, An
 
 
 def complete(config: Config) -> None:
-    """Fill in the networks that each loss is about, and make sure that losses and networks belong together.
+    """Fill in the networks of each loss, and check that losses and networks fit together.
 
-    Where a loss says `auto`: each network that learns; each pair of those; each of those with each that is frozen. The
-    last kind is DistillationDilaDBLoss's alone where there is one, else of all losses on pairs. Distances are taken
-    between networks of one backbone only: others have no features of one shape.
+    `auto` means each learning network for a loss on one network; for a loss on pairs it means each pair of learning
+    networks, and each learning network with each frozen one. If there is a DistillationDilaDBLoss, it alone gets the
+    pairs with frozen networks. Distance losses get only pairs with the same backbone, whose features have one shape.
 
     Raises:
-        SpecError: a loss or a setting that is not known, a network that no loss teaches, one that is not defined.
+        SpecError: a loss or a setting is unknown, a network is in no loss, or a loss names an undefined network.
     """
     models, own = config["Architecture"]["Models"], learners(config)
     frozen = [name for name in models if name not in own]
@@ -156,7 +156,7 @@ def complete(config: Config) -> None:
         for name in about:
             if name not in models:
                 raise SpecError(
-                    f"Loss.loss_config_list.{kind} is about {name!r}, which is not in Architecture.Models."
+                    f"Loss.loss_config_list.{kind} names {name!r}, which is not in Architecture.Models."
                     f"{nearest(name, list(models))}"
                 )
         taught |= set(about)
@@ -165,12 +165,12 @@ def complete(config: Config) -> None:
     for name in own:
         if name not in taught:
             raise SpecError(
-                f"Architecture.Models.{name} learns nothing: no loss is about it. Name it in a loss of "
-                "Loss.loss_config_list, or leave it out."
+                f"Architecture.Models.{name} learns nothing: no loss names it. Name it in a loss of "
+                "Loss.loss_config_list, or remove it."
             )
     for name in frozen:
         if name not in taught:
-            raise SpecError(f"Architecture.Models.{name} is frozen, and no loss is about it: leave it out.")
+            raise SpecError(f"Architecture.Models.{name} is frozen, and no loss names it. Remove it.")
     config["Loss"]["loss_config_list"] = kept
 
 
@@ -178,7 +178,7 @@ def _losses(config: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     for item in config["Loss"].get("loss_config_list") or []:
         for kind, settings in item.items():
             if kind not in SETTINGS:
-                raise SpecError(f"Loss.loss_config_list has {kind!r}.{nearest(kind, list(SETTINGS))}")
+                raise SpecError(f"Loss.loss_config_list has the unknown loss {kind!r}.{nearest(kind, list(SETTINGS))}")
             yield kind, dict(settings or {})
 
 
@@ -186,7 +186,7 @@ def _check_settings(kind: str, settings: Mapping[str, Any]) -> None:
     unknown = sorted(set(settings) - SETTINGS[kind] - {"weight", "name"})
     if unknown:
         raise SpecError(
-            f"Loss.loss_config_list.{kind} has {unknown[0]!r}, which it does not obey."
+            f"Loss.loss_config_list.{kind} has the unknown setting {unknown[0]!r}."
             f"{nearest(unknown[0], sorted(SETTINGS[kind]))}"
         )
 
@@ -199,37 +199,39 @@ def _about(settings: Mapping[str, Any]) -> list[str]:
 
 
 def check(wanted: Distill, config: Mapping[str, Any]) -> None:
-    """Make sure that what the job file says of the networks fits those that there are.
+    """Check that `run.distill` fits the networks of the configuration.
 
     Raises:
-        SpecError: `run.distill` is set for a single network; a network to publish that does not learn; a frozen
-            teacher without weights; weights for a teacher that there is not.
+        SpecError: `run.distill` is set for a single network, the network to publish does not learn, a frozen teacher
+            has no weights, or there are weights for a teacher that does not exist.
     """
     if not is_distillation(config):
         if wanted != Distill():
             raise SpecError(
-                "run.distill is set, but the recipe has one network only: choose a recipe of several networks "
-                "(`ocrfleet recipes` lists them), or leave run.distill out."
+                "run.distill is set, but the recipe has only one network. Choose a recipe of several networks "
+                "(`ocrfleet recipes` lists them), or remove run.distill."
             )
         return
     parts, own = networks(config), learners(config)
     if wanted.publish is not None and wanted.publish not in own:
         raise SpecError(
-            f"run.distill.publish is {wanted.publish!r}: only a network that learns can be published, which are "
+            f"run.distill.publish is {wanted.publish!r}, but only a network that learns can be published: "
             f"{', '.join(own)}."
         )
     if wanted.teacher and TEACHER not in parts:
-        raise SpecError(f"run.distill.teacher is set, but no network is called {TEACHER}: they are {', '.join(parts)}.")
+        raise SpecError(
+            f"run.distill.teacher is set, but no network is called {TEACHER}. The networks are {', '.join(parts)}."
+        )
     for name, frozen in parts.items():
         if frozen and not wanted.random_teacher and not (name == TEACHER and wanted.teacher):
             raise SpecError(
-                f"Architecture.Models.{name} is frozen and has no weights, so it would teach noise: name them in "
-                "run.distill.teacher (to try out a job file: run.distill.randomTeacher: true)."
+                f"Architecture.Models.{name} is frozen and has no weights, so it would teach noise. Name its weights "
+                "in run.distill.teacher. To only try out a job file, set run.distill.randomTeacher: true."
             )
 
 
 def translated(config: Config) -> list[str]:
-    """Take a distillation of PaddleOCR's own spelling, as users have it in a file; give notes on what is not read."""
+    """Convert a distillation from PaddleOCR's own format, and return notes on the keys that are ignored."""
     post, metric, notes = config["PostProcess"], config.get("Metric") or {}, []
     decoders = {"DistillationCTCLabelDecode": "CTCLabelDecode", "DistillationDBPostProcess": "DBPostProcess"}
     given = ("model_name", "key", "multi_head")
@@ -243,7 +245,7 @@ def translated(config: Config) -> list[str]:
         model.setdefault("model_type", config["Architecture"]["model_type"])
         if model.pop("pretrained", None):
             notes.append(
-                f"run.config's Architecture.Models.{name}.pretrained is not read. Set run.distill.teacher or run.init."
+                f"Architecture.Models.{name}.pretrained in run.config is ignored. Set run.distill.teacher or run.init."
             )
     return notes
 

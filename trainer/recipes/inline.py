@@ -31,7 +31,7 @@ def read(config: Mapping[str, Any]) -> tuple[Overlay, list[str]]:
         config: what stands in `run.config`; left as it is.
 
     Returns:
-        The recipe, and notes on keys that are not read because the job file has fields for them, or otherwise.
+        The recipe, and notes on the keys that are ignored, with what to use instead.
 
     Raises:
         SpecError: sections or keys that a run needs are missing; names them.
@@ -39,9 +39,9 @@ def read(config: Mapping[str, Any]) -> tuple[Overlay, list[str]]:
     missing = [name for name in SECTIONS if not isinstance(config.get(name), Mapping)]
     missing += [name for name in _NEEDED if name.split(".")[0] not in missing and _get(config, name) is None]
     if missing:
-        raise SpecError(f"run.config has no {', '.join(missing)}: a whole PaddleOCR configuration is wanted.")
+        raise SpecError(f"run.config lacks {', '.join(missing)}. It must be a whole PaddleOCR configuration.")
     result: dict[str, Any] = copy.deepcopy(dict(config))
-    notes = [f"run.config's {name} is not read. {OWNED[name]}" for name in OWNED if _dropped(result, name)]
+    notes = [f"{name} in run.config is ignored. {OWNED[name]}" for name in OWNED if _dropped(result, name)]
     if distill.is_distillation(result):
         notes += distill.translated(result)
     task = result["Architecture"]["model_type"]
@@ -73,7 +73,7 @@ def _get(config: Mapping[str, Any], name: str) -> Any:
 
 
 def _dropped(config: dict[str, Any], name: str) -> bool:
-    """Take a key out; say whether it held something that a user may miss."""
+    """Remove a key; return whether it had a value that a user may miss."""
     *path, last = name.split(".")
     section = _get(config, ".".join(path))
     return bool(section.pop(last, None)) if isinstance(section, dict) else False

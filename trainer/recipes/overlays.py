@@ -54,7 +54,7 @@ class Overlay:
 
 
 def names() -> list[str]:
-    """Give the names of all built-in recipes, sorted."""
+    """Return the names of all built-in recipes, sorted."""
     files = (entry.name for entry in resources.files(__package__).iterdir())
     return sorted(name[:-5] for name in files if name.endswith(".yaml") and not name.startswith("_"))
 
@@ -63,7 +63,7 @@ def overlay(name: str) -> Overlay:
     """Read a built-in recipe with all that it extends.
 
     Raises:
-        SpecError: there is no recipe of this name; the nearest name is given.
+        SpecError: there is no recipe of this name; suggests the nearest one.
     """
     if name not in names():
         raise SpecError(f"run.recipe {name!r} is not a recipe.{nearest(name, names())}")

@@ -17,7 +17,7 @@ _IN_WORDS: Mapping[Kind, str] = {
     "number": "a number",
     "whole": "a whole number",
     "flag": "true or false",
-    "text": "a text",
+    "text": "a string",
     "list": "a list",
     "mapping": "a mapping",
     "null": "null",
@@ -33,7 +33,7 @@ def apply(config: Mapping[str, Any], overrides: Mapping[str, Any], *, source: st
         source: what the configuration is, for messages: `recipe rec-crnn-mobile` or `run.config`.
 
     Raises:
-        SpecError: a name is not known, is not for the user to set, or its value is of another kind; one sentence each.
+        SpecError: a name is unknown or set by the trainer, or its value has the wrong type; one sentence per fault.
     """
     result = copy.deepcopy(dict(config))
     faults: list[str] = []
@@ -50,12 +50,12 @@ def apply(config: Mapping[str, Any], overrides: Mapping[str, Any], *, source: st
 
 
 def fits(config: Mapping[str, Any], name: str, value: object) -> bool:
-    """Tell whether a value may be set under a dotted name, and not in the network or its loss."""
+    """Return whether a value may be set under a dotted name that is not part of the network or its loss."""
     return name.split(".")[0] not in ("Architecture", "Loss") and _fault(dict(config), name, value, source="") is None
 
 
 def flatten(overrides: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """Give overrides as pairs of a dotted name and a value; a mapping without a `name` is taken apart."""
+    """Return overrides as pairs of a dotted name and a value; a mapping without a `name` is flattened."""
     pairs: list[tuple[str, Any]] = []
     for name, value in overrides.items():
         if isinstance(value, Mapping) and value and "name" not in value:
@@ -81,7 +81,7 @@ def dotted(node: object, prefix: str = "") -> Iterator[str]:
 
 
 def _fault(config: dict[str, Any], name: str, value: object, *, source: str) -> str | None:
-    """Say what is wrong with an override, or nothing."""
+    """Return what is wrong with an override, or None."""
     owned = next((known for known in _names_set(name, value) if known in OWNED), None)
     if owned:
         return f"{owned!r} is set by the trainer. {OWNED[owned]}"
@@ -93,7 +93,7 @@ def _fault(config: dict[str, Any], name: str, value: object, *, source: str) -> 
 
 
 def _holds_arguments(config: Mapping[str, Any], name: str) -> bool:
-    """Tell whether a place is an operator of a list like `transforms`, as in `transforms.ToCHWImage`."""
+    """Return whether a name is an operator of a list like `transforms`, as in `transforms.ToCHWImage`."""
     *path, last = name.split(".")
     if path and path[-1].isdecimal():
         path.pop()
@@ -117,11 +117,11 @@ def _value_fault(name: str, old: object, value: object) -> str | None:
         given = "whole"  # `alpha: 5` in a configuration does not mean that 4.5 is wrong
     # null switches a section or an operator's arguments off, and a section that is off may be switched on.
     if given not in (wanted, "null") and wanted != "null":
-        return f"{name!r} is {value!r}: {_IN_WORDS[wanted]} is wanted."
+        return f"{name!r} is {value!r}: write {_IN_WORDS[wanted]}."
     if given == "null" and (wanted not in ("null", "mapping") or "." not in name):
-        return f"{name!r} is null: {_IN_WORDS[wanted]} is wanted."
+        return f"{name!r} is null: write {_IN_WORDS[wanted]}."
     if isinstance(value, int) and value < LEAST.get(name, value):
-        return f"{name!r} is {value}: at least {LEAST[name]} is wanted."
+        return f"{name!r} is {value}: write {LEAST[name]} or more."
     return None
 
 
@@ -199,7 +199,7 @@ def _set(config: dict[str, Any], steps: list[str], value: object) -> None:
 
 
 def _nearest(config: Mapping[str, Any], name: str) -> str:
-    """Name the likely place of a misspelt one; else what there is where the name goes astray."""
+    """Suggest the likely name for a misspelt one; else list the names where it goes wrong."""
     places = set(dotted(config))
     places |= {known for known in OPTIONAL if known.rpartition(".")[0] in places}
     right: list[str] = []
@@ -219,11 +219,11 @@ def _nearest(config: Mapping[str, Any], name: str) -> str:
     parent = ".".join(right)
     here = [f"{parent}.{child}".lstrip(".") for child in _below(places, parent)]
     if not here:
-        return f" To set it, override {parent} as a whole, with its `name`."
+        return f" To set it, override {parent} as a whole, including its `name`."
     settable = ", ".join(place.rpartition(".")[2] for place in here if place not in OWNED)
-    component = f" To set another key, override {parent} as a whole, with its `name`."
+    component = f" To set another key, override {parent} as a whole, including its `name`."
     hint = component if f"{parent}.name" in places else ""
-    return f" Known {f'in {parent}' if parent else 'there'}: {settable}.{hint}"
+    return f" Keys {f'in {parent}' if parent else 'there'}: {settable}.{hint}"
 
 
 def _below(places: set[str], parent: str) -> list[str]:

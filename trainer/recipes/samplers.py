@@ -16,7 +16,7 @@ DEFAULTS: Final = {"name": WIDTH_SAMPLER, "max_w": 1280, "divided_factor": 32}
 
 
 def check(config: dict[str, Any], *, task: str, source: str) -> None:
-    """Make sure that the sampler is one that the trainer has, and complete it.
+    """Check that the trainer supports the sampler, and fill in its defaults.
 
     Args:
         config: the whole configuration; `Train.sampler` is filled in, or taken out where it is null.
@@ -24,37 +24,37 @@ def check(config: dict[str, Any], *, task: str, source: str) -> None:
         source: what the configuration is, for messages: `recipe rec-crnn-mobile` or `run.config`.
 
     Raises:
-        SpecError: another sampler, or one that cannot be.
+        SpecError: the sampler is unknown or invalid.
     """
     sampler = config["Train"].pop("sampler", None)
     if sampler is None:
         return
     if task != "rec":
-        raise SpecError(f"Train.sampler of {source} makes batches by width, which are for recognisers: leave it out.")
+        raise SpecError(f"Train.sampler of {source} makes batches by width, which only recognisers use. Remove it.")
     name = sampler.get("name", WIDTH_SAMPLER) if isinstance(sampler, dict) else sampler
     if name != WIDTH_SAMPLER:
         raise SpecError(
-            f"Train.sampler.name of {source} is {name!r}: the trainer has {WIDTH_SAMPLER}, or without a sampler one "
-            "width for all lines."
+            f"Train.sampler.name of {source} is {name!r}, which the trainer does not support. Use {WIDTH_SAMPLER}, or "
+            "null for one width for all lines."
         )
     sampler = {**DEFAULTS, **sampler}
     least = resize_of(config["Train"]["dataset"]["transforms"])
     if least is None:
         raise SpecError(
-            f"Train.sampler of {source} needs RecResizeImg in Train.dataset.transforms for the least width."
+            f"Train.sampler of {source} needs RecResizeImg in Train.dataset.transforms, for the minimum width. Add it."
         )
     if sampler["max_w"] < least["image_shape"][2]:
         raise SpecError(
-            f"Train.sampler.max_w of {source} is {sampler['max_w']}, but the least width of a batch is "
-            f"{least['image_shape'][2]} (RecResizeImg.image_shape): one of the two is wrong."
+            f"Train.sampler.max_w of {source} is {sampler['max_w']}, but the minimum width of a batch is "
+            f"{least['image_shape'][2]} (RecResizeImg.image_shape). Change one of the two."
         )
     config["Train"]["sampler"] = sampler
 
 
 def translate(config: dict[str, Any]) -> list[str]:
-    """Put batches by width in the place of PaddleOCR's MultiScaleDataSet and MultiScaleSampler.
+    """Replace PaddleOCR's MultiScaleDataSet and MultiScaleSampler by batches by width.
 
-    They train at several heights, in an order of the global random generator that cannot be repeated on a resume.
+    They train at several heights, in an order from the global random generator that a resume cannot repeat.
 
     Args:
         config: an inline configuration; changed.
@@ -80,8 +80,9 @@ def translate(config: dict[str, Any]) -> list[str]:
     train["sampler"] = dict(DEFAULTS) if sampler.get("name") != WIDTH_SAMPLER else sampler
     height = f"at the height of Eval ({resize['image_shape'][1]})" if resize else "at one height"
     return [
-        f"run.config's MultiScaleSampler is read as {WIDTH_SAMPLER}: lines of like width share a batch, {height}, in "
-        "an order that a resume repeats. Override Train.sampler for other widths, or with null for one width."
+        f"MultiScaleSampler in run.config is replaced by {WIDTH_SAMPLER}: lines of similar width share a batch, "
+        f"{height}, in an order that a resumed run repeats. Override Train.sampler for other widths, or set it to "
+        "null for one width."
     ]
 
 

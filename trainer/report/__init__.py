@@ -1,6 +1,6 @@
-"""The report of a run: `report.html` and `report.md`, from what the stages left in the work folder.
+"""The report of a run: `report.html` and `report.md`, from the outputs of the stages in the work folder.
 
-Both say the same. The page needs nothing from elsewhere but the pictures beside it, and no script.
+Both have the same content. The page needs only the pictures next to it, and no script.
 """
 
 import itertools
@@ -21,7 +21,7 @@ from trainer.run.workdir import WorkDir
 from trainer.telemetry.progress import duration
 
 _REASONS: Final = 12
-"""Reasons for refusing samples that the report lists; the commonest first."""
+"""How many reasons for refusing samples the report lists, most common first."""
 
 
 def write_report(
@@ -108,11 +108,11 @@ def _dataset(prepared: Prepared) -> Table:
 
 
 def _left_out(prepared: Prepared, training: Mapping[str, Any]) -> list[Section]:
-    """Account for the samples that the model has not learnt from."""
+    """List the samples that were not used for training."""
     before = [(str(entry["source"]), str(entry["reason"])) for entry in prepared.refused]
     sections = [
         _refused("Refused samples", before),
-        _refused("Refused while training", training.get("refused", {}).items()),
+        _refused("Refused during training", training.get("refused", {}).items()),
         _skipped(training.get("skipped_batches", ())),
     ]
     return [section for section in sections if section.rows]
@@ -122,11 +122,11 @@ def _skipped(batches: Sequence[Mapping[str, Any]]) -> Section:
     counts = [len(batch["samples"]) for batch in batches]
     return Section(
         title="Skipped batches",
-        note="The loss was infinite or no number with them: training went back to a checkpoint and left them out.",
+        note="With these batches the loss became infinite or NaN. Training went back to a checkpoint and skipped them.",
         head=("epoch", "step", "reason", "samples", "where"),
         rows=[
-            (f"{each['epoch']}", f"{each['step']:,}", each["reason"], f"{count:,}", where(each["samples"], count))
-            for each, count in zip(batches, counts, strict=True)
+            (f"{batch['epoch']}", f"{batch['step']:,}", batch["reason"], f"{count:,}", where(batch["samples"], count))
+            for batch, count in zip(batches, counts, strict=True)
         ],
         numbers=("epoch", "step", "samples"),
         verbatim=("where",),
@@ -137,31 +137,32 @@ def _refused(title: str, refused: Iterable[tuple[str, str]]) -> Section:
     return Section(
         title=title,
         head=("reason", "count", "where"),
-        rows=[(each.reason, f"{each.count:,}", each.where) for each in by_reason(refused)[:_REASONS]],
+        rows=[(reason.reason, f"{reason.count:,}", reason.where) for reason in by_reason(refused)[:_REASONS]],
         numbers=("count",),
         verbatim=("where",),
     )
 
 
-def _verified(found: Mapping[str, Any], task: str) -> list[str]:
-    said = []
-    if outputs := found.get("outputs"):
-        said.append(
-            f"The outputs of the exported model differ from the trained model's by {outputs['max_difference']:.2g} at "
-            f"most, over {outputs['samples']} samples ({outputs['tolerance']:.2g} is allowed)."
+def _verified(verification: Mapping[str, Any], task: str) -> list[str]:
+    sentences = []
+    if outputs := verification.get("outputs"):
+        sentences.append(
+            f"Over {outputs['samples']} samples, the outputs of the exported and the trained model differ by at most "
+            f"{outputs['max_difference']:.2g} ({outputs['tolerance']:.2g} is allowed)."
         )
-    if reading := found.get("paddleocr"):
+    if reading := verification.get("paddleocr"):
         equal = reading.get("boxes_equal" if task == "det" else "texts_equal")
         of = f" of {reading['samples']}" if "samples" in reading else ""
-        what = "pages with the same boxes (±1 pixel)" if task == "det" else "lines with the same text"
-        said.append(f"paddleocr {reading['version']} reads {equal}{of} {what} as the trained model.")
+        what = "finds the same boxes (±1 pixel)" if task == "det" else "reads the same text"
+        where = "pages" if task == "det" else "lines"
+        sentences.append(f"paddleocr {reading['version']} {what} as the trained model on {equal}{of} {where}.")
         metric, trained = (_as_metrics(reading.get(key)) for key in ("metric", "metric_trained"))
         compared = [f"{name} {metric[name]:.4f} ({trained[name]:.4f})" for name in metric if name in trained]
         if compared:
-            said.append(f"Its metrics through paddleocr, and the trained model's: {', '.join(compared)}.")
-    if found.get("pair") == "loaded":
-        said.append("The model loads as one of a pair through PaddleOCR(…).")
-    return said
+            sentences.append(f"Metrics through paddleocr (and of the trained model): {', '.join(compared)}.")
+    if verification.get("pair") == "loaded":
+        sentences.append("The model loads together with a second model through PaddleOCR(…).")
+    return sentences
 
 
 def _as_metrics(value: object) -> dict[str, float]:
@@ -185,7 +186,7 @@ def _facts(training: Mapping[str, Any], more: Mapping[str, object]) -> Table:
 
 
 def _samples(work: WorkDir, task: str, comparison: Comparison) -> tuple[list[Shown], list[Shown]]:
-    """Choose samples, draw their pictures, and say what is to be seen: the worst ones, and some of the rest."""
+    """Choose samples, draw their pictures and describe them: the worst ones, and some of the rest."""
     if not work.predictions.exists():
         return [], []
     rows = pictures.read_rows(work.predictions)

@@ -1,4 +1,4 @@
-"""What the analysis of an evaluation found, as tables of the report."""
+"""The results of the analysis of an evaluation, as tables of the report."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ Facts = Mapping[str, Any]
 
 
 def sections(found: Facts, *, task: str) -> list[Section]:
-    """Make the tables; none when there was no line to tell of."""
+    """Return the tables that have rows."""
     made = _pages(found) if task == "det" else _lines(found)
     return [section for section in made if section.rows]
 
@@ -23,18 +23,18 @@ def _lines(found: Facts) -> list[Section]:
             note=_compared(found.get("compared", {})),
             head=("characters", "lines", "right", "acc", "norm_edit_dis"),
             rows=[
-                (_limits(each), *_counts(each, "lines", "right"), *_shares(each, "acc", "norm_edit_dis"))
-                for each in found.get("by_length", ())
+                (_limits(group), *_counts(group, "lines", "right"), *_shares(group, "acc", "norm_edit_dis"))
+                for group in found.get("by_length", ())
             ],
             numbers=("characters", "lines", "right", "acc", "norm_edit_dis"),
         ),
         Section(
-            title="Commonest confusions",
+            title="Most common confusions",
             note=_characters(characters) if characters else "",
             head=("labelled", "read", "times", "of", "first in"),
             rows=[
-                (_shown(each["label"]), _shown(each["text"]), f"{each['count']:,}", _of(each), each["source"])
-                for each in found.get("confusions", ())
+                (_shown(pair["label"]), _shown(pair["text"]), f"{pair['count']:,}", _of(pair), pair["source"])
+                for pair in found.get("confusions", ())
             ],
             numbers=("times", "of"),
             verbatim=("labelled", "read", "first in"),
@@ -46,13 +46,13 @@ def _pages(found: Facts) -> list[Section]:
     head = ("lines", "found", "recall")
 
     def rows(classes: Sequence[Facts]) -> list[tuple[str, ...]]:
-        return [(_limits(each), *_counts(each, "lines", "found"), *_shares(each, "recall")) for each in classes]
+        return [(_limits(group), *_counts(group, "lines", "found"), *_shares(group, "recall")) for group in classes]
 
     return [
         Section(
             title="By height of the line",
-            note="In pixels of the page as the network sees it. Where small lines are missed, let it see larger pages: "
-            "raise limit_side_len of DetResizeForTest.",
+            note="In pixels of the page as the network sees it. If small lines are missed, raise limit_side_len of "
+            "DetResizeForTest so that it sees larger pages.",
             head=("pixels", *head),
             rows=rows(found.get("by_height", ())),
             numbers=("pixels", *head),
@@ -67,40 +67,40 @@ def _pages(found: Facts) -> list[Section]:
 
 
 def _of(confusion: Facts) -> str:
-    """Say how often the character is labelled; one that was added is not."""
+    """Return how often the character is labelled; nothing for an added character, which is not labelled."""
     return f"{confusion['labelled']:,}" if confusion["label"] else ""
 
 
 def _compared(how: Facts) -> str:
     if how.get("is_filter"):
-        return "Digits and Latin letters are compared, without case, as the metric does; nothing else counts."
-    return "Spaces are not compared, and not counted, as in the metric." if how.get("ignore_space") else ""
+        return "Only digits and Latin letters are compared, ignoring case, as in the metric."
+    return "Spaces are ignored, as in the metric." if how.get("ignore_space") else ""
 
 
 def _characters(count: Facts) -> str:
     share = (count["misread"] + count["missed"] + count["added"]) / max(count["labelled"], 1)
     return (
-        f"Of {count['labelled']:,} characters {count['misread']:,} were misread and {count['missed']:,} missed; "
+        f"Of {count['labelled']:,} characters, {count['misread']:,} were misread and {count['missed']:,} missed, and "
         f"{count['added']:,} were added: {share:.2%} wrong."
     )
 
 
-def _limits(each: Facts) -> str:
-    if each["to"] is None:
-        return f"{each['from']} or more"
-    return f"{each['from']}–{each['to']}" if each["to"] > each["from"] else f"{each['from']}"
+def _limits(group: Facts) -> str:
+    if group["to"] is None:
+        return f"{group['from']} or more"
+    return f"{group['from']}–{group['to']}" if group["to"] > group["from"] else f"{group['from']}"
 
 
-def _counts(each: Facts, *names: str) -> tuple[str, ...]:
-    return tuple(f"{each[name]:,}" for name in names)
+def _counts(group: Facts, *names: str) -> tuple[str, ...]:
+    return tuple(f"{group[name]:,}" for name in names)
 
 
-def _shares(each: Facts, *names: str) -> tuple[str, ...]:
-    return tuple(f"{each[name]:.4f}" for name in names)
+def _shares(group: Facts, *names: str) -> tuple[str, ...]:
+    return tuple(f"{group[name]:.4f}" for name in names)
 
 
 def _shown(character: str) -> str:
-    """Make a character visible: nothing, a space and what cannot be printed by their names."""
+    """Make a character visible: nothing, a space and unprintable characters are shown by name."""
     if not character:
         return "nothing"
     if character == " ":

@@ -37,7 +37,7 @@ figcaption{margin-top:8px;font-size:13px}.pages{display:grid;grid-template-colum
 
 
 def render(report: Report) -> str:
-    """Give the page."""
+    """Return the page."""
     title = escape(f"{report.name}: {report.task} training report")
     tiles = "".join(
         f'<div class="tile"><span class="soft">{escape(k)}</span><b>{escape(v)}</b></div>' for k, v in report.headline
@@ -112,10 +112,10 @@ def _section(section: Section) -> str:
 
 def _samples(report: Report) -> str:
     if not report.worst:
-        return '<p class="soft">There are no predictions to show.</p>'
+        return '<p class="soft">No predictions to show.</p>'
     show, legend = (_pages, _legend()) if report.task == "det" else (_lines, "")
     worst = f"{legend}<h3>The worst</h3>{show(report.worst)}"
-    return worst + (f"<h3>Some of the rest, evenly chosen</h3>{show(report.others)}" if report.others else "")
+    return worst + (f"<h3>An even selection of the rest</h3>{show(report.others)}" if report.others else "")
 
 
 def _legend() -> str:

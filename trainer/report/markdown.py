@@ -12,7 +12,7 @@ _MEANING: Final = re.compile(r"[^\S ]|[\x00-\x1f!\"#$&*+<=>?@\[\\\]^`{|}~]|(?<![
 
 
 def render(report: Report) -> str:
-    """Give the text."""
+    """Return the text."""
     split = plain(report.split)
     parts = [
         f"# {plain(report.name)}\n\nTask {report.task}, run `{report.run_id}`.",
@@ -50,15 +50,15 @@ def _section(section: Section, *, level: int) -> str:
 
 def _samples(report: Report) -> str:
     if not report.worst:
-        return "There are no predictions to show."
+        return "No predictions to show."
     show = _pages if report.task == "det" else _lines
     parts = []
     if report.task == "det":
         colours = "; ".join(f"{colour}: {words}" for colour, words in LEGEND.values())
-        parts.append(f"In the pictures {colours}. Numbers are confidences.")
+        parts.append(f"Colours in the pictures: {colours}. Numbers are confidences.")
     parts.append("### The worst\n\n" + show(report.worst))
     if report.others:
-        parts.append("### Some of the rest, evenly chosen\n\n" + show(report.others))
+        parts.append("### An even selection of the rest\n\n" + show(report.others))
     return "\n\n".join(parts)
 
 

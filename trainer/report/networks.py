@@ -1,4 +1,4 @@
-"""What the report says of a distillation: the networks side by side, and how each came along."""
+"""The report's part on a distillation: the networks side by side, and their progress."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -14,7 +14,7 @@ _ROWS: Final = 100
 
 
 def sections(told: Distillation, evaluations: Sequence[Evaluation]) -> list[Section]:
-    """Give the tables of a distillation.
+    """Return the tables of a distillation.
 
     Args:
         told: what is known of it.
@@ -60,14 +60,14 @@ def _alone(told: Distillation) -> str:
 def _gain(told: Distillation) -> str:
     if told.gain:
         return told.gain.said
-    return "What the teacher was good for is not known: run.distill.baseline names no run without one."
+    return "The gain from the teacher is unknown: run.distill.baseline is not set."
 
 
 def _measured(told: Distillation) -> str:
-    exported = f"; the exported {told.picked} has {size(told.exported_bytes)}" if told.exported_bytes else ""
+    exported = f" The exported {told.picked} has {size(told.exported_bytes)}." if told.exported_bytes else ""
     return (
-        "Figures are of the eval split, when the published weights were kept; parameters that serve training only are "
-        f"not counted{exported}."
+        "Metrics are of the eval split, at the step of the published weights. Parameters used only in training are "
+        f"not counted.{exported}"
     )
 
 
@@ -77,9 +77,9 @@ def _evaluations(told: Distillation, evaluations: Sequence[Evaluation]) -> Secti
     shown = _some(evaluations)
     note = f"On the eval split, at each evaluation: {', '.join(metrics)}."
     if len(shown) < len(evaluations):
-        note += f" {len(shown)} of {len(evaluations)}, evenly chosen, with the best one; record.json has all."
+        note += f" An even selection of {len(shown)} of {len(evaluations)}, with the best one; record.json has all."
     return Section(
-        title="Networks while training",
+        title="Networks during training",
         note=note,
         head=("step", "epoch", *names, "kept"),
         rows=[_evaluation(entry, names, metrics, told.picked) for entry in shown],
@@ -88,7 +88,7 @@ def _evaluations(told: Distillation, evaluations: Sequence[Evaluation]) -> Secti
 
 
 def _evaluation(entry: Evaluation, names: Sequence[str], metrics: Sequence[str], picked: str) -> list[str]:
-    # While it is trained by itself there is nothing to say of the others.
+    # While one network is trained alone, the others have no metrics.
     found = entry.get("networks") or {picked: entry["metrics"]}
     cells = [", ".join(f"{found[name][metric]:.4f}" for metric in metrics) if name in found else "–" for name in names]
     kept = entry.get("network", picked) if entry.get("best") else ""

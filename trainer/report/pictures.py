@@ -45,9 +45,9 @@ COLOURS: Final[Mapping[str, tuple[int, int, int]]] = {
 """Of boxes in pages; the page's legend uses the same."""
 
 LEGEND: Final[Mapping[str, tuple[str, str]]] = {
-    "labelled": ("blue", "labelled, and found"),
+    "labelled": ("blue", "labelled and found"),
     "found": ("green", "the box that found it"),
-    "missed": ("red", "labelled, and missed"),
+    "missed": ("red", "labelled but missed"),
     "false": ("orange", "found where nothing is labelled"),
     "ignored": ("grey", "not counted"),
 }

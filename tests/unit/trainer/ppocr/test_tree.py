@@ -66,10 +66,7 @@ def test_a_recipe_that_needs_a_newer_tree_says_which(name: str) -> None:
     assert recipe.summary.endswith(f". Needs PaddleOCR {version} in PADDLEOCR_HOME")
     with pytest.raises(SpecError) as error:
         require(recipe)
-    assert (
-        f"which the packaged PaddleOCR 2.10 has not: point PADDLEOCR_HOME to a checkout of PaddleOCR at tag v{version}"
-        in str(error.value)
-    )
+    assert f"does not have. Point PADDLEOCR_HOME at a checkout of PaddleOCR at tag v{version}" in str(error.value)
 
 
 def test_what_is_missing_is_named_with_the_arguments_that_it_does_not_take() -> None:

@@ -140,7 +140,7 @@ def test_labels_longer_than_the_network_has_places_are_told(
     assert not recipes.resolve(run(recipe, overrides=one_width), replace(prepared, max_text_length=places)).notes
     too_long = replace(prepared, max_text_length=places + 1)
     (note,) = recipes.resolve(run(recipe, overrides=one_width), too_long).notes
-    assert f"{places + 1} characters, but a line of {width} pixels gives {places} places" in note
+    assert f"{places + 1} characters, but a line of {width} pixels has room for {places}" in note
     wider = {f"{part}.dataset.transforms.RecResizeImg.image_shape.2": 640 for part in ("Train", "Eval")}
     assert not recipes.resolve(run(recipe, overrides=one_width | wider), too_long).notes
     assert not recipes.resolve(run(recipe), too_long).notes
@@ -204,8 +204,8 @@ def test_an_inline_configuration_says_which_of_its_keys_are_not_read(prepared: P
     config["Global"] |= {"pretrained_model": "./best", "character_dict_path": "ppocr/keys.txt", "model_name": "X_rec"}
     config["Train"]["dataset"]["data_dir"] = "./train_data"
     recipe = recipes.resolve(run(task="rec", config=config), prepared)
-    assert "run.config's Global.pretrained_model is not read. Set run.init.pretrained." in recipe.notes
-    assert "run.config's Train.dataset.data_dir is not read. Name the dataset in run.data." in recipe.notes
+    assert "Global.pretrained_model in run.config is ignored. Set run.init.pretrained." in recipe.notes
+    assert "Train.dataset.data_dir in run.config is ignored. Name the dataset in run.data." in recipe.notes
     assert recipe.config["Global"]["character_dict_path"] == str(prepared.dictionary)
     assert "data_dir" not in recipe.config["Train"]["dataset"]
     assert recipe.model_name == "X_rec"

@@ -84,12 +84,16 @@ def test_what_a_sampler_leaves_out_is_filled_in(published: dict[str, Any]) -> No
 @pytest.mark.parametrize(
     ("name", "overrides", "message"),
     [
-        ("rec-crnn-mobile", {"Train.sampler.max_w": 32}, r"max_w of recipe rec-crnn-mobile is 32, but the least .* 64"),
-        ("rec-crnn-mobile", {"Train.sampler.max_w": 0}, "'Train.sampler.max_w' is 0: at least 1"),
-        ("rec-crnn-mobile", {"Train.sampler.divided_factor": [8, 16]}, "a whole number is wanted"),
+        (
+            "rec-crnn-mobile",
+            {"Train.sampler.max_w": 32},
+            r"max_w of recipe rec-crnn-mobile is 32, but the minimum .* 64",
+        ),
+        ("rec-crnn-mobile", {"Train.sampler.max_w": 0}, "'Train.sampler.max_w' is 0: write 1 or more"),
+        ("rec-crnn-mobile", {"Train.sampler.divided_factor": [8, 16]}, "write a whole number"),
         ("rec-crnn-mobile", {"Train.sampler.name": "RatioSampler"}, "'RatioSampler': the trainer has WidthSampler"),
         ("det-db-mobile", {"Train.sampler.max_w": 640}, "is not a key .* To set it, override Train.sampler as a whole"),
-        ("det-db-mobile", {"Train.sampler": {"name": "WidthSampler"}}, "which are for recognisers: leave it out"),
+        ("det-db-mobile", {"Train.sampler": {"name": "WidthSampler"}}, "which only recognisers use"),
     ],
 )
 def test_a_sampler_that_cannot_be_is_refused(name: str, overrides: dict[str, Any], message: str) -> None:
