@@ -147,7 +147,8 @@ def test_an_image_that_may_move_is_warned_of(
     api: ApiServer, ocrfleet: Ocrfleet, job: Path, image: str, warned: bool
 ) -> None:
     assert moves(image) == warned
-    assert (f"warning: the tag of the image {image}" in ocrfleet("submit", job, "--set", f"placement.image={image}").err) == warned
+    said = ocrfleet("submit", job, "--set", f"placement.image={image}").err
+    assert (f"warning: the tag of the image {image}" in said) == warned
     assert not moves(f"{image}@sha256:{'0' * 64}")
 
 
