@@ -16,6 +16,7 @@ from jobs.jobfile import model as jobfile
 from trainer import contract
 from trainer.formats.canonical_json import LARGEST
 from trainer.formats.yaml import to_yaml
+from trainer.run.identity import only_when_set
 from trainer.run.spec import words_of
 
 CHART: Final = Path(__file__).parents[1] / "charts" / "ocr-training"
@@ -128,6 +129,7 @@ def write() -> None:
         "values.yaml": values(),
         "values.schema.json": json.dumps(draft7(), indent=1, ensure_ascii=False) + "\n",
         "defaults.json": json.dumps(defaults(), indent=1, ensure_ascii=False) + "\n",
+        "identity.json": json.dumps(identity(), indent=1, ensure_ascii=False) + "\n",
         "README.md": readme(),
     }
     CHART.mkdir(parents=True, exist_ok=True)
@@ -170,6 +172,11 @@ def _without(value: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, An
         for key, item in value.items()
         if key not in given or isinstance(given[key], Mapping)
     }
+
+
+def identity() -> dict[str, Any]:
+    """Return what the template of the run id has to know: the fields that are hashed only when they are set."""
+    return {"onlyWhenSet": [{"path": path, "default": default} for path, default in only_when_set()]}
 
 
 # --- values.yaml ----------------------------------------------------------------------------------------------------

@@ -101,7 +101,7 @@ def _named(arguments: argparse.Namespace) -> tuple[str, list[str]]:
     from pathlib import Path
 
     from jobs.jobfile import model as jobfile
-    from trainer.run.spec import run_id
+    from trainer.run.identity import run_id
 
     job = jobfile.load(Path(arguments.name))
     placement = job.placement

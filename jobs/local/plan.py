@@ -23,7 +23,7 @@ from trainer import contract
 from trainer.contract import ExitCode
 from trainer.errors import ConflictError, TransientError
 from trainer.formats.yaml import to_yaml
-from trainer.run.spec import run_id
+from trainer.run.identity import run_id
 from trainer.run.workdir import LocalRunDir
 from trainer.system import disk
 from trainer.system.cpu import cores

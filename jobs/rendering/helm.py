@@ -141,7 +141,7 @@ def _loaded(chart: Path, engine: str, checked: bool) -> "helm_python.Chart":
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w:gz", compresslevel=1) as tar:
         for path in [
-            *(chart / name for name in ("Chart.yaml", "values.yaml", "defaults.json")),
+            *(chart / name for name in ("Chart.yaml", "values.yaml", "defaults.json", "identity.json")),
             *([] if checked else [chart / "values.schema.json"]),
             *(path for path in _templates(chart, engine) if not (checked and path.name in _CONTRADICTIONS)),
         ]:

@@ -9,7 +9,7 @@ import yaml
 from docs.chart import CHART
 from jobs.jobfile import model as jobfile
 from tests.chart.helm import HELMS, HelmError, helm, rendered
-from trainer.run.spec import run_id
+from trainer.run.identity import run_id
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).with_name("golden")

@@ -12,6 +12,7 @@ import yaml
 
 from jobs import cli
 from jobs.jobfile import model as jobfile
+from tests.chart.test_ids import id_in_python
 from trainer import recipes
 from trainer.contract import ExitCode
 
@@ -104,6 +105,18 @@ def test_every_job_file_on_a_page_loads_and_its_recipe_resolves(page: Path) -> N
 def test_every_example_job_file_loads_and_its_recipe_resolves(path: Path) -> None:
     """The examples are the first thing that is copied."""
     recipes.resolve(jobfile.load(path).run)
+
+
+def test_every_run_id_on_a_page_is_that_of_its_job_file() -> None:
+    """A command with an id can be copied, once the job file above it was applied."""
+    shown = []
+    for page in PAGES:
+        wholes = [block for block in blocks(page, "yaml") if "apiVersion" in yaml.safe_load(block)]
+        ids = {jobfile.load(whole).name: id_in_python(whole) for whole in wholes}
+        found = re.findall(r"\b([a-z][-a-z0-9]*)-([0-9a-f]{8})\b", page.read_text("utf-8"))
+        shown += [(name(page), f"{job}-{digest}", ids[job]) for job, digest in found if job in ids]
+    assert shown
+    assert [each for each in shown if each[1] != each[2]] == []
 
 
 def laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from pydantic_core import PydanticCustomError
 
 from trainer import contract
 from trainer.errors import SpecError
-from trainer.formats.canonical_json import LARGEST, bare, digest
+from trainer.formats.canonical_json import LARGEST
 from trainer.formats.yaml import parse_yaml
 
 
@@ -340,20 +340,6 @@ def to_dict(value: object) -> dict[str, Any]:
     """Return an instance as in the job file: camelCase, with every default."""
     result: dict[str, Any] = TypeAdapter(type(value)).dump_python(value, by_alias=True, mode="json")
     return result
-
-
-def run_id(name: str, *, run: RunSpec, image: str | None, device: str, devices: int) -> str:
-    """Name a run: `<name>-<h8>`, the same for the same work (house: identity).
-
-    Args:
-        name: the job file's name.
-        run: the `run` half; its defaults are part of the digest.
-        image: the trainer image; None: the one of this version, which the chart takes too.
-        device: `gpu` or `cpu`.
-        devices: nodes × devices a node.
-    """
-    content = {"run": to_dict(run), "image": image or contract.IMAGE, "device": device, "devices": devices}
-    return f"{name}-{digest(bare(content))[:8]}"
 
 
 def nearest(word: str, known: list[str]) -> str:

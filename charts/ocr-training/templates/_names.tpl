@@ -24,7 +24,8 @@
 {{- /* Once for all templates of a render, which share what Helm gives them. */ -}}
 {{- if not (hasKey . "OcrRoot") -}}
 {{- $values := mergeOverwrite (.Files.Get "defaults.json" | fromJson) (include "ocr.bare" .Values | fromJson) -}}
-{{- $_ := dict "Values" $values "Version" .Chart.AppVersion "Contract" (index .Chart.Annotations "ocrfleet.io/contract") | set . "OcrRoot" -}}
+{{- $onlyWhenSet := (.Files.Get "identity.json" | fromJson).onlyWhenSet -}}
+{{- $_ := dict "Values" $values "Version" .Chart.AppVersion "Contract" (index .Chart.Annotations "ocrfleet.io/contract") "OnlyWhenSet" $onlyWhenSet | set . "OcrRoot" -}}
 {{- end -}}
 {{- end -}}
 
@@ -40,10 +41,22 @@
 {{- mul (int .Values.placement.nodes) (int .Values.placement.devicesPerNode) -}}
 {{- end -}}
 
-{{- /* <name>-<h8>: the same for the same work; trainer/run/spec.py has the other half of this. */ -}}
+{{- /* <name>-<h8>: the same for the same work; trainer/run/identity.py has the other half of this. */ -}}
 {{- define "ocr.runId" -}}
 {{- if not (hasKey . "RunId") -}}
-{{- $work := printf `{"device":%s,"devices":%s,"image":%s,"run":%s}` (include "ocr.device" . | toRawJson) (include "ocr.devices" .) (include "ocr.image" . | toRawJson) (include "ocr.bare" .Values.run) -}}
+{{- $run := include "ocr.bare" .Values.run | fromJson -}}
+{{- /* Fields added after 0.1: one that has its default is left out, so that files without it keep their ids. */ -}}
+{{- range .OnlyWhenSet -}}
+{{- $path := splitList "." .path -}}
+{{- $part := $run -}}
+{{- range initial $path -}}
+{{- $part = get $part . -}}
+{{- end -}}
+{{- if eq (get $part (last $path) | toRawJson) (toRawJson .default) -}}
+{{- $_ := unset $part (last $path) -}}
+{{- end -}}
+{{- end -}}
+{{- $work := printf `{"device":%s,"devices":%s,"image":%s,"run":%s}` (include "ocr.device" . | toRawJson) (include "ocr.devices" .) (include "ocr.image" . | toRawJson) (toRawJson $run) -}}
 {{- $_ := printf "%s-%s" .Values.name ($work | sha256sum | trunc 8) | set . "RunId" -}}
 {{- end -}}
 {{- .RunId -}}

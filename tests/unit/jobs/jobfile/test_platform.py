@@ -18,7 +18,7 @@ from tests.chart import helm
 from trainer import contract
 from trainer.errors import SpecError
 from trainer.formats.yaml import parse_yaml, to_yaml
-from trainer.run.spec import run_id
+from trainer.run.identity import run_id
 
 ROOT = Path(__file__).parents[4]
 FENCE = re.compile(r"^```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)

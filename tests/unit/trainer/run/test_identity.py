@@ -2,19 +2,24 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import Field, TypeAdapter
+from pydantic.dataclasses import dataclass
 
 from tests.chart import helm
 from trainer import contract
 from trainer.errors import SpecError
 from trainer.formats.canonical_json import LARGEST, bare, canonical, digest
 from trainer.formats.yaml import parse_yaml, to_yaml
-from trainer.run.spec import RunSpec, from_dict, run_id, to_dict
+from trainer.run import identity
+from trainer.run.identity import FIRST, LATER, fields, run_id
+from trainer.run.spec import STRICT, Number, RunSpec, Train, from_dict, to_dict
 
 LEAST: dict[str, Any] = {
     "task": "rec",
@@ -35,9 +40,9 @@ VALUES = st.recursive(SCALARS, lambda v: st.lists(v, max_size=3) | st.dictionari
 MAPPINGS = st.dictionaries(TEXTS, VALUES, max_size=4)
 
 
-def name(run: dict[str, Any], **how: Any) -> str:
+def name(run: dict[str, Any], cls: type[RunSpec] = RunSpec, **how: Any) -> str:
     how = {"image": None, "device": "cpu", "devices": 2, **how}
-    return run_id("receipts", run=from_dict(RunSpec, run, where="run"), **how)
+    return run_id("receipts", run=from_dict(cls, run, where="run"), **how)
 
 
 def turned(value: Any) -> Any:
@@ -120,6 +125,7 @@ def test_half_a_surrogate_pair_is_refused() -> None:
         parse_yaml('a: "\\ud800"\n', source="job.yaml")
 
 
+@settings(deadline=None)
 @given(
     st.fixed_dictionaries(
         {},
@@ -161,6 +167,107 @@ def test_a_key_without_a_value_is_as_if_left_out_but_in_a_list() -> None:
 def test_no_image_is_the_image_of_this_version() -> None:
     assert name(LEAST) == name(LEAST, image=contract.IMAGE)
     assert contract.IMAGE.startswith("ocrfleet/trainer:")
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class LaterBlur:
+    """A part that 0.1 does not have."""
+
+    sigma: Number = 0.5
+    kind: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class LaterTrain(Train):
+    """A part that 0.1 has, with a field that it does not have."""
+
+    warmup: Number = 0
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class LaterRun(RunSpec):
+    """What a later release may add: a field in a part, a part, and fields whose default is a text, mapping or list."""
+
+    train: LaterTrain = Field(default_factory=LaterTrain)
+    blur: LaterBlur = Field(default_factory=LaterBlur)
+    note: str = ""
+    tags: Mapping[str, Any] = Field(default_factory=dict)
+    sizes: tuple[int, ...] = (1, 2)
+    owner: str | None = None
+
+
+@pytest.mark.parametrize(
+    "unset",
+    [
+        {},
+        {"train": {"warmup": 0}},
+        {"train": {"warmup": 0.0}},
+        {"train": {"warmup": 0, "seed": 42}, "blur": {}},
+        {"blur": {"sigma": 0.5, "kind": None}},
+        {"note": "", "tags": {}, "sizes": [1, 2], "owner": None},
+    ],
+)
+def test_a_later_field_that_has_its_default_is_not_in_the_id(unset: dict[str, Any]) -> None:
+    """The run of a job file that was written before the field existed stays the same run."""
+    assert name({**LEAST, **unset}, LaterRun) == name(LEAST)
+
+
+def test_a_later_field_that_is_set_is_in_the_id() -> None:
+    changes: list[dict[str, Any]] = [
+        {"train": {"warmup": 1}},
+        {"blur": {"sigma": 0.25}},
+        {"blur": {"kind": "box"}},
+        {"blur": {"sigma": 0.25, "kind": "box"}},
+        {"note": "x"},
+        {"tags": {"a": {}}},
+        {"tags": {"a": ""}},
+        {"sizes": [2, 1]},
+        {"sizes": []},
+        {"owner": ""},
+    ]
+    names = {name({**LEAST, **change}, LaterRun) for change in changes}
+    assert len(names | {name(LEAST)}) == len(changes) + 1
+
+
+def test_a_later_field_whose_default_changed_gives_another_id_to_files_that_relied_on_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They do other work now. A file that says what was the default does the same work, and keeps its id."""
+    monkeypatch.setattr(identity, "LATER", {"train.warmup": 5})
+    assert name({**LEAST, "train": {"warmup": 5}}, LaterRun) == name(LEAST)
+    assert name(LEAST, LaterRun) != name(LEAST)
+
+
+def test_no_field_of_run_has_changed_its_default_or_gone() -> None:
+    """Files that do not set the field would do other work under another id, or other work under the same."""
+    now = dict(fields(RunSpec))
+    changed = [
+        f"run.{path} was released with the default {json.dumps(default)} and has {json.dumps(now.get(path))} now"
+        for path, default in {**FIRST, **LATER}.items()
+        if path not in now or canonical(now[path]) != canonical(default)
+    ]
+    assert not changed, (
+        f"{'; '.join(changed)}. Every job file that does not set it would be another run and train again. Keep it, and "
+        "add a field for what is new; or bring it with a new apiVersion and a record in docs/decisions."
+    )
+
+
+def test_every_field_of_run_is_written_down_with_the_default_it_came_with() -> None:
+    """Without that nobody would notice when the default changes."""
+    new = {path: default for path, default in fields(RunSpec) if path not in {**FIRST, **LATER}}
+    assert not new, (
+        f"Add this to LATER in trainer/run/identity.py, and never to FIRST: {json.dumps(new)}. Then only the job files "
+        "that set the new fields get another id."
+    )
+
+
+def test_no_part_of_run_may_be_missing_or_is_in_a_list_or_under_a_free_key() -> None:
+    """Helm could not fill in its defaults, so the chart's id would differ from the command line's."""
+    schema = TypeAdapter(RunSpec).json_schema()
+    for part in (schema, *schema["$defs"].values()):
+        for path, field in part["properties"].items():
+            inner = [field.get(key) for key in ("anyOf", "items", "additionalProperties")]
+            assert "$ref" not in json.dumps(inner), path
 
 
 SPELLINGS = r"""
