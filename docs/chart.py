@@ -5,6 +5,7 @@ fields that exclude each other) the chart's templates say, in the model's own se
 """
 
 import json
+import re
 import textwrap
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
@@ -15,7 +16,7 @@ from docs.fields import line, meaning, schema, table, values_of
 from jobs.jobfile import model as jobfile
 from trainer import contract
 from trainer.formats.canonical_json import LARGEST
-from trainer.formats.yaml import to_yaml
+from trainer.formats.yaml import CONTROL, to_yaml
 from trainer.run.identity import only_when_set
 from trainer.run.spec import words_of
 
@@ -127,7 +128,7 @@ def write() -> None:
     files = {
         "Chart.yaml": f"# {HEAD}\n{to_yaml(about())}",
         "values.yaml": values(),
-        "values.schema.json": json.dumps(draft7(), indent=1, ensure_ascii=False) + "\n",
+        "values.schema.json": _escaped(json.dumps(draft7(), indent=1, ensure_ascii=False)) + "\n",
         "defaults.json": json.dumps(defaults(), indent=1, ensure_ascii=False) + "\n",
         "identity.json": json.dumps(identity(), indent=1, ensure_ascii=False) + "\n",
         "README.md": readme(),
@@ -230,12 +231,36 @@ def _comment(text: str, indent: int) -> list[str]:
 def draft7() -> dict[str, Any]:
     """Give the schema of the values in JSON Schema's draft 7, the one that every Helm knows.
 
-    Nothing is shared by reference, so that a refusal names the place in the values and an editor shows each text.
+    No field is shared by reference, so that a refusal names the place in the values and an editor shows each text.
     """
     found = schema()
     result = _converted(found, found["$defs"], path="")
     result["properties"]["global"] = {"type": "object", "description": "Not read; for charts above this one."}
-    return {"$schema": "http://json-schema.org/draft-07/schema#", "title": "The job file of ocrfleet", **result}
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "The job file of ocrfleet",
+        **result,
+        "allOf": [*result.get("allOf", ()), _TEXTS],
+        "definitions": {
+            "texts": {
+                "pattern": _PLAIN,
+                "patternProperties": {_PLAIN: _TEXTS},
+                # Not propertyNames, of which Helm 4 names a wrong place.
+                "additionalProperties": False,
+                "items": _TEXTS,
+            }
+        },
+    }
+
+
+_PLAIN: Final = f"^[^{CONTROL}]*$"
+_TEXTS: Final = {"$ref": "#/definitions/texts"}
+"""No key and no text, at any depth, has a character that YAML has no place for; the model refuses it while reading."""
+
+
+def _escaped(text: str) -> str:
+    """Escape in JSON what an editor would not show."""
+    return re.sub(f"[{CONTROL}]", lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _converted(part: Mapping[str, Any], classes: Mapping[str, Any], *, path: str) -> dict[str, Any]:

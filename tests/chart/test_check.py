@@ -9,7 +9,7 @@ import pytest
 
 from docs.chart import CHART
 from jobs import cli
-from tests.chart.helm import outcome
+from tests.chart.helm import HelmError, outcome, rendered, sentence
 from tests.chart.test_leaves import NEEDS, REFUSED, SILENT, other, with_fields
 from tests.chart.test_rules import REFUSALS
 from trainer.contract import ExitCode
@@ -40,6 +40,10 @@ OTHERS: Final[list[dict[str, Any]]] = [
     {"placement.nodes": 0},
     {"placement.retries": "three", "run.task": "cls"},
     {"run.data.trian": "s3://a/"},
+    *(
+        {"chart.extraEnv": [{"name": "A", "value": character}]}
+        for character in ("\x7f", "\x85", "\x9f", "\ufffe", "\uffff")
+    ),
 ]
 CASES: Final = [*(fields for fields, _ in REFUSALS), *OTHERS]
 
@@ -75,15 +79,25 @@ def test_check_refuses_what_render_refuses(
     assert found.splitlines()[-1].startswith("The job cannot run: ")
 
 
-def test_the_cases_cover_every_sentence_with_which_the_chart_refuses() -> None:
+def test_the_cases_cover_every_sentence_with_which_the_chart_refuses(tmp_path: Path) -> None:
     """A new refusal gets a case here, so that `check` is proven to know it."""
     templates = "".join(path.read_text("utf-8") for path in sorted(CHART.glob("templates/**/*.tpl")))
     sentences = re.findall(r'fail \(?(?:printf )?"((?:[^"\\]|\\.)+)"', templates)
     assert len(sentences) == len(re.findall(r"\bfail\b", templates))
     met = {made for fields in CASES if isinstance(made := outcome(with_fields(fields)), str)}
     met.add(str(outcome(with_fields({"placement.engine": "auto"}))))
+    met.add(_in_helm_3({"run.init.student": "\x85"}, tmp_path))
     unmet = [each for each in sentences if not any(re.match(_pattern(each), made) for made in met)]
     assert unmet == []
+
+
+def _in_helm_3(fields: dict[str, Any], scratch: Path) -> str:
+    """Return the sentence with which Helm 3 refuses what the schema refuses in the others."""
+    job = scratch / "job.yaml"
+    job.write_text(to_yaml(with_fields(fields)), "utf-8")
+    with pytest.raises(HelmError) as refused:
+        rendered("helm3", job)
+    return sentence(refused.value)
 
 
 def _pattern(sentence: str) -> str:

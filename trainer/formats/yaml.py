@@ -105,8 +105,12 @@ class _Loader(_Base):
             raise _refusal(f"{node.value} is too large for a number", node.start_mark)
 
 
-# Helm's toYaml writes nothing at all for a string with one of these.
-_CONTROL: Final = re.compile("[\x7f-\x9f\ufffe\uffff]")
+CONTROL: Final = "\x7f-\x9f\ufffe\uffff"
+"""Characters that no string of a job file may have, as in the brackets of a regular expression.
+
+Helm's toYaml writes nothing at all for a string with one of these.
+"""
+_CONTROL: Final = re.compile(f"[{CONTROL}]")
 
 
 class JobLoader(_Loader):

@@ -9,7 +9,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from docs import chart
@@ -167,6 +167,7 @@ STRANGERS = st.tuples(
 
 @settings(deadline=None, max_examples=400)
 @given(st.sampled_from([chart.LEAST, RICH]), st.lists(CHANGES | DROPS | STRANGERS, min_size=1, max_size=2))
+@example(chart.LEAST, [("run.init.student", "\x7f")])
 def test_model_and_schema_take_and_refuse_the_same(raw: dict[str, Any], changes: list[tuple[str, Any]]) -> None:
     """But for rules over several fields, which the chart's templates say where the schema does not."""
     for path, value in changes:
@@ -188,6 +189,67 @@ def test_model_and_schema_take_and_refuse_the_same(raw: dict[str, Any], changes:
 )
 def test_a_rule_that_a_schema_can_say_in_words_is_in_it(path: str, value: Any) -> None:
     assert verdicts(put(chart.LEAST, path, value)) == ("rule", "refused")
+
+
+def texts() -> Iterator[tuple[str, Any, str]]:
+    """Yield every place of the job file for a text or a free key: the field, its value with a mark there, the mark."""
+    mark = "MARK"
+    for path, field in FIELDS.items():
+        kinds = field["type"] if isinstance(field["type"], list) else [field["type"]]
+        if "string" in kinds:
+            yield path, f"{chart.EXAMPLES.get(path) or field.get('default') or ''}{mark}", mark
+        elif "items" in field and "string" in field["items"]["type"]:
+            yield path, [mark], mark
+        elif "object" in kinds and "properties" not in field:
+            for value in ({mark: "a"}, {"a": mark}, {"a": [{"b": [mark]}]}, {"a": {"b": {mark: 1}}}):
+                yield path, value, mark
+        elif "items" in field and path != "chart.extraEnv":
+            for value in ([{mark: "a"}], [{"a": mark}], [{"a": [{"b": mark}]}]):
+                yield path, value, mark
+    yield "chart.extraEnv", [{"name": "A", "value": mark}], mark
+    yield "chart.extraEnv", [{"name": "A", "valueFrom": {"a": {"b": mark}}}], mark
+
+
+TEXTS = list(texts())
+
+
+@pytest.mark.parametrize("character", ["\x7f", "\x80", "\x85", "\x9f", "\ufffe", "\uffff"])
+def test_a_character_that_yaml_has_no_place_for_is_refused_in_every_text(character: str) -> None:
+    for path, value, mark in TEXTS:
+        spoilt = json.loads(json.dumps(value).replace(mark, json.dumps(f"a{character}")[1:-1]))
+        assert verdicts(put(with_examples(), path, spoilt)) == ("refused", "refused"), (path, spoilt)
+
+
+@pytest.mark.parametrize(
+    "character", ["\x00", "\x1f", "\n", "\t", "~", "\xa0", "\ufeff", "\ufffd", "\U00010000", "\U0010ffff"]
+)
+def test_any_other_character_is_taken_in_a_free_text(character: str) -> None:
+    for path, value in (
+        ("run.init.student", character),
+        ("run.overrides", {character: [{character: character}]}),
+        ("chart.extraEnv", [{"name": "A", "value": character}]),
+    ):
+        assert verdicts(put(chart.LEAST, path, value)) == ("taken", "taken"), path
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "place"),
+    [
+        ("run.init.student", "a\x7f", "at '/run/init/student'"),
+        ("run.data.train", "s3://b/\x85", "at '/run/data/train'"),
+        ("run.overrides", {"a": [{"b\uffff": 1}]}, "at '/run/overrides/a/0'"),
+    ],
+)
+def test_every_helm_refuses_such_a_character_and_helm_4_names_its_place(
+    path: str, value: Any, place: str, tmp_path: Path
+) -> None:
+    job = tmp_path / "job.yaml"
+    job.write_text(to_yaml(put(chart.LEAST, path, value)), "utf-8")
+    with pytest.raises(helm.HelmError, match=re.escape(place)):
+        helm.rendered("helm4", job)
+    # Helm 3 writes the values as YAML for the schema, which fails for most. U+0085 gets as far as the templates.
+    with pytest.raises(helm.HelmError, match=r"control characters are not allowed|the job file has a control char"):
+        helm.rendered("helm3", job)
 
 
 def test_every_form_of_a_text_has_its_remedy_in_the_schema() -> None:
