@@ -19,6 +19,7 @@ from trainer.node.pipeline import Pipeline
 from trainer.run.assignment import Assignment
 from trainer.run.topology import Topology
 from trainer.run.workdir import WorkDir
+from trainer.system import atomic
 from trainer.telemetry.metrics import Metrics
 from trainer.telemetry.progress import Progress
 
@@ -100,9 +101,7 @@ def _bring_run_file(work: WorkDir) -> None:
     """Copy the pod's run.yaml into the work folder."""
     if source := os.environ.get(contract.ENV_RUN_FILE):
         work.root.mkdir(parents=True, exist_ok=True)
-        temporary = work.run_file.with_suffix(".part")
-        temporary.write_bytes(Path(source).read_bytes())
-        temporary.replace(work.run_file)
+        atomic.write(work.run_file, Path(source).read_bytes())
 
 
 def _be_node(workdir: Path, stage: str | None, progress: Progress, closing: ExitStack) -> None:

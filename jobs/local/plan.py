@@ -25,7 +25,7 @@ from trainer.errors import ConflictError, TransientError
 from trainer.formats.yaml import to_yaml
 from trainer.run.identity import run_id
 from trainer.run.workdir import LocalRunDir
-from trainer.system import disk
+from trainer.system import atomic, disk
 from trainer.system.cpu import cores
 
 DEFAULT_WORKDIR: Final = Path(".ocrfleet")
@@ -240,9 +240,7 @@ def _node(
 def _write_run_file(run: LocalRun, rank: int) -> None:
     work = run.folder.node(rank)
     work.logs.mkdir(parents=True, exist_ok=True)
-    temporary = work.run_file.with_suffix(".part")
-    temporary.write_text(run.run_file, "utf-8")
-    temporary.replace(work.run_file)
+    atomic.write(work.run_file, run.run_file)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from trainer.datasets.samples import Crops
 from trainer.datasets.scan import cover, survey
 from trainer.datasets.splits import Division, Plan
 from trainer.errors import DatasetError, SpecError
+from trainer.system import atomic
 
 LABEL_NAMES: Final = {"train": "train", "eval": "val", "test": "test"}
 """A split's name in the label files that are written; PaddleOCR's own say `val`."""
@@ -216,6 +217,6 @@ def _finish(partial: Path, out: Path, files: Mapping[str, Iterable[str]], proble
         text = "".join(lines)
         (partial / name).write_text(text, "utf-8", newline="\n")
         counts[name] = text.count("\n")
-    # rename() takes the place of an empty folder.
-    partial.rename(out)
+    # Thousands of images, which can be written again.
+    atomic.replace(partial, out, durable=False)
     return Written(root=out, label_files=counts, problems=problems)

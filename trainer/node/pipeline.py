@@ -26,7 +26,7 @@ from trainer.state.fencing import Claims, Fence
 from trainer.state.mirror import Mirror
 from trainer.state.receipts import Receipt, files_of, measure
 from trainer.storage import open_store
-from trainer.system import disk
+from trainer.system import atomic, disk
 from trainer.telemetry.events import Event
 from trainer.telemetry.metrics import Metrics
 from trainer.telemetry.progress import Progress
@@ -133,9 +133,7 @@ class Pipeline:
         require_batch(recipe.config, samples=prepared.counts["train"], devices=given.topology.world_size)
         for note in recipe.notes:
             self.progress.line(note)
-        temporary = self.work.configuration.with_suffix(".tmp")
-        temporary.write_text(yaml.safe_dump(recipe.config, sort_keys=False, allow_unicode=True), "utf-8")
-        temporary.replace(self.work.configuration)
+        atomic.write(self.work.configuration, yaml.safe_dump(recipe.config, sort_keys=False, allow_unicode=True))
 
     def _published(self) -> bool:
         """Whether the model is already published; then at most its channel has to be set."""

@@ -6,9 +6,6 @@ refuses, and leaves a lone inference.yml behind when it fails; so the three file
 
 import errno
 import hashlib
-import os
-import shutil
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +15,7 @@ import yaml
 from trainer.errors import SpecError
 from trainer.ppocr import build, infer, settings, start
 from trainer.ppocr.settings import Config
+from trainer.system import atomic
 
 FILES: Final = ("inference.json", "inference.pdiparams", "inference.yml")
 """An exported model: all three or nothing."""
@@ -53,10 +51,7 @@ def export_layer(model: Any, config: Config, out: Path, *, model_name: str) -> N
     shape = [None, 3, None, None]
     if config["Architecture"]["model_type"] == "rec":
         shape[2] = settings.rec_settings(config).image_shape[1]
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".export-") as folder:
-        made = Path(folder) / "inference"
-        made.mkdir()
+    with atomic.folder(out) as made:
         paddle.jit.save(
             paddle.jit.to_static(
                 model, input_spec=[paddle.static.InputSpec(shape=shape, dtype="float32", name="x")], full_graph=True
@@ -66,9 +61,6 @@ def export_layer(model: Any, config: Config, out: Path, *, model_name: str) -> N
         (made / FILES[2]).write_text(yaml.safe_dump(description, allow_unicode=True, sort_keys=False), "utf-8")
         _check(made, description)
         _check_whole(made, model, out)
-        if out.exists():
-            shutil.rmtree(out)
-        os.replace(made, out)
 
 
 def _check_whole(made: Path, model: Any, out: Path) -> None:

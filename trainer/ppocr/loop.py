@@ -8,7 +8,6 @@ import contextlib
 import json
 import logging
 import math
-import os
 import random
 import time
 from collections.abc import Iterator, Sequence
@@ -25,6 +24,7 @@ from trainer.recipes import distill
 from trainer.run import precision
 from trainer.run.interval import Due
 from trainer.state import checkpoints
+from trainer.system import atomic
 
 log = logging.getLogger(__name__)
 
@@ -498,9 +498,7 @@ class Training:
                 "fine_tuned_epochs": self.epochs if self._distilled else 0,
             }
         if self.job.rank == 0:
-            temporary = self.job.work.training_facts.with_suffix(".tmp")
-            temporary.write_text(json.dumps(facts, indent=1), "utf-8")
-            os.replace(temporary, self.job.work.training_facts)
+            atomic.write(self.job.work.training_facts, json.dumps(facts, indent=1))
         return {"best": progress.best, "steps": progress.step}
 
 

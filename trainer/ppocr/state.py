@@ -5,7 +5,6 @@ states), `best.pdparams` once there is a best, and `checkpoint.json`, written la
 """
 
 import hashlib
-import os
 import pickle
 import shutil
 from dataclasses import asdict, dataclass, field
@@ -17,6 +16,7 @@ import paddle
 
 from trainer.ppocr import collective
 from trainer.state import checkpoints
+from trainer.system import atomic
 
 Tensors = dict[str, Any]
 
@@ -115,10 +115,10 @@ def finite(model: paddle.nn.Layer) -> bool:
 
 def write_weights(state: Tensors, path: Path) -> None:
     """Write weights so that the file is there whole or not at all."""
-    temporary = path.with_name(f".{path.name}.tmp")
     path.parent.mkdir(parents=True, exist_ok=True)
-    paddle.save({name: paddle.to_tensor(value) for name, value in state.items()}, str(temporary))
-    os.replace(temporary, path)
+    with atomic.temporary(path) as new:
+        paddle.save({name: paddle.to_tensor(value) for name, value in state.items()}, str(new))
+        atomic.replace(new, path)
 
 
 def save(
@@ -129,18 +129,14 @@ def save(
     ranks = collective.gather(own)
     progress.refused = {source: why for each in ranks for source, why in each.pop("refused").items()}
     if paddle.distributed.get_rank() == 0:
-        temporary = folder.with_name(f".{folder.name}.tmp")
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        paddle.save(model.state_dict(), str(temporary / "model.pdparams"))
-        paddle.save(optimizer.state_dict(), str(temporary / "optimizer.pdopt"))
-        extra = {"ranks": ranks, "scaler": scaler.state_dict() if scaler else None}
-        (temporary / "ranks.pickle").write_bytes(pickle.dumps(extra))
-        if best.exists():
-            shutil.copy2(best, temporary / "best.pdparams")
-        checkpoints.seal(temporary, facts=asdict(progress))
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(temporary, folder)
+        with atomic.folder(folder) as new:
+            paddle.save(model.state_dict(), str(new / "model.pdparams"))
+            paddle.save(optimizer.state_dict(), str(new / "optimizer.pdopt"))
+            extra = {"ranks": ranks, "scaler": scaler.state_dict() if scaler else None}
+            (new / "ranks.pickle").write_bytes(pickle.dumps(extra))
+            if best.exists():
+                shutil.copy2(best, new / "best.pdparams")
+            checkpoints.seal(new, facts=asdict(progress))
     collective.meet()
 
 

@@ -6,7 +6,6 @@ enough to move a box that stands at a threshold, and that is not the export's fa
 
 import contextlib
 import json
-import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from trainer.errors import GateError
 from trainer.ppocr import build, infer, scores, standin_model, start
 from trainer.ppocr.paddleocr_reader import Users
 from trainer.ppocr.scores import Row
+from trainer.system import atomic
 
 MOST: Final[Mapping[str, int]] = {"det": 100, "rec": 500}
 """Samples that are looked at, evenly chosen; three forward passes each, so a few minutes on one core."""
@@ -100,9 +100,7 @@ def verify(
         facts["paddleocr"] = _compare_reading(check)
         facts["pair"] = _load_pair(check, scratch)
     out.parent.mkdir(parents=True, exist_ok=True)
-    new = out.with_suffix(".new")
-    new.write_text(json.dumps(facts, indent=1), "utf-8")
-    os.replace(new, out)
+    atomic.write(out, json.dumps(facts, indent=1))
     return facts
 
 

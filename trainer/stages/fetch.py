@@ -6,7 +6,6 @@ broken pull costs only what is missing.
 
 import json
 import logging
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from trainer.run.spec import RunSpec
 from trainer.run.workdir import WorkDir
 from trainer.state.checkpoints import file_digest
 from trainer.storage import NoBucketError, Progress, Store, Transfer, join_uri, open_store, split_uri
+from trainer.system import atomic
 from trainer.weights import origins
 from trainer.weights.cache import Shelf
 from trainer.weights.facts import Origin
@@ -128,9 +128,9 @@ def _file(uri: str, dest: Path, progress: Progress | None, *, where: str) -> Tra
     landing = dest.with_name(f"{dest.stem}.pulled")
     with _named(where, uri):
         transfer = store.pull([name], landing, progress)
-    temporary = dest.with_name(f".{dest.name}.tmp")
-    shutil.copyfile(landing / name, temporary)
-    os.replace(temporary, dest)
+    with atomic.temporary(dest) as new:
+        shutil.copyfile(landing / name, new)
+        atomic.replace(new, dest)
     return transfer
 
 

@@ -20,6 +20,7 @@ from trainer.errors import DatasetError
 from trainer.formats.canonical_json import digest
 from trainer.run.spec import RunSpec
 from trainer.run.workdir import WorkDir
+from trainer.system import atomic
 
 CROPS: Final = "crops"
 """The folder, in the prepared one, of lines that were cut out of pages."""
@@ -71,7 +72,8 @@ def prepare(run: RunSpec, work: WorkDir, progress: images.Progress | None = None
         ignored=sum(s.ignored for s in surveys),
     )
     prepared.save({name: [_sample(c) for c in members] for name, members in division.used.items()})
-    folder.rename(work.prepared)
+    # Thousands of crops. The receipt counts files and bytes, and an image is looked at before it is taken over.
+    atomic.replace(folder, work.prepared, durable=False)
     return _facts(run, prepared, problems, characters, surveys)
 
 
@@ -83,7 +85,7 @@ def _begin(final: Path) -> Path:
         (final / "dataset.json").unlink(missing_ok=True)
         if folder.exists():
             shutil.rmtree(folder)
-        final.rename(folder)
+        atomic.replace(final, folder, durable=False)
     folder.mkdir(parents=True, exist_ok=True)
     for path in folder.iterdir():
         if path.is_file():

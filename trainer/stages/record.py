@@ -23,6 +23,7 @@ from trainer.run.assignment import Assignment
 from trainer.run.workdir import WorkDir
 from trainer.run.worker_env import worker_environment
 from trainer.state.receipts import Receipt
+from trainer.system import atomic
 
 ENVIRONMENT: Final = (
     "CUDA_VISIBLE_DEVICES",
@@ -83,9 +84,7 @@ def make_record(given: Assignment, *, attempt: int, environ: Mapping[str, str] =
 
 def write_record(work: WorkDir, record: Mapping[str, Any]) -> None:
     """Write the record into the run's folder, whole or not at all."""
-    temporary = work.record.with_suffix(".tmp")
-    temporary.write_text(json.dumps(record, indent=1, ensure_ascii=False, default=str), "utf-8")
-    os.replace(temporary, work.record)
+    atomic.write(work.record, json.dumps(record, indent=1, ensure_ascii=False, default=str))
 
 
 def package_versions() -> dict[str, str]:

@@ -6,7 +6,6 @@ folder without `checkpoint.json`, which is written last, does not exist for a re
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from trainer.errors import NotFoundError, TransientError
+from trainer.system import atomic
 
 if TYPE_CHECKING:  # a worker seals and checks folders, and needs no bucket
     from trainer.storage import Store
@@ -33,9 +33,7 @@ def file_digest(path: Path) -> str:
 def seal(folder: Path, *, facts: Mapping[str, Any]) -> None:
     """Write the note that makes a folder a checkpoint: its files with sizes and digests, and the facts."""
     files = {p.name: {"size": p.stat().st_size, "sha256": file_digest(p)} for p in sorted(folder.iterdir())}
-    temporary = folder / f".{SEAL}.tmp"
-    temporary.write_text(json.dumps({"files": files, "facts": facts}), "utf-8")
-    os.replace(temporary, folder / SEAL)
+    atomic.write(folder / SEAL, json.dumps({"files": files, "facts": facts}))
 
 
 def verified(folder: Path) -> dict[str, Any]:
@@ -112,8 +110,7 @@ class Remote:
                 continue
             break
         verified(landing / prefix)
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(landing / prefix, folder)
+        atomic.replace_folder(landing / prefix, folder)
         shutil.rmtree(landing)
         return folder
 

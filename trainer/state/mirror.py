@@ -17,6 +17,7 @@ from trainer.run.workdir import WorkDir
 from trainer.state.checkpoints import Remote
 from trainer.state.fencing import Claims
 from trainer.state.receipts import Receipt, measure
+from trainer.system import atomic
 from trainer.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -66,7 +67,7 @@ class Mirror:
             self._metrics.transfer("pull", pulled.moved_bytes)
             for key, name in missing.items():
                 (self.work.root / name).parent.mkdir(parents=True, exist_ok=True)
-                (self.work.restored / key).replace(self.work.root / name)
+                atomic.replace(self.work.restored / key, self.work.root / name)
             shutil.rmtree(self.work.restored)
         if measure(self.work, list(receipt.outputs)) != receipt.outputs:
             raise TransientError(

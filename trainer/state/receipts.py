@@ -5,7 +5,6 @@ before. So a change anywhere up the road makes every later receipt void.
 """
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 from trainer.formats.canonical_json import digest
 from trainer.run.workdir import WorkDir
 from trainer.state.checkpoints import file_digest
+from trainer.system import atomic
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +49,7 @@ class Receipt:
         """Write the receipt: a stage's last act."""
         path = work.receipt(self.stage)
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(self.to_json(), "utf-8")
-        os.replace(temporary, path)
+        atomic.write(path, self.to_json())
 
     def to_json(self) -> str:
         """Give the receipt as it is stored."""

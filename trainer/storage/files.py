@@ -1,24 +1,20 @@
 """A folder as a store: written by temporary file and rename, conditions kept by link and lock."""
 
-import errno
 import fcntl
 import os
-import secrets
 import shutil
 import stat
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from trainer.errors import AccessError, ConflictError, NotFoundError, OcrfleetError
 from trainer.storage.base import HIDDEN, Listing, Meter, ObjectInfo, Progress, Store, Transfer
 from trainer.storage.keys import below
 from trainer.storage.landing import Landing, copy_hashed
+from trainer.system import atomic, links
 from trainer.system.disk import no_space
-
-# File systems without hard links answer with one of these.
-_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EXDEV, errno.EMLINK, errno.ENOSYS}
 
 
 class FileStore(Store):
@@ -63,20 +59,20 @@ class FileStore(Store):
     def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
         """Write a file whole; see `Store.put`."""
         target = below(self.root, key)
-        with _faults(target), _scratch(target) as temporary:
-            temporary.write_bytes(data)
+        with _faults(target), _new(target) as new:
+            new.write_bytes(data)
             # Two writes within one tick of the kernel's clock must differ in their etags.
             now = time.time_ns()
-            os.utime(temporary, ns=(now, now))
-            etag = _etag(temporary.stat())
+            os.utime(new, ns=(now, now))
+            etag = _etag(new.stat())
             if if_absent:
-                if not _create(temporary, target):
+                if not atomic.create(new, target):
                     raise ConflictError(f"{target} already exists and was not overwritten.")
                 return _etag(target.stat())
             with self._lock():
                 if if_match is not None and self._etag_now(target) != if_match:
                     raise ConflictError(f"Another writer has changed {target} since it was read.")
-                os.replace(temporary, target)
+                atomic.replace(new, target)
             return etag
 
     def delete(self, keys: Iterable[str]) -> None:
@@ -95,10 +91,10 @@ class FileStore(Store):
         sizes = {target: source.stat().st_size for target, source in targets.items()}
         meter = Meter(progress, total=sum(sizes.values()))
         for target, source in targets.items():
-            with source.open("rb") as stream, _faults(target), _scratch(target) as temporary:
-                with temporary.open("wb") as output:
+            with source.open("rb") as stream, _faults(target), _new(target) as new:
+                with new.open("wb") as output:
                     shutil.copyfileobj(stream, output, 1 << 20)
-                os.replace(temporary, target)
+                atomic.replace(new, target)
             meter.add(sizes[target])
         return Transfer(
             digests={},
@@ -132,7 +128,7 @@ class FileStore(Store):
         """Keep other writers of single files in this location out; a killed holder lets go."""
         self.root.mkdir(parents=True, exist_ok=True)
         with (self.root / f"{HIDDEN}lock").open("ab") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # held for one comparison and one rename
+            fcntl.flock(lock, fcntl.LOCK_EX)  # held for one comparison and one write to the disk
             yield
 
 
@@ -163,43 +159,15 @@ def _stumble(error: OSError) -> None:
 
 def _bring(source: Path, temporary: Path, *, link: bool) -> str:
     """Link or copy a file, and give its sha256."""
-    linked = link and _link(source, temporary)
+    linked = link and links.link(source, temporary)
     with source.open("rb") as stream, Path(os.devnull if linked else temporary).open("wb") as target:
         return copy_hashed(stream, target)
 
 
-def _link(source: Path, target: Path) -> bool:
-    try:
-        # A hard link, not a symbolic one: the path stays inside the folder, and outlives the source.
-        os.link(source.resolve(), target)
-    except OSError as error:
-        if error.errno in _NO_LINKS:
-            return False
-        raise
-    return True
-
-
-def _create(temporary: Path, target: Path) -> bool:
-    """Let a file appear whole where none is; False when there is one."""
-    try:
-        if _link(temporary, target):
-            return True
-        with target.open("xb") as stream:  # O_EXCL; a reader may see half of it, if only for a moment
-            stream.write(temporary.read_bytes())
-    except FileExistsError:
-        return False
-    return True
-
-
-@contextmanager
-def _scratch(target: Path) -> Iterator[Path]:
-    """Give a path beside a file for its next content; removed at the end when it was not renamed."""
+def _new(target: Path) -> AbstractContextManager[Path]:
+    """Name the next content of a file: never listed, and of no other writer."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f"{HIDDEN}{secrets.token_hex(8)}")
-    try:
-        yield temporary
-    finally:
-        temporary.unlink(missing_ok=True)
+    return atomic.temporary(target, prefix=HIDDEN)
 
 
 def _remove_empty(folder: Path) -> bool:

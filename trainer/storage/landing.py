@@ -7,7 +7,6 @@ which holds exactly what the location holds.
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Collection
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any, BinaryIO
 
 from trainer.errors import SpecError
 from trainer.storage.keys import below
+from trainer.system import atomic
 
 
 class Landing:
@@ -73,7 +73,8 @@ class Landing:
             target.parent.mkdir(parents=True, exist_ok=True)
             self._folders.add(target.parent)
         found = temporary.stat()
-        os.replace(temporary, target)
+        # Thousands of files, which can be pulled again: `holds` finds one that a power cut has left short.
+        atomic.replace(temporary, target, durable=False)
         note = {
             "key": key,
             "uri": self._uri,
@@ -96,9 +97,7 @@ class Landing:
             del self._known[key]
 
     def _rewrite(self) -> None:
-        temporary = self._notes.with_suffix(".tmp")
-        temporary.write_bytes(b"".join(_line(note) for note in self._known.values()))
-        os.replace(temporary, self._notes)
+        atomic.write(self._notes, b"".join(_line(note) for note in self._known.values()))
 
 
 def _line(note: dict[str, Any]) -> bytes:

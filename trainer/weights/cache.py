@@ -6,22 +6,18 @@ that uses it has a link of its own, or a copy.
 """
 
 import contextlib
-import errno
 import logging
-import os
-import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from trainer.state.checkpoints import file_digest
+from trainer.system import atomic
+from trainer.system.links import link
 
 log = logging.getLogger(__name__)
-
-_NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EXDEV, errno.EMLINK, errno.ENOSYS})
-"""Two file systems, one without hard links, or a file of another user."""
 
 
 @dataclass(frozen=True)
@@ -44,41 +40,32 @@ class Shelf:
         source = fetch()
         self.folder.mkdir(parents=True, exist_ok=True)
         for target in (kept, dest):
-            with _beside(target) as temporary:
-                _link_or_copy(source, temporary)
-                os.replace(temporary, target)
+            with _new(target) as new:
+                _link_or_copy(source, new)
+                atomic.replace(new, target)
 
 
 def _from_shelf(kept: Path, dest: Path, *, sha256: str) -> bool:
     """Take a file over if it is whole; what is compared is the run's own link, so that it stays what it was found."""
-    with _beside(dest) as temporary:
+    with _new(dest) as new:
         try:
-            _link_or_copy(kept, temporary)
+            _link_or_copy(kept, new)
         except FileNotFoundError:
             return False  # removed since
-        if file_digest(temporary) != sha256:
+        if file_digest(new) != sha256:
             log.warning("%s is damaged, so it is fetched again.", kept)
             return False
-        os.replace(temporary, dest)
+        atomic.replace(new, dest)
     return True
 
 
-@contextlib.contextmanager
-def _beside(target: Path) -> Iterator[Path]:
-    """Give a path beside a file for its next content; removed at the end when it was not renamed."""
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        yield temporary
-    finally:
-        temporary.unlink(missing_ok=True)
+def _new(target: Path) -> AbstractContextManager[Path]:
+    """Name the next content of a file that several runs may put there at once."""
+    return atomic.temporary(target, prefix=f".{target.name}.")
 
 
 def _link_or_copy(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise
+    if not link(source, target):
         shutil.copyfile(source, target)
     # Its other names would change with it.
     with contextlib.suppress(PermissionError):

@@ -4,12 +4,12 @@ Workers read them with this, so it asks no bucket; `trainer/weights/origins.py` 
 """
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from trainer.errors import TransientError
 from trainer.state.checkpoints import file_digest
+from trainer.system import atomic
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +30,7 @@ class Origin:
 
     def write(self, facts: Path) -> None:
         """Write it, whole or not at all."""
-        temporary = facts.with_suffix(".tmp")
-        temporary.write_text(json.dumps(asdict(self), indent=1), "utf-8")
-        os.replace(temporary, facts)
+        atomic.write(facts, json.dumps(asdict(self), indent=1))
 
     @classmethod
     def read(cls, facts: Path) -> "Origin":

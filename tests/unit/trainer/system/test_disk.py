@@ -1,27 +1,14 @@
 """A full disk is said in a sentence, and leaves nothing half behind."""
 
 import errno
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.unit.trainer.system.full import full_beyond
 from trainer.errors import TransientError
 from trainer.storage import open_store
 from trainer.system import disk
-
-
-@contextmanager
-def full_beyond(size: int) -> Iterator[None]:
-    """Let the kernel refuse what a file has beyond a size, as a full disk refuses it."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
