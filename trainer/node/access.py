@@ -6,10 +6,10 @@ Nothing is downloaded, and nothing stays written but for a moment a probe next t
 from collections.abc import Iterator
 from pathlib import Path
 
-from trainer.errors import DatasetError, NotFoundError, SpecError
 from trainer.run import spec as runspec
 from trainer.run.spec import RunSpec
-from trainer.storage import NoBucketError, open_store, split_uri
+from trainer.stages import locations
+from trainer.storage import open_store, split_uri
 from trainer.weights import origins
 
 
@@ -38,21 +38,15 @@ def _dataset(place: str, uri: str) -> str:
     store = open_store(uri)
     info = store.first()
     if info is None:
-        raise DatasetError(
-            f"{place} is {uri!r}, but there are no objects there. Check the location, or upload a dataset first."
-        )
+        raise locations.no_objects(place, uri)
     store.stat([info.key])  # permission to list does not imply permission to read
     return f"{place}: {uri} can be listed and read."
 
 
 def _file(place: str, uri: str) -> str:
     folder, name = split_uri(uri)
-    try:
+    with locations.named(place, uri):
         (info,) = open_store(folder).stat([name])
-    except NoBucketError:
-        raise
-    except NotFoundError as error:
-        raise NotFoundError(f"{place} is {uri!r}, but that object does not exist. Check the location.") from error
     return f"{place}: {uri} can be read, {info.size:,} bytes."
 
 
@@ -61,10 +55,7 @@ def _output(run: RunSpec) -> str:
     if open_store(run.output).below("checkpoints").conditional_writes():
         return f"run.output: {run.output} is writable and supports the conditional writes that channels need."
     if run.publish.promote:
-        raise SpecError(
-            f"run.publish.promote is {run.publish.promote!r}, but {run.output!r} does not support conditional writes. "
-            "Remove run.publish.promote, and promote with `ocrfleet models promote --single-writer`."
-        )
+        raise locations.no_conditional_writes(run)
     return (
         f"run.output: {run.output} is writable, but does not support conditional writes. Make sure that only one "
         "object of this run exists at a time."

@@ -7,18 +7,18 @@ broken pull costs only what is missing.
 import json
 import logging
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from trainer.errors import DatasetError, NotFoundError, SpecError
+from trainer.errors import DatasetError, SpecError
 from trainer.formats.canonical_json import digest
 from trainer.run.spec import RunSpec
 from trainer.run.workdir import WorkDir
+from trainer.stages import locations
 from trainer.state.checkpoints import file_digest
-from trainer.storage import NoBucketError, Progress, Store, Transfer, join_uri, open_store, split_uri
+from trainer.storage import Progress, Store, Transfer, join_uri, open_store, split_uri
 from trainer.system import atomic
 from trainer.weights import origins
 from trainer.weights.cache import Shelf
@@ -89,9 +89,7 @@ def _facts(uri: str, transfer: Transfer) -> dict[str, Any]:
 def _dataset(uri: str, dest: Path, progress: Progress | None, *, where: str) -> Transfer:
     transfer = open_store(uri).pull(None, dest, progress, link=IMAGES)
     if not transfer.files:
-        raise DatasetError(
-            f"{where} is {uri!r}, but there are no objects there. Check the location, or upload a dataset first."
-        )
+        raise locations.no_objects(where, uri)
     if DATASET_MANIFEST in transfer.digests:
         _check_manifest(dest, uri, transfer.digests)
     log.info("%s: %d files, %d of them moved.", uri, transfer.files, transfer.moved_files)
@@ -126,23 +124,12 @@ def _file(uri: str, dest: Path, progress: Progress | None, *, where: str) -> Tra
     store: Store = open_store(folder)
     # Gathered in a folder of its own: the store keeps names, the work folder has its own name for the file.
     landing = dest.with_name(f"{dest.stem}.pulled")
-    with _named(where, uri):
+    with locations.named(where, uri):
         transfer = store.pull([name], landing, progress)
     with atomic.temporary(dest) as new:
         shutil.copyfile(landing / name, new)
         atomic.replace(new, dest)
     return transfer
-
-
-@contextmanager
-def _named(where: str, uri: str) -> Iterator[None]:
-    """Name the field of the job file whose object does not exist."""
-    try:
-        yield
-    except NoBucketError:
-        raise
-    except NotFoundError as error:
-        raise NotFoundError(f"{where} is {uri!r}, but that object does not exist. Check the location.") from error
 
 
 def _weights(origin: Origin, given: Wanted, work: WorkDir, progress: Progress | None) -> Transfer:
@@ -170,7 +157,7 @@ def _weights(origin: Origin, given: Wanted, work: WorkDir, progress: Progress | 
 def _pull(origin: Origin, given: Wanted, landing: Path, progress: Progress | None) -> tuple[Path, Transfer]:
     """Download weights and check their digest before anything reads them: a pickle can run code."""
     folder, name = split_uri(origin.uri)
-    with _named(given.field, origin.uri):
+    with locations.named(given.field, origin.uri):
         transfer = open_store(folder).pull([name], landing, progress)
     actual = file_digest(landing / name)
     if actual == origin.sha256:

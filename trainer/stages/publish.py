@@ -20,7 +20,7 @@ from trainer.registry.manifests import Manifest, PublishedFile
 from trainer.run.assignment import Assignment
 from trainer.run.spec import RunSpec
 from trainer.run.workdir import WorkDir
-from trainer.stages import record
+from trainer.stages import locations, record
 from trainer.state.checkpoints import file_digest
 from trainer.storage import Progress, Store, open_store
 
@@ -52,10 +52,7 @@ def publish(
     gate: dict[str, Any] = {}
     if held is None:
         if run.publish.promote and not store.below("checkpoints").conditional_writes():
-            raise SpecError(
-                f"run.publish.promote is {run.publish.promote!r}, but {run.output!r} does not support conditional "
-                "writes. Remove run.publish.promote, and promote with `ocrfleet models promote --single-writer`."
-            )
+            raise locations.no_conditional_writes(run)
         evaluation = _checked(work)
         gate = check_gate(run, evaluation, store=store)
         written = record.make_record(given, attempt=attempt)
