@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from jobs.commands import options, show
 
 if TYPE_CHECKING:
-    from jobs.rendering.manifests import Object
+    from jobs.kube.objects import Object
 
 
 def add(commands: options.Commands) -> None:

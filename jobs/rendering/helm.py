@@ -23,7 +23,7 @@ from trainer.errors import OcrfleetError, SpecError, TransientError
 if TYPE_CHECKING:
     import helm_python
 
-    from jobs.rendering.manifests import Object
+    from jobs.kube.objects import Object
 
 # In a checkout this is a link, in an installed package it is the files.
 CHART: Final = Path(__file__).with_name("chart")

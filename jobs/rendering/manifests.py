@@ -1,15 +1,13 @@
 """Objects of Kubernetes ⇄ text: reads what Helm writes, and writes what kubectl reads the same."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import yaml
 
+from jobs.kube.objects import Object
 from trainer.formats.yaml import JobDumper, JobLoader
-
-Object = Mapping[str, Any]
-"""One object, as the API server takes it."""
 
 
 def read(text: str) -> list[Object]:

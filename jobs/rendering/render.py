@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from jobs.kube.objects import Object
 from jobs.rendering import helm
-from jobs.rendering.manifests import Object
 from trainer.errors import SpecError
 
 if TYPE_CHECKING:

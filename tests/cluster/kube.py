@@ -15,7 +15,8 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.dynamic.exceptions import ResourceNotFoundError
 from kubernetes.stream import portforward, stream
 
-Object = dict[str, Any]
+from tests.objects import Object
+
 T = TypeVar("T")
 _OWN = {"Job": "batch/v1", "Event": "v1"}
 """Versions of kinds that Kubernetes shares with others (Volcano has Jobs), where none is said."""

@@ -18,9 +18,9 @@ from urllib.parse import parse_qs, urlsplit
 import yaml
 
 from jobs.kube.kinds import Kind, kind_of
+from tests.objects import Object
 from tests.unit.jobs import execution
 
-Object = dict[str, Any]
 TOKEN = "a-token"
 
 

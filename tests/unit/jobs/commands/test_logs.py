@@ -15,6 +15,7 @@ from jobs.kube.client import Cluster
 from jobs.kube.fields import name_of
 from jobs.kube.kinds import POD, kind_of
 from jobs.runs import bucket_logs, pod_logs
+from tests.objects import Object
 from tests.unit.jobs.apiserver import ApiServer
 from tests.unit.jobs.runs.test_find import held
 from tests.unit.jobs.states.read import recorded
@@ -22,7 +23,6 @@ from trainer.errors import NotFoundError
 from trainer.storage import open_store
 
 RUN = "lines-1a2b3c4d"
-Object = dict[str, Any]
 Ocrfleet = Callable[..., Any]
 
 

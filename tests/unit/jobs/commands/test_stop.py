@@ -14,6 +14,7 @@ from jobs.kube.client import Cluster
 from jobs.kube.fields import name_of
 from jobs.kube.kinds import POD, kind_of
 from jobs.runs import prune, suspend
+from tests.objects import Object
 from tests.unit.jobs.apiserver import ApiServer
 from tests.unit.jobs.runs.test_find import another, held
 from tests.unit.jobs.states.read import NOW, recorded
@@ -21,7 +22,6 @@ from trainer.errors import SpecError, TransientError
 
 RUN = "lines-1a2b3c4d"
 KUEUE = "kueue.x-k8s.io"
-Object = dict[str, Any]
 Ocrfleet = Callable[..., Any]
 
 

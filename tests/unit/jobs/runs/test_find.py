@@ -9,11 +9,10 @@ from jobs.diagnosis.observe import observe
 from jobs.kube.client import Cluster
 from jobs.kube.fields import name_of
 from jobs.runs import find
+from tests.objects import Object
 from tests.unit.jobs.apiserver import ApiServer
 from tests.unit.jobs.states.read import NOW, recorded
 from trainer.errors import AccessError, NotFoundError
-
-Object = dict[str, Any]
 
 
 def held(api: ApiServer, state: str, **metadata: Any) -> Object:

@@ -14,6 +14,7 @@ from jobs.kube.fields import name_of
 from jobs.kube.kinds import POD, Kind, kind_of
 from jobs.runs import pod_logs, watch
 from jobs.runs.watch import Notice, Said, Watching
+from tests.objects import Object
 from tests.unit.jobs.apiserver import Answer, ApiServer
 from tests.unit.jobs.runs.test_find import held
 from tests.unit.jobs.states.read import recorded
@@ -22,7 +23,6 @@ from trainer.errors import NotFoundError, OcrfleetError, SpecError, TransientErr
 RUN = "lines-1a2b3c4d"
 STEP = "train: epoch 1/8, step {}/32, loss 61.43, 8.72 samples/s, 14 s left"
 DONE = {"conditions": [{"type": "Complete", "status": "True"}]}
-Object = dict[str, Any]
 
 
 class Watcher:
