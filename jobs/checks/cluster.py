@@ -1,6 +1,6 @@
-"""`ocrfleet check` with a cluster: what would keep a job from running there, found before it is submitted.
+"""`ocrfleet check` with a cluster: errors of a job there, found before it is submitted.
 
-The server is asked by dry runs, so that its own admission speaks; what this user may not read is said.
+Dry runs show what the server's own admission would do. What this user may not read is reported.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -36,7 +36,7 @@ class _Asked:
 
 
 def check(job: TrainingJob, cluster: Cluster) -> Iterator[Finding]:
-    """Check a job against a cluster; findings come as they are made."""
+    """Check a job against a cluster; yield findings one by one."""
     try:
         there = _namespace(cluster)
         yield there
@@ -44,7 +44,7 @@ def check(job: TrainingJob, cluster: Cluster) -> Iterator[Finding]:
             return
         if job.placement.engine == "auto":
             engine, why = choose(ask(cluster, job), nodes=job.placement.nodes, queue=job.placement.queue)
-            yield Finding("ok", f"placement.engine: auto is {engine}, since {why}")
+            yield Finding("ok", f"placement.engine: auto selects {engine}, because {why}")
             job = with_engine(job, engine)
         asked = _Asked(cluster=cluster, job=job, objects=render(job, namespace=cluster.namespace))
     except OcrfleetError as error:
@@ -64,7 +64,7 @@ def _namespace(cluster: Cluster) -> Finding:
     except AccessError:
         return _unread(f"the namespace {cluster.namespace}")
     if found is None:
-        text = f"The namespace {cluster.namespace} does not exist: make it, or name another with -n."
+        text = f"The namespace {cluster.namespace} does not exist: create it, or choose another with -n."
         return Finding("error", text, ExitCode.SPEC)
     return Finding("ok", f"cluster: {cluster.context}, namespace {cluster.namespace}")
 
@@ -72,18 +72,18 @@ def _namespace(cluster: Cluster) -> Finding:
 def _engine(asked: _Asked) -> Iterator[Finding]:
     kind = kind_of(asked.workload)
     if asked.cluster.serves(kind):
-        yield Finding("ok", f"placement.engine: {asked.job.placement.engine} is served, as {kind.version}")
+        yield Finding("ok", f"placement.engine: the cluster serves {asked.job.placement.engine} ({kind.version})")
     else:
         yield Finding(
             "error",
-            f"placement.engine is {asked.job.placement.engine!r}, and the cluster does not serve {kind.version} "
-            f"{kind.kind}: let an administrator install it, or set `auto`.",
+            f"placement.engine is {asked.job.placement.engine!r}, but the cluster does not serve {kind.kind} of "
+            f"{kind.version}: have an administrator install it, or set `auto`.",
             ExitCode.SPEC,
         )
 
 
 _LOOK: Final = (("list", POD, ""), ("watch", POD, ""), ("get", POD, "log"), ("list", EVENT, ""))
-"""What watching a run takes."""
+"""Permissions for watching a run."""
 
 
 def _rights(asked: _Asked) -> Iterator[Finding]:
@@ -91,21 +91,24 @@ def _rights(asked: _Asked) -> Iterator[Finding]:
     mine = kind_of(asked.workload)
     submits = [(verb, kind, "") for kind in sorted(kinds, key=str) for verb in ("get", "create", "patch")]
     manages = [*_LOOK, *((verb, mine, "") for verb in ("list", "watch", "delete"))]
-    for what, wants, level in (("submit", submits, "error"), ("watch and tidy", manages, "warn")):
+    for what, wants, level in (("submit", submits, "error"), ("watch and delete", manages, "warn")):
         lacks = [
             f"{verb} {kind.plural}{f'/{part}' if part else ''}"
             for verb, kind, part in wants
             if not asked.cluster.may(verb, kind, part=part)
         ]
         if not lacks:
-            yield Finding("ok", f"rights: you may {what} runs")
+            yield Finding("ok", f"permissions: you may {what} runs")
             continue
-        text = f"rights: to {what} runs you lack {', '.join(lacks)}; manifests/base has roles to ask for"
+        text = (
+            f"permissions: to {what} runs you need {', '.join(lacks)}. manifests/base has roles that an "
+            "administrator can bind"
+        )
         yield Finding("error", text, ExitCode.ACCESS) if level == "error" else Finding("warn", text)
 
 
 def _named(asked: _Asked) -> Iterator[Finding]:
-    """Look for what the job file names and somebody else has to make."""
+    """Look for objects that the job file names and others create."""
     placement, volcano = asked.job.placement, asked.job.placement.engine == "volcano"
     names: list[tuple[str, Kind, str | None]] = [
         ("placement.serviceAccount", Kind("v1", "ServiceAccount"), placement.service_account),
@@ -123,8 +126,8 @@ def _named(asked: _Asked) -> Iterator[Finding]:
         if asked.cluster.serves(kind_of(asked.workload)) and not held_back(asked.cluster, asked.job):
             yield Finding(
                 "warn",
-                f"placement.queue: nothing holds a {asked.workload['kind']} back here, so the run "
-                "would start at once: is Kueue installed, and does it manage this namespace?",
+                f"placement.queue: nothing holds back a {asked.workload['kind']} in this namespace, so the run would "
+                "start at once. Check that Kueue is installed and manages the namespace",
             )
     elif placement.priority:
         kind = Kind("scheduling.k8s.io/v1", "PriorityClass", namespaced=False)
@@ -141,9 +144,9 @@ def _there(cluster: Cluster, field: str, kind: Kind, name: str) -> Finding:
     except AccessError:
         return _unread(f"{field}: the {kind.kind} {name}")
     if found is None:
-        text = f"{field} is {name!r}, and there is no {kind.kind} of that name: make it, or mend the name."
+        text = f"{field} is {name!r}, but the {kind.kind} {name} does not exist: create it, or fix the name."
         return Finding("error", text, ExitCode.SPEC)
-    return Finding("ok", f"{field}: the {kind.kind} {name} is there")
+    return Finding("ok", f"{field}: the {kind.kind} {name} exists")
 
 
 def _quota(asked: _Asked) -> Iterator[Finding]:
@@ -154,7 +157,7 @@ def _quota(asked: _Asked) -> Iterator[Finding]:
         return
     pod, nodes = _bare(asked), asked.job.placement.nodes
     for each in quotas:
-        # Limits have no use of their own here: what a pod asks for is what it is given a place by.
+        # Pods are scheduled by their requests, so quota for limits is not compared.
         hard = at(each, "status", "hard") or at(each, "spec", "hard") or {}
         short = []
         for key, amount in hard.items():
@@ -163,16 +166,16 @@ def _quota(asked: _Asked) -> Iterator[Finding]:
             free = max(0.0, quantity(amount) - quantity(at(each, "status", "used", key) or 0))
             if needs > free and not key.startswith("limits."):
                 short.append(
-                    f"{key} has {in_unit(free, resource)} free, and {nodes} nodes take {in_unit(needs, resource)}"
+                    f"{key} has {in_unit(free, resource)} free, but {nodes} nodes need {in_unit(needs, resource)}"
                 )
         if short:
-            yield Finding("warn", f"quota: of the ResourceQuota {name_of(each)}, {'; '.join(short)}: pods wait for it")
+            yield Finding("warn", f"quota: in the ResourceQuota {name_of(each)}, {'; '.join(short)}. Pods would wait")
         else:
             yield Finding("ok", f"quota: the ResourceQuota {name_of(each)} has room for {nodes} pods")
 
 
 def _bare(asked: _Asked) -> Object:
-    """Give a pod as every engine makes it; one of the job's own account, which is not there yet, has another."""
+    """Return a pod as every engine makes it, without a ServiceAccount that the job would create."""
     found = workload(render(with_engine(asked.job, "job"), namespace=asked.cluster.namespace))
     template = found["spec"]["template"]
     made = {name_of(each) for each in asked.objects if each["kind"] == "ServiceAccount"}
@@ -182,12 +185,11 @@ def _bare(asked: _Asked) -> Object:
 
 
 def _pod(asked: _Asked) -> Iterator[Finding]:
-    """Show the server a pod: Pod Security, quotas and limits act on pods, not on what makes them."""
+    """Try to create a pod by a dry run: Pod Security, quotas and limits act on pods only."""
     if not all(asked.cluster.may(verb, POD) for verb in ("create", "patch")):
         yield Finding(
             "warn",
-            "pod: you may not create pods, so the server was not shown one: whether Pod Security and "
-            "quotas let it through is not known",
+            "pod: you may not create pods, so it is unknown whether Pod Security and quotas accept one",
         )
         return
     try:
@@ -197,10 +199,10 @@ def _pod(asked: _Asked) -> Iterator[Finding]:
         if reason is None:
             raise
         text = f"pod: {reason.text}. {reason.advice}".strip()
-        # What is used up now is free again when others end.
+        # Quota that is used up now becomes free when other pods end.
         yield Finding("warn", text) if "exceeded quota" in str(error) else Finding("error", text, error.exit_code)
     else:
-        yield Finding("ok", "pod: the server takes one, with its Pod Security, quotas and limits (dry run)")
+        yield Finding("ok", "pod: the server accepts one under Pod Security, quotas and limits (dry run)")
 
 
 def _admission(asked: _Asked) -> Iterator[Finding]:
@@ -211,4 +213,4 @@ def _admission(asked: _Asked) -> Iterator[Finding]:
 
 
 def _unread(what: str) -> Finding:
-    return Finding("warn", f"{what}: you may not read that, so whether it is right is not known")
+    return Finding("warn", f"{what}: not checked, because you may not read it")

@@ -1,6 +1,6 @@
-"""`ocrfleet check`: what a run would stumble over, found before it starts.
+"""`ocrfleet check`: errors of a job, found before it runs.
 
-Each check gives findings; one that fails does not keep the others from being made.
+Each check yields findings. One that fails does not stop the others.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ from trainer.storage import open_store
 from trainer.weights import origins
 
 SHOWN: Final = 20
-"""Problems of a dataset that are named one by one; `ocrfleet data check` names all."""
+"""Problems of a dataset that are listed one by one; `ocrfleet data check` lists all."""
 
 
 @dataclass(frozen=True)
@@ -32,37 +32,37 @@ class Finding:
     """One line of the result."""
 
     level: Literal["ok", "warn", "error"]
-    """`error`: the run would end; `warn`: it would go on, but look at this."""
+    """`error`: the run would fail. `warn`: it would continue, but take a look."""
 
     text: str
     """A sentence that begins with the place in the job file."""
 
     code: ExitCode = ExitCode.DONE
-    """What the run would end with."""
+    """The exit code that the run would end with."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tools:
-    """What checks work with."""
+    """What the checks share."""
 
     cache: Cache
-    """For what is fetched."""
+    """Where downloads are kept."""
 
     transfer: Progress | None = None
-    """Told of bytes."""
+    """Reports bytes."""
 
     count: Progress | None = None
-    """Told of images."""
+    """Reports images."""
 
 
 def errors(error: OcrfleetError) -> Iterator[Finding]:
-    """Give an error as findings, one a line."""
+    """Return an error as findings, one for each line."""
     for line in str(error).splitlines():
         yield Finding("error", line, error.exit_code)
 
 
 def preflight(job: TrainingJob, tools: Tools) -> Iterator[Finding]:
-    """Check a job whose file is well formed; findings come as they are made."""
+    """Check a job whose file is valid; yield findings one by one."""
     checks: tuple[Callable[[TrainingJob, Tools], Iterator[Finding]], ...] = (
         _recipe,
         _output,
@@ -79,7 +79,7 @@ def preflight(job: TrainingJob, tools: Tools) -> Iterator[Finding]:
 
 
 def verdict(findings: list[Finding]) -> tuple[str, ExitCode]:
-    """Give the last line and the exit code."""
+    """Return the last line and the exit code."""
     bad = [f for f in findings if f.level == "error"]
     warnings = sum(f.level == "warn" for f in findings)
     said = f" {warnings} warning{'s' if warnings > 1 else ''}." if warnings else ""
@@ -94,7 +94,7 @@ def _recipe(job: TrainingJob, _: Tools) -> Iterator[Finding]:
     yield Finding("ok", f"run: {recipe.name}, {len(job.run.overrides)} overrides; {recipe.summary}")
     for note in recipe.notes:
         yield Finding("warn", f"run: {note}")
-    # Paddle-free, though it stands among the rooms of PaddleOCR.
+    # Free of paddle, although it is in the ppocr room.
     from trainer.ppocr import tree
 
     try:
@@ -108,12 +108,12 @@ def _output(job: TrainingJob, _: Tools) -> Iterator[Finding]:
     where = job.run.output
     # Where a run writes without the right to point channels.
     if open_store(where).below("checkpoints").conditional_writes():
-        yield Finding("ok", f"run.output: {where} can be written, and honours If-None-Match and If-Match")
+        yield Finding("ok", f"run.output: {where} is writable and supports the conditional writes that channels need")
     else:
         yield Finding(
             "warn",
-            f"run.output: {where} can be written, but does not honour If-None-Match and If-Match: two writers could "
-            "overwrite each other, so nothing may be promoted there",
+            f"run.output: {where} is writable but does not support conditional writes (If-None-Match, If-Match). Two "
+            "writers could overwrite each other, so promoting is refused there",
         )
 
 
@@ -125,8 +125,8 @@ def _weights(job: TrainingJob, _: Tools) -> Iterator[Finding]:
         except OcrfleetError as error:
             yield from errors(error)
             continue
-        led = f"; {given.weights} leads to run {origin.run} now" if given.channel else ""
-        yield Finding("ok", f"{given.field}: {origin.uri}, {size:,} bytes{led}; the run compares its sha256")
+        led = f"; {given.weights} points to run {origin.run} now" if given.channel else ""
+        yield Finding("ok", f"{given.field}: {origin.uri}, {size:,} bytes{led}; the run checks its sha256")
 
 
 def _baseline(job: TrainingJob, _: Tools) -> Iterator[Finding]:
@@ -135,8 +135,8 @@ def _baseline(job: TrainingJob, _: Tools) -> Iterator[Finding]:
     try:
         found = baseline.baseline(job.run, open_store(job.run.output))
     except OcrfleetError as error:
-        # The run itself does without it, and says so.
-        yield Finding("warn", f"{error} Without it the gain is not known")
+        # The run continues without it, and reports that.
+        yield Finding("warn", f"{error} Without a baseline the gain is not measured")
         return
     if found:
         metric = job.run.main_metric
@@ -148,7 +148,7 @@ def _train(job: TrainingJob, tools: Tools) -> Iterator[Finding]:
     yield from _dataset("run.data.train", job.run.data.train, found)
     yield from _digest(job, found)
     if job.run.task == "rec" and found.characters:
-        yield Finding("ok", f"run.data.dictionary: the labels have {_characters(found)}")
+        yield Finding("ok", f"run.data.dictionary: the labels use {_characters(found)}")
     if found.fatal is None:
         yield from _batch(job, found)
 
@@ -176,7 +176,7 @@ def _dictionary(job: TrainingJob, cache: Cache) -> Path | None:
         return None
     if "://" in name:
         return locations.file(name, cache)
-    # Paddle-free, though it stands among the rooms of PaddleOCR.
+    # Free of paddle, although it is in the ppocr room.
     from trainer.ppocr import tree
 
     return tree.built_in_dictionary(name)
@@ -194,7 +194,7 @@ def _dataset(place: str, uri: str, found: Findings) -> Iterator[Finding]:
         yield Finding("warn", f"{place}: {problem.sentence}")
     if found.problems[SHOWN:]:
         yield Finding(
-            "warn", f"{place}: {len(found.problems) - SHOWN} more; `ocrfleet data check {uri}` lists them all"
+            "warn", f"{place}: {len(found.problems) - SHOWN} more problems; `ocrfleet data check {uri}` lists all"
         )
     if found.fatal:
         yield Finding("error", f"{place}: {found.fatal}", ExitCode.DATASET)
@@ -205,7 +205,7 @@ def _digest(job: TrainingJob, found: Findings) -> Iterator[Finding]:
     if wanted and wanted != found.digest:
         yield Finding(
             "error",
-            f"run.data.digest is {wanted}, and the dataset's is {found.digest}: it has changed",
+            f"run.data.digest is {wanted}, but the digest of the dataset is {found.digest}: it has changed",
             ExitCode.DATASET,
         )
     else:
@@ -213,7 +213,14 @@ def _digest(job: TrainingJob, found: Findings) -> Iterator[Finding]:
 
 
 def _characters(found: Findings) -> str:
-    return f"{len(found.characters)} characters, the longest {found.max_text_length}: {''.join(found.characters)}"
+    return (
+        f"{len(found.characters)} characters; the longest label has {found.max_text_length}: "
+        f"{''.join(found.characters)}"
+    )
+
+
+def _counted(devices: int) -> str:
+    return f"{devices} device{'' if devices == 1 else 's'}"
 
 
 def _batch(job: TrainingJob, found: Findings) -> Iterator[Finding]:
@@ -226,8 +233,8 @@ def _batch(job: TrainingJob, found: Findings) -> Iterator[Finding]:
     samples = found.splits["train"]
     require_batch(recipe.config, samples=samples, devices=devices)
     steps = samples / (per_device * devices)
-    text = f"run.train.batchSizePerDevice: {per_device} × {devices} devices, some {steps:.1f} steps an epoch"
+    text = f"run.train.batchSizePerDevice: {per_device} × {_counted(devices)}, about {steps:.1f} steps per epoch"
     if steps < 1:
-        yield Finding("warn", f"{text}: a smaller batch learns more from so few samples")
+        yield Finding("warn", f"{text}. Use a smaller batch for so few samples")
     else:
         yield Finding("ok", text)

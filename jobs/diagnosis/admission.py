@@ -1,4 +1,4 @@
-"""Why a controller could not make a pod: the API server's refusal in words."""
+"""Why a controller could not create a pod: the API server's refusal, explained."""
 
 import re
 from collections.abc import Sequence
@@ -10,65 +10,65 @@ from jobs.kube.fields import moment, one_line, text
 from jobs.kube.objects import Object
 
 EVENTS: Final = ("FailedCreate", "FailedCreatePod", "JobCreationFailed")
-"""Reasons of events that say so: of Jobs and Volcano's, of the training operator, of JobSet."""
+"""Reasons of such events: of Jobs and Volcano, of the training operator, of JobSet."""
 
-# What stands in the refusal, what is so, and what to do. Braces take the pattern's groups.
+# Pattern of the refusal, explanation, next step. Braces are the groups of the pattern.
 _REFUSALS: Final[tuple[tuple[str, str, str], ...]] = (
     (
         r"exceeded quota: ([^,]+), requested: (.+?), used: (.+?), limited: (.+)",
-        "the ResourceQuota {0} is used up: {3} is allowed, {2} is used, and the pod asks for {1}",
-        "Wait until others end, or ask for less in placement; `kubectl describe resourcequota {0}` shows it.",
+        "the ResourceQuota {0} is used up: {3} allowed, {2} in use, {1} requested by the pod",
+        "Wait until other pods end, or request less in placement. See `kubectl describe resourcequota {0}`.",
     ),
     (
         r"failed quota: ([^:]+): must specify (.+)",
-        "the ResourceQuota {0} wants every pod to say {1}",
-        "Set those in placement.resources.",
+        "the ResourceQuota {0} requires every pod to set {1}",
+        "Set them in placement.resources.",
     ),
     (
         r"violates PodSecurity \"([^\"]+)\": (.+)",
-        "the namespace's Pod Security level {0} forbids it: {1}",
-        "Take that out of the job file's chart values, or use a namespace whose level allows it.",
+        "the Pod Security level {0} of the namespace forbids the pod: {1}",
+        "Remove this from `chart` in the job file, or use a namespace whose level allows it.",
     ),
     (
         r"error looking up service account \S+?/([^\s:]+):",
         "the ServiceAccount {0} does not exist",
-        "Make it, or mend placement.serviceAccount.",
+        "Create it, or fix placement.serviceAccount.",
     ),
     (
         r"no PriorityClass with name (\S+) was found",
         "the PriorityClass {0} does not exist",
-        "Mend placement.priority; `kubectl get priorityclasses` lists them.",
+        "Fix placement.priority. `kubectl get priorityclasses` lists all.",
     ),
     (
         r"((?:minimum|maximum) \S+ usage per (?:Pod|Container) is .+)",
-        "a LimitRange of the namespace forbids it: {0}",
-        "Change placement.resources; `kubectl describe limitrange` shows what is allowed.",
+        "a LimitRange of the namespace forbids the pod: {0}",
+        "Change placement.resources. `kubectl describe limitrange` shows the limits.",
     ),
     (
         r"admission webhook \"([^\"]+)\" denied the request: (.+)",
-        "the admission webhook {0} refuses it: {1}",
+        "the admission webhook {0} refused the pod: {1}",
         "Ask the administrator of that webhook.",
     ),
     (
         r"failed calling webhook \"([^\"]+)\"",
-        "the admission webhook {0} does not answer",
+        "the admission webhook {0} does not respond",
         "Ask the administrator of that webhook.",
     ),
 )
 
 
 def why_no_pod(events: Sequence[Object]) -> Reason:
-    """Give the reason of the newest event that says that a pod could not be made; none without one."""
+    """Return the reason of the newest event about a pod that could not be created; empty without one."""
     told = [each for each in events if text(each, "reason") in EVENTS]
     if not told:
         return NO_REASON
     message = one_line(text(max(told, key=when), "message").removeprefix("Error creating: "))
     reason = in_words(message)
-    return reason or Reason(f"its pod could not be made: {message}", "See `ocrfleet events {run}`.")
+    return reason or Reason(f"its pod could not be created: {message}", "See `ocrfleet events {run}`.")
 
 
 def in_words(message: str) -> Reason | None:
-    """Give the reason for which an API server refused a pod; None if its message is none of the known ones."""
+    """Explain why an API server refused a pod; None if the message is unknown."""
     for pattern, words, advice in _REFUSALS:
         if found := re.search(pattern, message):
             return Reason(words.format(*found.groups()), advice.format(*found.groups()))
@@ -76,6 +76,6 @@ def in_words(message: str) -> Reason | None:
 
 
 def when(event: Object) -> datetime:
-    """Give when an event was last seen; the beginning of time where it does not say."""
+    """Return when an event was last seen; the earliest possible time if that is missing."""
     fields = (("series", "lastObservedTime"), ("lastTimestamp",), ("eventTime",), ("metadata", "creationTimestamp"))
     return next((at for path in fields if (at := moment(event, *path))), datetime.min.replace(tzinfo=UTC))

@@ -1,4 +1,4 @@
-"""Who has room: how much of a resource is free on which Kubernetes node, and which runs hold the rest."""
+"""Free capacity: how much of a resource each Kubernetes node has free, and which runs hold the rest."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,27 +11,27 @@ from jobs.kube.objects import Object
 
 @dataclass(frozen=True, kw_only=True)
 class Room:
-    """What one Kubernetes node has of a resource."""
+    """How much of a resource a Kubernetes node has."""
 
     machine: str
     total: float
-    """What pods can have of it at all."""
+    """Allocatable to pods."""
 
     free: float | None
-    """What no pod holds; None if the pods may not be read."""
+    """Not held by any pod; None if the pods may not be read."""
 
     holders: Mapping[str, float]
-    """Runs that hold some of it, by their id; `""` for pods that are none of ours."""
+    """How much each run holds, by its id; `""` for pods of others."""
 
 
 def rooms(machines: Sequence[Object], pods: Sequence[Object] | None, *, resource: str, pod: Object) -> list[Room]:
-    """Give the room on every machine that a pod may be on by name and state, the roomiest first.
+    """Return the room on every machine that is ready and matches a pod's node selector, the largest first.
 
     Args:
         machines: the cluster's Nodes.
         pods: those of all namespaces; None if they may not be read.
         resource: such as `nvidia.com/gpu`.
-        pod: the one that looks for room; its node selector counts, taints and affinity are the scheduler's word.
+        pod: the pod to place; taints and affinity are left to the scheduler.
     """
     held = None if pods is None else _holders(pods, resource)
     found = [_room(each, held, resource) for each in machines if _open(each) and _selected(each, pod)]
@@ -47,7 +47,7 @@ def wanted(pod: Object, resource: str) -> float:
 
 
 def nearest(found: Sequence[Room] | None, *, resource: str, amount: float) -> Reason:
-    """Say that no machine has so much free, and which comes closest.
+    """Explain that no machine has enough free, and which comes closest.
 
     Args:
         found: what `rooms` gives; None if the Kubernetes nodes may not be read.
@@ -59,25 +59,25 @@ def nearest(found: Sequence[Room] | None, *, resource: str, amount: float) -> Re
     if found is None:
         return Reason(whole, PATIENCE)
     if not found:
-        return Reason(f"{whole}: none is ready and fits placement.nodeSelector", "See `kubectl get nodes`.")
+        return Reason(f"{whole}: none that is ready matches placement.nodeSelector", "See `kubectl get nodes`.")
     most = max(found, key=lambda each: each.total)
     if most.total < amount:
-        offer = f"the largest, {most.machine}, offers {in_unit(most.total, resource)}" if most.total else "none has any"
-        return Reason(f"{whole}: {offer}", "Ask for less in placement, or add a Kubernetes node that has it.")
+        offer = f"the largest, {most.machine}, has {in_unit(most.total, resource)}" if most.total else "none has any"
+        return Reason(f"{whole}: {offer}", "Request less in placement, or add a suitable Kubernetes node.")
     best = found[0]
     # With enough free, room came after the scheduler spoke, or taints are in the way.
     if best.free is None or best.free >= amount:
         return Reason(whole, PATIENCE)
     held = held_by(best.holders, resource)
-    near = f"the closest, {best.machine}, has {in_unit(best.free, resource)} of {in_unit(best.total, resource)}"
+    near = f"the closest, {best.machine}, has {in_unit(best.free, resource)} of {in_unit(best.total, resource)} free"
     return Reason(f"{whole}; {near}" + (f" ({held})" if held else ""), PATIENCE)
 
 
-PATIENCE: Final = "`ocrfleet list` shows who runs; it starts by itself when there is room."
+PATIENCE: Final = "It starts by itself when there is room. `ocrfleet list` shows what is running."
 
 
 def held_by(holders: Mapping[str, float], resource: str) -> str:
-    """Say in words which runs hold how much."""
+    """List in words which runs hold how much."""
     ours = sorted(((amount, run) for run, amount in holders.items() if run), reverse=True)
     words = [f"run {run} holds {in_unit(amount, resource)}" for amount, run in ours[:3]]
     if len(ours) > 3:
@@ -88,11 +88,11 @@ def held_by(holders: Mapping[str, float], resource: str) -> str:
 
 
 THINGS: Final = {"nvidia.com/gpu": "GPUs", "cpu": "CPUs", "ephemeral-storage": "local disk"}
-"""Resources in words; others have their names."""
+"""Names of resources in sentences; others keep their own."""
 
 
 def in_unit(amount: float, resource: str) -> str:
-    """Write an amount of a resource as people say it."""
+    """Format an amount of a resource for people."""
     if resource in ("memory", "ephemeral-storage"):
         return f"{amount / 2**30:.3g} GiB"
     return spelled(round(amount, 3))

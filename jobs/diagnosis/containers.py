@@ -1,4 +1,4 @@
-"""What a pod's container says in words: why it does not start, and how it ended."""
+"""The state of a pod's container, explained: why it does not start, and how it ended."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,12 +12,12 @@ from jobs.kube.objects import Object
 from trainer.contract import RETRY_CODE, ExitCode
 
 NAMES: Final = ("trainer", "node", "paddle")
-"""What engines call the trainer's container; others beside it are a mesh's or an administrator's."""
+"""Names of the trainer's container under the engines. Other containers belong to a mesh or an administrator."""
 
 _DESCRIBE: Final = "See `kubectl describe pod {pod}`."
-_IMAGE: Final = "Mend placement.image, or name the registry's Secret in placement.imagePullSecrets."
+_IMAGE: Final = "Fix placement.image, or name the registry's Secret in placement.imagePullSecrets."
 
-# The kubelet's and the container runtime's words for a container that waits.
+# Reasons of a waiting container, from the kubelet and the container runtime.
 WAITING: Final[Mapping[str, Reason]] = {
     "ContainerCreating": NO_REASON,
     "PodInitializing": NO_REASON,
@@ -25,21 +25,21 @@ WAITING: Final[Mapping[str, Reason]] = {
     "ImagePullBackOff": Reason("the image {image} cannot be pulled: {message}", _IMAGE),
     "ErrImageNeverPull": Reason(
         "the image {image} is not on the Kubernetes node {machine}, and chart.imagePullPolicy is Never",
-        "Bring it there, or let it be pulled.",
+        "Load the image there, or change chart.imagePullPolicy.",
     ),
-    "InvalidImageName": Reason("'{image}' is not the name of an image", "Mend placement.image."),
+    "InvalidImageName": Reason("'{image}' is not the name of an image", "Fix placement.image."),
     "ImageInspectError": Reason("the Kubernetes node {machine} cannot read the image {image}: {message}", _DESCRIBE),
     "RegistryUnavailable": Reason("the registry of the image {image} does not answer: {message}", _IMAGE),
     "SignatureValidationFailed": Reason("the signature of the image {image} is not valid: {message}", _IMAGE),
-    "CreateContainerConfigError": Reason("its container cannot be made: {message}", _DESCRIBE),
-    "PreCreateHookError": Reason("its container cannot be made: {message}", _DESCRIBE),
-    "CreateContainerError": Reason("its container cannot be made: {message}", _DESCRIBE),
+    "CreateContainerConfigError": Reason("its container cannot be created: {message}", _DESCRIBE),
+    "PreCreateHookError": Reason("its container cannot be created: {message}", _DESCRIBE),
+    "CreateContainerError": Reason("its container cannot be created: {message}", _DESCRIBE),
     "PreStartHookError": Reason("its container cannot be started: {message}", _DESCRIBE),
     "PostStartHookError": Reason("its container cannot be started: {message}", _DESCRIBE),
     "RunContainerError": Reason("its container cannot be started: {message}", _DESCRIBE),
     "CreatePodSandboxError": Reason("its pod cannot be set up: {message}", _DESCRIBE),
     "ConfigPodSandboxError": Reason("its pod cannot be set up: {message}", _DESCRIBE),
-    "CrashLoopBackOff": Reason("it ends again and again: {message}", "Look at `ocrfleet logs {run} --node {rank}`."),
+    "CrashLoopBackOff": Reason("it keeps failing: {message}", "See `ocrfleet logs {run} --node {rank}`."),
 }
 _HELD_UP: Final[Mapping[str, Reason]] = {
     "FailedMount": Reason("a volume cannot be mounted: {message}", _DESCRIBE),
@@ -53,35 +53,37 @@ _HELD_UP: Final[Mapping[str, Reason]] = {
 _MISSING: Final = re.compile(r"(secret|configmap) \\?\"([^\"\\]+)\\?\" not found", re.IGNORECASE)
 _KINDS: Final = {"secret": "Secret", "configmap": "ConfigMap"}
 _MAKE: Final = {
-    "Secret": "Make it (`kubectl create secret generic {0} --from-file=credentials`), or mend its name in the job.",
-    "ConfigMap": "Make it (`kubectl create configmap {0} --from-file=…`), or mend its name in the job.",
+    "Secret": "Create it (`kubectl create secret generic {0} --from-file=credentials`), or fix its name in the job.",
+    "ConfigMap": "Create it (`kubectl create configmap {0} --from-file=…`), or fix its name in the job.",
 }
 _PREFIXES: Final = re.compile(
     r'^(?:Back-off pulling image "[^"]*": |ErrImagePull: |rpc error: code = \w+ desc = |'
     r'failed to pull and unpack image "[^"]*": |failed to resolve reference "[^"]*": )+'
 )
-"""What every pull's message begins with, and says nothing."""
+"""Prefixes of pull messages that carry no information."""
 
 
 def of_trainer(pod: Object, field: str = "containerStatuses") -> Object:
-    """Give the status of a pod's trainer; empty if there is none yet."""
+    """Return the status of a pod's trainer container; empty if it has none yet."""
     found = several(pod, "status", field)
     return next((each for each in found if text(each, "name") in NAMES), found[0] if found else {})
 
 
 def exit_code(pod: Object) -> int | None:
-    """Give the contract's code with which a pod's trainer ended; None while it has not."""
+    """Return the exit code of a pod's trainer; None until it ends."""
     code = number(of_trainer(pod), "state", "terminated", "exitCode")
     return int(ExitCode.TRANSIENT) if code == RETRY_CODE else code
 
 
 def why_not_started(pod: Object, events: Sequence[Object]) -> Reason:
-    """Give the reason for which the container of a placed pod does not run; none while it simply takes its time."""
+    """Return why the container of a scheduled pod does not run; empty if it is just starting."""
     for status in [*several(pod, "status", "initContainerStatuses"), of_trainer(pod)]:
         word = text(status, "state", "waiting", "reason")
         known = WAITING.get(word)
         if word and known is None:
-            return _filled(Reason(f"its container says '{one_line(word)}': {{message}}", _DESCRIBE), pod, status)
+            return _filled(
+                Reason(f"its container waits with the reason '{one_line(word)}': {{message}}", _DESCRIBE), pod, status
+            )
         if known and known.text:
             return _filled(known, pod, status)
     held = [each for each in events if _about(each, pod) and text(each, "reason") in _HELD_UP]
@@ -92,20 +94,20 @@ def why_not_started(pod: Object, events: Sequence[Object]) -> Reason:
 
 
 def why_ended(pod: Object) -> Reason:
-    """Give how a pod's container ended, where that was no success."""
+    """Return why a pod's container ended, unless it succeeded."""
     ended = at(of_trainer(pod), "state", "terminated")
     if not isinstance(ended, Mapping):
         return NO_REASON
     code, word = exit_code(pod), text(ended, "reason")
     if word == "OOMKilled":
         return Reason(
-            "it was killed because its memory was used up",
-            "Raise placement.resources.limits.memory, or lower run.train.batchSizePerDevice.",
+            "it exceeded its memory limit and was killed",
+            "Increase placement.resources.limits.memory, or lower run.train.batchSizePerDevice.",
         )
     if word in _NEVER_RAN:
-        return Reason(f"its container could not be run: {one_line(text(ended, 'message')) or word}", _DESCRIBE)
+        return Reason(f"its container could not be started: {one_line(text(ended, 'message')) or word}", _DESCRIBE)
     if word == "ContainerStatusUnknown" or code is None:
-        return Reason("nobody saw how its container ended", _DESCRIBE)
+        return Reason("the end of its container was not recorded", _DESCRIBE)
     if code == ExitCode.DONE:
         return NO_REASON
     told = meaning(code)
@@ -117,7 +119,7 @@ _NEVER_RAN: Final = ("StartError", "ContainerCannotRun")
 
 
 def last_error(message: str) -> str:
-    """Give the last error that the trainer has printed; empty if it has printed none.
+    """Return the last error that the trainer printed; empty if there is none.
 
     The termination message is the end of its log, whose progress bars go back to the beginning of their line.
     """
@@ -131,7 +133,7 @@ def _about(event: Object, pod: Object) -> bool:
 
 
 def _filled(reason: Reason, pod: Object, status: Object, *, message: str = "") -> Reason:
-    """Fill in what is known here; `{run}`, `{pod}` and `{rank}` are left to whoever knows them."""
+    """Fill in image, machine and message; `{run}`, `{pod}` and `{rank}` are filled in later."""
     message = message or text(status, "state", "waiting", "message")
     if found := _MISSING.search(message):
         kind, name = _KINDS[found[1].lower()], found[2]
@@ -141,7 +143,7 @@ def _filled(reason: Reason, pod: Object, status: Object, *, message: str = "") -
     facts = {
         "image": text(spec, "image") or text(status, "image"),
         "machine": text(pod, "spec", "nodeName"),
-        "message": one_line(message) or "no more is said",
+        "message": one_line(message) or "no message",
     }
     words = reason.text
     for key, value in facts.items():

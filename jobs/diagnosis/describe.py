@@ -1,4 +1,4 @@
-"""A status, told: as data with stable names for programs, and as text for people."""
+"""A status as data with stable names for programs, and as text for people."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -10,7 +10,7 @@ from jobs.kube.times import span, stamp
 
 
 def facts(status: Status, *, namespace: str) -> dict[str, Any]:
-    """Give a status as data; what is not known is null."""
+    """Return a status as data; unknown values are null."""
     return {
         "run": status.run,
         "object": status.name,
@@ -57,13 +57,13 @@ def _node(node: NodeStatus) -> dict[str, Any]:
 
 
 def ready(status: Status) -> str:
-    """Give how many nodes run or have done their part, of how many."""
+    """Return how many nodes run or are done, out of how many."""
     at_work = sum(node.phase in (NodePhase.RUNNING, NodePhase.SUCCEEDED) for node in status.nodes)
     return f"{at_work}/{len(status.nodes)}"
 
 
 def head(status: Status, *, namespace: str, now: datetime) -> str:
-    """Give what is so with a run, and what to do, as text."""
+    """Return the status of a run and the next step as text."""
     parts = {
         "object": f"{status.engine or 'unknown'} {status.name} in namespace {namespace}",
         "queue": _queue_line(status.queue) if status.queue else "",
@@ -84,16 +84,16 @@ def _time(moment: datetime | None, now: datetime) -> str:
 def _queue_line(queue: QueueStatus) -> str:
     words = [f"{queue.name} (ClusterQueue {queue.cluster_queue})" if queue.cluster_queue else queue.name]
     if not queue.active:
-        words.append("at rest")
+        words.append("stopped")
     elif queue.waited is not None:
         words.append(f"{'admitted after' if queue.admitted else 'waiting for'} {span(queue.waited)}")
     if queue.evictions:
-        words.append(f"gave its quota back {'once' if queue.evictions == 1 else f'{queue.evictions} times'}")
+        words.append(f"lost its quota {'once' if queue.evictions == 1 else f'{queue.evictions} times'}")
     return ", ".join(words)
 
 
 def node_reasons(status: Status) -> Iterator[str]:
-    """Give a sentence for each reason of nodes that the run's own does not tell already."""
+    """Return a sentence for each reason of a node that the run's own reason does not contain."""
     alike: dict[Reason, list[int]] = {}
     for node in status.nodes if status.phase is not Phase.SUPERSEDED else ():
         if node.reason.text and node.reason.text.lower() not in status.reason.text.lower():
@@ -115,7 +115,7 @@ def _ranges(ranks: list[int]) -> str:
 
 
 def node_row(node: NodeStatus, *, now: datetime) -> Mapping[str, Any]:
-    """Give a node as a row of a table."""
+    """Return a node as a row of a table."""
     return {
         "rank": node.rank,
         "phase": node.phase,

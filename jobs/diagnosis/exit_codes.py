@@ -1,4 +1,4 @@
-"""The exit codes of a pod in words, with what to do next."""
+"""The exit codes of a pod, explained, with the next step."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from trainer.contract import ExitCode
 
 @dataclass(frozen=True, kw_only=True)
 class Meaning:
-    """An exit code of the contract in words."""
+    """An exit code, explained."""
 
     text: str
     """What happened, as the end of a sentence: 'the dataset is wrong'."""
@@ -24,47 +24,51 @@ class Meaning:
 MEANINGS: Final[Mapping[int, Meaning]] = {
     ExitCode.DONE: Meaning(text="it is done", advice="", retry=False),
     ExitCode.FAILED: Meaning(
-        text="a fault of ocrfleet or of a library under it ended it",
-        advice="Look for the traceback in `ocrfleet logs {run}` and report it.",
+        text="it failed by a fault in ocrfleet or in one of its libraries",
+        advice="Report the traceback that `ocrfleet logs {run}` shows.",
         retry=True,
     ),
     ExitCode.USAGE: Meaning(
         text="the trainer's command line is wrong",
-        advice="Check that image and chart are of one version: `ocrfleet version`.",
+        advice="Check that the image and the chart have the same version: `ocrfleet version`.",
         retry=False,
     ),
     ExitCode.SPEC: Meaning(
         text="the job file is wrong",
-        advice="Mend what `ocrfleet logs {run}` names, and submit the file again.",
+        advice="Fix what `ocrfleet logs {run}` names, and submit the file again.",
         retry=False,
     ),
     ExitCode.DATASET: Meaning(
         text="the dataset is wrong",
-        advice="Run `ocrfleet data check` on it, mend it, and submit the file again with placement.retry one higher.",
+        advice="Check it with `ocrfleet data check`, fix it, and submit the file again with placement.retry "
+        "increased by one.",
         retry=False,
     ),
     ExitCode.ACCESS: Meaning(
         text="access to the bucket was refused",
-        advice="Mend the credentials or the rights, and submit the file again with placement.retry one higher.",
+        advice="Fix the credentials or the permissions, and submit the file again with placement.retry increased by "
+        "one.",
         retry=False,
     ),
     ExitCode.GATE: Meaning(
         text="the model did not pass its gate",
-        advice="Look at `ocrfleet logs {run}`; train longer or lower run.gate.",
+        advice="See `ocrfleet logs {run}`. Train longer, or lower run.gate.",
         retry=False,
     ),
     ExitCode.DIVERGED: Meaning(
         text="the loss became NaN or infinite",
-        advice="Lower the learning rate in run.overrides; `ocrfleet logs {run}` names the samples.",
+        advice="Lower the learning rate in run.overrides. `ocrfleet logs {run}` names the samples.",
         retry=False,
     ),
     ExitCode.STALLED: Meaning(
         text="several attempts made no progress",
-        advice="Look at `ocrfleet logs {run}`, and submit the file again with placement.retry one higher.",
+        advice="See `ocrfleet logs {run}`, then submit the file again with placement.retry increased by one.",
         retry=False,
     ),
     ExitCode.SUPERSEDED: Meaning(
-        text="a newer object of the same run took over", advice="`ocrfleet watch {run}` looks at that.", retry=False
+        text="a newer object of the same run took over",
+        advice="`ocrfleet watch {run}` follows the newer one.",
+        retry=False,
     ),
     ExitCode.SUSPENDED: Meaning(
         text="the schedule is suspended after repeated failures",
@@ -72,25 +76,25 @@ MEANINGS: Final[Mapping[int, Meaning]] = {
         retry=False,
     ),
     ExitCode.TRANSIENT: Meaning(
-        text="a peer, the network or a disk failed for longer than the retries last",
-        advice="Look at `ocrfleet logs {run}`, and submit the file again with placement.retry one higher.",
+        text="a peer, the network or a disk failed, and retrying did not help",
+        advice="See `ocrfleet logs {run}`, then submit the file again with placement.retry increased by one.",
         retry=True,
     ),
     ExitCode.STOPPED: Meaning(
-        text="it was told to stop", advice="`ocrfleet resume {run}` goes on from its checkpoint.", retry=True
+        text="it was stopped", advice="`ocrfleet resume {run}` continues from its checkpoint.", retry=True
     ),
 }
-"""Every code of the contract; a test holds it to that."""
+"""Every exit code of the contract."""
 
 
 def meaning(code: int) -> Meaning:
-    """Give what an exit code says, those of other programs and of signals too."""
+    """Return the meaning of an exit code, also of other programs and of signals."""
     if known := MEANINGS.get(code):
         return known
-    advice = "Look at `ocrfleet logs {run}`, and submit the file again with placement.retry one higher."
+    advice = "See `ocrfleet logs {run}`, then submit the file again with placement.retry increased by one."
     if code > _SIGNALS:
         return Meaning(text=f"signal {code - _SIGNALS} killed it", advice=advice, retry=True)
-    return Meaning(text=f"it ended with exit code {code}, which is none of ocrfleet's", advice=advice, retry=True)
+    return Meaning(text=f"it ended with exit code {code}, which is not one of ocrfleet's", advice=advice, retry=True)
 
 
 _SIGNALS: Final = 128

@@ -1,4 +1,4 @@
-"""What Kueue says of a run: its place in the queue, why it waits, and who holds the quota."""
+"""Status of a run in Kueue: its queue, why it waits, and who holds the quota."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -35,52 +35,60 @@ CONDITIONS: Final = (
 )  # fmt: skip
 """kueue.x-k8s.io/v1beta2 types of a Workload's conditions."""
 
-_QUEUES: Final = "`kubectl get localqueues` lists those of the namespace; mend placement.queue."
+_QUEUES: Final = "Fix placement.queue. `kubectl get localqueues` lists the queues of the namespace."
 _ADMIN: Final = "Ask the queue's administrator."
 
 # Reasons of QuotaReserved while that is false, where the message has no pattern below. `{queue}` is the LocalQueue.
 WAITS: Final[Mapping[str, Reason]] = {
     "NoMatchingFlavor": Reason("no flavor of the queue {queue} fits its nodes: {message}", _ADMIN),
-    "WaitingForQuota": Reason("the queue {queue} has too little quota free: {message}", PATIENCE),
-    "ExceedsMaxQuota": Reason("it asks for more than the queue {queue} has: {message}", "Ask for less in placement."),
-    "TopologyPlacementFailed": Reason("the queue {queue} finds no place near enough: {message}", PATIENCE),
-    "WaitingForPreemptedWorkloads": Reason("runs of lower priority make room for it in the queue {queue}"),
-    "Misconfigured": Reason("the queue {queue} is not set up: {message}", _QUEUES),
+    "WaitingForQuota": Reason("the queue {queue} does not have enough free quota: {message}", PATIENCE),
+    "ExceedsMaxQuota": Reason("it requests more than the queue {queue} has: {message}", "Request less in placement."),
+    "TopologyPlacementFailed": Reason(
+        "the queue {queue} cannot place its pods close enough together: {message}", PATIENCE
+    ),
+    "WaitingForPreemptedWorkloads": Reason(
+        "runs of lower priority are being stopped to make room for it in the queue {queue}"
+    ),
+    "Misconfigured": Reason("the queue {queue} is misconfigured: {message}", _QUEUES),
     "Suspended": Reason("the queue {queue} is stopped: {message}", _ADMIN),
-    "PendingEvaluation": Reason("the queue {queue} has not looked at it yet"),
-    "WaitingForPodsReady": Reason("the queue {queue} waits until the pods of those before it are ready", PATIENCE),
-    "Inadmissible": Reason("the queue {queue} cannot take it: {message}", _QUEUES),
-    "OnHold": Reason("the queue {queue} holds it: {message}", _ADMIN),
+    "PendingEvaluation": Reason("the queue {queue} has not evaluated it yet"),
+    "WaitingForPodsReady": Reason("the queue {queue} waits until the pods of earlier runs are ready", PATIENCE),
+    "Inadmissible": Reason("the queue {queue} cannot admit it: {message}", _QUEUES),
+    "OnHold": Reason("the queue {queue} keeps it on hold: {message}", _ADMIN),
     "Pending": Reason("it waits in the queue {queue}: {message}", PATIENCE),
-    "Waiting": Reason("the queue {queue} waits until the pods of those before it are ready", PATIENCE),
-    "AdmissionGated": Reason("an annotation kueue.x-k8s.io/admission-gated-by holds it", _ADMIN),
+    "Waiting": Reason("the queue {queue} waits until the pods of earlier runs are ready", PATIENCE),
+    "AdmissionGated": Reason("its annotation kueue.x-k8s.io/admission-gated-by holds it back", _ADMIN),
 }
 # Reasons of Admitted while that is false though the quota is reserved.
 CHECKS: Final[Mapping[str, Reason]] = {
     "NoReservation": NO_REASON,
-    "UnsatisfiedAdmissionChecks": Reason("the queue {queue} has quota for it, and a check is not through", _ADMIN),
-    "PendingDelayedTopologyRequests": Reason("the queue {queue} has quota for it, and looks for near places"),
+    "UnsatisfiedAdmissionChecks": Reason(
+        "the queue {queue} has quota for it, but an admission check is not finished", _ADMIN
+    ),
+    "PendingDelayedTopologyRequests": Reason(
+        "the queue {queue} has quota for it, but its topology is not assigned yet"
+    ),
 }
 # Reasons of Evicted while that is true; those of Preempted say in which way.
 EVICTIONS: Final[Mapping[str, Reason]] = {
     "Preempted": Reason("it was preempted"),
     "FlavorMigration": Reason("it moves to a better flavor"),
-    "PodsReadyTimeout": Reason("its pods were not ready in time, and it gave its quota back"),
-    "AdmissionCheck": Reason("a check of the queue {queue} no longer holds"),
+    "PodsReadyTimeout": Reason("its pods were not ready in time, so it gave its quota back"),
+    "AdmissionCheck": Reason("an admission check of the queue {queue} no longer passes"),
     "ClusterQueueStopped": Reason("its ClusterQueue was stopped", _ADMIN),
     "LocalQueueStopped": Reason("the queue {queue} was stopped", _ADMIN),
-    "NodeFailures": Reason("Kubernetes nodes under it failed"),
+    "NodeFailures": Reason("its Kubernetes nodes failed"),
     "EvictedOnManagerCluster": Reason("the managing cluster took it back", _ADMIN),
-    "WorkloadSliceReplaced": Reason("a slice of another size replaces it"),
+    "WorkloadSliceReplaced": Reason("a workload slice of another size replaces it"),
     "Deactivated": Reason("it is stopped"),
-    "RequeuingLimitExceeded": Reason("its pods were not ready in time, too often, and Kueue gave up"),
+    "RequeuingLimitExceeded": Reason("its pods were not ready in time too often, and Kueue gave up"),
     "MaximumExecutionTimeExceeded": Reason("it ran longer than kueue.x-k8s.io/max-exec-time-seconds allows"),
 }
 PREEMPTIONS: Final[Mapping[str, str]] = {
     "InClusterQueue": "by a run of higher priority in its ClusterQueue",
-    "InCohortReclamation": "by another queue that took back what it had lent",
-    "InCohortFairSharing": "for a fair share among the queues of its cohort",
-    "InCohortReclaimWhileBorrowing": "by another queue that took back what it had lent, and borrows itself",
+    "InCohortReclamation": "by another queue that took back its quota",
+    "InCohortFairSharing": "for fair sharing among the queues of its cohort",
+    "InCohortReclaimWhileBorrowing": "by another queue that took back its quota, while borrowing itself",
 }
 
 _UNUSED: Final = re.compile(r"insufficient unused quota for (\S+) in flavor (\S+), (\S+) more needed")
@@ -92,32 +100,32 @@ _MESSAGES: Final[tuple[tuple[str, str, str], ...]] = (
     (r"LocalQueue (\S+) (?:doesn't exist|is terminating or missing)", "the queue {0} does not exist", _QUEUES),
     (r"LocalQueue (\S+) is stopped", "the queue {0} is stopped", _ADMIN),
     (r"ClusterQueue (\S+) (?:doesn't exist|is terminating or missing)", "the ClusterQueue {0} does not exist", _ADMIN),
-    (r"ClusterQueue (\S+) is (?:stopped|inactive)", "the ClusterQueue {0} is stopped or not set up", _ADMIN),
+    (r"ClusterQueue (\S+) is (?:stopped|inactive)", "the ClusterQueue {0} is stopped or misconfigured", _ADMIN),
 )
 
 
 def name_in(workload: Object) -> str:
-    """Give the queue that an engine's object is in; empty if Kueue has nothing to do with it."""
+    """Return the queue of an engine's object; empty if it has none."""
     return label(workload, QUEUE_LABEL)
 
 
 def pause(queued: Object) -> Change:
-    """Give the change that lets a run rest: `spec.suspend` of its object is Kueue's own."""
+    """Return the change that stops a run: Kueue owns `spec.suspend` of its object."""
     return patch(queued, {"spec": {"active": False}})
 
 
 def resume(queued: Object) -> Change:
-    """Give the change that puts a run back into its queue."""
+    """Return the change that puts a run back into its queue."""
     return patch(queued, {"spec": {"active": True}})
 
 
 def active(queued: Object) -> bool:
-    """Tell whether a run may have quota."""
+    """Check whether a run may get quota."""
     return at(queued, "spec", "active") is not False
 
 
 def status(name: str, observed: Observed) -> QueueStatus:
-    """Give what a run's queue says of it, without the reason."""
+    """Return the queue status of a run, without the reason."""
     queued = observed.queued or {}
     admitted = moment(condition(queued, "Admitted") or {}, "lastTransitionTime") if holds(queued, "Admitted") else None
     return QueueStatus(
@@ -131,7 +139,7 @@ def status(name: str, observed: Observed) -> QueueStatus:
 
 
 def _since(queued: Object, observed: Observed) -> datetime | None:
-    """Give when it came into the queue, for the last time."""
+    """Return when the run last entered the queue."""
     back = condition(queued, "Requeued") or {}
     again = moment(back, "lastTransitionTime") if text(back, "status") == "True" else None
     return again or moment(observed.workload, "metadata", "creationTimestamp")
@@ -142,13 +150,13 @@ def _span(since: datetime | None, until: datetime) -> timedelta | None:
 
 
 def why_waiting(observed: Observed) -> Reason:
-    """Give the reason for which a run has no quota."""
+    """Return why a run has no quota."""
     queue = name_in(observed.workload)
     queued = observed.queued
     if queued is None:
         return Reason(
-            f"Kueue has taken no notice of it, though placement.queue is {queue}.",
-            "Check that Kueue is installed and looks after this namespace: `kubectl get workloads`.",
+            f"Kueue has not picked it up, although placement.queue is {queue}.",
+            "Check that Kueue is installed and manages this namespace: `kubectl get workloads`.",
         )
     if strange := [kind for kind in true_conditions(queued) if kind not in CONDITIONS]:
         return unknown_word(queued, strange[0])
@@ -156,12 +164,12 @@ def why_waiting(observed: Observed) -> Reason:
 
 
 def why_stopped(observed: Observed) -> Reason:
-    """Give the reason for which a run rests."""
+    """Return why a run is stopped."""
     queued = observed.queued or {}
     decided = condition(queued, "Evicted") or {}
     known = EVICTIONS.get(text(decided, "reason"), EVICTIONS["Deactivated"])
     words = known.text if text(decided, "status") == "True" else EVICTIONS["Deactivated"].text
-    return Reason(f"{words[0].upper()}{words[1:]}.", "`ocrfleet resume {run}` puts it back into its queue.")
+    return Reason(f"{words[0].upper()}{words[1:]}.", "`ocrfleet resume {run}` puts it back into the queue.")
 
 
 def _told(queued: Object, observed: Observed) -> Reason:
@@ -180,8 +188,8 @@ def _told(queued: Object, observed: Observed) -> Reason:
         if found := re.search(pattern, message):
             return Reason(words.format(*found.groups()), advice)
     word = text(reserved, "reason")
-    known = WAITS.get(word) or Reason(f"its queue says '{one_line(word)}': {{message}}", _ADMIN)
-    return Reason(known.text.replace("{message}", one_line(message) or "no more is said"), known.advice)
+    known = WAITS.get(word) or Reason(f"its queue reports '{one_line(word)}': {{message}}", _ADMIN)
+    return Reason(known.text.replace("{message}", one_line(message) or "no message"), known.advice)
 
 
 def _unused(found: re.Match[str], observed: Observed) -> Reason:
@@ -196,15 +204,14 @@ def _never(found: re.Match[str]) -> Reason:
     resource, flavor, before, request, most = found.groups()
     asked = in_unit(quantity(before) + quantity(request), resource)
     return Reason(
-        f"it asks for {asked} {THINGS.get(resource, resource)}, and the queue {{queue}} has "
-        f"{in_unit(quantity(most), resource)} at most "
-        f"(flavor {flavor}), so it can never start",
-        "Ask for fewer nodes or devices in placement, or have the quota raised.",
+        f"it requests {asked} {THINGS.get(resource, resource)}, but the queue {{queue}} has at most "
+        f"{in_unit(quantity(most), resource)} (flavor {flavor}), so it can never start",
+        "Request fewer nodes or devices in placement, or have the quota increased.",
     )
 
 
 def _holders(rivals: Sequence[Object], resource: str, flavor: str) -> dict[str, float]:
-    """Give how much of a flavor's resource others hold, by the ids of their runs."""
+    """Return how much of a flavor's resource each other run holds."""
     held: dict[str, float] = {}
     for rival in rivals:
         for share in several(rival, "status", "admission", "podSetAssignments"):
@@ -215,7 +222,7 @@ def _holders(rivals: Sequence[Object], resource: str, flavor: str) -> dict[str, 
 
 
 def _run(rival: Object) -> str:
-    """Give the run that a Workload is of; the name of its owner, where it is none of ours."""
+    """Return the run of a Workload, or the name of its owner if it is not ours."""
     templates = (each.get("template") for each in several(rival, "spec", "podSets"))
     ours = (label(each, RUN_LABEL) for each in templates if isinstance(each, Mapping))
     owners = (text(each, "name") for each in several(rival, "metadata", "ownerReferences"))
@@ -223,7 +230,7 @@ def _run(rival: Object) -> str:
 
 
 def _evicted(queued: Object) -> str:
-    """Say in words that it had its quota before, and lost it."""
+    """Explain why a run lost its quota before; empty if it did not."""
     decided = condition(queued, "Evicted") or {}
     if text(decided, "status") != "True":
         return ""

@@ -1,4 +1,4 @@
-"""The nodes of a run, each read off the newest pod of its rank."""
+"""The nodes of a run, each from the newest pod of its rank."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -21,22 +21,24 @@ PHASES: Final[Mapping[str, NodePhase]] = {
     "Unknown": NodePhase.LOST,
 }
 
-_BACK: Final = "A new pod takes its place and goes on from the checkpoint."
+_BACK: Final = "A new pod replaces it and continues from the checkpoint."
 # The reasons of a pod's condition DisruptionTarget.
 DISRUPTIONS: Final[Mapping[str, Reason]] = {
-    "PreemptionByScheduler": Reason("a pod of higher priority takes its place", _BACK),
-    "DeletionByTaintManager": Reason("its Kubernetes node {machine} is tainted or does not answer", _BACK),
-    "EvictionByEvictionAPI": Reason("it is evicted, as by `kubectl drain`", _BACK),
+    "PreemptionByScheduler": Reason("a pod of higher priority preempts it", _BACK),
+    "DeletionByTaintManager": Reason("its Kubernetes node {machine} is tainted or does not respond", _BACK),
+    "EvictionByEvictionAPI": Reason("it is being evicted, such as by `kubectl drain`", _BACK),
     "DeletionByPodGC": Reason("its Kubernetes node {machine} is gone", _BACK),
-    "TerminationByKubelet": Reason("its Kubernetes node {machine} ends it: {message}", _BACK),
+    "TerminationByKubelet": Reason("its Kubernetes node {machine} terminates it: {message}", _BACK),
 }
 # status.reason of a pod that the kubelet or a controller ended.
 ENDINGS: Final[Mapping[str, Reason]] = {
-    "Evicted": Reason("its Kubernetes node {machine} evicted it: {message}", "Look at placement.storage and memory."),
+    "Evicted": Reason(
+        "its Kubernetes node {machine} evicted it: {message}", "Check placement.storage and the memory limit."
+    ),
     "Terminated": Reason("its Kubernetes node {machine} was shut down", _BACK),
     "NodeShutdown": Reason("its Kubernetes node {machine} was shut down", _BACK),
     "NodeLost": Reason("its Kubernetes node {machine} is lost", _BACK),
-    "Preempting": Reason("a pod of higher priority took its place", _BACK),
+    "Preempting": Reason("a pod of higher priority preempted it", _BACK),
     "DeadlineExceeded": Reason("it ran longer than placement.deadlines.run allows", job.DEADLINE.advice),
     "UnexpectedAdmissionError": Reason("its Kubernetes node {machine} refused it: {message}", _BACK),
     "NodeAffinity": Reason("its Kubernetes node {machine} no longer fits placement.nodeSelector", _BACK),
@@ -45,7 +47,7 @@ _NO_ROOM: Final = Reason("its Kubernetes node {machine} had no room for it: {mes
 
 
 def nodes(observed: Observed, *, size: int, rank_label: str) -> tuple[NodeStatus, ...]:
-    """Give the status of every node, by rank; a rank without a pod is missing."""
+    """Return the status of every node, by rank. A rank without a pod is missing."""
     of: dict[int, list[Object]] = {}
     for pod in observed.pods:
         if (rank := _rank(pod, rank_label)) is not None:
@@ -56,7 +58,7 @@ def nodes(observed: Observed, *, size: int, rank_label: str) -> tuple[NodeStatus
 
 
 _MOST: Final = 10_000
-"""More nodes than any run has; what says more is not believed."""
+"""More nodes than any run has; larger numbers are ignored."""
 
 
 def _rank(pod: Object, rank_label: str) -> int | None:
@@ -96,7 +98,7 @@ def _phase(pod: Object, observed: Observed) -> tuple[NodePhase, Reason]:
     word = text(pod, "status", "phase")
     phase = PHASES.get(word, NodePhase.UNKNOWN if word else NodePhase.PENDING)
     if phase is NodePhase.UNKNOWN:
-        return phase, Reason(f"its pod says '{one_line(word)}', a word that this version of ocrfleet does not know")
+        return phase, Reason(f"its pod has the phase '{one_line(word)}', which this version of ocrfleet does not know")
     if phase is NodePhase.SUCCEEDED:
         return phase, NO_REASON
     if phase is NodePhase.FAILED:
@@ -127,14 +129,14 @@ def _failure(pod: Object) -> Reason:
     word = text(pod, "status", "reason")
     disrupted = _disruption(pod)
     ended = why_ended(pod)
-    # A node that was taken away ends with 143 or is killed: that it was taken says more.
+    # A removed node ends with 143 or is killed; the removal explains more than the code.
     if word in ENDINGS or word.startswith("OutOf"):
         return _with_message(ENDINGS.get(word, _NO_ROOM), text(pod, "status", "message"))
     if disrupted.text:
         return disrupted
     if ended.text:
         return ended
-    message = one_line(text(pod, "status", "message")) or word or "nobody says why"
+    message = one_line(text(pod, "status", "message")) or word or "no reason given"
     return Reason(f"its pod failed: {message}", "See `kubectl describe pod {pod}`.")
 
 
@@ -144,11 +146,11 @@ def _disruption(pod: Object) -> Reason:
     decided = condition(pod, "DisruptionTarget") or {}
     message = text(decided, "message")
     known = DISRUPTIONS.get(text(decided, "reason"))
-    return _with_message(known or Reason("it is taken away: {message}", _BACK), message or text(decided, "reason"))
+    return _with_message(known or Reason("it is being removed: {message}", _BACK), message or text(decided, "reason"))
 
 
 def _silent(pod: Object, observed: Observed) -> bool:
-    """Tell whether the pod's Kubernetes node has stopped to answer: what the pod says is then old."""
+    """Check whether the pod's Kubernetes node no longer responds; the pod's status is stale then."""
     if not observed.machines:
         return False
     name = text(pod, "spec", "nodeName")
@@ -158,17 +160,17 @@ def _silent(pod: Object, observed: Observed) -> bool:
 
 
 _LOST: Final = Reason(
-    "its Kubernetes node {machine} does not answer, and its rank stays taken until that is back or gone",
-    "If it is gone for good: `kubectl delete node {machine}`; else see `kubectl describe node {machine}`.",
+    "its Kubernetes node {machine} does not respond. No new pod can replace it until the node is back or deleted",
+    "If it is gone for good: `kubectl delete node {machine}`. Otherwise see `kubectl describe node {machine}`.",
 )
 
 
 def _with_message(reason: Reason, message: str) -> Reason:
-    return Reason(reason.text.replace("{message}", one_line(message) or "no more is said"), reason.advice)
+    return Reason(reason.text.replace("{message}", one_line(message) or "no message"), reason.advice)
 
 
 def _facts(reason: Reason, pod: Object, observed: Observed, rank: int) -> Reason:
-    """Fill in the names that sentences leave open."""
+    """Fill in the names in a sentence."""
     names = {
         "machine": text(pod, "spec", "nodeName"),
         "pod": name_of(pod),
@@ -179,7 +181,7 @@ def _facts(reason: Reason, pod: Object, observed: Observed, rank: int) -> Reason
 
 
 def fill(reason: Reason, names: Mapping[str, str]) -> Reason:
-    """Put names in the place of `{run}` and the like; braces in other programs' messages stay as they are."""
+    """Replace `{run}` and the like by names. Braces in messages of other programs stay unchanged."""
     if "{" not in reason.text and "{" not in reason.advice:
         return reason
     words, advice = reason.text, reason.advice

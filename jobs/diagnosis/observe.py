@@ -1,4 +1,4 @@
-"""Objects in, status out: what an engine's object, its queue and its pods say together."""
+"""Objects in, status out: from an engine's object, its queue and its pods."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,12 +25,12 @@ from trainer.contract import ExitCode
 
 
 def observe(observed: Observed) -> Status:
-    """Give what is so with a run. Objects of any shape are read; what they do not say is left out."""
+    """Return the status of a run. Objects may have any shape; missing or invalid fields are left out."""
     workload = observed.workload
     engine = engine_of(workload)
     if engine is None:
         what = one_line(f"{text(workload, 'kind')} of {text(workload, 'apiVersion')}")
-        reason = Reason(f"A {what} belongs to none of the engines that this version of ocrfleet knows.")
+        reason = Reason(f"A {what} belongs to no engine that this version of ocrfleet knows.")
         return Status(run=run_of(workload), name=name_of(workload), engine="", phase=Phase.UNKNOWN, reason=reason)
     told = engine.state(observed)
     found = nodes(observed, size=engine.size(workload), rank_label=engine.RANK_LABEL)
@@ -60,7 +60,7 @@ def _stand(observed: Observed, engine: Engine, told: State, found: Sequence[Node
     if told.phase is Phase.FAILED:
         return _failed(told, found)
     if text(observed.workload, "metadata", "deletionTimestamp"):
-        return Phase.STOPPING, Reason("It is being deleted; its pods write their checkpoint first."), None
+        return Phase.STOPPING, Reason("It is being deleted. Its pods write a checkpoint first."), None
     if engine.suspended(observed.workload):
         return *_at_rest(observed, found), None
     # Suspended is still true for a moment after the object was told to go on.
@@ -80,7 +80,7 @@ def _queue(observed: Observed) -> QueueStatus | None:
 # -- over --------------------------------------------------------------------------------------------------------------
 
 _PASSING: Final = (ExitCode.TRANSIENT, ExitCode.STOPPED)
-"""Codes of nodes that only say that another one failed, or that they were told to stop."""
+"""Codes of nodes that failed because of another node, or were stopped."""
 
 
 def _failed(told: State, found: Sequence[NodeStatus]) -> _Stand:
@@ -100,7 +100,7 @@ def _failed(told: State, found: Sequence[NodeStatus]) -> _Stand:
 
 
 def _culprit(code: int | None, found: Sequence[NodeStatus]) -> NodeStatus | None:
-    """Give the node whose end is the run's: of this code, else the first that failed by itself."""
+    """Return the node that ended the run: the one with this code, else the first that failed by itself."""
     ended = [node for node in found if node.exit_code or node.phase is NodePhase.FAILED]
     ended.sort(key=lambda node: (node.finished is None, node.finished and node.finished.timestamp(), node.rank))
     if code is not None:
@@ -116,14 +116,14 @@ _LIVE: Final = (NodePhase.PENDING, NodePhase.STARTING, NodePhase.RUNNING, NodePh
 def _at_rest(observed: Observed, found: Sequence[NodeStatus]) -> tuple[Phase, Reason]:
     live = any(node.phase in _LIVE for node in found)
     if not kueue.name_in(observed.workload) and observed.queued is None:
-        rest = Reason("It is stopped.", "`ocrfleet resume {run}` goes on from its checkpoint.")
+        rest = Reason("It is stopped.", "`ocrfleet resume {run}` continues from its checkpoint.")
         return (Phase.STOPPING, _ENDING) if live else (Phase.STOPPED, rest)
     if observed.queued is not None and not kueue.active(observed.queued):
         return (Phase.STOPPING, _ENDING) if live else (Phase.STOPPED, kueue.why_stopped(observed))
     return Phase.STOPPING if live else Phase.QUEUED, kueue.why_waiting(observed)
 
 
-_ENDING: Final = Reason("It is told to stop; its pods write their checkpoint first.")
+_ENDING: Final = Reason("It is stopping. Its pods write a checkpoint first.")
 
 
 # -- alive -------------------------------------------------------------------------------------------------------------
@@ -134,7 +134,7 @@ def _alive(observed: Observed, told: State, found: Sequence[NodeStatus]) -> tupl
     if found and not absent:
         return Phase.RUNNING, NO_REASON
     if not absent:
-        return Phase.WAITING, told.reason if told.reason.text else Reason("Its controller has made no pod yet.")
+        return Phase.WAITING, told.reason if told.reason.text else Reason("Its controller has not created a pod yet.")
     first = min(absent, key=lambda node: (not node.reason.text, _ORDER.index(node.phase), node.rank))
     alike = [node for node in absent if (node.phase, node.reason.text) == (first.phase, first.reason.text)]
     if not first.reason.text and told.reason.text:
@@ -145,9 +145,7 @@ def _alive(observed: Observed, told: State, found: Sequence[NodeStatus]) -> tupl
             _sentence(alike).text, f"See `kubectl describe {kind} {name_of(observed.workload)}`."
         )
     if first.phase is NodePhase.FAILED and first.exit_code is not None and meaning(first.exit_code).retry:
-        return Phase.WAITING, Reason(
-            _sentence(alike).text, "A new pod takes its place and goes on from the checkpoint."
-        )
+        return Phase.WAITING, Reason(_sentence(alike).text, "A new pod replaces it and continues from the checkpoint.")
     return Phase.WAITING, _sentence(alike)
 
 
@@ -162,7 +160,7 @@ _ORDER: Final = (
     NodePhase.RUNNING,
     NodePhase.SUCCEEDED,
 )
-"""Which node's reason is the run's: what somebody has to mend goes before what mends itself."""
+"""Whose reason becomes the reason of the run: problems that a person must fix come first."""
 
 _PATIENCE: Final = timedelta(seconds=30)
 """How long a controller may take to make its first pods: a loaded one needs seconds."""
@@ -175,11 +173,11 @@ def _late(observed: Observed) -> bool:
 
 _VERBS: Final[dict[NodePhase, tuple[str, str]]] = {
     NodePhase.MISSING: ("has no pod", "have no pod"),
-    NodePhase.PENDING: ("waits for a place", "wait for a place"),
+    NodePhase.PENDING: ("is not scheduled", "are not scheduled"),
     NodePhase.STARTING: ("is starting", "are starting"),
     NodePhase.LOST: ("is lost", "are lost"),
     NodePhase.FAILED: ("failed", "failed"),
-    NodePhase.UNKNOWN: ("is in a state of its own", "are in a state of their own"),
+    NodePhase.UNKNOWN: ("is in an unknown state", "are in an unknown state"),
     NodePhase.STOPPING: ("is ending", "are ending"),
     NodePhase.RUNNING: ("runs", "run"),
     NodePhase.SUCCEEDED: ("is done", "are done"),
@@ -187,7 +185,7 @@ _VERBS: Final[dict[NodePhase, tuple[str, str]]] = {
 
 
 def _sentence(alike: Sequence[NodeStatus]) -> Reason:
-    """Give what is so with nodes that are in the same state, as one sentence."""
+    """Return one sentence about nodes in the same state."""
     ranks = [str(node.rank) for node in alike]
     several = len(ranks) > 1
     if len(ranks) > _NAMED:
@@ -201,4 +199,4 @@ def _sentence(alike: Sequence[NodeStatus]) -> Reason:
 
 
 _NAMED: Final = 4
-"""So many nodes are named in a sentence; of more, the others are counted."""
+"""The most nodes that a sentence names; the others are counted."""

@@ -1,4 +1,4 @@
-"""Why the scheduler gives a pod no place: its message in words, and who holds the room."""
+"""Why the scheduler cannot place a pod: its message explained, and who holds the capacity."""
 
 import re
 from collections.abc import Callable
@@ -11,28 +11,28 @@ from jobs.kube.objects import Object
 
 # The scheduler's reasons for a Kubernetes node, with their counts left out; the first that fits counts.
 _FILTERS: Final[tuple[tuple[str, str, str], ...]] = (
-    (r"untolerated taint", "by a taint that it does not tolerate", "Name it in placement.tolerations."),
+    (r"untolerated taint", "by a taint that the pod does not tolerate", "Add the taint to placement.tolerations."),
     (
         r"didn't match Pod's node affinity/selector",
         "by placement.nodeSelector or chart.affinity",
         "See `kubectl get nodes --show-labels`.",
     ),
-    (r"didn't match pod (anti-)?affinity", "by chart.affinity or chart.topology", "Loosen those."),
-    (r"didn't match pod topology spread", "by the spread of its pods", "See `kubectl describe pod {pod}`."),
-    (r"volume node affinity conflict", "because its volume is not to be had there", "Look at placement.storage.cache."),
-    (r"were unschedulable", "because cordoned", "`kubectl uncordon NODE` opens one again."),
-    (r"Too many pods", "because full of pods", PATIENCE),
+    (r"didn't match pod (anti-)?affinity", "by chart.affinity or chart.topology", "Relax these rules."),
+    (r"didn't match pod topology spread", "by the topology spread of its pods", "See `kubectl describe pod {pod}`."),
+    (r"volume node affinity conflict", "because its volume is not available there", "Check placement.storage.cache."),
+    (r"were unschedulable", "by a cordon", "`kubectl uncordon NODE` makes one available again."),
+    (r"Too many pods", "by the limit of pods per Kubernetes node", PATIENCE),
 )
 _WHOLE: Final[tuple[tuple[str, str, str], ...]] = (
     (
         r"persistentvolumeclaim \"?([^\" ]+)\"? not found",
         "the PersistentVolumeClaim {0} does not exist",
-        "Make it, or mend placement.storage.cache.existingClaim.",
+        "Create it, or fix placement.storage.cache.existingClaim.",
     ),
     (
         r"unbound immediate PersistentVolumeClaims",
-        "its volume is not there yet",
-        "See `kubectl get persistentvolumeclaims`: a claim that stays Pending lacks a storage class or room.",
+        "its volume is not bound yet",
+        "See `kubectl get persistentvolumeclaims`. A claim that stays Pending lacks a storage class or free storage.",
     ),
 )
 _SCARCE: Final = re.compile(r"Insufficient ([\w./-]+\w)")
@@ -40,7 +40,7 @@ _COUNTED: Final = re.compile(r"(?:^|, )(\d+) (?=\D)")
 
 
 def why_not_placed(pod: Object, observed: Observed) -> Reason:
-    """Give the reason for which a pod has no place yet; none while the scheduler has not said one."""
+    """Return why a pod is not scheduled; empty until the scheduler gives a reason."""
     decided = condition(pod, "PodScheduled") or {}
     if text(decided, "status") != "False":
         return NO_REASON
@@ -63,7 +63,7 @@ def _unschedulable(pod: Object, message: str, observed: Observed) -> Reason:
             said.append(Reason(f"{count} Kubernetes {many} ruled out {known[1]}", known[2]))
     if not said:
         return _other(pod, message, observed)
-    # What only the user can change goes before what passes by itself.
+    # Advice about what only the user can change comes first.
     advice = next((each.advice for each in said if each.advice != PATIENCE), PATIENCE)
     return Reason("; ".join(each.text for each in said), advice)
 
@@ -76,7 +76,7 @@ def _scarce(pod: Object, resource: str, observed: Observed) -> Reason:
 
 
 def _filters(message: str) -> list[tuple[int, str]]:
-    """Give the counted parts of `0/5 nodes are available: 3 Insufficient cpu, 2 node(s) …. preemption: …`."""
+    """Return the counted parts of `0/5 nodes are available: 3 Insufficient cpu, 2 node(s) …. preemption: …`."""
     _, _, rest = message.partition("nodes are available: ")
     rest = re.split(r"\. (?:no new claims|preemption:)", rest)[0]
     marks = list(_COUNTED.finditer(rest))
@@ -85,12 +85,12 @@ def _filters(message: str) -> list[tuple[int, str]]:
 
 
 def _gated(pod: Object, message: str, observed: Observed) -> Reason:
-    return Reason("a scheduling gate holds its pod back, such as a queue's", "See `kubectl describe pod {pod}`.")
+    return Reason("a scheduling gate, such as that of a queue, holds back its pod", "See `kubectl describe pod {pod}`.")
 
 
 def _other(pod: Object, message: str, observed: Observed) -> Reason:
-    words = one_line(message) or "it gives no reason"
-    return Reason(f"the scheduler finds no place for its pod: {words}", "See `kubectl describe pod {pod}`.")
+    words = one_line(message) or "no reason given"
+    return Reason(f"the scheduler cannot place its pod: {words}", "See `kubectl describe pod {pod}`.")
 
 
 # core/v1 PodReason… of the condition PodScheduled.

@@ -25,20 +25,20 @@ CONDITIONS: Final[Mapping[str, Phase | None]] = {
     "Suspended": Phase.STOPPED,
 }
 
-_AGAIN: Final = "submit the file again with placement.retry one higher: it goes on from its checkpoint."
-DEADLINE: Final = Reason("It ran longer than placement.deadlines.run allows.", f"Raise that, and {_AGAIN}")
+_AGAIN: Final = "submit the file again with placement.retry increased by one. It continues from its checkpoint."
+DEADLINE: Final = Reason("It ran longer than placement.deadlines.run allows.", f"Increase it, and {_AGAIN}")
 # batch/v1 JobReason…, and the reasons of Suspended.
 REASONS: Final[Mapping[str, Reason]] = {
     "BackoffLimitExceeded": Reason(
-        "More of its pods failed than its Job allows.", f"Look at `ocrfleet logs {{run}}`, then {_AGAIN}"
+        "More of its pods failed than its Job allows.", f"See `ocrfleet logs {{run}}`, then {_AGAIN}"
     ),
     "DeadlineExceeded": DEADLINE,
-    "PodFailurePolicy": Reason("A pod ended with a code that no retry helps.", "Look at `ocrfleet logs {run}`."),
+    "PodFailurePolicy": Reason("A pod ended with an exit code that a retry cannot fix.", "See `ocrfleet logs {run}`."),
     # Only of Jobs with a limit for each index, which the chart does not make.
-    "MaxFailedIndexesExceeded": Reason("More nodes failed than its Job allows.", "Look at `ocrfleet logs {run}`."),
-    "FailedIndexes": Reason("A node failed for good.", "Look at `ocrfleet logs {run}`."),
+    "MaxFailedIndexesExceeded": Reason("More nodes failed than its Job allows.", "See `ocrfleet logs {run}`."),
+    "FailedIndexes": Reason("A node failed for good.", "See `ocrfleet logs {run}`."),
     "SuccessPolicy": Reason("The leader has published the model."),
-    "CompletionsReached": Reason("All nodes have done their part."),
+    "CompletionsReached": Reason("All nodes are done."),
     "JobSuspended": NO_REASON,
     "JobResumed": NO_REASON,
 }

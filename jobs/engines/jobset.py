@@ -27,8 +27,8 @@ CONDITIONS: Final[Mapping[str, Phase | None]] = {
 # status.terminalState: empty until the JobSet is over, and then one of these.
 TERMINAL_STATES: Final[Mapping[str, Phase]] = {"Completed": Phase.SUCCEEDED, "Failed": Phase.FAILED}
 
-_LOGS: Final = "Look at `ocrfleet logs {run}`."
-_RESTARTS: Final = Reason("Its JobSet makes all pods anew.")
+_LOGS: Final = "See `ocrfleet logs {run}`."
+_RESTARTS: Final = Reason("Its JobSet is re-creating all pods.")
 # The reasons of these conditions, in JobSet's constants.
 REASONS: Final[Mapping[str, Reason]] = {
     "AllJobsCompleted": Reason("The leader has published the model."),

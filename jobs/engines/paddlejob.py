@@ -29,7 +29,7 @@ CONDITIONS: Final[Mapping[str, Phase | None]] = {
 REASONS: Final[Mapping[str, Reason]] = {
     "PaddleJobCreated": NO_REASON,
     "PaddleJobRunning": NO_REASON,
-    "PaddleJobRestarting": Reason("A node failed, and its controller makes a new pod."),
+    "PaddleJobRestarting": Reason("A node failed, and its controller is creating a new pod."),
     "PaddleJobSucceeded": Reason("The leader has published the model."),
     "PaddleJobSuspended": NO_REASON,
     "PaddleJobResumed": NO_REASON,

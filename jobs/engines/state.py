@@ -62,14 +62,14 @@ def in_words(decided: Object, reasons: Mapping[str, Reason]) -> Reason:
     if known is not None:
         return known
     message = one_line(text(decided, "message")) or text(decided, "reason")
-    return Reason(f"Its controller says: {message}.") if message else NO_REASON
+    return Reason(f"Its controller reports: {message}.") if message else NO_REASON
 
 
 def unknown_word(found: Object, word: str) -> Reason:
     """Give the reason for a word that no table has."""
     kind, name = text(found, "kind") or "object", text(found, "metadata", "name")
     return Reason(
-        f"Its {kind} says '{one_line(word)}', a word that this version of ocrfleet does not know.",
+        f"Its {kind} is in the state '{one_line(word)}', which this version of ocrfleet does not know.",
         f"See `kubectl describe {kind.lower()} {name}`." if name else "",
     )
 

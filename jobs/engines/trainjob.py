@@ -28,7 +28,8 @@ REASONS: Final[Mapping[str, Reason]] = {
     "Resumed": NO_REASON,
     "TrainingRuntimeNotSupported": Reason(
         "Its runtime is not one that Kubeflow Trainer supports.",
-        "An administrator installs ClusterTrainingRuntime ocrfleet-paddle: see manifests/components/trainjob-runtime.",
+        "Ask an administrator to install the ClusterTrainingRuntime ocrfleet-paddle from "
+        "manifests/components/trainjob-runtime.",
     ),
     "DeadlineExceeded": job.DEADLINE,
 }

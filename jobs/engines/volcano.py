@@ -29,19 +29,19 @@ PHASES: Final[Mapping[str, Phase | None]] = {
     "Failed": Phase.FAILED,
 }
 _WORDS: Final[Mapping[str, Reason]] = {
-    "Restarting": Reason("Volcano makes all its pods anew."),
-    "Completing": Reason("The leader has published the model; the other nodes end."),
+    "Restarting": Reason("Volcano is re-creating all its pods."),
+    "Completing": Reason("The leader has published the model. The other nodes are ending."),
     "Completed": Reason("The leader has published the model."),
-    "Terminating": Reason("Volcano ends it.", "Look at `ocrfleet logs {run}`."),
-    "Terminated": Reason("Volcano has ended it.", "Look at `ocrfleet logs {run}`."),
-    "Failed": Reason("More of its pods failed than its Job allows.", "Look at `ocrfleet logs {run}`."),
+    "Terminating": Reason("Volcano is terminating it.", "See `ocrfleet logs {run}`."),
+    "Terminated": Reason("Volcano terminated it.", "See `ocrfleet logs {run}`."),
+    "Failed": Reason("More of its pods failed than its Job allows.", "See `ocrfleet logs {run}`."),
 }
 # scheduling.volcano.sh/v1beta1 PodGroupPhase, while the Job waits.
 GROUP_PHASES: Final[Mapping[str, Reason]] = {
-    "Pending": Reason("Its queue has no room for all of its nodes."),
-    "Inqueue": Reason("Its queue has let it in, and Volcano looks for a place for all of its nodes."),
+    "Pending": Reason("Its queue does not have room for all of its nodes."),
+    "Inqueue": Reason("Its queue has admitted it, and Volcano is scheduling all of its nodes."),
     "Running": NO_REASON,
-    "Unknown": Reason("Some of its nodes run, and the others find no place."),
+    "Unknown": Reason("Some of its nodes run; the others cannot be scheduled."),
     "Completed": NO_REASON,
 }
 
@@ -88,7 +88,7 @@ def state(observed: Observed) -> State:
 def _said(job: Object, word: str) -> Reason:
     known = _WORDS.get(word, NO_REASON)
     message = one_line(text(job, "status", "state", "message"))
-    return Reason(f"{known.text} It says: {message}.", known.advice) if message and known.advice else known
+    return Reason(f"{known.text} Message: {message}.", known.advice) if message and known.advice else known
 
 
 def _waiting(observed: Observed) -> Reason:
@@ -99,7 +99,7 @@ def _waiting(observed: Observed) -> Reason:
     held = condition(group, "Unschedulable") or {}
     advice = f"See `kubectl describe podgroup {name_of(group)}`."
     if text(held, "status") == "True" and (message := one_line(text(held, "message"))):
-        return Reason(f"Volcano finds no place for all of its nodes: {message}.", advice)
+        return Reason(f"Volcano cannot place all of its nodes: {message}.", advice)
     word = text(group, "status", "phase")
     known = GROUP_PHASES.get(word, unknown_word(group, word) if word else NO_REASON)
     return Reason(known.text, advice) if known.text else known

@@ -407,8 +407,8 @@ class Cluster:
 
     def _away(self, error: BaseException) -> TransientError:
         return TransientError(
-            f"The API server {self.host} does not answer ({_cause(error)}). Check the context "
-            f"{self.context!r} and the network; `kubectl --context {self.context} version` must answer, too."
+            f"The API server {self.host} does not respond ({_cause(error)}). Check the context {self.context!r} and "
+            f"the network: `kubectl --context {self.context} version` must work, too."
         )
 
     def _error(self, code: int, status: Mapping[str, Any], verb: str, path: str) -> OcrfleetError:
@@ -416,26 +416,28 @@ class Cluster:
         match code:
             case 401:
                 return AccessError(
-                    f"The cluster of context {self.context!r} does not know you. Log in again, as for kubectl: "
+                    f"The cluster of context {self.context!r} rejects your credentials. Log in again as for kubectl: "
                     f"`kubectl --context {self.context} auth whoami` must answer."
                 )
             case 403 if not _ADMISSION.search(said):
-                return AccessError(f"The cluster refuses that: {said}. `kubectl auth can-i --list` shows what you may.")
+                return AccessError(
+                    f"The cluster refuses the request: {said}. `kubectl auth can-i --list` shows your permissions."
+                )
             case 404 if not (status.get("details") or {}).get("name"):
                 return MissingKindError(
-                    f"The cluster has no {_api(path)}: what serves it is not installed, or in another version."
+                    f"The cluster does not serve {_api(path)}: it is not installed, or in another version."
                 )
             case 404:
                 return NotFoundError(f"{said[:1].upper()}{said[1:]}.")
             case 409:
-                return ConflictError(f"The cluster refuses that: {said}.")
+                return ConflictError(f"The cluster refuses the request: {said}.")
             case 410:
                 return ExpiredError(said)
             # A field that no schema has is the server's fault, it says, where it is applied.
             case _ if code in (400, 403, 422) or "failed to create typed patch" in said:
-                return SpecError(f"The cluster does not take it: {said}.")
+                return SpecError(f"The cluster rejects the object: {said}.")
             case _ if code == 429 or code >= 500:
-                return TransientError(f"The API server {self.host} is not able to answer: {said}. Try again.")
+                return TransientError(f"The API server {self.host} cannot answer: {said}. Try again.")
             case _:
                 return OcrfleetError(f"The API server {self.host} answered {code} to {verb} {path}: {said}.")
 

@@ -44,9 +44,8 @@ class Access:
         self._pool: PoolManager | None = None
         if old := choice.user.auth_provider:
             raise SpecError(
-                f"The user of context {choice.context!r} logs in by auth-provider {old.get('name')!r}, which "
-                "Kubernetes has given up for programs that log in (`exec`): write the kubeconfig anew with your "
-                "cloud's tool."
+                f"The user of context {choice.context!r} uses the auth-provider {old.get('name')!r}, which Kubernetes "
+                "replaced by credential plugins (`exec`). Create the kubeconfig again with your cloud's tool."
             )
 
     def headers(self) -> list[tuple[str, str]]:
@@ -147,7 +146,7 @@ class Access:
             made = ssl.create_default_context(cadata=cluster.authority())
         except (ssl.SSLError, ValueError) as error:
             raise SpecError(
-                f"The certificate-authority of context {self.choice.context!r} is no certificate."
+                f"The certificate-authority of context {self.choice.context!r} is not a certificate."
             ) from error
         # Python 3.13 refuses authorities of older clusters, which Go takes.
         made.verify_flags &= ~ssl.VERIFY_X509_STRICT
@@ -161,7 +160,8 @@ class Access:
                 _show(made, *shown)
             except ssl.SSLError as error:
                 raise SpecError(
-                    f"The client-certificate of context {self.choice.context!r} is none, or client-key is not its key."
+                    f"The client-certificate of context {self.choice.context!r} is not a certificate, or "
+                    "client-key does not match it."
                 ) from error
         return made
 
@@ -188,7 +188,7 @@ class Access:
             import urllib3
         except ImportError as error:
             raise OcrfleetError(
-                "The package `urllib3` is not installed: `pip install 'ocrfleet[cluster]'` brings it."
+                "The package `urllib3` is not installed. Install it with `pip install 'ocrfleet[cluster]'`."
             ) from error
         options: dict[str, Any] = {"maxsize": _CONNECTIONS}
         if self.choice.server.startswith("https:"):
@@ -203,7 +203,7 @@ class Access:
         login = urlsplit(proxy)
         if login.scheme not in ("http", "https"):
             where = f"{login.scheme}://{login.hostname}"
-            raise SpecError(f"The proxy {where} stands before the cluster, and is none of HTTP: name one that is.")
+            raise SpecError(f"The proxy {where} of the cluster is not an HTTP proxy. Use one that is.")
         known = f"{login.username}:{login.password or ''}" if login.username else None
         return urllib3.ProxyManager(proxy, proxy_headers=urllib3.make_headers(proxy_basic_auth=known), **options)
 

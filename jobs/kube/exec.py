@@ -44,7 +44,9 @@ def attach(socket: Any, *, terminal: bool) -> int:
         try:
             return _code(_receive(socket))
         except (OSError, EOFError) as error:
-            raise TransientError("The line to the pod broke; what was started there may go on. Try again.") from error
+            raise TransientError(
+                "The connection to the pod broke. The command there may still be running. Try again."
+            ) from error
         finally:
             socket.close(timeout=1)
             socket.shutdown()  # which `close` leaves out where the other end has closed first
@@ -92,7 +94,7 @@ def _code(status: dict[str, Any]) -> int:
     told = next((each["message"] for each in causes if each.get("reason") == "ExitCode"), "")
     if told.isdigit():
         return int(told)
-    raise OcrfleetError(f"The command cannot run in the pod: {status.get('message', 'no more is said')}.")
+    raise OcrfleetError(f"The command cannot run in the pod: {status.get('message', 'no message')}.")
 
 
 @contextmanager

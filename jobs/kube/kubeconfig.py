@@ -129,15 +129,15 @@ def choose(context: str | None = None) -> Choice:
     contexts = _merged(each.contexts for each in files)
     if name not in contexts:
         known = ", ".join(sorted(contexts)) or "none"
-        raise SpecError(f"The kubeconfig has no context {name!r}; it has: {known}.")
+        raise SpecError(f"The kubeconfig has no context {name!r}. Its contexts: {known}.")
     chosen = contexts[name].context or Context()
     clusters, users = _merged(each.clusters for each in files), _merged(each.users for each in files)
     for kind, wanted, known_ones in (("cluster", chosen.cluster, clusters), ("user", chosen.user, users)):
         if wanted not in known_ones and (wanted or kind == "cluster"):
-            raise _useless(name, f"there is no {kind} {wanted!r} in it")
+            raise _useless(name, f"it has no {kind} {wanted!r}")
     cluster = clusters[chosen.cluster].cluster or Server()
     if not cluster.server.startswith(("http://", "https://")):
-        raise _useless(name, "the server of its cluster is no address that begins with https://")
+        raise _useless(name, "the server of its cluster is not an address that begins with https://")
     user = users[chosen.user].user if chosen.user else None
     return Choice(name, cluster, user or User(), chosen.namespace or None)
 
@@ -151,7 +151,7 @@ def read(path: str) -> str:
     try:
         return Path(path).read_text("utf-8")
     except (OSError, ValueError) as error:
-        raise SpecError(f"{path}, which the kubeconfig names, cannot be read: {_why(error)}.") from error
+        raise SpecError(f"{path}, named in the kubeconfig, cannot be read: {_why(error)}.") from error
 
 
 class _NamedCluster(Struct):
@@ -231,8 +231,8 @@ def _in_cluster() -> Choice:
     token, authority, namespace = (ACCOUNT / each for each in ("token", "ca.crt", "namespace"))
     if not (host and port and token.is_file()):
         raise SpecError(
-            "No cluster is named: there is no kubeconfig with a current context. Set KUBECONFIG, or "
-            "`kubectl config use-context NAME`."
+            "No cluster to use: no kubeconfig has a current context. Set KUBECONFIG, or run `kubectl config "
+            "use-context NAME`."
         )
     server = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
     return Choice(
@@ -249,7 +249,7 @@ def _content(what: str, written: str | None, path: str | None) -> str | None:
         try:
             return base64.b64decode(written, validate=True).decode()
         except (binascii.Error, ValueError) as error:
-            raise SpecError(f"{what}-data of the kubeconfig is not base64 of a text.") from error
+            raise SpecError(f"{what}-data of the kubeconfig is not base64-encoded text.") from error
     return read(path) if path else None
 
 

@@ -61,12 +61,14 @@ def log_in(choice: Choice, program: Program) -> Login:
     told = program.command
     if program.api_version not in _APIS:
         raise SpecError(
-            f"The user of context {choice.context!r} logs in by {told!r} in the form {program.api_version!r}, which is "
-            f"not known: write the kubeconfig anew with your cloud's tool, for {_APIS[0]}."
+            f"The user of context {choice.context!r} logs in with {told!r}, whose API version {program.api_version!r} "
+            f"is not supported. Create the kubeconfig again with your cloud's tool, for {_APIS[0]}."
         )
     sits = sys.stdin.isatty()
     if program.interactive_mode == "Always" and not sits:
-        raise AccessError(f"{told!r} logs in to context {choice.context!r}, and asks: run this in a terminal.")
+        raise AccessError(
+            f"{told!r} logs in to context {choice.context!r} and needs a terminal: run this command in one."
+        )
     asks = sits and program.interactive_mode != "Never"
     own = {each.name: each.value for each in program.env or ()}
     try:
@@ -78,14 +80,14 @@ def log_in(choice: Choice, program: Program) -> Login:
             check=False,
         )
     except OSError as error:
-        hint = " ".join((program.install_hint or "Install it, or mend the PATH.").split())
+        hint = " ".join((program.install_hint or "Install it, or fix the PATH.").split())
         raise AccessError(
-            f"{told!r}, which logs in to context {choice.context!r}, cannot be run: {error.strerror}. {hint}"
+            f"The login program {told!r} of context {choice.context!r} cannot be run: {error.strerror}. {hint}"
         ) from error
     if done.returncode:
         raise AccessError(
-            f"{told!r}, which logs in to context {choice.context!r}, ended with code {done.returncode}. "
-            "Log in again, as for kubectl."
+            f"The login program {told!r} of context {choice.context!r} ended with code {done.returncode}. Log in "
+            "again as for kubectl."
         )
     return _read(choice, told, done.stdout)
 
@@ -119,7 +121,9 @@ def _read(choice: Choice, command: str, printed: bytes) -> Login:
             expires=datetime.fromisoformat(expires) if expires else None,
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise SpecError(f"{command!r}, which logs in to context {choice.context!r}, printed no credential.") from error
+        raise SpecError(
+            f"The login program {command!r} of context {choice.context!r} printed no credential."
+        ) from error
     if not (found.token or (found.certificate and found.key)):
-        raise SpecError(f"{command!r}, which logs in to context {choice.context!r}, printed an empty credential.")
+        raise SpecError(f"The login program {command!r} of context {choice.context!r} printed an empty credential.")
     return found

@@ -37,16 +37,16 @@ _PORTS: Final = range(20000, 32000)
 
 @dataclass(frozen=True, kw_only=True)
 class LocalRun:
-    """A run on this machine, decided but not started."""
+    """A planned run on this machine."""
 
     run_id: str
-    """`<name>-<h8>`: the same file in the same shape goes on with the same run."""
+    """`<name>-<h8>`: the same file with the same number of devices continues the same run."""
 
     folder: LocalRunDir
     """Where it works."""
 
     run_file: str
-    """What every node gets as its `run.yaml`."""
+    """The `run.yaml` of every node."""
 
     nodes: tuple[processes.Node, ...]
     """The node processes, the leader first."""
@@ -147,7 +147,7 @@ def run_local(
 
 
 def announce(run: LocalRun, *, device_given: bool) -> list[str]:
-    """Say what is about to run and what a user may not expect of it.
+    """Describe the run, with warnings about what a user may not expect.
 
     Args:
         run: the plan.
@@ -156,7 +156,7 @@ def announce(run: LocalRun, *, device_given: bool) -> list[str]:
     environment = run.nodes[0].environment
     nodes, devices = len(run.nodes), int(environment[contract.ENV_DEVICES])
     device = environment[contract.ENV_DEVICE]
-    found = "" if device_given else f" ({device} is what this machine has; --device says otherwise)"
+    found = "" if device_given else f" ({device} is what this machine has; --device changes it)"
     sentences = [
         *(f"warning: {sentence}" for sentence in run.warnings),
         f"Run {run.run_id}: {_counted(nodes, 'node')} of {_counted(devices, 'worker')} on {device}{found}.",
@@ -164,8 +164,8 @@ def announce(run: LocalRun, *, device_given: bool) -> list[str]:
     ]
     if device == "cpu" and nodes * devices > cores():
         sentences.append(
-            f"{nodes * devices} workers share {_counted(cores(), 'core')}: --nodes and --devices-per-node change that, "
-            "and with it the global batch and the run's id."
+            f"{nodes * devices} workers share {_counted(cores(), 'core')}. --nodes and --devices-per-node change the "
+            "number of workers, and with it the global batch size and the run's id."
         )
     return sentences
 
@@ -184,7 +184,7 @@ _DEVICES: Final = Path("/dev")
 
 
 def free_ports(count: int) -> int:
-    """Find `count` free TCP ports in a row and give the first.
+    """Return the first of `count` consecutive free TCP ports.
 
     Raises:
         TransientError: there are none.
@@ -193,7 +193,9 @@ def free_ports(count: int) -> int:
         first = random.choice(_PORTS[: len(_PORTS) - count])
         if _all_free(range(first, first + count)):
             return first
-    raise TransientError(f"No {count} TCP ports in a row are free between {_PORTS[0]} and {_PORTS[-1]}.")
+    raise TransientError(
+        f"{count} consecutive free TCP ports were not found between {_PORTS[0]} and {_PORTS[-1]}. Try again."
+    )
 
 
 def _all_free(ports: range) -> bool:
@@ -253,7 +255,7 @@ def _locked(run: LocalRun) -> Iterator[TextIO]:
         except BlockingIOError as error:
             file.seek(0)
             raise ConflictError(
-                f"The run {run.run_id} is at work in {run.folder.root} already. Wait for it, or stop it after a "
+                f"The run {run.run_id} is already running in {run.folder.root}. Wait for it, or stop it after a "
                 f"checkpoint with `kill {file.read().strip()}`."
             ) from error
         file.truncate(0)
@@ -261,16 +263,16 @@ def _locked(run: LocalRun) -> Iterator[TextIO]:
 
 
 def _epilogue(run: LocalRun, ended: processes.Ended) -> list[str]:
-    """Say what the user has now, or what happened and what to do."""
+    """Describe the result, or the failure and the next step."""
     leader = run.folder.node(0)
     if ended.verdict == ExitCode.DONE and run.stage not in (None, "publish"):
-        return [f"Stage {run.stage} is done; what it made is in {leader.root}."]
+        return [f"Stage {run.stage} is done. Its output is in {leader.root}."]
     if ended.verdict == ExitCode.DONE:
         return [
             f"Model:  {run.output.rstrip('/')}#{run.run_id}",
             f"Report: {leader.report_page}",
         ]
-    again = "Run the same command again to go on from the last checkpoint."
+    again = "Run the same command again to continue from the last checkpoint."
     if ended.verdict == ExitCode.STOPPED:
         return [again]
     culprit = run.folder.node(ended.culprit)
@@ -285,7 +287,7 @@ def _epilogue(run: LocalRun, ended: processes.Ended) -> list[str]:
 
 
 def _last_words(path: Path) -> list[str]:
-    """Give the end of a node's output, since only the leader's is on the terminal."""
+    """Return the end of a node's output: only the leader's is on the terminal."""
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - 4000))
         lines = file.read().decode("utf-8", "replace").splitlines()

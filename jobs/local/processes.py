@@ -173,20 +173,22 @@ class _Watch:
 
     def _deadline(self) -> None:
         if self.kill_at is not None and time.monotonic() >= self.kill_at:
-            self.say(f"{self._names()} did not stop within {self.patience.stop:.0f} s and is killed.")
+            self.say(f"{self._names()} did not stop within {self.patience.stop:.0f} s: killed.")
             self.kill()
             self.kill_at = None
         elif self.stop_at is not None:
-            self.say(f"Another node has ended, so {self._names()} is told to stop.")
+            self.say(f"Another node ended: stopping {self._names()}.")
             self.terminate()
 
     def _signal(self, number: int) -> None:
         now = time.monotonic()
         if self.ended.stopped and number == signal.SIGINT and now - self.last_signal < self.patience.again:
-            self.say("Killed. Running the same job file again goes on from the last checkpoint.")
+            self.say("Killed. Run the same job file again to continue from the last checkpoint.")
             self.kill()
         elif not self.ended.stopped or number == signal.SIGINT:
-            self.say(f"Stopping after a checkpoint. Ctrl-C twice within {self.patience.again:.0f} s kills.")
+            self.say(
+                f"Stopping after a checkpoint. Press Ctrl-C twice within {self.patience.again:.0f} s to kill the run."
+            )
         if not self.ended.stopped:
             self.ended.stopped = True
             self.terminate()

@@ -1,4 +1,4 @@
-"""Datasets and files by location, brought to this machine: a folder stays where it is, a bucket's goes to the cache."""
+"""Datasets and files by location: a folder is used in place, a bucket's content is downloaded to the cache."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +13,7 @@ Progress = Callable[[int, int], None]
 
 
 def folder(location: str, cache: Cache, *, progress: Progress | None = None) -> Path:
-    """Bring a dataset here, and give its folder.
+    """Download a dataset, and return its folder.
 
     Args:
         location: a folder, or a URI.
@@ -27,19 +27,19 @@ def folder(location: str, cache: Cache, *, progress: Progress | None = None) -> 
     if parts.scheme in ("", "file"):
         path = Path(unquote(parts.path)) if parts.scheme else Path(location)
         if not path.is_dir():
-            raise NotFoundError(f"{location!r} is not a folder of this machine.")
+            raise NotFoundError(f"{location!r} is not a folder on this machine.")
         return path
     dest = cache.data(location)
     dest.mkdir(parents=True, exist_ok=True)
     with disk.watched(dest):
         pulled = open_store(location).pull(None, dest, progress)
     if not pulled.files:
-        raise NotFoundError(f"{location!r} has no object: look at its spelling.")
+        raise NotFoundError(f"{location!r} has no objects: check the spelling.")
     return dest
 
 
 def file(uri: str, cache: Cache) -> Path:
-    """Bring one file here, and give its path."""
+    """Download one file, and return its path."""
     where, key = split_uri(uri)
     dest = cache.file(uri)
     dest.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Naming a model on the command line, and bringing it to this machine.
+"""Names of models on the command line, and their download.
 
 inference/                                          a folder of this machine
 s3://ocr-models/slips-rec/                          the newest run that is published there
@@ -21,7 +21,7 @@ _FORM: Final = re.compile(r"(?P<output>(?:s3|file)://[^@#]*?)/*(?:[@#](?P<which>
 
 @dataclass(frozen=True)
 class Published:
-    """A published model that was named: where, and which."""
+    """The name of a published model: location and run."""
 
     output: str
     """A job's `run.output`."""
@@ -30,7 +30,7 @@ class Published:
     """A run or a channel. None: the newest run."""
 
     def run(self) -> str:
-        """Ask the bucket which run that is.
+        """Look up the run in the bucket.
 
         Raises:
             NotFoundError: there is none.
@@ -40,27 +40,27 @@ class Published:
             return registry.show(store, self.which).run
         models = registry.list_models(store)
         if not models:
-            raise NotFoundError(f"Nothing is published at {self.output!r}.")
+            raise NotFoundError(f"No model is published at {self.output!r}.")
         return models[-1].run
 
 
 def parse(text: str) -> Published:
-    """Read the name of a published model.
+    """Parse the name of a published model.
 
     Raises:
-        SpecError: it has another form.
+        SpecError: it is not such a name.
     """
     match = _FORM.fullmatch(text)
     if not match:
         raise SpecError(
             f"{text!r} does not name a published model. Write s3://BUCKET/PREFIX for the newest run, "
-            "s3://BUCKET/PREFIX@CHANNEL or s3://BUCKET/PREFIX#RUN; file:///FOLDER works in the same way."
+            "s3://BUCKET/PREFIX@CHANNEL or s3://BUCKET/PREFIX#RUN; file:///FOLDER works the same way."
         )
     return Published(match["output"], match["which"])
 
 
 def fetch(text: str, cache: Cache, *, progress: Progress | None = None) -> Path:
-    """Bring a model here, and give the folder of its export.
+    """Download a model, and return the folder of its export.
 
     Args:
         text: the model's name: a folder, or a published model.
@@ -85,4 +85,4 @@ def _local(given: Path) -> Path:
     for folder in (given, given / "inference"):
         if (folder / "inference.json").is_file():
             return folder
-    raise NotFoundError(f"'{given}' is not a folder with inference.json in it, nor an s3:// or file:// location.")
+    raise NotFoundError(f"'{given}' is neither a folder with inference.json nor an s3:// or file:// location.")

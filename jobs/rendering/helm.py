@@ -51,7 +51,7 @@ class HelmMissingError(OcrfleetError):
 
 
 def objects(values: Mapping[str, Any], *, checked: bool = True) -> "list[Object]":
-    """Give what the chart makes of a job.
+    """Render a job with the chart.
 
     Args:
         values: the job file.
@@ -65,7 +65,7 @@ def objects(values: Mapping[str, Any], *, checked: bool = True) -> "list[Object]
 
     if not (CHART / "Chart.yaml").is_file():
         raise OcrfleetError(
-            f"{CHART} has no chart: this copy of ocrfleet is not whole. Install it again, from a wheel."
+            f"{CHART} has no chart: this installation of ocrfleet is incomplete. Install it again from a wheel."
         )
     _refuse_another_contract(CHART)
     if (helm_python := _sdk()) is None:
@@ -88,15 +88,16 @@ def _refuse_another_contract(chart: Path) -> None:
     found = (about.get("annotations") or {}).get(contract.CONTRACT_ANNOTATION)
     if found != str(contract.CONTRACT):
         raise SpecError(
-            f"The chart in {chart} is of ocrfleet {about.get('version')} with contract {found or 'unknown'}, and this "
-            f"command is of ocrfleet {contract.VERSION} with contract {contract.CONTRACT}: install both from one wheel."
+            f"The chart in {chart} belongs to ocrfleet {about.get('version')} with contract {found or 'unknown'}, but "
+            f"this command belongs to ocrfleet {contract.VERSION} with contract {contract.CONTRACT}: install both "
+            "from one wheel."
         )
 
 
 def warm() -> None:
-    """Begin to load the library of this process's Helm, beside the reading of the job file's model.
+    """Start to load the Helm library in the background, while the model of the job file is imported.
 
-    No more is done beside it: all that Python does itself takes turns with what it is to be beside.
+    Only the library is loaded here: other Python work would contend for the GIL.
     """
     threading.Thread(target=_link, daemon=True).start()
 
@@ -181,7 +182,7 @@ def _by_program(values: Mapping[str, Any]) -> str:
             version = asked.communicate(timeout=DEADLINE)[0].strip()
         except subprocess.TimeoutExpired as error:
             asked.kill()
-            raise TransientError(f"{program} was not done in {DEADLINE:g} s: run this again.") from error
+            raise TransientError(f"{program} did not finish within {DEADLINE:g} s. Run the command again.") from error
     found = re.match(r"v(\d+)\.(\d+)\.", version)
     if found is None or (int(found[1]), int(found[2])) < OLDEST:
         what = f"is Helm {version}, older than 3.16" if found else "does not print Helm's version"
@@ -198,7 +199,7 @@ _SCHEMA: Final = re.compile(r"^ *- (?:at '/?(?P<pointer>[^']*)'|(?P<path>\S+)): 
 
 
 def refusal(printed: str) -> OcrfleetError:
-    """Give the error for what a Helm said: the chart's own sentence, or the schema's, without Helm's words round it."""
+    """Turn Helm's output into an error: the chart's own sentence, or the schema's, without Helm's wrapping."""
     if own := _OWN.search(printed):
         return SpecError(f"{own[1]}.")
     if "the specifications of the schema" in printed:
@@ -207,4 +208,4 @@ def refusal(printed: str) -> OcrfleetError:
             for found in _SCHEMA.finditer(printed)
         ]
         return SpecError("\n".join(lines) or printed.strip())
-    return OcrfleetError(f"The chart fails on this job, which is a fault of ocrfleet: {printed.strip()}")
+    return OcrfleetError(f"The chart fails on this job. This is a fault of ocrfleet: {printed.strip()}")

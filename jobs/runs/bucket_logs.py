@@ -1,4 +1,4 @@
-"""Logs of a run in its bucket, where each node puts its own when it ends: `checkpoints/<run>/logs/<attempt>/…`."""
+"""Logs of a run in its bucket, uploaded by each node when it ends: `checkpoints/<run>/logs/<attempt>/…`."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -32,7 +32,7 @@ class KeptLog:
 
     @property
     def title(self) -> str:
-        """Give who said it, in a word or two."""
+        """The node or worker that wrote it."""
         return f"node {self.node}" if self.rank is None else f"{self.stage}, rank {self.rank}"
 
 
@@ -69,7 +69,7 @@ class KeptLogs:
             return found
         who = "" if node is None and rank is None else f" of {'node' if rank is None else 'rank'} {node or rank or 0}"
         when = "" if attempt is None else f" in attempt {attempt}"
-        raise NotFoundError(f"{self.uri} has no log{who}{when}; it has {self._what()}.")
+        raise NotFoundError(f"{self.uri} has no log{who}{when}. Available: {self._what()}.")
 
     def lines(self, log: KeptLog, *, tail: int | None = None) -> Iterator[str]:
         """Give a file's lines, or the last of them."""
@@ -80,7 +80,7 @@ class KeptLogs:
         ranks = sorted({each.rank for each in self.files if each.rank is not None})
         nodes = sorted({each.node for each in self.files if each.node is not None})
         parts = {"attempts": self.attempts, "nodes": nodes, "ranks": ranks}
-        return ", ".join(f"{word} {_span(numbers)}" for word, numbers in parts.items() if numbers) or "none at all"
+        return ", ".join(f"{word} {_span(numbers)}" for word, numbers in parts.items() if numbers) or "none"
 
 
 def kept(output: str, run: str, *, environ: Mapping[str, str] | None = None) -> KeptLogs:

@@ -1,4 +1,4 @@
-"""`ocrfleet diff`: what a job file would change, in words, against an object that a cluster has."""
+"""`ocrfleet diff`: what a job file would change, compared with an object on a cluster."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from jobs.kube.objects import Object
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """What submitting would come to."""
+    """The effect of submitting."""
 
     sentence: str
     changes: tuple[str, ...]
@@ -21,7 +21,7 @@ class Difference:
 
 
 def compare(new: Object, old: Object) -> Difference:
-    """Say what differs between a rendered workload and one of a cluster.
+    """Compare a rendered workload with one on a cluster.
 
     Args:
         new: as the chart makes it.
@@ -29,7 +29,7 @@ def compare(new: Object, old: Object) -> Difference:
     """
     if name_of(new) == name_of(old):
         return Difference(
-            sentence=f"Nothing differs: {name_of(old)} is this job. Submitting changes nothing.", changes=(), same=True
+            sentence=f"No difference: {name_of(old)} is this job. Submitting changes nothing.", changes=(), same=True
         )
     told, before = runfile.of(new) or {}, runfile.of(old) or {}
     changes = [*_fields(told.get("run"), before.get("run"), "run")]
@@ -39,11 +39,11 @@ def compare(new: Object, old: Object) -> Difference:
     else:
         changes += _of_object(new.get("spec"), old.get("spec"), f"{new['kind']} spec")
     if run_of(new) == run_of(old):
-        sentence = f"The same run {run_of(old)}, as a new object {name_of(new)} that resumes it:"
+        sentence = f"A new object {name_of(new)} that resumes the run {run_of(old)}:"
     else:
-        sentence = f"A new run {run_of(new)}; {run_of(old)} is left alone:"
+        sentence = f"A new run {run_of(new)}; {run_of(old)} is not changed:"
     if not changes:
-        changes = ["only what the job file no longer has, or another version of the chart"]
+        changes = ["only fields that the job file no longer has, or another version of the chart"]
     return Difference(sentence=sentence, changes=tuple(changes), same=False)
 
 

@@ -38,7 +38,7 @@ class Offer:
 
 
 def choose(offer: Offer, *, nodes: int, queue: str | None) -> tuple[str, str]:
-    """Give an engine, and why it is that one.
+    """Return an engine, and why it was chosen.
 
     Args:
         offer: what there is.
@@ -49,25 +49,25 @@ def choose(offer: Offer, *, nodes: int, queue: str | None) -> tuple[str, str]:
         SpecError: nothing there would let it wait in its queue.
     """
     if offer.holder:
-        return offer.holder, "an object of this run is there already, and of that engine"
+        return offer.holder, "this run already has an object of that engine"
     fits = [each for each in (_GANGS if nodes > 1 else _ALONE) if each in offer.queued]
     if queue:
         fits = [each for each in fits if offer.queued[each]]
         if fits:
-            return fits[0], f"Kueue holds its objects back for the queue {queue}"
+            return fits[0], f"Kueue queues its objects in the queue {queue}"
         if offer.volcano:
-            return "volcano", f"placement.queue is {queue}, and Volcano is what has queues here"
+            return "volcano", f"placement.queue is {queue}, and only Volcano has queues here"
         raise SpecError(
-            f"placement.queue is {queue!r}, and nothing holds an object back for a queue in this namespace: let an "
-            "administrator install Kueue, or let it manage the namespace; or take placement.queue out."
+            f"placement.queue is {queue!r}, but nothing manages queues in this namespace. Ask an administrator to "
+            "install Kueue or to let it manage the namespace, or remove placement.queue."
         )
     if fits[0] == "jobset":
         return "jobset", "JobSet is installed, and the job has several nodes"
-    return "job", "the job has one node" if nodes == 1 else "JobSet is not installed, or takes no name so long"
+    return "job", "the job has one node" if nodes == 1 else "JobSet is not installed, or the name is too long for it"
 
 
 def ask(cluster: Cluster, job: TrainingJob) -> Offer:
-    """Ask a cluster what it offers for a job; nothing is changed there."""
+    """Return what a cluster offers for a job. Nothing is changed there."""
     plain = workload(render(with_engine(job, "job"), namespace=cluster.namespace))
     try:
         held = workloads(cluster, run=run_of(plain))
@@ -88,7 +88,7 @@ def ask(cluster: Cluster, job: TrainingJob) -> Offer:
 
 
 def held_back(cluster: Cluster, job: TrainingJob) -> bool:
-    """Tell whether Kueue suspends what it is shown: its configuration is the administrators' alone to read."""
+    """Check by a dry run whether Kueue suspends the job: only administrators may read its configuration."""
     shown = workload(render(job, namespace=cluster.namespace))
     engine = ENGINES[job.placement.engine]
     return engine.suspended(cluster.apply(shown, dry_run=True))

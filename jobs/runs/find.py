@@ -1,4 +1,4 @@
-"""The runs of a namespace, or of all: their objects, found by the words that users have for them."""
+"""The runs of one namespace or of all: their objects, found by run id, object name or job name."""
 
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +24,7 @@ NAME_LABEL: Final = "ocrfleet.io/name"
 def workloads(
     cluster: Cluster, *, name: str | None = None, run: str | None = None, everywhere: bool = False
 ) -> list[Object]:
-    """Give the objects of all engines, the oldest first; kinds that the cluster lacks have none.
+    """Return the objects of all engines, the oldest first; kinds that the cluster lacks have none.
 
     Args:
         cluster: where.
@@ -58,7 +58,7 @@ def workloads(
 
 
 def find(cluster: Cluster, word: str) -> Object:
-    """Give the object that a word stands for.
+    """Return the object that a word names.
 
     Args:
         cluster: where.
@@ -76,14 +76,14 @@ def find(cluster: Cluster, word: str) -> Object:
     from trainer.run.spec import nearest  # which takes long to import; a TAB must not wait for it
 
     known = {word for each in every for word in (name_of(each), run_of(each), label(each, NAME_LABEL)) if word}
-    hint = nearest(word, sorted(known)) if len(known) < _NAMED else " `ocrfleet list` shows all."
+    hint = nearest(word, sorted(known)) if len(known) < _NAMED else " `ocrfleet list` shows all runs."
     raise NotFoundError(
         f"The namespace {cluster.namespace} has no run {word!r}." + (hint if known else " There is none at all.")
     )
 
 
 _NAMED: Final = 12
-"""Up to so many words are named where none is near."""
+"""The most names that a message lists when none is similar."""
 
 _MEANINGS: Final[tuple[Callable[[Object, str], bool], ...]] = (
     lambda each, word: name_of(each) == word,
@@ -93,7 +93,7 @@ _MEANINGS: Final[tuple[Callable[[Object, str], bool], ...]] = (
 
 
 def gather(cluster: Cluster, workload: Object, *, now: datetime, whole: bool = True) -> Observed:
-    """Read all that says what is so with a run; what may not be read is left out.
+    """Read all objects of a run's status; what may not be read is left out.
 
     Args:
         cluster: where.

@@ -1,4 +1,4 @@
-"""Logs of a run's pods: of those that are there, or of all as they come, through broken lines and new pods."""
+"""Logs of a run's pods: of the existing ones, or of all as they are written, across reconnects and new pods."""
 
 import queue
 import threading
@@ -20,7 +20,7 @@ from jobs.kube.objects import Object
 from trainer.errors import NotFoundError, OcrfleetError, SpecError, TransientError
 
 _PAUSE: Final = 1.0
-"""Seconds before a line that broke is taken up again."""
+"""Seconds before a broken connection is opened again."""
 
 
 _CHANGED: Final = "changed"
@@ -47,12 +47,12 @@ def by_rank(pods: Iterable[Object], engine: Engine) -> dict[int, list[Object]]:
 
 
 def container(pod: Object) -> str | None:
-    """Give the name of the trainer's container; a mesh has put its own beside it."""
+    """Return the name of the trainer's container; a mesh may add its own."""
     return next((name for each in several(pod, "spec", "containers") if (name := text(each, "name")) in NAMES), None)
 
 
 def before(cluster: Cluster, pods: dict[int, list[Object]], *, tail: int | None = None) -> Iterator[Line]:
-    """Give what the pods, or containers, before the present ones have written.
+    """Yield the lines of the previous pods or containers.
 
     Raises:
         NotFoundError: there were none, or they are gone.
@@ -61,8 +61,7 @@ def before(cluster: Cluster, pods: dict[int, list[Object]], *, tail: int | None 
     again = {rank: found[0] for rank, found in pods.items() if len(found) == 1 and _restarted(found[0])}
     if not older and not again:
         raise NotFoundError(
-            "No node has a pod before its present one that is still there: --attempt reads the logs of earlier ones "
-            "in the bucket."
+            "No node has a previous pod that still exists. --attempt reads the logs of earlier pods from the bucket."
         )
     yield from read(cluster, older, tail=tail)
     yield from read(cluster, again, tail=tail, previous=True)

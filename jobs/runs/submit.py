@@ -1,7 +1,7 @@
-"""`ocrfleet submit`: what a job's objects mean for those that a cluster has, then the applying of them.
+"""`ocrfleet submit`: compare a job's objects with those on the cluster, then apply them.
 
-Stable objects bear the job's name and may be Helm's: those are compared and left alone. A workload is never changed,
-since its name says what is in it.
+Stable objects have the job's name and may belong to Helm: those are compared and not changed. A workload is never
+changed, since its name is a digest of its content.
 """
 
 import re
@@ -25,26 +25,26 @@ _MANAGED: Final = "app.kubernetes.io/managed-by"
 
 @dataclass(frozen=True)
 class Step:
-    """What is to be done with one object."""
+    """What to do with one object."""
 
     body: Object
     deed: Deed
 
     @property
     def sentence(self) -> str:
-        """Say what came of it."""
+        """The result as a sentence."""
         release = self.body["metadata"].get("annotations", {}).get(_RELEASE)
         words = {
-            "made": "made",
+            "made": "created",
             "changed": "changed",
-            "there": "there already",
-            "helm": f"left as it is: it is of the Helm release {release}, and serves this job",
+            "there": "unchanged",
+            "helm": f"unchanged: the Helm release {release} owns it, and it fits this job",
         }
         return f"{_called(self.body)}: {words[self.deed]}"
 
 
 def plan(cluster: Cluster, objects: Sequence[Object]) -> list[Step]:
-    """Let the server check all objects, and say what applying each would do; nothing is changed.
+    """Let the server check all objects; return what applying each would do. Nothing is changed.
 
     Raises:
         SpecError: the server does not take one, or one is another's and differs.
@@ -56,7 +56,7 @@ def plan(cluster: Cluster, objects: Sequence[Object]) -> list[Step]:
 
 
 def do(cluster: Cluster, steps: Sequence[Step]) -> None:
-    """Apply what a plan wants, its workload when all else is there."""
+    """Apply a plan, the workload last."""
     *others, workload = (step.body if step.deed in ("made", "changed") else None for step in steps)
     with ThreadPoolExecutor(len(steps)) as pool:
         list(pool.map(cluster.apply, filter(None, others)))
@@ -79,8 +79,8 @@ def _step(cluster: Cluster, body: Object, old: Object | None) -> Step:
         if release:
             raise _differs(old, release) from error
         raise SpecError(
-            f"{_called(old)} has fields that another writes otherwise, and is left as it is: {error} "
-            "Let one of both have it, or give the job another name."
+            f"{_called(old)} has fields that another client manages with other values, so it was not changed: {error} "
+            "Let only one of the two manage it, or give the job another name."
         ) from error
     same = _content(new) == _content(old)
     if release and not same:
@@ -90,8 +90,8 @@ def _step(cluster: Cluster, body: Object, old: Object | None) -> Step:
 
 def _differs(old: Object, release: str) -> SpecError:
     return SpecError(
-        f"{_called(old)} is of the Helm release {release!r}, and is not what this job needs: `helm upgrade {release}` "
-        "with this job file, or give the job another name."
+        f"{_called(old)} belongs to the Helm release {release!r} and does not fit this job: run `helm upgrade "
+        f"{release}` with this job file, or give the job another name."
     )
 
 
@@ -101,7 +101,7 @@ def _without_manager(body: Object) -> Object:
 
 
 def _content(found: Object) -> Mapping[str, Any]:
-    """Leave out what the server keeps account of."""
+    """Return an object without the fields that the server maintains."""
     kept = {"labels", "annotations"}
     metadata = {key: value for key, value in found["metadata"].items() if key in kept}
     return {**{key: value for key, value in found.items() if key != "status"}, "metadata": metadata}
@@ -115,6 +115,6 @@ _VERSION: Final = re.compile(r"v?\d+\.\d+")
 
 
 def moves(image: str) -> bool:
-    """Tell whether an image's name may mean another image tomorrow: it has no digest, and its tag is no version."""
+    """Check whether an image's tag may move: it has no digest, and its tag is not a version."""
     tag = image.rpartition("/")[2].partition(":")[2]
     return "@" not in image and not _VERSION.match(tag)

@@ -1,4 +1,4 @@
-"""Stop a run and let it go on: which change does it, by what is so. Pure."""
+"""Stop and resume a run: choose the change by the run's status. Pure."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,17 +15,17 @@ from trainer.errors import SpecError, TransientError
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """What is to be done about a run, and what the user is told."""
+    """What to do with a run, and what to tell the user."""
 
     change: Change | None
-    """None: it is so already."""
+    """None: nothing to do."""
 
     sentence: str
-    """What is so then, and what comes next."""
+    """The new status and the next step."""
 
 
 def stop(observed: Observed, *, queues: bool) -> Decision:
-    """Decide how a run is stopped; it keeps its object and its checkpoint.
+    """Decide how to stop a run; it keeps its object and its checkpoint.
 
     Args:
         observed: what is so with it.
@@ -38,22 +38,20 @@ def stop(observed: Observed, *, queues: bool) -> Decision:
     run, status = run_of(observed.workload), observe(observed)
     engine = _engine(observed)
     if status.final:
-        return Decision(change=None, sentence=f"{run} is over ({status.phase}): there is nothing to stop.")
+        return Decision(change=None, sentence=f"{run} has finished ({status.phase}): there is nothing to stop.")
     if _rests(observed, engine, queues=queues):
-        return Decision(change=None, sentence=f"{run} is told to stop already. `ocrfleet resume {run}` lets it go on.")
+        return Decision(
+            change=None, sentence=f"{run} is already stopped or stopping. `ocrfleet resume {run}` continues it."
+        )
     change = _change(observed, queued=kueue.pause, engine=engine.pause, queues=queues)
     quota = "gives its quota back and " if observed.queued is not None else ""
-    first = (
-        "each of its pods writes a checkpoint and ends"
-        if any(node.pod for node in status.nodes)
-        else "it starts no pod"
-    )
-    sentence = f"{run} {quota}stops: {first}. `ocrfleet resume {run}` goes on from the checkpoint."
+    first = "its pods write a checkpoint and end" if any(node.pod for node in status.nodes) else "it starts no pods"
+    sentence = f"{run} {quota}stops: {first}. `ocrfleet resume {run}` continues from the checkpoint."
     return Decision(change=change, sentence=sentence)
 
 
 def resume(observed: Observed, *, queues: bool) -> Decision:
-    """Decide how a stopped run goes on.
+    """Decide how to resume a stopped run.
 
     Args:
         observed: what is so with it.
@@ -66,31 +64,33 @@ def resume(observed: Observed, *, queues: bool) -> Decision:
     run, status = run_of(observed.workload), observe(observed)
     engine = _engine(observed)
     if status.phase is Phase.SUCCEEDED:
-        return Decision(change=None, sentence=f"{run} is over: its model is published, and there is nothing to resume.")
+        return Decision(
+            change=None, sentence=f"{run} has finished and its model is published: there is nothing to resume."
+        )
     if status.final:
         raise SpecError(
-            f"{run} is over ({status.phase}), and its object makes no more pods: submit its job file again with "
-            "placement.retry one higher; it goes on from its checkpoint."
+            f"{run} has finished ({status.phase}) and cannot be resumed. Submit its job file again with "
+            "placement.retry increased by one; it continues from its checkpoint."
         )
     if not _rests(observed, engine, queues=queues):
         return Decision(change=None, sentence=f"{run} is not stopped: it is {status.phase}. {status.reason}".strip())
     change = _change(observed, queued=kueue.resume, engine=engine.resume, queues=queues)
     if observed.queued is not None:
-        next_step = f"is back in its queue. `ocrfleet watch {run}` says what it waits for."
+        next_step = f"is back in its queue. `ocrfleet watch {run}` shows what it waits for."
     else:
-        next_step = f"goes on from its checkpoint. `ocrfleet watch {run}` shows how."
+        next_step = f"continues from its checkpoint. `ocrfleet watch {run}` follows it."
     return Decision(change=change, sentence=f"{run} {next_step}")
 
 
 def at_rest(status: Status | None, pods: Sequence[Object]) -> bool:
-    """Tell whether none of its pods runs any more, or has still to let go of its volumes."""
+    """Check that no pod runs any more or still holds volumes."""
     if status is None or status.final:
         return True
     return status.phase is Phase.STOPPED and not any(text(pod, "metadata", "deletionTimestamp") for pod in pods)
 
 
 def let_go(status: Status | None, _: Sequence[Object]) -> bool:
-    """Tell whether its pods may be made: it has its quota, where it needs some."""
+    """Check that pods can be created: the run has its quota, if it needs any."""
     return status is None or status.phase not in (Phase.QUEUED, Phase.STOPPED, Phase.STOPPING)
 
 
@@ -102,7 +102,7 @@ def _engine(observed: Observed) -> Engine:
 
 
 def _rests(observed: Observed, engine: Engine, *, queues: bool) -> bool:
-    """Tell whether it is stopped by a user; that Kueue holds it is no such thing."""
+    """Check whether a user stopped the run. Being held by Kueue does not count."""
     if observed.queued is not None:
         return not kueue.active(observed.queued)
     return engine.suspended(observed.workload) and not (queues and kueue.name_in(observed.workload))
@@ -116,7 +116,7 @@ def _change(
     queue = kueue.name_in(observed.workload)
     if queues and queue:
         raise TransientError(
-            f"The queue {queue} has no Workload of {run_of(observed.workload)} yet, or you may not read it "
-            "(`kubectl get workloads`): without it a run in a queue can be neither stopped nor resumed. Try again."
+            f"The queue {queue} has no Workload for {run_of(observed.workload)} yet, or you may not read it (`kubectl "
+            "get workloads`). A queued run cannot be stopped or resumed without it. Try again."
         )
     return engine(observed.workload)

@@ -1,4 +1,4 @@
-"""Wait until something is so with a run: for commands that were told to."""
+"""Block until a run reaches a state, for commands with --wait."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -22,16 +22,16 @@ def wait(
     *,
     timeout: float | None = None,
 ) -> None:
-    """Wait until what is so with a run fits.
+    """Block until a run reaches a state.
 
     Args:
         cluster: where it is.
         observed: the run, as it was.
-        until: is told the status, None once its object is gone, and its pods.
-        timeout: seconds; None: as long as it takes.
+        until: takes the status (None once the object is gone) and the pods; returns whether to stop waiting.
+        timeout: seconds; None: no limit.
 
     Raises:
-        TransientError: the time is over.
+        TransientError: the timeout expired.
     """
     end = None if timeout is None else time.monotonic() + timeout
     with Following(cluster, _collections(observed)) as following:
@@ -39,8 +39,8 @@ def wait(
             if until(_status(following), following.now("pods") or ()):
                 return
     raise TransientError(
-        f"{name_of(observed.workload)} is not that far yet after {timeout:g} s, and goes on. "
-        "Wait longer with --timeout, or look with `ocrfleet status`."
+        f"{name_of(observed.workload)} did not get there within {timeout:g} s; it continues. Wait longer with "
+        "--timeout, or see `ocrfleet status`."
     )
 
 

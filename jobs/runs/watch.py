@@ -1,4 +1,4 @@
-"""A run as it goes on: where it stands and what its leader says, through new pods and restarts of the API server."""
+"""Watch a run: its status and its leader's log, across new pods and restarts of the API server."""
 
 import math
 import queue
@@ -55,7 +55,7 @@ _ENDED: Final = "ended"
 
 
 class Watching:
-    """Looks at a run until it is over."""
+    """Watches a run to its end."""
 
     def __init__(
         self, cluster: Cluster, workload: Object, *, timeout: float | None = None, patience: float = PATIENCE
@@ -112,8 +112,8 @@ class Watching:
                             return
                 if now >= end:
                     raise TransientError(
-                        f"{run_of(self._workload)} is not over after {self._timeout:g} s, and goes on. Watch longer "
-                        "with --timeout, or without it to the end."
+                        f"{run_of(self._workload)} did not finish within {self._timeout:g} s; it continues. Watch "
+                        "longer with --timeout, or without --timeout to the end."
                     )
 
     def _next(self, until: float) -> Said | Notice | str | None:
@@ -132,8 +132,8 @@ class Watching:
         held = self._following.now("workload")
         if not held:
             raise NotFoundError(
-                f"{run_of(self._workload)} is gone: its object was deleted. Submitted again, its job file goes on from "
-                "the checkpoint."
+                f"{run_of(self._workload)} is gone: its object was deleted. Submit its job file again to continue "
+                "from the checkpoint."
             )
         try:
             now = datetime.now(UTC)
@@ -170,10 +170,12 @@ class Watching:
     def _away(self) -> Iterator[Notice]:
         if self._away_is_said and self._following.away_since is None:
             self._away_is_said = False
-            yield Notice("The API server answers again.")
+            yield Notice("The API server responds again.")
         elif self._when_to_say_away() <= time.monotonic():
             self._away_is_said = True
-            yield Notice("The API server does not answer. The run goes on without it; this does when it is back.")
+            yield Notice(
+                "The API server does not respond. The run continues; watching continues when the server is back."
+            )
 
     def _hear(self) -> None:
         try:
@@ -191,7 +193,7 @@ class Watching:
         except (NotFoundError, SpecError):
             pass  # it went before it could be read
         except AccessError as error:
-            self._came.put(Notice(f"What the run says stays unread. {error}"))
+            self._came.put(Notice(f"The logs of the run cannot be read. {error}"))
         except OcrfleetError as error:
             self._came.put(error)
         self._came.put(_ENDED)
@@ -222,16 +224,16 @@ def _collections(cluster: Cluster, workload: Object, pods: str) -> dict[str, Col
 
 
 def sentence(status: Status, workload: Object) -> str:
-    """Say where a run stands, and where its model is when that is published."""
+    """Describe the status of a run, and where its published model is."""
     if status.phase is not Phase.SUCCEEDED:
         return f"{status.run} is {status.phase}. {status.reason}".rstrip()
     output = runfile.output(workload)
-    where = f" `ocrfleet models show {output}#{status.run}` shows it." if output else ""
+    where = f" See `ocrfleet models show {output}#{status.run}`." if output else ""
     return f"{status.run} is done: its model is published.{where}"
 
 
 def exit_code(status: Status) -> int:
-    """Give the code that a run ended with: its own where there is one."""
+    """Return the exit code of a run, its own if it has one."""
     if status.phase is Phase.SUCCEEDED:
         return int(ExitCode.DONE)
     return status.exit_code or int(ExitCode.FAILED)

@@ -20,18 +20,18 @@ __all__ = ["job"]
 def test_check_shows_the_server_a_pod(namespace: Namespace, tmp_path: Path, job: Path) -> None:
     """`restricted` takes the chart's pod, and refuses one that may lock memory for RDMA; a used quota is a warning."""
     user = account(namespace, tmp_path, "ocrfleet-user")
-    pod = "ok     pod: the server takes one"
+    pod = "ok     pod: the server accepts one"
     said = checked(user, job)
     assert pod in said
     assert f", namespace {namespace.name}\n" in said
     said = checked(user, job, "--set", "chart.rdma.resource=x.io/rdma")
-    assert "error  pod: the namespace's Pod Security level restricted:latest forbids it" in said
+    assert "error  pod: the Pod Security level restricted:latest of the namespace forbids the pod" in said
     namespace.apply(
         {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}
     )
     namespace.wait("ResourceQuota", "none", lambda found: found.get("status", {}).get("hard"))
     said = checked(user, job)
-    assert "warn   quota: of the ResourceQuota none, pods has 0 free, and 2 nodes take 2" in said
+    assert "warn   quota: in the ResourceQuota none, pods has 0 free, but 2 nodes need 2" in said
     assert "warn   pod: the ResourceQuota none is used up" in said
     assert "warn   placement.credentialsSecret: the Secret no-such-keys: you may not read that" in said
     assert namespace.pods() == []
@@ -50,11 +50,11 @@ def test_what_helm_has_made_is_used_or_the_job_is_refused(namespace: Namespace, 
     helm("helm4", "install", "slips", CHART, "--values", job, *where)
     assert "Nothing changed." in user("submit", job)[1]
     said = user("submit", job, "--set", "run.train.seed=1")[1]
-    assert "NetworkPolicy slips-rec: left as it is: it is of the Helm release slips" in said
+    assert "NetworkPolicy slips-rec: unchanged: the Helm release slips owns it" in said
     before = namespace.get("NetworkPolicy", "slips-rec")
     other = ("--set", "run.train.seed=2", "--set", "chart.networkPolicy.s3.cidrs=[10.0.0.0/8]")
     said = user("submit", job, *other, code=40)[1]
-    assert "NetworkPolicy slips-rec is of the Helm release 'slips'" in said
+    assert "NetworkPolicy slips-rec belongs to the Helm release 'slips'" in said
     assert namespace.get("NetworkPolicy", "slips-rec") == before
     assert len(namespace.cluster.find("Job", namespace=namespace.name)) == 2
 
@@ -67,7 +67,7 @@ def test_fields_that_another_writes_are_left_to_him(namespace: Namespace, tmp_pa
     policy["metadata"] = {"name": "slips-rec"}
     namespace.apply({key: policy[key] for key in ("apiVersion", "kind", "metadata", "spec")})
     said = user("submit", job, "--set", "run.train.seed=1", code=40)[1]
-    assert "NetworkPolicy slips-rec has fields that another writes otherwise" in said
+    assert "NetworkPolicy slips-rec has fields that another client manages with other values" in said
     assert '"test"' in said
     assert len(namespace.cluster.find("Job", namespace=namespace.name)) == 1
 
@@ -81,9 +81,9 @@ def test_auto_asks_kueue_by_a_dry_run(namespace: Namespace, tmp_path: Path, job:
     engine = "job" if nodes == 1 else "jobset"
     assert f"placement.engine is auto: {engine}, since" in user(*words)[1]
     queued = (*words, "--set", "placement.queue=team")
-    assert "nothing holds an object back for a queue in this namespace" in user(*queued, code=40)[1]
+    assert "nothing manages queues in this namespace" in user(*queued, code=40)[1]
     labels = {"ocrfleet.io/kueue": "true", "pod-security.kubernetes.io/enforce": "restricted"}
     metadata = {"name": namespace.name, "labels": labels}
     namespace.cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
     said = user(*queued)[1]
-    assert f"placement.engine is auto: {engine}, since Kueue holds its objects back for the queue team" in said
+    assert f"placement.engine is auto: {engine}, because Kueue queues its objects in the queue team" in said

@@ -97,7 +97,7 @@ def tells(user: Account, code: int, run: str, listed: dict[str, Any]) -> None:
         assert (each["phase"], each["final"]) == (phase, True), each
         assert said.lower() in each["reason"].lower()
     if late:
-        assert status["advice"].startswith("Raise that, and submit the file again")
+        assert status["advice"].startswith("Increase it, and submit the file again")
     else:
         assert (status["exitCode"], listed["exitCode"]) == (code, code)
         assert status["advice"] == meaning.advice.format(run=run)

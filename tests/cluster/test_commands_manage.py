@@ -113,7 +113,7 @@ def test_a_run_is_looked_into_stopped_resumed_and_deleted(
     assert "attempt 1 of 1" in told
     assert {line[:8] for line in out.splitlines() if line.startswith("[")} == {"[node 0]", "[node 1]"}
     assert ocrfleet("logs", run, "--rank", "1", "--attempt", "1", "--tail", "1")[0]
-    assert "it has attempts 1, nodes 0, 1, ranks 0, 1" in ocrfleet("logs", run, "--rank", "9", code=40)[1]
+    assert "Available: attempts 1, nodes 0, 1, ranks 0, 1" in ocrfleet("logs", run, "--rank", "9", code=40)[1]
 
     assert f"`ocrfleet watch {run}`" in ocrfleet("resume", run, "--wait", "--timeout", "2m")[1]
     with ocrfleet.beside("logs", run, "-f", "--node", "0") as followed:

@@ -152,6 +152,6 @@ def test_an_account_without_a_role_is_told_so(namespace: Namespace, tmp_path: Pa
     for words in (("submit", job), ("diff", job), ("stop", "slips-rec"), ("delete", "slips-rec"), ("list",)):
         out, said = nobody(*words, code=42)
         assert out == ""
-        assert said.startswith("error: The cluster refuses that: ")
-        assert "`kubectl auth can-i --list` shows what you may." in said
+        assert said.startswith("error: The cluster refuses the request: ")
+        assert "`kubectl auth can-i --list` shows your permissions." in said
     assert namespace.cluster.find("Service", namespace=namespace.name) == []

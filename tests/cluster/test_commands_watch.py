@@ -61,9 +61,9 @@ def test_a_run_is_watched_from_its_submission_to_its_model(
         assert watched.stderr
         said = until(watched.stderr, "train: epoch")
         proxy.cut()
-        said += until(watched.stderr, "The API server does not answer")
+        said += until(watched.stderr, "The API server does not respond")
         proxy.mend()
-        said += until(watched.stderr, "The API server answers again")
+        said += until(watched.stderr, "The API server responds again")
         out, rest = watched.communicate(timeout=400)
     said += rest.splitlines()
     told = "\n".join(said)

@@ -21,7 +21,7 @@ def test_a_job_on_a_bucket_is_checked_without_a_trace_in_it(tmp_path, data, buck
     ended = ocrfleet("check", str(job), "-o", "json")
     assert ended.returncode == 0, ended.stdout + ended.stderr
     said = " ".join(finding["text"] for finding in json.loads(ended.stdout)["findings"])
-    assert "honours If-None-Match and If-Match" in said
+    assert "is writable and supports the conditional writes that channels need" in said
     assert "6 images" in said
     assert open_store(bucket).list() == before
 

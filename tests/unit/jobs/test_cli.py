@@ -269,7 +269,7 @@ def test_where_run_works(
 def test_more_workers_than_cores_are_mentioned(job: Path) -> None:
     said = plan.announce(plan.plan(jobfile.load(job), devices_per_node=64), device_given=False)
     assert "64 workers share" in said[-1]
-    assert "is what this machine has; --device says otherwise" in said[0]
+    assert "is what this machine has; --device changes it" in said[0]
 
 
 def test_version(ocrfleet: Callable[..., Any]) -> None:

@@ -35,9 +35,9 @@ def test_a_job_that_can_run_there(server: ApiServer, ocrfleet: Ocrfleet, job: Pa
     assert ran.code == 0, ran.out
     for said in (
         "ok     cluster: fake, namespace default",
-        "ok     placement.engine: job is served, as batch/v1",
-        "ok     rights: you may submit runs",
-        "ok     pod: the server takes one",
+        "ok     placement.engine: the cluster serves job (batch/v1)",
+        "ok     permissions: you may submit runs",
+        "ok     pod: the server accepts one",
         "ok     admission: Job ",
     ):
         assert said in ran.out
@@ -49,12 +49,24 @@ def test_a_job_that_can_run_there(server: ApiServer, ocrfleet: Ocrfleet, job: Pa
 @pytest.mark.parametrize(
     ("option", "said"),
     [
-        ("placement.engine=jobset", "the cluster does not serve jobset.x-k8s.io/v1alpha2 JobSet"),
-        ("placement.credentialsSecret=none", "placement.credentialsSecret is 'none', and there is no Secret"),
-        ("placement.serviceAccount=none", "placement.serviceAccount is 'none', and there is no ServiceAccount"),
-        ("placement.imagePullSecrets=[none]", "placement.imagePullSecrets is 'none', and there is no Secret"),
-        ("placement.priority=none", "placement.priority is 'none', and there is no PriorityClass"),
-        ("placement.storage.cache={existingClaim: none}", "is 'none', and there is no PersistentVolumeClaim"),
+        ("placement.engine=jobset", "the cluster does not serve JobSet of jobset.x-k8s.io/v1alpha2"),
+        (
+            "placement.credentialsSecret=none",
+            "placement.credentialsSecret is 'none', but the Secret none does not exist",
+        ),
+        (
+            "placement.serviceAccount=none",
+            "placement.serviceAccount is 'none', but the ServiceAccount none does not exist",
+        ),
+        (
+            "placement.imagePullSecrets=[none]",
+            "placement.imagePullSecrets is 'none', but the Secret none does not exist",
+        ),
+        ("placement.priority=none", "placement.priority is 'none', but the PriorityClass none does not exist"),
+        (
+            "placement.storage.cache={existingClaim: none}",
+            "is 'none', but the PersistentVolumeClaim none does not exist",
+        ),
     ],
 )
 def test_what_is_missing_there(server: ApiServer, ocrfleet: Ocrfleet, job: Path, option: str, said: str) -> None:
@@ -73,8 +85,8 @@ def test_a_namespace_that_is_not_there_is_said_once(server: ApiServer, ocrfleet:
 def test_a_right_that_is_missing_is_named(server: ApiServer, ocrfleet: Ocrfleet, job: Path) -> None:
     server.refused |= {("create", "jobs"), ("delete", "jobs")}
     ran = ocrfleet("check", job, "--cluster")
-    assert "error  rights: to submit runs you lack create jobs; manifests/base" in ran.out
-    assert "warn   rights: to watch and tidy runs you lack delete jobs" in ran.out
+    assert "error  permissions: to submit runs you need create jobs. manifests/base" in ran.out
+    assert "warn   permissions: to watch and delete runs you need delete jobs" in ran.out
     assert ran.code == 42
 
 
@@ -83,7 +95,7 @@ def test_what_may_not_be_read_is_named(server: ApiServer, ocrfleet: Ocrfleet, jo
     ran = ocrfleet("check", job, "--cluster", "--set", "placement.credentialsSecret=keys")
     assert ran.code == 0, ran.out
     for what in ("the namespace default", "placement.credentialsSecret: the Secret keys", "ResourceQuotas"):
-        assert f"{what}: you may not read that, so whether it is right is not known" in ran.out
+        assert f"{what}: not checked, because you may not read it" in ran.out
     assert "warn   pod: you may not create pods" in ran.out
 
 
@@ -93,18 +105,18 @@ def test_a_quota_without_room_is_a_warning(server: ApiServer, ocrfleet: Ocrfleet
     words = ("check", job, "--cluster", "--set", "placement.resources.requests.cpu=2")
     assert "ok     quota: the ResourceQuota team has room for 1 pods" in ocrfleet(*words).out
     ran = ocrfleet(*words, "--set", "placement.nodes=2")
-    assert "pods has 1 free, and 2 nodes take 2; requests.cpu has 3 free, and 2 nodes take 4" in ran.out
+    assert "pods has 1 free, but 2 nodes need 2; requests.cpu has 3 free, but 2 nodes need 4" in ran.out
     assert ran.code == 0
 
 
 def test_auto_is_resolved_first(server: ApiServer, ocrfleet: Ocrfleet, job: Path) -> None:
     ran = ocrfleet("check", job, "--cluster", "--set", "placement.engine=auto")
-    assert "ok     placement.engine: auto is job, since the job has one node" in ran.out
+    assert "ok     placement.engine: auto selects job, because the job has one node" in ran.out
 
 
 def test_a_queue_that_holds_nothing_back_is_a_warning(server: ApiServer, ocrfleet: Ocrfleet, job: Path) -> None:
     ran = ocrfleet("check", job, "--cluster", "--set", "placement.queue=team")
-    assert "warn   placement.queue: nothing holds a Job back here" in ran.out
+    assert "warn   placement.queue: nothing holds back a Job in this namespace" in ran.out
 
 
 def test_a_cluster_that_is_away_is_an_error(

@@ -13,7 +13,7 @@ def test_a_job_that_can_run(job: Path, ocrfleet: Callable[..., Any]) -> None:
     ran = ocrfleet("check", job)
     assert ran.code == 0, ran.out
     assert ran.out.splitlines()[-1].startswith("The job can run.")
-    for words in ("run: det-db-mobile", "honours If-None-Match", "6 usable pages", "run.data.digest: "):
+    for words in ("run: det-db-mobile", "supports the conditional writes", "6 usable pages", "run.data.digest: "):
         assert words in ran.out
 
 
@@ -104,11 +104,11 @@ def test_weights_by_channel_are_looked_for(
     (folder / "manifest.json").write_text(json.dumps(manifest))
     ran = ocrfleet(*asked)
     assert ran.code == 0, ran.out
-    assert "model.pdparams, 7 bytes; channel:prod leads to run slips-00000001 now; the run compares" in ran.out
+    assert "model.pdparams, 7 bytes; channel:prod points to run slips-00000001 now; the run checks" in ran.out
 
 
 def test_a_baseline_that_is_not_there_is_a_warning(job: Path, published: str, ocrfleet: Callable[..., Any]) -> None:
-    """The run does without it, and says that the gain is not known."""
+    """The run does without it, and says that the gain is not measured."""
     rec = ["--set", "run.task=rec", "--set", "run.recipe=rec-crnn-mobile", "--set", "run.train.batchSizePerDevice=4"]
     said = ocrfleet("check", job, *rec, "--set", "run.distill.baseline=slips-00000001").out
     assert "ok     run.distill.baseline: run slips-00000001, acc 0.9100" in said
@@ -130,7 +130,7 @@ def test_labels_that_a_dictionary_does_not_cover(job: Path, ocrfleet: Callable[.
     rec += ["--set", "run.train.batchSizePerDevice=4"]
     ran = ocrfleet("check", job, *rec)
     assert ran.code == 0, ran.out
-    assert "8 characters, the longest 2: 012345AB" in ran.out
+    assert "8 characters; the longest label has 2: 012345AB" in ran.out
     assert ocrfleet("check", job, *rec, "--set", "run.data.dictionary=en_dict").code == 0
 
 
@@ -179,9 +179,9 @@ def test_data_split_and_crop(pages: Path, ocrfleet: Callable[..., Any], tmp_path
     written = json.loads(ocrfleet("data", "crop", pages, "--out", "lines", "-o", "json").out)
     assert written["labelFiles"] == {"rec_gt.txt": 12}
     assert (tmp_path / "lines" / "rec_gt.txt").is_file()
-    assert ocrfleet("data", "check", "lines").out.splitlines()[0].endswith("read for rec.")
+    assert ocrfleet("data", "check", "lines").out.splitlines()[0].endswith("checked for rec.")
 
 
 def test_a_dataset_that_is_not_there(ocrfleet: Callable[..., Any]) -> None:
     ran = ocrfleet("data", "check", "nowhere")
-    assert (ran.code, ran.err) == (40, "error: 'nowhere' is not a folder of this machine.\n")
+    assert (ran.code, ran.err) == (40, "error: 'nowhere' is not a folder on this machine.\n")

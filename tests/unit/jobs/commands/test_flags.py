@@ -78,7 +78,7 @@ STARTING = Answer(503, "starting", {"Retry-After": "1"})
 COMMON = {
     "--context": Flag(value="elsewhere", default="/namespaces/default[/?\n]", effect="/namespaces/team-ocr[/?\n]"),
     "--namespace": Flag(value="ml", default="/namespaces/default[/?\n]", effect="/namespaces/ml[/?\n]"),
-    "--timeout": Flag(value="0.5s", effect="is not able to answer: starting", wrong=(STARTING,)),
+    "--timeout": Flag(value="0.5s", effect="cannot answer: starting", wrong=(STARTING,)),
     "--debug": Flag(effect="^Traceback", wrong=(Answer(500, "no"),)),
     "--set": Flag(value="name=changed", default="slips-rec", effect="changed"),
 }
@@ -144,10 +144,10 @@ FLAGS: dict[str, dict[str, Flag | list[Flag]]] = {
         "--attempt": Flag(value="1", words=KEPT, default="^Logs of attempt 2", effect="^Logs of attempt 1"),
         "--follow": Flag(effect="follow=true"),
         "--tail": Flag(value="1", default=r"^\[node 0\] one", effect="tailLines=1"),
-        "--previous": Flag(default=r"^\[node 0\] one", effect="No node has a pod before"),
+        "--previous": Flag(default=r"^\[node 0\] one", effect="No node has a previous pod"),
         "--from": Flag(value="file://OUT", default="^GET ", effect="2 of node 0"),
     },
-    "stop": {"--wait": Flag(words=f"{RUN} --timeout 0.1s", effect="is not that far yet after 0.1 s")},
+    "stop": {"--wait": Flag(words=f"{RUN} --timeout 0.1s", effect="did not get there within 0.1 s")},
     "resume": {"--wait": Flag(effect=r"/jobs\?fieldSelector=metadata.name=")},
     "delete": {
         "--yes": Flag(state="job-running", default="ends them and keeps the run", effect="^DELETE "),
@@ -155,7 +155,7 @@ FLAGS: dict[str, dict[str, Flag | list[Flag]]] = {
     },
     "prune": {
         "--done": Flag(words="lines --keep 0", default="required: --done", effect="^DELETE "),
-        "--keep": Flag(value="1", words="lines --done", default="required: --keep", effect="no more than 1 runs"),
+        "--keep": Flag(value="1", words="lines --done", default="required: --keep", effect="at most 1 finished runs"),
         "--dry-run": Flag(default="^DELETE ", effect=r"deleted \(dry run\)"),
     },
     "shell": {"--node": Flag(value="1", default="pods/[^/]*-9f0e-0-", effect="pods/[^/]*-9f0e-1-")},

@@ -84,7 +84,7 @@ def test_the_pod_before_the_present_one(
     api: ApiServer, running: tuple[Object, list[Object]], ocrfleet: Ocrfleet
 ) -> None:
     ran = ocrfleet("logs", RUN, "-n", "ml", "-p")
-    assert (ran.code, "No node has a pod before" in ran.err) == (40, True)
+    assert (ran.code, "No node has a previous pod" in ran.err) == (40, True)
     newer = copy.deepcopy(running[1][1])
     newer["metadata"] |= {"name": "newer", "uid": "newer", "creationTimestamp": "2027-01-01T00:00:00Z"}
     api.put({"apiVersion": "v1", "kind": "Pod", **newer}, namespace="ml")
@@ -267,7 +267,9 @@ def test_a_job_file_names_its_run(device: str | None, job: Path, tmp_path: Path,
 def test_what_is_not_there_is_answered_with_what_is(output: str) -> None:
     logs = bucket_logs.kept(output, RUN)
     assert logs.attempts == [1, 2]
-    with pytest.raises(NotFoundError, match=r"has no log of rank 9; it has attempts 1, 2, nodes 0, 1, ranks 0 to 3\."):
+    with pytest.raises(
+        NotFoundError, match=r"has no log of rank 9\. Available: attempts 1, 2, nodes 0, 1, ranks 0 to 3\."
+    ):
         logs.choose(rank=9)
     with pytest.raises(NotFoundError, match="no log of node 0 in attempt 7"):
         logs.choose(node=0, attempt=7)

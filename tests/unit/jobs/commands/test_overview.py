@@ -186,9 +186,9 @@ def test_on_a_narrow_terminal_costs_come_first(columns: int, headings: str, api:
 @pytest.mark.parametrize(
     ("columns", "lines"),
     [
-        (20, ["{}", "goes on from its", "checkpoint."]),
-        (60, ["{} goes on from its", "checkpoint."]),
-        (80, ["{} goes on from its checkpoint."]),
+        (20, ["{}", "continues from its", "checkpoint."]),
+        (60, ["{} continues from its", "checkpoint."]),
+        (80, ["{} continues from its checkpoint."]),
     ],
 )
 def test_on_a_terminal_the_words_and_commands_of_a_status_stay_whole(

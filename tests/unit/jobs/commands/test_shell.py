@@ -70,7 +70,7 @@ def test_who_may_not_is_told_so(api: ApiServer, ocrfleet: Callable[..., Any], mo
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
     api.refused.add(("get", "pods"))
     ran = ocrfleet("shell", RUN, "-n", "ml", "--", "true")
-    assert (ran.code, "The cluster refuses that: pods is forbidden" in ran.err) == (42, True)
+    assert (ran.code, "The cluster refuses the request: pods is forbidden" in ran.err) == (42, True)
 
 
 @pytest.mark.parametrize(

@@ -102,9 +102,9 @@ def test_a_reason_of_other_nodes_than_the_runs_own_is_told_below(tmp_path: Path)
     ]
     with api.serving(tmp_path) as config, mock.patch.dict(os.environ, KUBECONFIG=str(config)), redirect_stdout(out):
         assert cli.main(["status", RUN]) == 0
-    assert "Node 1 waits for a place: no Kubernetes node has 4 free GPUs" in out.getvalue()
+    assert "Node 1 is not scheduled: no Kubernetes node has 4 free GPUs" in out.getvalue()
     assert out.getvalue().endswith(
-        "Node 0: 'ocrfleet/trainer:0.1.0' is not the name of an image. Mend placement.image.\n"
+        "Node 0: 'ocrfleet/trainer:0.1.0' is not the name of an image. Fix placement.image.\n"
     )
 
 
@@ -134,7 +134,7 @@ def test_what_may_not_be_read_is_left_out(api: ApiServer, ocrfleet: Callable[...
     api.refused = {("list", "nodes"), ("list", "events")}
     ran = ocrfleet("status", RUN)
     assert ran.code == 0
-    assert "Nodes 0 and 1 wait for a place" in ran.out
+    assert "Nodes 0 and 1 are not scheduled" in ran.out
     api.refused = {("list", "pods")}
     ran = ocrfleet("status", RUN)
     assert (ran.code, ran.out) == (42, ""), "a run whose pods are hidden must not seem to have none"

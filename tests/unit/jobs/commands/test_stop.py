@@ -49,7 +49,7 @@ def test_how_each_is_stopped(state: str, kind: str, body: Object) -> None:
     assert (decision.change.kind, decision.change.body) == (kind, body)
     assert f"`ocrfleet resume {RUN}`" in decision.sentence
     assert ("quota" in decision.sentence) == (kind == "Workload")
-    assert ("checkpoint and ends" in decision.sentence) == ("running" in state)
+    assert ("checkpoint and end" in decision.sentence) == ("running" in state)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_what_is_not_stopped_is_not_resumed(state: str) -> None:
 
 
 def test_a_run_that_failed_needs_another_object() -> None:
-    with pytest.raises(SpecError, match=r"over \(Failed\).*placement\.retry one higher"):
+    with pytest.raises(SpecError, match=r"finished \(Failed\).*placement\.retry increased by one"):
         suspend.resume(observed("job-exit-41"), queues=False)
 
 
@@ -102,7 +102,7 @@ def test_in_a_queue_that_does_not_know_it_a_run_is_left_as_it_is() -> None:
     found = Observed(now=NOW, **waits)
     for decide in (suspend.stop, suspend.resume):
         if decide is suspend.stop:
-            with pytest.raises(TransientError, match="has no Workload of"):
+            with pytest.raises(TransientError, match="has no Workload for"):
                 decide(found, queues=True)
         else:
             assert decide(found, queues=True).change is None
@@ -113,7 +113,7 @@ def test_in_a_queue_that_does_not_know_it_a_run_is_left_as_it_is() -> None:
 
 def test_what_no_engine_knows_is_refused() -> None:
     strange = Observed(workload={"apiVersion": "x/v1", "kind": "Thing", "metadata": {"name": "x"}}, now=NOW)
-    with pytest.raises(SpecError, match="none of the engines"):
+    with pytest.raises(SpecError, match="no engine that"):
         suspend.stop(strange, queues=False)
 
 
@@ -187,7 +187,7 @@ def test_a_wait_has_an_end(api: ApiServer, ocrfleet: Ocrfleet) -> None:
     held(api, "job-running")
     ran = ocrfleet("stop", RUN, "-n", "ml", "--wait", "--timeout", "0.3s")
     assert (ran.code, ran.out) == (75, "")
-    assert "not that far yet after 0.3 s" in ran.err
+    assert "did not get there within 0.3 s" in ran.err
 
 
 def test_resume_waits_until_pods_may_be_made(api: ApiServer, ocrfleet: Ocrfleet) -> None:
@@ -343,4 +343,4 @@ def test_the_context_says_where(api: ApiServer, cluster: Cluster, ocrfleet: Ocrf
     assert ocrfleet("resume", RUN, "--context", "elsewhere").code == 0
     assert api.objects[kind_of(found).path(namespace="team-ocr", name=name_of(found))]["spec"]["suspend"] is False
     ran = ocrfleet("resume", RUN, "--context", "nowhere")
-    assert (ran.code, "it has: elsewhere, fake" in ran.err) == (40, True)
+    assert (ran.code, "Its contexts: elsewhere, fake" in ran.err) == (40, True)

@@ -58,7 +58,7 @@ def test_all_is_checked_before_the_first_is_made_and_the_workload_is_last(
     assert asked[-1] == (KINDS[-1], "")
     (name,) = (path.rpartition("/")[2] for path in api.objects if "/jobs/" in path)
     assert ran.out == f"{name.rpartition('-')[0]}\n"
-    assert f"Job {name}: made" in ran.err
+    assert f"Job {name}: created" in ran.err
 
 
 def test_the_same_file_again_changes_nothing(api: ApiServer, ocrfleet: Ocrfleet, job: Path) -> None:
@@ -112,7 +112,7 @@ def test_what_helm_has_made_is_used_and_left_alone(api: ApiServer, ocrfleet: Ocr
     before = copy.deepcopy(api.objects)
     ran = ocrfleet("submit", job, "--set", "run.train.seed=7")
     assert ran.code == 0
-    assert "Service slips-rec: left as it is: it is of the Helm release slips" in ran.err
+    assert "Service slips-rec: unchanged: the Helm release slips owns it" in ran.err
     assert {path: each for path, each in api.objects.items() if path in before} == before
     assert len(api.objects) == len(before) + 1
 
@@ -125,7 +125,7 @@ def test_what_helm_has_made_otherwise_is_refused(api: ApiServer, ocrfleet: Ocrfl
     before = copy.deepcopy(api.objects)
     ran = ocrfleet("submit", job, "--set", "run.train.seed=7")
     assert ran.code == 40
-    assert "NetworkPolicy slips-rec is of the Helm release 'slips'" in ran.err
+    assert "NetworkPolicy slips-rec belongs to the Helm release 'slips'" in ran.err
     assert "`helm upgrade slips`" in ran.err
     assert api.objects == before
 
@@ -178,7 +178,7 @@ def test_which_engine_is_chosen(offer: Offer, nodes: int, queue: str | None, eng
 
 
 def test_a_queue_that_nobody_serves_is_refused() -> None:
-    with pytest.raises(SpecError, match="nothing holds an object back"):
+    with pytest.raises(SpecError, match="nothing manages queues"):
         choose(Offer(queued={"job": False}), nodes=1, queue="q")
 
 
@@ -197,5 +197,5 @@ def test_a_run_that_is_a_job_stays_one_when_jobset_comes(api: ApiServer, ocrflee
     assert "placement.engine is auto: job," in ocrfleet(*words).err
     api.kinds["jobset.x-k8s.io/v1alpha2"] = ["JobSet"]
     again = ocrfleet(*words)
-    assert "is there already" in again.err
+    assert "already has an object" in again.err
     assert "Nothing changed." in again.err

@@ -37,19 +37,19 @@ Ocrfleet = Callable[..., Any]
         ("jobset-complete", 0, "is done: its model is published."),
         ("trainjob-complete", 0, "is done: its model is published."),
         ("paddlejob-succeeded", 0, "is done: its model is published."),
-        ("job-exit-41", 41, "the dataset is wrong (exit code 41). Run `ocrfleet data check`"),
-        ("jobset-exit-42", 42, "access to the bucket was refused (exit code 42). Mend the credentials"),
-        ("trainjob-exit-43", 43, "the model did not pass its gate (exit code 43). Look at `ocrfleet logs"),
+        ("job-exit-41", 41, "the dataset is wrong (exit code 41). Check it with `ocrfleet data check`"),
+        ("jobset-exit-42", 42, "access to the bucket was refused (exit code 42). Fix the credentials"),
+        ("trainjob-exit-43", 43, "the model did not pass its gate (exit code 43). See `ocrfleet logs"),
         ("paddlejob-exit-44", 44, "the loss became NaN or infinite (exit code 44). Lower the learning rate"),
         (
             "job-exit-46",
             46,
-            f"is Superseded. A newer object of the same run took over. `ocrfleet watch {RUN}` looks at that.",
+            f"is Superseded. A newer object of the same run took over. `ocrfleet watch {RUN}` follows the newer one.",
         ),
-        ("job-backoff", 75, "failed for longer than the retries last (exit code 75)."),
-        ("job-memory", 137, "its memory was used up. Raise placement.resources.limits.memory"),
-        ("job-deadline", 1, "is Failed. It ran longer than placement.deadlines.run allows. Raise that"),
-        ("paddlejob-deadline", 1, "it ran longer than placement.deadlines.run allows. Rais"),
+        ("job-backoff", 75, "failed, and retrying did not help (exit code 75)."),
+        ("job-memory", 137, "it exceeded its memory limit and was killed. Increase placement.resources.limits.memory"),
+        ("job-deadline", 1, "is Failed. It ran longer than placement.deadlines.run allows. Increase it"),
+        ("paddlejob-deadline", 1, "it ran longer than placement.deadlines.run allows. Incr"),
     ],
 )
 def test_it_ends_as_the_run_has(state: str, code: int, words: str, api: ApiServer, ocrfleet: Ocrfleet) -> None:
@@ -70,7 +70,7 @@ def test_timeout_leaves_the_run_alone(
     assert ran.out.splitlines() == [
         f"{RUN} is Running.", "fetch ...", "fetch done in 0.1 s", "train ...", STEP.format(2)
     ]  # fmt: skip
-    assert ran.err.startswith(f"error: {RUN} is not over after 1 s, and goes on.")
+    assert ran.err.startswith(f"error: {RUN} did not finish within 1 s; it continues.")
     assert {verb for verb, *_ in api.asked} == {"GET"}
 
 
@@ -129,7 +129,7 @@ def end_when_made(api: ApiServer, status: Object) -> threading.Thread:
 @pytest.mark.parametrize(
     ("status", "code", "last"),
     [
-        (DONE, 0, "is done: its model is published. `ocrfleet models show s3://models/slips-rec/#slips-rec-"),
+        (DONE, 0, "is done: its model is published. See `ocrfleet models show s3://models/slips-rec/#slips-rec-"),
         (
             {"conditions": [{"type": "Failed", "status": "True", "reason": "DeadlineExceeded"}]},
             1,

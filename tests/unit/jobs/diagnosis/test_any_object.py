@@ -113,4 +113,4 @@ def test_changes_take_any_object(found: dict[str, Any]) -> None:
 def test_an_object_of_no_engine_is_unknown_and_says_so(found: dict[str, Any]) -> None:
     told = observe(Observed(workload=found, now=NOW))
     assert told.phase is Phase.UNKNOWN
-    assert "none of the engines" in told.reason.text
+    assert "no engine that" in told.reason.text

@@ -42,14 +42,15 @@ def test_the_closest_is_named_with_the_run_that_holds_the_rest() -> None:
         [pod("gpu-1", 6, run="lines-aa"), pod("gpu-2", 4, run="det-bb"), pod("gpu-2", 1)],
     )
     assert told.startswith(
-        "no Kubernetes node has 4 free GPUs; the closest, gpu-2, has 3 of 8 (run det-bb holds 4, other pods hold 1)"
+        "no Kubernetes node has 4 free GPUs; the closest, gpu-2, has 3 of 8 free (run det-bb holds 4, other pods "
+        "hold 1)"
     )
     assert "`ocrfleet list`" in told
 
 
 def test_pods_that_are_over_hold_nothing() -> None:
     told = words([machine("gpu-1", 4)], [pod("gpu-1", 2, run="a"), pod("gpu-1", 2, run="b", phase="Succeeded")])
-    assert "has 2 of 4 (run a holds 2)" in told
+    assert "has 2 of 4 free (run a holds 2)" in told
 
 
 def test_machines_that_are_cordoned_or_not_ready_or_not_selected_do_not_count() -> None:
@@ -57,19 +58,19 @@ def test_machines_that_are_cordoned_or_not_ready_or_not_selected_do_not_count() 
     open_one = machine("gpu-3", 4)
     told = words([machine("gpu-1", 8, unschedulable=True), silent, open_one], [pod("gpu-3", 1, run="a")])
     assert "the closest, gpu-3, has 3 of 4" in told
-    assert "none is ready and fits placement.nodeSelector" in words([open_one], [], nodeSelector={"pool": "h100"})
+    assert "none that is ready matches placement.nodeSelector" in words([open_one], [], nodeSelector={"pool": "h100"})
 
 
 def test_what_no_machine_has_at_all_never_starts_by_itself() -> None:
     told = words([machine("gpu-1", 2), machine("gpu-2", 0)], [])
     assert told == (
-        "no Kubernetes node has 4 free GPUs: the largest, gpu-1, offers 2 "
-        "Ask for less in placement, or add a Kubernetes node that has it."
+        "no Kubernetes node has 4 free GPUs: the largest, gpu-1, has 2 "
+        "Request less in placement, or add a suitable Kubernetes node."
     )
 
 
 def test_without_the_right_to_read_pods_less_is_said() -> None:
-    assert words([machine("gpu-1", 8)], None).startswith("no Kubernetes node has 4 free GPUs `ocrfleet list`")
+    assert words([machine("gpu-1", 8)], None).startswith("no Kubernetes node has 4 free GPUs It starts")
 
 
 def test_of_many_holders_three_are_named_and_the_others_counted() -> None:
@@ -85,8 +86,8 @@ def test_a_recorded_pod_without_a_place_is_told_who_holds_the_gpus() -> None:
     first, second = (each["metadata"]["name"] for each in objects["machines"])
     told = status(objects | {"neighbours": [pod(first, 5, run="det-bb"), pod(second, 7, run="det-bb")]})
     assert told.reason.text == (
-        "Nodes 0 and 1 wait for a place: no Kubernetes node has 4 free GPUs; "
-        f"the closest, {first}, has 3 of 8 (run det-bb holds 5)."
+        "Nodes 0 and 1 are not scheduled: no Kubernetes node has 4 free GPUs; "
+        f"the closest, {first}, has 3 of 8 free (run det-bb holds 5)."
     )
 
 

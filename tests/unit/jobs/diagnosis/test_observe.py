@@ -13,7 +13,7 @@ from jobs.kube import projections
 from tests.unit.jobs.states.read import FILES, NOW, recorded, status
 
 RUN = "lines-1a2b3c4d"
-AGAIN = "submit the file again with placement.retry one higher"
+AGAIN = "submit the file again with placement.retry increased by one"
 
 STATES: dict[str, tuple[Phase, int | None, str, str]] = {
     # Phase, exit code, what the reason has, what the advice has. Engines agree where they can.
@@ -34,24 +34,24 @@ STATES: dict[str, tuple[Phase, int | None, str, str]] = {
     "job-backoff": (Phase.FAILED, 75, "a peer, the network or a disk failed", AGAIN),
     "job-deadline": (Phase.FAILED, None, "It ran longer than placement.deadlines.run allows.", AGAIN),
     "paddlejob-deadline": (Phase.FAILED, None, "failed: it ran longer than placement.deadlines.run allows.", AGAIN),
-    "job-memory": (Phase.FAILED, 137, "Node 0 failed: it was killed because its memory was used up.", "limits.memory"),
+    "job-memory": (Phase.FAILED, 137, "Node 0 failed: it exceeded its memory limit and was killed.", "limits.memory"),
     "job-suspended": (Phase.STOPPED, None, "It is stopped.", f"`ocrfleet resume {RUN}`"),
     "jobset-suspended": (Phase.STOPPED, None, "It is stopped.", f"`ocrfleet resume {RUN}`"),
     "trainjob-suspended": (Phase.STOPPED, None, "It is stopped.", f"`ocrfleet resume {RUN}`"),
     "paddlejob-suspended": (Phase.STOPPED, None, "It is stopped.", f"`ocrfleet resume {RUN}`"),
     "kueue-stopped": (Phase.STOPPED, None, "It is stopped.", f"`ocrfleet resume {RUN}`"),
-    "job-evicted": (Phase.WAITING, None, "is ending: it is evicted, as by `kubectl drain`.", "A new pod"),
+    "job-evicted": (Phase.WAITING, None, "is ending: it is being evicted, such as by `kubectl drain`.", "A new pod"),
     "job-no-gpu": (
         Phase.WAITING,
         None,
-        "Nodes 0 and 1 wait for a place: no Kubernetes node has 4 free GPUs: none has any.",
-        "Ask for less in placement",
+        "Nodes 0 and 1 are not scheduled: no Kubernetes node has 4 free GPUs: none has any.",
+        "Request less in placement",
     ),
     "job-never-pull": (
         Phase.WAITING,
         None,
         "cannot start: the image ocrfleet/absent:1 is not on the Kubernetes node node",
-        "Bring it there",
+        "Load the image there",
     ),
     "job-pull": (
         Phase.WAITING,
@@ -59,33 +59,33 @@ STATES: dict[str, tuple[Phase, int | None, str, str]] = {
         "cannot start: the image registry.invalid/absent:1 cannot be pulled: failed to do request",
         "placement.imagePullSecrets",
     ),
-    "job-image-name": (Phase.WAITING, None, "'Not A Name' is not the name of an image.", "Mend placement.image."),
+    "job-image-name": (Phase.WAITING, None, "'Not A Name' is not the name of an image.", "Fix placement.image."),
     "job-secret-volume": (Phase.WAITING, None, "cannot start: the Secret bucket does not exist.", "kubectl create"),
     "job-secret-key": (Phase.WAITING, None, "cannot start: the Secret bucket does not exist.", "kubectl create"),
     "job-pod-security": (
         Phase.WAITING,
         None,
-        "have no pod: the namespace's Pod Security level restricted:latest forbids it: host namespaces",
+        "have no pod: the Pod Security level restricted:latest of the namespace forbids the pod: host namespaces",
         "whose level allows it",
     ),
     "job-account": (Phase.WAITING, None, "have no pod: the ServiceAccount trainer does not exist.", "serviceAccount"),
     "job-quota": (
         Phase.WAITING,
         None,
-        "has no pod: the ResourceQuota team is used up: pods=1 is allowed, pods=1 is used, and the pod asks for",
+        "has no pod: the ResourceQuota team is used up: pods=1 allowed, pods=1 in use, pods=1 requested by the pod",
         "`kubectl describe resourcequota team`",
     ),
     "kueue-waiting": (
         Phase.QUEUED,
         None,
         "The queue team lacks 0.15 CPUs (flavor ml): run receipts-55667788 holds 0.2.",
-        "it starts by itself",
+        "It starts by itself",
     ),
     "kueue-too-large": (
         Phase.QUEUED,
         None,
-        "It asks for 0.2 CPUs, and the queue team has 0.15 at most (flavor ml), so it can never start.",
-        "have the quota raised",
+        "It requests 0.2 CPUs, but the queue team has at most 0.15 (flavor ml), so it can never start.",
+        "have the quota increased",
     ),
     "kueue-no-queue": (Phase.QUEUED, None, "The queue nobody does not exist.", "`kubectl get localqueues`"),
     "kueue-preempted": (
@@ -93,7 +93,7 @@ STATES: dict[str, tuple[Phase, int | None, str, str]] = {
         None,
         "It was preempted by a run of higher priority in its ClusterQueue; now the queue team lacks 0.15 CPUs "
         "(flavor ml): run urgent-99aabbcc holds 0.2.",
-        "it starts by itself",
+        "It starts by itself",
     ),
 }
 

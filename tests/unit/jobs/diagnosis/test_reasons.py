@@ -24,31 +24,32 @@ def unplaced(message: str, reason: str = "Unschedulable") -> str:
         (
             "0/5 nodes are available: 2 node(s) had untolerated taint {team: nlp}, 3 Insufficient nvidia.com/gpu. "
             "preemption: 0/5 nodes are available: 5 Preemption is not helpful for scheduling.",
-            "no Kubernetes node has 4 free GPUs; 2 Kubernetes nodes ruled out by a taint that it does not tolerate. "
-            "Name it in placement.tolerations.",
+            "no Kubernetes node has 4 free GPUs; 2 Kubernetes nodes ruled out by a taint that the pod does not "
+            "tolerate. "
+            "Add the taint to placement.tolerations.",
         ),
         (
             "0/3 nodes are available: 1 node(s) were unschedulable, 2 node(s) didn't match Pod's node "
             "affinity/selector. preemption: 0/3 nodes are available: 3 Preemption is not helpful for scheduling.",
-            "1 Kubernetes node ruled out because cordoned; 2 Kubernetes nodes ruled out by placement.nodeSelector",
+            "1 Kubernetes node ruled out by a cordon; 2 Kubernetes nodes ruled out by placement.nodeSelector",
         ),
         (
             "0/2 nodes are available: 2 node(s) didn't match pod anti-affinity rules.",
-            "2 Kubernetes nodes ruled out by chart.affinity or chart.topology. Loosen those.",
+            "2 Kubernetes nodes ruled out by chart.affinity or chart.topology. Relax these rules.",
         ),
         (
             "0/2 nodes are available: 2 node(s) had volume node affinity conflict.",
-            "2 Kubernetes nodes ruled out because its volume is not to be had there. Look at placement.storage.cache.",
+            "2 Kubernetes nodes ruled out because its volume is not available there. Check placement.storage.cache.",
         ),
         (
             '0/2 nodes are available: persistentvolumeclaim "pages" not found. not found',
-            "the PersistentVolumeClaim pages does not exist. Make it, or mend placement.storage.cache.existingClaim.",
+            "the PersistentVolumeClaim pages does not exist. Create it, or fix placement.storage.cache.existingClaim.",
         ),
         (
             "0/2 nodes are available: pod has unbound immediate PersistentVolumeClaims. not found",
-            "its volume is not there yet.",
+            "its volume is not bound yet.",
         ),
-        ("the moon is in the wrong house.", "finds no place for its pod: the moon is in the wrong house. See"),
+        ("the moon is in the wrong house.", "the scheduler cannot place its pod: the moon is in the wrong house. See"),
     ],
 )
 def test_the_schedulers_message_is_told_in_words(message: str, words: str) -> None:
@@ -56,7 +57,7 @@ def test_the_schedulers_message_is_told_in_words(message: str, words: str) -> No
 
 
 def test_a_gated_pod_says_so() -> None:
-    assert "a scheduling gate holds its pod back" in unplaced("", "SchedulingGated")
+    assert "a scheduling gate, such as that of a queue, holds back its pod" in unplaced("", "SchedulingGated")
 
 
 def refused(message: str) -> str:
@@ -73,29 +74,30 @@ def refused(message: str) -> str:
         (
             'Error creating: pods "a-0-" is forbidden: exceeded quota: team, requested: requests.nvidia.com/gpu=4, '
             "used: requests.nvidia.com/gpu=8, limited: requests.nvidia.com/gpu=8",
-            "Nodes 0 and 1 have no pod: the ResourceQuota team is used up: requests.nvidia.com/gpu=8 is allowed",
+            "Nodes 0 and 1 have no pod: the ResourceQuota team is used up: requests.nvidia.com/gpu=8 allowed",
         ),
         (
             'Error creating: pods "a-0-" is forbidden: failed quota: team: must specify limits.memory for: trainer',
-            "the ResourceQuota team wants every pod to say limits.memory for: trainer. Set those in",
+            "the ResourceQuota team requires every pod to set limits.memory for: trainer. Set them in",
         ),
         (
             'Error creating: pods "a-0-" is forbidden: no PriorityClass with name high was found',
-            "the PriorityClass high does not exist. Mend placement.priority",
+            "the PriorityClass high does not exist. Fix placement.priority",
         ),
         (
             'Error creating: pods "a-0-" is forbidden: maximum memory usage per Container is 1Gi, but limit is 2Gi',
-            "a LimitRange of the namespace forbids it: maximum memory usage per Container is 1Gi, but limit is 2Gi.",
+            "a LimitRange of the namespace forbids the pod: maximum memory usage per Container is 1Gi, but limit is "
+            "2Gi.",
         ),
         (
             'Error creating: admission webhook "policy.example.com" denied the request: no latest tags',
-            "the admission webhook policy.example.com refuses it: no latest tags.",
+            "the admission webhook policy.example.com refused the pod: no latest tags.",
         ),
         (
             'Error creating: Internal error occurred: failed calling webhook "policy.example.com": timeout',
-            "the admission webhook policy.example.com does not answer.",
+            "the admission webhook policy.example.com does not respond.",
         ),
-        ("Error creating: {0} odd {run}", "its pod could not be made: {0} odd"),
+        ("Error creating: {0} odd {run}", "its pod could not be created: {0} odd"),
     ],
 )
 def test_a_refused_pod_is_told_in_words(message: str, words: str) -> None:
@@ -118,7 +120,7 @@ def test_a_pod_on_a_silent_kubernetes_node_is_lost_and_the_sentence_says_how_to_
     told = status(objects)
     assert told.phase is Phase.WAITING
     assert told.nodes[1].phase is NodePhase.LOST
-    assert told.reason.text.startswith(f"Node 1 is lost: its Kubernetes node {name} does not answer")
+    assert told.reason.text.startswith(f"Node 1 is lost: its Kubernetes node {name} does not respond")
     assert f"`kubectl delete node {name}`" in told.reason.advice
 
 
@@ -128,7 +130,7 @@ def test_a_node_that_ended_while_the_run_goes_on_is_replaced() -> None:
     told = status(objects)
     assert told.phase is Phase.WAITING
     assert "failed: a peer, the network or a disk failed" in told.reason.text
-    assert told.reason.advice == "A new pod takes its place and goes on from the checkpoint."
+    assert told.reason.advice == "A new pod replaces it and continues from the checkpoint."
 
 
 def test_the_code_that_the_training_operator_retries_means_what_it_stands_for() -> None:
@@ -137,7 +139,7 @@ def test_the_code_that_the_training_operator_retries_means_what_it_stands_for() 
         pod["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] = RETRY_CODE
     told = status(objects)
     assert told.exit_code == ExitCode.TRANSIENT
-    assert "failed: a peer, the network or a disk failed for longer than the retries last (exit code 75)" in str(told)
+    assert "failed: a peer, the network or a disk failed, and retrying did not help (exit code 75)" in str(told)
 
 
 def test_the_newest_pod_of_a_rank_counts_and_those_before_are_its_restarts() -> None:
@@ -153,11 +155,11 @@ def test_the_newest_pod_of_a_rank_counts_and_those_before_are_its_restarts() -> 
 @pytest.mark.parametrize(
     ("reason", "words"),
     [
-        ("PreemptionByScheduler", "a pod of higher priority takes its place"),
-        ("DeletionByTaintManager", "is tainted or does not answer"),
+        ("PreemptionByScheduler", "a pod of higher priority preempts it"),
+        ("DeletionByTaintManager", "is tainted or does not respond"),
         ("DeletionByPodGC", "is gone"),
-        ("TerminationByKubelet", "ends it: Eviction API: evicting"),
-        ("Novel", "it is taken away: Eviction API: evicting"),
+        ("TerminationByKubelet", "terminates it: Eviction API: evicting"),
+        ("Novel", "it is being removed: Eviction API: evicting"),
     ],
 )
 def test_a_disrupted_pod_says_by_whom(reason: str, words: str) -> None:
@@ -212,17 +214,17 @@ def test_the_codes_of_gone_pods_are_in_the_jobs_own_words() -> None:
 def test_a_run_under_a_queue_that_nobody_looks_after_says_so() -> None:
     told = status(recorded("kueue-waiting") | {"queued": None})
     assert told.phase is Phase.QUEUED
-    assert told.reason.text == "Kueue has taken no notice of it, though placement.queue is team."
+    assert told.reason.text == "Kueue has not picked it up, although placement.queue is team."
 
 
 @pytest.mark.parametrize(
     ("message", "reason", "words"),
     [
         ("LocalQueue team is stopped", "Inadmissible", "The queue team is stopped. Ask the queue's administrator."),
-        ("ClusterQueue gpus is inactive", "Inadmissible", "The ClusterQueue gpus is stopped or not set up."),
+        ("ClusterQueue gpus is inactive", "Inadmissible", "The ClusterQueue gpus is stopped or misconfigured."),
         ("ClusterQueue gpus doesn't exist", "Misconfigured", "The ClusterQueue gpus does not exist."),
         ("flavor a100 doesn't match node affinity", "NoMatchingFlavor", "No flavor of the queue team fits its nodes"),
-        ("how odd", "Novel", "Its queue says 'Novel': how odd."),
+        ("how odd", "Novel", "Its queue reports 'Novel': how odd."),
     ],
 )
 def test_a_queues_message_is_told_in_words(message: str, reason: str, words: str) -> None:
@@ -245,7 +247,7 @@ def test_a_stopped_run_whose_pods_still_write_is_stopping() -> None:
     objects = recorded("job-suspended") | {"pods": recorded("job-running")["pods"]}
     told = status(objects)
     assert told.phase is Phase.STOPPING
-    assert told.reason.text == "It is told to stop; its pods write their checkpoint first."
+    assert told.reason.text == "It is stopping. Its pods write a checkpoint first."
 
 
 def test_a_run_that_was_just_resumed_waits_and_is_not_stopped() -> None:
@@ -276,15 +278,15 @@ def test_volcano_says_why_its_queue_holds_a_run() -> None:
     assert told.phase is Phase.QUEUED
     assert told.queue
     assert told.queue.name == "team"
-    assert told.reason.text == f"Volcano finds no place for all of its nodes: {said}."
+    assert told.reason.text == f"Volcano cannot place all of its nodes: {said}."
     assert told.reason.advice == "See `kubectl describe podgroup lines-1a2b3c4d-9f0e-1`."
-    assert "Its queue has no room" in status(volcano("Pending", phase="Pending")).reason.text
+    assert "Its queue does not have room" in status(volcano("Pending", phase="Pending")).reason.text
 
 
 def test_volcano_says_what_ended_a_run() -> None:
     told = status(volcano("Failed"))
     assert told.phase is Phase.FAILED
-    assert told.reason.text == "More of its pods failed than its Job allows. It says: max retry."
+    assert told.reason.text == "More of its pods failed than its Job allows. Message: max retry."
 
 
 def test_a_paddlejob_that_its_operator_ended_for_its_deadline_says_so() -> None:

@@ -38,7 +38,7 @@ def test_the_context_says_where_and_the_options_say_it_better(api: ApiServer) ->
     assert (Cluster().context, Cluster().namespace) == ("fake", "default")
     assert Cluster(context="elsewhere").namespace == "team-ocr"
     assert Cluster(context="elsewhere", namespace="mine").namespace == "mine"
-    with pytest.raises(SpecError, match=r"no context 'nowhere'; it has: elsewhere, fake\."):
+    with pytest.raises(SpecError, match=r"no context 'nowhere'. Its contexts: elsewhere, fake\."):
         Cluster(context="nowhere")
 
 
@@ -114,24 +114,28 @@ def test_what_the_cluster_serves_and_what_a_user_may(api: ApiServer, cluster: Cl
 @pytest.mark.parametrize(
     ("answer", "error", "words"),
     [
-        (Answer(401), AccessError, "does not know you"),
+        (Answer(401), AccessError, "rejects your credentials"),
         (Answer(403, "pods is forbidden"), AccessError, "pods is forbidden"),
         (
             Answer(403, 'jobs.batch "a" is forbidden: User "u" cannot patch resource "jobs"'),
             AccessError,
-            "cannot patch .* `kubectl auth can-i --list` shows what you may.$",
+            "cannot patch .* `kubectl auth can-i --list` shows your permissions.$",
         ),
         (
             Answer(403, 'admission webhook "team.example.com" denied the request: no CPU runs.'),
             SpecError,
-            "does not take it: .* denied the request: no CPU runs.$",
+            "rejects the object: .* denied the request: no CPU runs.$",
         ),
         (
             Answer(403, 'jobs.batch "a" is forbidden: exceeded quota: team, requested: count/jobs.batch=1'),
             SpecError,
             "exceeded quota: team, requested: count/jobs.batch=1.$",
         ),
-        (Answer(404, "the server could not find the requested resource"), MissingKindError, "has no pods of v1: "),
+        (
+            Answer(404, "the server could not find the requested resource"),
+            MissingKindError,
+            "does not serve pods of v1: ",
+        ),
         (Answer(409, "the object has been modified"), ConflictError, "has been modified"),
         (Answer(410, "expired"), ExpiredError, "expired"),
         (Answer(422, "spec.nodes: Invalid value"), SpecError, "Invalid value"),
@@ -214,7 +218,7 @@ def test_a_server_that_says_nothing_is_given_up(
         text = path.read_text()
         port = text.split("http://127.0.0.1:")[1].split("\n")[0]
         path.write_text(text.replace(port, str(silent.getsockname()[1])))
-        with pytest.raises(TransientError, match=r"does not answer .*Check the context 'fake'"):
+        with pytest.raises(TransientError, match=r"does not respond .*Check the context 'fake'"):
             Cluster(deadline=0.3).get(POD, "a")
 
 

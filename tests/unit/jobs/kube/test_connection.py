@@ -167,10 +167,10 @@ def test_paths_begin_at_the_folder_of_their_file(tmp_path: Path, monkeypatch: py
         ("[]\n--- []", "cannot be read"),
         ("no", "is not a kubeconfig: Expected `object`, got `bool`"),
         ("contexts: [1]", r"is not a kubeconfig: Expected `object`, got `int` - at `\$\.contexts\[0\]`"),
-        ("current-context: a", "has no context 'a'; it has: none"),
-        (yaml.safe_dump({**config("a"), "clusters": None}), "there is no cluster 'a' in it"),
-        (yaml.safe_dump({**config("a"), "users": []}), "there is no user 'a' in it"),
-        (yaml.safe_dump(config("a", cluster={"tls-server-name": "b"})), "the server of its cluster is no address"),
+        ("current-context: a", "has no context 'a'. Its contexts: none"),
+        (yaml.safe_dump({**config("a"), "clusters": None}), "it has no cluster 'a'"),
+        (yaml.safe_dump({**config("a"), "users": []}), "it has no user 'a'"),
+        (yaml.safe_dump(config("a", cluster={"tls-server-name": "b"})), "the server of its cluster is not an address"),
     ],
 )
 def test_a_file_that_names_no_cluster_says_why(
@@ -263,13 +263,13 @@ def test_a_user_may_act_as_another(written: Written) -> None:
 
 def test_what_nobody_logs_in_by_any_more_is_said(written: Written) -> None:
     written.user = {"auth-provider": {"name": "gcp"}}
-    with pytest.raises(SpecError, match=r"by auth-provider 'gcp'.*write the kubeconfig anew"):
+    with pytest.raises(SpecError, match=r"the auth-provider 'gcp'.*Create the kubeconfig again"):
         written.open()
 
 
 def test_a_token_file_that_is_not_there_is_named(written: Written) -> None:
     written.user = {"tokenFile": "gone"}
-    with pytest.raises(SpecError, match=r"/gone, which the kubeconfig names, cannot be read: No such file"):
+    with pytest.raises(SpecError, match=r"/gone, named in the kubeconfig, cannot be read: No such file"):
         written.seen()
 
 
@@ -291,7 +291,7 @@ def test_the_server_is_known_by_its_certificate(secured: Written, authority: tru
     secured.cluster = {"server": secured.cluster["server"], "certificate-authority": "ca.pem"}
     assert secured.seen()
     secured.cluster["certificate-authority-data"] = text_of(trustme.CA().cert_pem)
-    with pytest.raises(TransientError, match="does not answer"):
+    with pytest.raises(TransientError, match="does not respond"):
         secured.seen()
     secured.cluster["insecure-skip-tls-verify"] = True
     assert secured.seen()
@@ -330,10 +330,14 @@ def test_the_user_may_show_a_certificate(
 @pytest.mark.parametrize(
     ("user", "cluster", "words"),
     [
-        ({"client-certificate-data": "YQ==", "client-key-data": "YQ=="}, {}, "is none, or client-key is not its key"),
+        (
+            {"client-certificate-data": "YQ==", "client-key-data": "YQ=="},
+            {},
+            "is not a certificate, or client-key does not match it",
+        ),
         ({"client-certificate-data": "?", "client-key-data": "YQ=="}, {}, "client-certificate-data .* is not base64"),
-        ({}, {"certificate-authority-data": "YQ=="}, "is no certificate"),
-        ({}, {"certificate-authority": "gone.pem"}, r"gone\.pem, which the kubeconfig names, cannot be read"),
+        ({}, {"certificate-authority-data": "YQ=="}, "is not a certificate"),
+        ({}, {"certificate-authority": "gone.pem"}, r"gone\.pem, named in the kubeconfig, cannot be read"),
     ],
 )
 def test_a_certificate_that_is_none_is_said(secured: Written, user: Any, cluster: Any, words: str) -> None:
@@ -458,9 +462,9 @@ def test_a_program_may_give_certificates_and_new_ones_when_they_are_over(
             {"apiVersion": "client.authentication.k8s.io/v1alpha1"},
             {},
             SpecError,
-            "in the form .*v1alpha1', which is not known",
+            "whose API version '.*v1alpha1' is not supported",
         ),
-        ({"interactiveMode": "Always"}, {}, AccessError, "asks: run this in a terminal"),
+        ({"interactiveMode": "Always"}, {}, AccessError, "needs a terminal: run this command in one"),
         ({}, {}, SpecError, "printed an empty credential"),
         ({}, [], SpecError, "printed no credential"),
         ({}, {"token": "t", "expirationTimestamp": "soon"}, SpecError, "printed no credential"),
@@ -489,7 +493,7 @@ def test_a_login_that_the_server_no_longer_takes_is_made_anew_once(
 ) -> None:
     login.gives({"token": "over"})
     cluster = written.open()
-    with pytest.raises(AccessError, match="does not know you"):
+    with pytest.raises(AccessError, match="rejects your credentials"):
         cluster.get(POD, "a")
     assert len(login.runs()) == 1, "it was new, and another would fare no better"
     monkeypatch.setattr("jobs.kube.connection._QUIET", -1.0)
@@ -497,7 +501,7 @@ def test_a_login_that_the_server_no_longer_takes_is_made_anew_once(
     assert _authorization(cluster) == "Bearer new"
     login.gives({"token": "over"})
     cluster = written.open()
-    with pytest.raises(AccessError, match="does not know you"):
+    with pytest.raises(AccessError, match="rejects your credentials"):
         cluster.get(POD, "a")
     assert len(login.runs()) == 4
 
@@ -543,6 +547,6 @@ def test_what_goes_by_no_proxy(monkeypatch: pytest.MonkeyPatch, server: str, wit
 
 def test_a_proxy_of_another_kind_is_refused_without_its_password(written: Written) -> None:
     written.cluster = {"server": "https://api.test", "proxy-url": "socks5://me:secret@proxy:1080"}
-    with pytest.raises(SpecError, match="socks5://proxy stands before the cluster") as caught:
+    with pytest.raises(SpecError, match="socks5://proxy of the cluster is not an HTTP proxy") as caught:
         written.seen()
     assert "secret" not in str(caught.value)

@@ -167,8 +167,8 @@ def test_nodes_write_to_standard_error_or_to_their_own_file(
         ("75,44", 44, "Node 1 ended with 44"),
         ("stop,killed", 75, "Node 1 was killed by SIGKILL"),
         ("killed", 75, "Run the same command again"),
-        ("deaf,40", 40, "node 0 did not stop within 0 s and is killed."),
-        ("0,stop", 0, "node 1 is told to stop"),
+        ("deaf,40", 40, "node 0 did not stop within 0 s: killed."),
+        ("0,stop", 0, "stopping node 1"),
     ],
 )
 def test_the_run_ends_as_the_node_that_failed_first_and_says_why(
@@ -214,7 +214,7 @@ def test_a_signal_stops_every_node_once_and_the_run_ends_with_143(
     code, said = interrupted(planned("stop,stop"), number)
     assert code == 143
     assert said.count("Stopping after a checkpoint") == 1
-    assert "Run the same command again to go on" in said
+    assert "Run the same command again to continue" in said
 
 
 def test_a_second_ctrl_c_kills(planned: Callable[[str], local_plan.LocalRun]) -> None:
@@ -228,7 +228,7 @@ def test_a_second_ctrl_c_kills(planned: Callable[[str], local_plan.LocalRun]) ->
 def test_a_second_sigterm_does_not_kill(planned: Callable[[str], local_plan.LocalRun]) -> None:
     _, said = interrupted(planned("deaf"), signal.SIGTERM, signal.SIGTERM)
     assert "Killed." not in said
-    assert "node 0 did not stop within 1 s and is killed." in said
+    assert "node 0 did not stop within 1 s: killed." in said
 
 
 def test_the_handlers_of_before_are_back_afterwards(planned: Callable[[str], local_plan.LocalRun]) -> None:
@@ -238,7 +238,7 @@ def test_the_handlers_of_before_are_back_afterwards(planned: Callable[[str], loc
 
 
 def test_the_same_run_twice_at_once_is_refused(at_work: local_plan.LocalRun) -> None:
-    with pytest.raises(ConflictError, match=r"is at work in .* already") as caught:
+    with pytest.raises(ConflictError, match=r"is already running in .*") as caught:
         local_plan.run_local(at_work)
     assert f"kill {at_work.folder.lock.read_text()}" in str(caught.value)
 

@@ -27,7 +27,7 @@ def test_what_was_submitted_does_not_differ(api: ApiServer, ocrfleet: Ocrfleet, 
     for words in ((), (run,)):
         ran = ocrfleet("diff", job, *words)
         assert ran.code == 0
-        assert ran.out.startswith(f"Nothing differs: {run}-")
+        assert ran.out.startswith(f"No difference: {run}-")
     assert {verb for verb, *_ in api.asked} == {"GET"}
 
 
@@ -50,8 +50,8 @@ def test_each_change_is_named(
     run = ocrfleet("submit", job).out.strip()
     ran = ocrfleet("diff", job, *(word for each in sets for word in ("--set", each)))
     assert ran.code == 1
-    assert ran.out.startswith(f"The same run {run}, as a new object" if same_run else "A new run slips-rec-")
-    assert (f"{run} is left alone" in ran.out) == (not same_run)
+    assert ran.out.startswith(f"A new object {run}-" if same_run else "A new run slips-rec-")
+    assert (f"{run} is not changed" in ran.out) == (not same_run)
     assert said in ran.out
 
 
@@ -61,7 +61,7 @@ def test_a_run_of_this_job_is_compared_before_a_newer_one(api: ApiServer, ocrfle
     for each in api.objects.values():
         if each["metadata"]["labels"].get("ocrfleet.io/run", run) != run:
             each["metadata"]["creationTimestamp"] = "2026-02-01T00:00:00Z"
-    assert ocrfleet("diff", job, "--set", "placement.retry=1").out.startswith(f"The same run {run},")
+    assert ocrfleet("diff", job, "--set", "placement.retry=1").out.startswith(f"A new object {run}-")
     assert "run.train.seed: 1 -> 2" in ocrfleet("diff", job, "--set", "run.train.seed=2").out
 
 

@@ -117,7 +117,7 @@ def test_a_run_from_its_first_wait_to_its_model(api: ApiServer, begin: Callable[
         STEP.format(1),
         STEP.format(2),
         "publish done in 0.1 s",
-        f"{RUN} is done: its model is published. `ocrfleet models show s3://models/lines/#{RUN}` shows it.",
+        f"{RUN} is done: its model is published. See `ocrfleet models show s3://models/lines/#{RUN}`.",
     ]
     assert len(seen.words) == len(set(seen.words))
 
@@ -234,9 +234,9 @@ def test_an_api_server_that_is_away_is_said_once_and_so_is_its_return(
     seen.until(STEP.format(2))
     api.next = [Answer(503, "starting")] * 1000
     api.cut()
-    seen.until("The API server does not answer. The run goes on")
+    seen.until("The API server does not respond. The run continues")
     api.next = []
-    seen.until("The API server answers again.")
+    seen.until("The API server responds again.")
     assert len([word for word in seen.words if "API server" in word]) == 2
 
 
@@ -283,12 +283,12 @@ def test_who_may_not_read_logs_still_sees_where_it_stands(
     workload, leader = running
     api.refused.add(("get", "pods"))
     seen = begin(workload)
-    seen.until("What the run says stays unread. The cluster refuses that: pods is forbidden")
+    seen.until("The logs of the run cannot be read. The cluster refuses the request: pods is forbidden")
     api.put(workload | {"status": DONE}, namespace="ml")
     put(api, leader, status={"phase": "Succeeded"})
     assert seen.end()[-1] == f"{RUN} is done: its model is published."
 
 
 def test_what_no_engine_knows_is_refused(cluster: Cluster) -> None:
-    with pytest.raises(SpecError, match="none of the engines"):
+    with pytest.raises(SpecError, match="no engine that"):
         Watching(cluster, {"apiVersion": "x/v1", "kind": "Thing", "metadata": {"name": "x"}})
