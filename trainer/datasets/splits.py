@@ -50,16 +50,16 @@ class Division:
             DatasetError: a split is empty or has too many refused samples; names the first one and why.
         """
         problems = [problem for name in hashing.SPLITS for problem in self.refused[name]]
-        why = f" ({len(problems)} samples are refused; the first: {problems[0].sentence})" if problems else ""
+        why = f"; {len(problems)} refused, the first is {problems[0].sentence}" if problems else ""
         pages = len({c.group for members in self.used.values() for c in members})
         if "train" in splits and not self.used["train"]:
             raise DatasetError(
-                f"{where} has no usable sample to train on ({pages} usable images){why}. Label more images, or fix "
+                f"{where} has no usable sample to train on ({pages} usable images{why}). Label more images, or fix "
                 "the refused ones (`ocrfleet data check` lists them)."
             )
         if {"eval", "test"} & set(splits) and not self.used["eval"] and not self.used["test"]:
             raise DatasetError(
-                f"{where} has no usable sample to evaluate on ({pages} usable images){why}. Label more images, "
+                f"{where} has no usable sample to evaluate on ({pages} usable images{why}). Label more images, "
                 "give eval or test a share in run.data.split, or name a dataset in run.data.eval."
             )
         for name in hashing.SPLITS:

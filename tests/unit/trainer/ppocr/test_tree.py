@@ -86,11 +86,11 @@ def test_a_checkout_that_has_it_will_do_and_is_not_run(name: str) -> None:
 def test_a_checkout_that_lacks_it_is_named(checkout: Path) -> None:
     with pytest.raises(SpecError) as error:
         require(recipes.load("det-pp-ocrv6-medium"))
-    assert f"RepLKPAN, which PADDLEOCR_HOME ({checkout}) has not" in str(error.value)
+    assert f"RepLKPAN, which PADDLEOCR_HOME ({checkout}) does not have" in str(error.value)
 
 
 @pytest.mark.usefixtures("checkout")
 def test_a_whole_configuration_is_judged_too() -> None:
     architecture: dict[str, Any] = {"Backbone": {"name": "ResNet_Odd", "layers": 18}, "Neck": None}
-    with pytest.raises(SpecError, match=r"^run.config needs ResNet_Odd, .* to a checkout of PaddleOCR that has it\.$"):
+    with pytest.raises(SpecError, match=r"^run.config needs ResNet_Odd, .* at a checkout of PaddleOCR that has it\.$"):
         tree.require(architecture, source="run.config")

@@ -118,7 +118,7 @@ def test_one_network_of_a_distillation_is_the_plain_recipes() -> None:
 @pytest.mark.parametrize(
     ("recipe", "run", "said"),
     [
-        pytest.param("rec-crnn-mobile", {"distill": {"publish": "Student"}}, "one network only", id="one network"),
+        pytest.param("rec-crnn-mobile", {"distill": {"publish": "Student"}}, "only one network", id="one network"),
         pytest.param(CML, {}, "Teacher is frozen and has no weights", id="no teacher"),
         pytest.param(DML, {"distill": {"teacher": "channel:a"}}, "no network is called Teacher", id="whose teacher"),
         pytest.param(
@@ -155,7 +155,7 @@ def test_one_network_of_a_distillation_is_the_plain_recipes() -> None:
                     "Loss.loss_config_list.0.DistillationDilaDBLoss.model_name_pairs": [["Student", "Student2"]]
                 },
             },
-            "Teacher is frozen, and no loss is about it",
+            "Teacher is frozen, and no loss names it",
             id="teacher without a loss",
         ),
     ],

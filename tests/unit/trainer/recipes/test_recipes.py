@@ -214,13 +214,13 @@ def test_an_inline_configuration_says_which_of_its_keys_are_not_read(prepared: P
 def test_missing_sections_of_an_inline_configuration_are_named() -> None:
     config = inline_config()
     del config["Metric"], config["Loss"], config["Train"]["loader"]
-    with pytest.raises(SpecError, match=r"run.config has no Loss, Metric, Train.loader.batch_size_per_card:"):
+    with pytest.raises(SpecError, match=r"run.config lacks Loss, Metric, Train.loader.batch_size_per_card"):
         recipes.resolve(run(task="rec", config=config))
 
 
 def test_an_inline_configuration_without_epochs_says_where_to_set_them() -> None:
     config = inline_config()
     del config["Global"]["epoch_num"]
-    with pytest.raises(SpecError, match=r"Global.epoch_num of run.config is missing: set it, or run.train.epochs"):
+    with pytest.raises(SpecError, match=r"Global.epoch_num of run.config is missing. Set it, or set run.train.epochs"):
         recipes.resolve(run(task="rec", config=config))
     assert recipes.resolve(run(task="rec", config=config, train={"epochs": 2})).config["Global"]["epoch_num"] == 2

@@ -51,7 +51,7 @@ def test_a_multi_scale_sampler_becomes_batches_by_width(published: dict[str, Any
         {"KeepKeys": {"keep_keys": ["image", "label_ctc", "label_gtc", "length", "valid_ratio"]}},
     ]
     (note,) = [note for note in recipe.notes if "ampler" in note]
-    assert "MultiScaleSampler is read as WidthSampler" in note
+    assert "MultiScaleSampler in run.config is replaced by WidthSampler" in note
     assert "at the height of Eval (48)" in note
     assert published == before
 
@@ -91,7 +91,11 @@ def test_what_a_sampler_leaves_out_is_filled_in(published: dict[str, Any]) -> No
         ),
         ("rec-crnn-mobile", {"Train.sampler.max_w": 0}, "'Train.sampler.max_w' is 0: write 1 or more"),
         ("rec-crnn-mobile", {"Train.sampler.divided_factor": [8, 16]}, "write a whole number"),
-        ("rec-crnn-mobile", {"Train.sampler.name": "RatioSampler"}, "'RatioSampler': the trainer has WidthSampler"),
+        (
+            "rec-crnn-mobile",
+            {"Train.sampler.name": "RatioSampler"},
+            "'RatioSampler', which the trainer does not support",
+        ),
         ("det-db-mobile", {"Train.sampler.max_w": 640}, "is not a key .* To set it, override Train.sampler as a whole"),
         ("det-db-mobile", {"Train.sampler": {"name": "WidthSampler"}}, "which only recognisers use"),
     ],

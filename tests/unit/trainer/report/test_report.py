@@ -168,7 +168,7 @@ def test_both_forms_tell_what_is_read_for_what_and_which_lengths_fail(tmp_path: 
     assert "| space | nothing | 1 | 1 |" in markdown
     assert "| 1–5 | 2 | 0 | 0.0000 | 0.6667 |" in markdown
     assert "| 6–10 | 1 | 1 | 1.0000 | 1.0000 |" in markdown
-    assert "Of 12 characters 1 were misread and 1 missed; 0 were added: 16.67&#37; wrong." in markdown.replace(
+    assert "Of 12 characters, 1 were misread and 1 missed, and 0 were added: 16.67&#37; wrong." in markdown.replace(
         "%", "&#37;"
     )
 
@@ -225,8 +225,8 @@ def test_a_distillation_is_told_network_by_network(tmp_path: Path) -> None:
     assert "| 250 | 1 | 0.6000, 0.7000 | – | – | Student |" in markdown
     for words in (
         "Student has the best acc. It was then trained alone for 1 epoch. acc 0.6000 is 0.1000 above the 0.5000.",
-        "Figures are of the eval split, when the published weights were kept; parameters that serve training "
-        "only are not counted; the exported Student has 1.2 kB.",
+        "Metrics are of the eval split, at the step of the published weights. Parameters used only in training are "
+        "not counted. The exported Student has 1.2 kB.",
     ):
         assert words in html
         assert words in markdown
