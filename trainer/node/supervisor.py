@@ -23,6 +23,7 @@ from trainer.rendezvous import PeerLostError
 from trainer.run import worker_env
 from trainer.run.assignment import Deadlines
 from trainer.run.topology import Topology
+from trainer.system import stacks
 from trainer.telemetry import events
 
 GRACE: Final = 20.0
@@ -218,10 +219,9 @@ class Supervisor:
         return min(w.heard + (self.deadlines.stall if w.ready else self.deadlines.rendezvous) for w in alive)
 
     def _give_up(self, workers: list[Worker]) -> None:
-        """Raise for workers that have been silent for too long, after asking them for their stack traces."""
-        for worker in workers:
-            _signal(worker, signal.SIGUSR1)
+        """Raise for workers that have been silent for too long, after they have written their stack traces."""
         silent = min((w for w in workers if w.code is None), key=lambda w: w.heard)
+        _end_with_stacks(workers)
         if not silent.ready:
             raise TransientError(
                 f"The workers did not connect to each other within {self.deadlines.rendezvous:.0f} s "
@@ -254,6 +254,16 @@ class Supervisor:
         if type(error) is OcrfleetError:
             return OcrfleetError(f"{error} (worker {first.rank}; the traceback is in {first.log})")
         return error
+
+
+def _end_with_stacks(workers: list[Worker]) -> None:
+    """Have workers write where their threads stand, and end; one that does not within GRACE is left as it is."""
+    for worker in workers:
+        _signal(worker, stacks.SHOW_AND_END)
+    until = time.monotonic() + GRACE
+    for worker in workers:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            worker.process.wait(max(0.0, until - time.monotonic()))
 
 
 def _signal(worker: Worker, number: signal.Signals) -> None:

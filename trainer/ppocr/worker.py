@@ -6,7 +6,6 @@ supervisor as events; its exit code is the contract's.
 
 import argparse
 import ctypes
-import faulthandler
 import json
 import logging
 import os
@@ -22,7 +21,7 @@ from typing import Any
 from trainer import contract
 from trainer.errors import DatasetError, OcrfleetError, StoppedError, TransientError
 from trainer.ppocr.job import Job
-from trainer.system import disk
+from trainer.system import disk, stacks
 from trainer.telemetry.events import Events
 
 
@@ -154,8 +153,7 @@ def main() -> int:
     parser.add_argument("--workdir", type=Path, required=True)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    # `kill -USR1` of a worker that seems to hang writes every thread's stack into its log.
-    faulthandler.register(signal.SIGUSR1, all_threads=True)
+    stacks.on_signals()
     _die_with_parent()
     device = os.environ[contract.ENV_DEVICE]
     events = Events.from_environment(int(os.environ["PADDLE_TRAINER_ID"]))

@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 
+from trainer.system import stacks
 from trainer.telemetry.events import Events
 
 rank = int(os.environ["PADDLE_TRAINER_ID"])
@@ -13,6 +14,7 @@ stage = sys.argv[1]
 told_to_stop = threading.Event()
 signal.signal(signal.SIGTERM, lambda *_: told_to_stop.set())
 
+stacks.on_signals()
 if stage == "never-meet":
     signal.pause()
 events.send("ready")

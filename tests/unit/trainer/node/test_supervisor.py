@@ -113,9 +113,12 @@ def test_workers_that_never_meet_end_at_the_rendezvous_deadline(tmp_path):
         run("never-meet", tmp_path, deadlines=Deadlines(rendezvous=0.5))
 
 
-def test_a_silent_worker_ends_the_attempt_and_says_where_it_stood(tmp_path):
-    with pytest.raises(TransientError, match=r"was silent for .* \(placement\.deadlines\.stall\)"):
+def test_a_silent_worker_ends_the_attempt_and_says_where_it_stood(tmp_path, monkeypatch):
+    monkeypatch.setattr(supervisor, "GRACE", 60)
+    with pytest.raises(TransientError, match=r"\(placement\.deadlines\.stall\)"):
         run("hang", tmp_path, deadlines=Deadlines(stall=0.5))
+    for rank in (0, 1):
+        assert "stub_worker.py" in (tmp_path / f"hang-{rank}.log").read_text(), "its stack"
 
 
 def test_every_event_is_passed_on(tmp_path):
