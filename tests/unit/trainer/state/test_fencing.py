@@ -77,6 +77,11 @@ def test_the_newest_object_may_claim_again_and_its_last_claim_holds(store: Store
     newest.require(first)
 
 
+def test_where_nothing_is_claimed_nobody_else_holds_the_run(store: Store) -> None:
+    """As when its owner has emptied the bucket under a run that is at work."""
+    claims(store, "a1").require(1)
+
+
 def test_what_else_lies_among_the_claims_is_none(store: Store) -> None:
     store.put("attempts/notes.txt", b"of a user")
     assert claims(store, "a1").claim() == 1

@@ -1,19 +1,22 @@
-"""The receipts, 120 real pages as PPOCRLabel exported them, through check, prepare and crop."""
+"""The receipts, 120 real pages as PPOCRLabel exported them, through check and prepare.
 
-import json
+Not part of `make test`, which a clone alone must pass: the receipts are no part of the project. They are expected in
+../shared/data/receipts, next to the project, or in the folder of OCRFLEET_TEST_RECEIPTS; without them these tests fail.
+"""
+
+import os
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 
-from trainer.datasets import images, labels, tools
+from trainer.datasets import labels, tools
 from trainer.datasets.prepared import Prepared
 from trainer.run.spec import RunSpec, from_dict
 from trainer.run.workdir import WorkDir
 from trainer.stages.prepare import prepare
 
-RECEIPTS = Path(__file__).parents[3] / "shared" / "data" / "receipts"
+BESIDE = Path(__file__).parents[3] / "shared" / "data" / "receipts"
+RECEIPTS = Path(os.environ.get("OCRFLEET_TEST_RECEIPTS") or BESIDE).absolute()
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +50,7 @@ def test_det_and_rec_are_tested_on_the_same_pages(prepared: dict[str, Prepared])
     for split in ("train", "eval", "test"):
         pages = {sample.source for sample in prepared["det"].samples(split)}
         assert {sample.source.split("#")[0] for sample in prepared["rec"].samples(split)} == pages
-        assert len(pages) == pytest.approx({"train": 72}.get(split, 24), abs=12)
+        assert len(pages) == {"train": 71, "eval": 28, "test": 21}[split], "at 6:2:2 with the job file's own seed"
 
 
 def test_both_runs_name_the_dataset_alike_and_as_check_does(prepared: dict[str, Prepared]) -> None:
@@ -68,22 +71,3 @@ def test_the_crops_of_ppocrlabel_serve_alone(tmp_path: Path) -> None:
     assert (found.samples + found.ignored, found.problems) == (300, ())
     groups = {entry.group for entry in labels.read(tmp_path, "rec").entries}
     assert groups == {line.split("_crop_")[0] for line in lines if line}
-
-
-@pytest.mark.paddle
-@pytest.mark.filterwarnings("default")  # paddlex brings libraries that warn when they are imported
-def test_lines_are_cut_out_as_paddleocrs_own_pipeline_does_bit_for_bit() -> None:
-    """What a recogniser is trained on is what users of the export feed it."""
-    from paddlex.inference.pipelines.components import CropByPolys
-
-    theirs = CropByPolys(det_box_type="quad")
-    generator = np.random.default_rng(7)
-    for line in (RECEIPTS / "Label.txt").read_text("utf-8").split("\n")[:4]:
-        name, label = line.split("\t")
-        page = cv2.imread(str(RECEIPTS.parent / name))
-        upright = np.array([item["points"] for item in json.loads(label)])
-        # The receipts' own boxes are upright; these are not.
-        height, width = page.shape[:2]
-        slanted = np.clip(upright + generator.integers(-6, 7, upright.shape), 0, [width - 1, height - 1])
-        for box in (*upright, *slanted):
-            assert np.array_equal(images.crop(page, box.tolist()), theirs(page, [box])[0])
