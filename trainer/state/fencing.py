@@ -88,7 +88,7 @@ class Claims:
         if not numbers:
             return
         newest = self._note(numbers[-1])[0]
-        if newest != self.owner and any(self._note(number)[0] == self.owner for number in numbers[:-1]):
+        if newest != self.owner and any(self._note(number)[0] == self.owner for number in numbers):
             raise _superseded(self.owner, newest)
 
     def _numbers(self) -> list[int]:
