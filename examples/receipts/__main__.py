@@ -8,6 +8,7 @@ the gates of the job files; `python -m benchmarks.receipts` trains longer and sa
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from examples.road import StepError, Walk, say, walk
@@ -41,15 +42,38 @@ def steps(road: Walk, export: Path) -> None:
     first = sorted(path for path in export.iterdir() if path.suffix in (".jpg", ".png"))[0]
     read = road.read(first, detector=detector, recogniser=recogniser)
     facts = json.loads((read / f"{first.stem}.json").read_text("utf-8"))
+    texts = [str(line["text"]) for line in facts["lines"]]
+    require_read(texts, labelled=labelled(export, first.name))
 
-    say(
-        f"\nDone in {road.elapsed}. {len(facts['lines'])} lines were found on {first.name}; pictures: {read.absolute()}"
-    )
+    say(f"\nDone in {road.elapsed}. {len(texts)} lines were found on {first.name}; pictures: {read.absolute()}")
     for trained in (detector, recogniser):
         metrics = json.loads(trained.work.evaluation_facts.read_text("utf-8"))["metrics"]
         say(f"{trained.model}: " + ", ".join(f"{name} {value:.3f}" for name, value in metrics.items()))
         if not trained.work.report_page.is_file():
             raise StepError(f"The report {trained.work.report_page} is missing.")
+
+
+def labelled(export: Path, page: str) -> int:
+    """Count the labelled lines of a page."""
+    for row in (export / "Label.txt").read_text("utf-8").splitlines():
+        name, _, label = row.partition("\t")
+        if Path(name).name == page:
+            return len(json.loads(label))
+    raise StepError(f"{export / 'Label.txt'} has no line for {page}.")
+
+
+def require_read(texts: Sequence[str], *, labelled: int) -> None:
+    """Check that the pair reads a page of its own training: boxes near the labelled number, most of them with a text.
+
+    Raises:
+        StepError: it does not.
+    """
+    read = sum(bool(text.strip()) for text in texts)
+    if not labelled / 2 <= len(texts) <= labelled * 2 or read < len(texts) / 2:
+        raise StepError(
+            f"{len(texts)} lines were found and {read} of them read, where {labelled} are labelled: the published "
+            "models do not work as a pair."
+        )
 
 
 if __name__ == "__main__":
