@@ -188,6 +188,72 @@ def same_tensors(one, other) -> None:
             assert value == other[name], name
 
 
+def mean_loss(facts: dict, *, epoch: int) -> float:
+    return float(np.mean([entry["loss"] for entry in facts["history"]["loss"] if entry["epoch"] == epoch]))
+
+
+def test_training_lowers_the_loss(tmp_path):
+    """The metric says nothing yet: a few pages are too few to read others."""
+    facts = train(a_run(tmp_path, "rec", world=1, epochs=2, evaluateEvery="2ep"), world=1)
+    assert mean_loss(facts, epoch=2) < 0.6 * mean_loss(facts, epoch=1)
+
+
+RATE = 0.5
+OBSERVED = """
+import os, sys
+from pathlib import Path
+import numpy as np, paddle
+from trainer.ppocr import build, loop, worker
+
+class Observed(loop.Training):
+    def _step(self, batch):
+        def weights():
+            return {name: weight.numpy() for name, weight in self.model.named_parameters()}
+
+        path = Path(sys.argv[sys.argv.index("--workdir") + 1]) / f"rank-{self.job.rank}.npz"
+        if path.exists():
+            return super()._step(batch)
+        before = weights()
+        with self.network.no_sync():
+            self.loss(self.network(batch[0]), batch)["loss"].backward()
+        # A layer that this network leaves out has none.
+        own = {name: w.grad.numpy() for name, w in self.model.named_parameters() if w.grad is not None}
+        self.optimizer.clear_grad()
+        losses = super()._step(batch)
+        told = {"before": before, "own": own, "after": weights()}
+        np.savez(path, **{f"{when} {name}": value for when, of in told.items() for name, value in of.items()})
+        return losses
+
+def descent(config, model, **_):
+    return paddle.optimizer.SGD(learning_rate=RATE, parameters=model.parameters()), RATE
+
+RATE = float(os.environ["RATE"])
+build.build_optimizer, loop.Training = descent, Observed
+code = worker.main()
+sys.stdout.flush()
+sys.stderr.flush()
+os._exit(code)
+"""
+
+
+def test_a_step_of_two_ranks_is_one_step_along_the_mean_of_their_gradients(tmp_path, monkeypatch):
+    monkeypatch.setenv("RATE", str(RATE))
+    script = tmp_path / "observed.py"
+    script.write_text(OBSERVED)
+    work = a_run(tmp_path / "run", "rec", world=2, epochs=1)
+    train(work, world=2, program=(sys.executable, str(script)))
+    first, second = (dict(np.load(work.root / f"rank-{rank}.npz")) for rank in (0, 1))
+    names = [key.partition(" ")[2] for key in first if key.startswith("own ")]
+    assert any(not np.allclose(first[f"own {name}"], second[f"own {name}"]) for name in names), "they saw other data"
+    for name in names:
+        assert np.array_equal(first[f"before {name}"], second[f"before {name}"]), name
+        assert np.array_equal(first[f"after {name}"], second[f"after {name}"]), name
+        gradient = (first[f"own {name}"].astype("float64") + second[f"own {name}"]) / 2
+        moved = first[f"before {name}"].astype("float64") - first[f"after {name}"]
+        scale = float(np.abs(gradient).max())
+        assert np.allclose(moved / RATE, gradient, rtol=1e-3, atol=1e-3 * scale + 1e-6), name
+
+
 def test_on_another_number_of_ranks_a_run_goes_on_with_the_samples_that_are_left(tmp_path):
     work = a_run(tmp_path, "rec", world=2)
     with pytest.raises(StoppedError):
