@@ -11,7 +11,6 @@ from typing import Final, Literal
 from jobs.jobfile.model import TrainingJob
 from jobs.models import locations
 from jobs.models.cache import Cache
-from jobs.models.locations import Progress
 from trainer import recipes
 from trainer.contract import ExitCode
 from trainer.datasets import tools as curate
@@ -21,6 +20,7 @@ from trainer.datasets.tools import Findings
 from trainer.errors import OcrfleetError, SpecError
 from trainer.registry import baseline
 from trainer.storage import open_store
+from trainer.telemetry.callbacks import OnProgress
 from trainer.weights import origins
 
 SHOWN: Final = 20
@@ -48,10 +48,10 @@ class Tools:
     cache: Cache
     """Where downloads are kept."""
 
-    transfer: Progress | None = None
+    transfer: OnProgress | None = None
     """Reports bytes."""
 
-    count: Progress | None = None
+    count: OnProgress | None = None
     """Reports images."""
 
 

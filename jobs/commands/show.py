@@ -5,8 +5,11 @@ import os
 import re
 import sys
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, TextIO
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, TextIO
+
+if TYPE_CHECKING:
+    from trainer.telemetry.callbacks import OnProgress
 
 
 def document(value: Any, output: str | None) -> None:
@@ -91,7 +94,7 @@ def say(sentence: str) -> None:
     print(sentence, file=sys.stderr, flush=True)
 
 
-def transfer(what: str) -> Callable[[int, int], None] | None:
+def transfer(what: str) -> "OnProgress | None":
     """Give a function that shows bytes that come or go; None without the trainer's packages."""
     try:
         from trainer.telemetry.progress import Progress
@@ -101,7 +104,7 @@ def transfer(what: str) -> Callable[[int, int], None] | None:
     return lambda done, total: shown.transfer(what, done, total)
 
 
-def count(what: str, unit: str) -> Callable[[int, int], None] | None:
+def count(what: str, unit: str) -> "OnProgress | None":
     """Give a function that shows how many of something are done; None without the trainer's packages."""
     try:
         from trainer.telemetry.progress import Progress

@@ -1,6 +1,5 @@
 """Datasets and files by location: a folder is used in place, a bucket's content is downloaded to the cache."""
 
-from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -8,11 +7,10 @@ from jobs.models.cache import Cache
 from trainer.errors import NotFoundError
 from trainer.storage import open_store, split_uri
 from trainer.system import disk
+from trainer.telemetry.callbacks import OnProgress
 
-Progress = Callable[[int, int], None]
 
-
-def folder(location: str, cache: Cache, *, progress: Progress | None = None) -> Path:
+def folder(location: str, cache: Cache, *, progress: OnProgress | None = None) -> Path:
     """Download a dataset, and return its folder.
 
     Args:

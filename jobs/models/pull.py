@@ -14,7 +14,8 @@ from typing import Final
 from jobs.models.cache import Cache
 from trainer.errors import NotFoundError, SpecError
 from trainer.registry import models as registry
-from trainer.storage import Progress, open_store
+from trainer.storage import open_store
+from trainer.telemetry.callbacks import OnProgress
 
 _FORM: Final = re.compile(r"(?P<output>(?:s3|file)://[^@#]*?)/*(?:[@#](?P<which>[a-z][-a-z0-9]*))?")
 
@@ -59,7 +60,7 @@ def parse(text: str) -> Published:
     return Published(match["output"], match["which"])
 
 
-def fetch(text: str, cache: Cache, *, progress: Progress | None = None) -> Path:
+def fetch(text: str, cache: Cache, *, progress: OnProgress | None = None) -> Path:
     """Download a model, and return the folder of its export.
 
     Args:

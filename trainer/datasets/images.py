@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from trainer.system import atomic
 from trainer.system.cpu import cores
+from trainer.telemetry.callbacks import OnProgress
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
 
     Image = npt.NDArray[np.uint8]
     """Height × width × blue, green, red."""
-
-Progress = Callable[[int, int], None]
-"""Called with images done and images in all."""
 
 T = TypeVar("T")
 
@@ -84,7 +82,7 @@ def _is_whole_jpeg(raw: bytes) -> bool:
 
 
 def read_all(
-    paths: Sequence[Path], visit: "Callable[[int, Image, str], T]", *, progress: Progress | None = None
+    paths: Sequence[Path], visit: "Callable[[int, Image, str], T]", *, progress: OnProgress | None = None
 ) -> "list[T | ImageError]":
     """Read and decode every image once, on all cores.
 

@@ -12,6 +12,7 @@ from trainer.datasets import dictionary, images, labels, samples
 from trainer.datasets.labels import Entry, LabelSet, Problem
 from trainer.datasets.samples import Candidate, Crops
 from trainer.formats.canonical_json import canonical
+from trainer.telemetry.callbacks import OnProgress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +48,7 @@ def survey(
     task: Literal["det", "rec"],
     *,
     crops: Crops | None = None,
-    progress: images.Progress | None = None,
+    progress: OnProgress | None = None,
 ) -> Survey:
     """Read every image of a dataset, and separate the samples that a task can use from the problems.
 

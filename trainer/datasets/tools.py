@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from trainer.datasets import dictionary, hashing, images, labels
+from trainer.datasets import dictionary, hashing, labels
 from trainer.datasets import splits as division
 from trainer.datasets.labels import Entry, LabelSet, Problem
 from trainer.datasets.samples import Crops
@@ -16,6 +16,7 @@ from trainer.datasets.scan import cover, survey
 from trainer.datasets.splits import Division, Plan
 from trainer.errors import DatasetError, SpecError
 from trainer.system import atomic
+from trainer.telemetry.callbacks import OnProgress
 
 LABEL_NAMES: Final = {"train": "train", "eval": "val", "test": "test"}
 """A split's name in the label files that are written; PaddleOCR's own say `val`."""
@@ -66,7 +67,7 @@ def check(
     characters: Path | None = None,
     plan: Plan | None = None,
     part: Literal["train", "eval"] | None = None,
-    progress: images.Progress | None = None,
+    progress: OnProgress | None = None,
 ) -> Findings:
     """Read every label line and every image of a dataset, as `prepare` would, and write nothing.
 
@@ -155,7 +156,7 @@ def divide(root: Path, out: Path, *, task: Literal["det", "rec"], shares: str = 
     return _finish(partial, out, files, found.problems)
 
 
-def crop(root: Path, out: Path, *, progress: images.Progress | None = None) -> Written:
+def crop(root: Path, out: Path, *, progress: OnProgress | None = None) -> Written:
     """Cut the lines out of a det dataset, into a new rec dataset: `crop_img/` and `rec_gt.txt`, as PPOCRLabel has them.
 
     A divided dataset gives `rec_gt_train.txt` and so on; of an undivided one, a run still divides by page, since

@@ -27,6 +27,7 @@ from trainer.state.mirror import Mirror
 from trainer.state.receipts import Receipt, files_of, measure
 from trainer.storage import open_store
 from trainer.system import atomic, disk
+from trainer.telemetry.callbacks import OnProgress
 from trainer.telemetry.events import Event
 from trainer.telemetry.metrics import Metrics
 from trainer.telemetry.progress import Progress
@@ -229,7 +230,7 @@ class Pipeline:
         if event["event"] == "checkpoint":
             self.mirror.push_checkpoint(Path(event["path"]))
 
-    def pull(self, what: str) -> Callable[[int, int], None]:
+    def pull(self, what: str) -> OnProgress:
         """Give a callback that shows the bytes of one transfer after another, and counts those that moved."""
         seen = 0
 

@@ -6,7 +6,7 @@ ranks, put together, give what one process would give.
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,20 +14,18 @@ from trainer.datasets.prepared import Sample
 from trainer.evaluation import matching
 from trainer.ppocr import tree
 from trainer.ppocr.infer import DetReader, RecReader, det_size, read_image
+from trainer.telemetry.callbacks import OnProgress
 
 Row = dict[str, Any]
 """A line of predictions.jsonl."""
 Counts = Mapping[str, Any]
 """Boxes labelled, found and matched in one page: `gtCare`, `detCare`, `detMatched`."""
-Progress = Callable[[int, int], None]
-"""Called with the samples done and their number."""
-
 CHUNK: Final = 128
 """Lines held in memory at once."""
 
 
 def read_samples(
-    reader: DetReader | RecReader, samples: Sequence[Sample], *, root: Path, progress: Progress | None = None
+    reader: DetReader | RecReader, samples: Sequence[Sample], *, root: Path, progress: OnProgress | None = None
 ) -> list[Row]:
     """Read samples with one network, see `read_by_each`."""
     return read_by_each({"": reader}, samples, root=root, progress=progress)[""]
@@ -38,7 +36,7 @@ def read_by_each(
     samples: Sequence[Sample],
     *,
     root: Path,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
 ) -> dict[str, list[Row]]:
     """Read samples with several networks in one pass; give each one's rows of predictions.jsonl in the samples' order.
 

@@ -7,7 +7,7 @@ enough to move a box that stands at a threshold, and that is not the export's fa
 import contextlib
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +20,7 @@ from trainer.ppocr import build, infer, scores, standin_model, start
 from trainer.ppocr.paddleocr_reader import Users
 from trainer.ppocr.scores import Row
 from trainer.system import atomic
+from trainer.telemetry.callbacks import OnProgress
 
 MOST: Final[Mapping[str, int]] = {"det": 100, "rec": 500}
 """Samples that are looked at, evenly chosen; three forward passes each, so a few minutes on one core."""
@@ -29,9 +30,6 @@ METRIC: Final = 0.001
 """How far the metric through paddleocr may be from the trained model's."""
 PIXELS: Final = 1
 """How far a corner may be: paddleocr rounds in double precision, PaddleOCR in single."""
-
-Progress = Callable[[int, int], None]
-"""Called with the samples done and their number; each counts twice, since it is read twice."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +43,7 @@ class _Check:
     """What the trained model read: one for each sample."""
     inference_dir: Path
     device: str
-    progress: Progress
+    progress: OnProgress
 
 
 def verify(
@@ -59,7 +57,7 @@ def verify(
     trained_metrics: Mapping[str, float],
     out: Path,
     device: str = "cpu",
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
 ) -> dict[str, Any]:
     """Compare the exported with the trained model, and write the results.
 

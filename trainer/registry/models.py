@@ -17,7 +17,8 @@ from trainer.registry import channels, manifests
 from trainer.registry.channels import Channel, Promotion, list_channels, promote, promote_once
 from trainer.registry.manifests import Manifest, PublishedFile
 from trainer.run import spec as runspec
-from trainer.storage import Progress, Store, Transfer
+from trainer.storage import Store, Transfer
+from trainer.telemetry.callbacks import OnProgress
 
 __all__ = [
     "Channel",
@@ -75,7 +76,7 @@ def pull(
     store: Store,
     run_or_channel: str,
     dest: Path,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
     *,
     parts: Collection[str] | None = None,
 ) -> tuple[Manifest, Transfer]:

@@ -18,8 +18,9 @@ from trainer.run.spec import RunSpec
 from trainer.run.workdir import WorkDir
 from trainer.stages import locations
 from trainer.state.checkpoints import file_digest
-from trainer.storage import Progress, Store, Transfer, join_uri, open_store, split_uri
+from trainer.storage import Store, Transfer, join_uri, open_store, split_uri
 from trainer.system import atomic
+from trainer.telemetry.callbacks import OnProgress
 from trainer.weights import origins
 from trainer.weights.cache import Shelf
 from trainer.weights.facts import Origin
@@ -37,7 +38,7 @@ DATASET_MANIFEST: Final = "manifest.json"
 
 
 def fetch(
-    run: RunSpec, work: WorkDir, progress: Progress | None = None, *, notes: Store | None = None
+    run: RunSpec, work: WorkDir, progress: OnProgress | None = None, *, notes: Store | None = None
 ) -> dict[str, Any]:
     """Bring everything that the run names into its work folder.
 
@@ -86,7 +87,7 @@ def _facts(uri: str, transfer: Transfer) -> dict[str, Any]:
     }
 
 
-def _dataset(uri: str, dest: Path, progress: Progress | None, *, where: str) -> Transfer:
+def _dataset(uri: str, dest: Path, progress: OnProgress | None, *, where: str) -> Transfer:
     transfer = open_store(uri).pull(None, dest, progress, link=IMAGES)
     if not transfer.files:
         raise locations.no_objects(where, uri)
@@ -118,7 +119,7 @@ def _check_manifest(dest: Path, uri: str, digests: Mapping[str, str]) -> None:
         )
 
 
-def _file(uri: str, dest: Path, progress: Progress | None, *, where: str) -> Transfer:
+def _file(uri: str, dest: Path, progress: OnProgress | None, *, where: str) -> Transfer:
     """Bring one file under the name that the work folder has for it."""
     folder, name = split_uri(uri)
     store: Store = open_store(folder)
@@ -132,7 +133,7 @@ def _file(uri: str, dest: Path, progress: Progress | None, *, where: str) -> Tra
     return transfer
 
 
-def _weights(origin: Origin, given: Wanted, work: WorkDir, progress: Progress | None) -> Transfer:
+def _weights(origin: Origin, given: Wanted, work: WorkDir, progress: OnProgress | None) -> Transfer:
     """Bring weights from the shelf of this machine, or from afar, and note beside them where they are from."""
     dest, facts = given.places(work)
     # First of all: what may follow must never lie beside facts of another file.
@@ -154,7 +155,7 @@ def _weights(origin: Origin, given: Wanted, work: WorkDir, progress: Progress | 
     return moved[0] if moved else Transfer(digests=here, files=1, bytes=size, moved_files=0, moved_bytes=0, seconds=0.0)
 
 
-def _pull(origin: Origin, given: Wanted, landing: Path, progress: Progress | None) -> tuple[Path, Transfer]:
+def _pull(origin: Origin, given: Wanted, landing: Path, progress: OnProgress | None) -> tuple[Path, Transfer]:
     """Download weights and check their digest before anything reads them: a pickle can run code."""
     folder, name = split_uri(origin.uri)
     with locations.named(given.field, origin.uri):

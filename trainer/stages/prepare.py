@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from trainer.datasets import dictionary, hashing, images, labels
+from trainer.datasets import dictionary, hashing, labels
 from trainer.datasets.labels import Problem
 from trainer.datasets.prepared import Prepared, Sample
 from trainer.datasets.samples import Candidate, Crops, by_content
@@ -21,6 +21,7 @@ from trainer.formats.canonical_json import digest
 from trainer.run.spec import RunSpec
 from trainer.run.workdir import WorkDir
 from trainer.system import atomic
+from trainer.telemetry.callbacks import OnProgress
 
 CROPS: Final = "crops"
 """The folder, in the prepared one, of lines that were cut out of pages."""
@@ -29,7 +30,7 @@ _NAMED: Final = 20
 """Refused samples that the facts name one by one; `dataset.json` has all."""
 
 
-def prepare(run: RunSpec, work: WorkDir, progress: images.Progress | None = None) -> dict[str, Any]:
+def prepare(run: RunSpec, work: WorkDir, progress: OnProgress | None = None) -> dict[str, Any]:
     """Check, crop and divide the dataset of a run, and write it into the prepared folder.
 
     Everything is written into a folder beside it, which takes its name at the very end. Lines that an
@@ -93,7 +94,7 @@ def _begin(final: Path) -> Path:
     return folder
 
 
-def _read(run: RunSpec, work: WorkDir, crops: Crops, progress: images.Progress | None) -> list[Survey]:
+def _read(run: RunSpec, work: WorkDir, crops: Crops, progress: OnProgress | None) -> list[Survey]:
     """Survey the dataset and the one for evaluation; broken label files end it before any image is read."""
     found = [labels.read(work.train_data, run.task)]
     if run.data.eval:

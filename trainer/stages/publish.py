@@ -22,13 +22,14 @@ from trainer.run.spec import RunSpec
 from trainer.run.workdir import WorkDir
 from trainer.stages import locations, record
 from trainer.state.checkpoints import file_digest
-from trainer.storage import Progress, Store, open_store
+from trainer.storage import Store, open_store
+from trainer.telemetry.callbacks import OnProgress
 
 _INFERENCE = ("inference.json", "inference.pdiparams", "inference.yml")
 
 
 def publish(
-    given: Assignment, *, attempt: int, progress: Progress | None = None, distilled: Distillation | None = None
+    given: Assignment, *, attempt: int, progress: OnProgress | None = None, distilled: Distillation | None = None
 ) -> dict[str, Any]:
     """Publish the run's model if it passes its gate; a run that is published already stays as it is.
 
@@ -162,7 +163,7 @@ def _model_name(work: WorkDir) -> str:
 
 
 def _push(
-    store: Store, run: RunSpec, work: WorkDir, *, prefix: str, attempt: int, progress: Progress | None
+    store: Store, run: RunSpec, work: WorkDir, *, prefix: str, attempt: int, progress: OnProgress | None
 ) -> tuple[PublishedFile, ...]:
     """Push all files of the model, and give what the manifest says of them."""
     paths = {f"inference/{name}": work.inference / name for name in _INFERENCE}

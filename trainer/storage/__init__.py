@@ -16,9 +16,9 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from trainer.errors import SpecError
-from trainer.storage.base import NoBucketError, ObjectInfo, Progress, Store, Transfer
+from trainer.storage.base import NoBucketError, ObjectInfo, Store, Transfer
 
-__all__ = ["NoBucketError", "ObjectInfo", "Progress", "Store", "Transfer", "join_uri", "open_store", "split_uri"]
+__all__ = ["NoBucketError", "ObjectInfo", "Store", "Transfer", "join_uri", "open_store", "split_uri"]
 
 PATIENCE: Final = 20.0
 """Seconds without any progress before an endpoint counts as down: longer than a restart of a small server,

@@ -4,7 +4,7 @@ import contextlib
 import secrets
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,9 +12,7 @@ from typing import Final
 from trainer.errors import ConflictError, NotFoundError, OcrfleetError
 from trainer.storage.keys import check_key, check_tree
 from trainer.storage.landing import Landing
-
-Progress = Callable[[int, int], None]
-"""Called with bytes done and bytes in all, now and then."""
+from trainer.telemetry.callbacks import OnProgress
 
 HIDDEN: Final = ".ocrfleet-"
 """Names that begin so are the store's own (locks, half-written files, probes), and never listed."""
@@ -68,7 +66,7 @@ class Transfer:
 class Meter:
     """Counts a transfer's bytes and tells whoever wants to know."""
 
-    def __init__(self, progress: Progress | None, *, total: int, done: int = 0) -> None:
+    def __init__(self, progress: OnProgress | None, *, total: int, done: int = 0) -> None:
         self.total, self.done, self.moved = total, done, 0
         self._progress = progress
         self.skip(0)
@@ -146,7 +144,7 @@ class Store(ABC):
         """Remove objects; one that is not there is no error."""
 
     @abstractmethod
-    def push(self, files: Mapping[str, Path], progress: Progress | None = None) -> Transfer:
+    def push(self, files: Mapping[str, Path], progress: OnProgress | None = None) -> Transfer:
         """Write files as objects, many at once; a large one that is there already and right is not sent again.
 
         Raises:
@@ -178,7 +176,7 @@ class Store(ABC):
         self,
         keys: Iterable[str] | None,
         dest: Path,
-        progress: Progress | None = None,
+        progress: OnProgress | None = None,
         *,
         link: Collection[str] = (),
     ) -> Transfer:

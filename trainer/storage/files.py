@@ -10,11 +10,12 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from trainer.errors import AccessError, ConflictError, NotFoundError, OcrfleetError
-from trainer.storage.base import HIDDEN, Listing, Meter, ObjectInfo, Progress, Store, Transfer
+from trainer.storage.base import HIDDEN, Listing, Meter, ObjectInfo, Store, Transfer
 from trainer.storage.keys import below
 from trainer.storage.landing import Landing, copy_hashed
 from trainer.system import atomic, links
 from trainer.system.disk import no_space
+from trainer.telemetry.callbacks import OnProgress
 
 
 class FileStore(Store):
@@ -84,7 +85,7 @@ class FileStore(Store):
                 if parent == self.root or not _remove_empty(parent):
                     break
 
-    def push(self, files: Mapping[str, Path], progress: Progress | None = None) -> Transfer:
+    def push(self, files: Mapping[str, Path], progress: OnProgress | None = None) -> Transfer:
         """Copy files in; see `Store.push`."""
         started = time.monotonic()
         targets = {below(self.root, key): source for key, source in files.items()}

@@ -14,10 +14,11 @@ from obstore.store import S3Store as Client
 
 from trainer.errors import AccessError, NotFoundError
 from trainer.storage import transfers
-from trainer.storage.base import HIDDEN, Listing, Meter, ObjectInfo, Progress, Store, Transfer
+from trainer.storage.base import HIDDEN, Listing, Meter, ObjectInfo, Store, Transfer
 from trainer.storage.faults import CAUGHT, Place
 from trainer.storage.keys import check_key
 from trainer.storage.landing import Landing
+from trainer.telemetry.callbacks import OnProgress
 
 if TYPE_CHECKING:  # these two exist for type checkers only
     from obstore.store import ClientConfig, RetryConfig
@@ -189,7 +190,7 @@ class S3Store(Store):
             with self._faults():
                 obstore.delete(self._client, names)
 
-    def push(self, files: Mapping[str, Path], progress: Progress | None = None) -> Transfer:
+    def push(self, files: Mapping[str, Path], progress: OnProgress | None = None) -> Transfer:
         """Send files; see `Store.push`."""
         started = time.monotonic()
         sizes = {check_key(key): path.stat().st_size for key, path in files.items()}
