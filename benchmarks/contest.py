@@ -31,7 +31,7 @@ from trainer.errors import StoppedError, TransientError
 from trainer.node.supervisor import Supervisor
 from trainer.ppocr import tree
 from trainer.run import spec as runspec
-from trainer.run.assignment import Deadlines
+from trainer.run.assignment import DeadlineSeconds
 from trainer.run.spec import RunSpec
 from trainer.run.topology import Topology
 from trainer.run.workdir import WorkDir
@@ -152,7 +152,7 @@ def time_ours(work: WorkDir, setting: Setting, *, threads: int | None, devices: 
 
     supervisor = Supervisor(
         Topology(devices_per_node=devices, port=free_ports(contract.ports(devices))),
-        deadlines=Deadlines(rendezvous=DEADLINE, stall=DEADLINE),
+        deadlines=DeadlineSeconds(rendezvous=DEADLINE, stall=DEADLINE),
         on_event=hear,
     )
     for folder in (work.checkpoints, work.trained):

@@ -57,6 +57,12 @@ API_VERSION: Final = "ocrfleet.io/v1"
 IMAGE: Final = f"ocrfleet/trainer:{VERSION}"
 """The trainer image where the job file names none. It names no registry: a node has it, or the cluster a default."""
 
+RENDEZVOUS_DEADLINE: Final = "30m"
+"""`placement.deadlines.rendezvous` where the job file names none."""
+
+STALL_DEADLINE: Final = "15m"
+"""`placement.deadlines.stall` where the job file names none."""
+
 METRICS_PORT: Final = 9400
 """Port of the Prometheus endpoint in a pod."""
 

@@ -24,6 +24,7 @@ from jobs.jobfile.fieldtypes import (
     size,
 )
 from jobs.jobfile.reserved import refuse_twice
+from trainer import contract
 from trainer.run.spec import STRICT, WHOLE, Flag
 
 Engine = Literal["job", "jobset", "trainjob", "volcano", "paddlejob", "auto"]
@@ -120,10 +121,10 @@ class Storage:
 class Deadlines:
     """How long a run waits before it says what is wrong."""
 
-    rendezvous: Time = "30m"
+    rendezvous: Time = contract.RENDEZVOUS_DEADLINE
     """For all nodes to be there at once. 30 minutes: an autoscaler may have to start machines."""
 
-    stall: Time = "15m"
+    stall: Time = contract.STALL_DEADLINE
     """Without a step, an image or a byte of progress. 15 minutes is more than the slowest evaluation is silent."""
 
     run: Time = "24h"

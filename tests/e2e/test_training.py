@@ -21,7 +21,7 @@ from trainer.datasets.prepared import Prepared
 from trainer.errors import DatasetError, DivergedError, StoppedError, TransientError
 from trainer.node.supervisor import Supervisor
 from trainer.run import spec as runspec
-from trainer.run.assignment import Deadlines
+from trainer.run.assignment import DeadlineSeconds
 from trainer.run.spec import RunSpec
 from trainer.run.topology import Topology
 from trainer.run.workdir import WorkDir
@@ -109,7 +109,7 @@ def train(
     more = {"program": tuple(program)} if program else {}
     supervisor = Supervisor(
         Topology(devices_per_node=world, port=free_ports(world + 1)),
-        deadlines=Deadlines(rendezvous=60, stall=60),
+        deadlines=DeadlineSeconds(rendezvous=60, stall=60),
         on_event=hear,
         **more,
     )

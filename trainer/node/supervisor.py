@@ -21,7 +21,7 @@ from trainer import contract
 from trainer.errors import OcrfleetError, StoppedError, TransientError, error_for
 from trainer.rendezvous import PeerLostError
 from trainer.run import worker_env
-from trainer.run.assignment import Deadlines
+from trainer.run.assignment import DeadlineSeconds
 from trainer.run.topology import Topology
 from trainer.system import stacks
 from trainer.telemetry import events
@@ -51,7 +51,7 @@ class Supervisor:
         self,
         topology: Topology,
         *,
-        deadlines: Deadlines,
+        deadlines: DeadlineSeconds,
         on_event: Callable[[events.Event], None],
         program: tuple[str, ...] = (sys.executable, "-m", "trainer.ppocr.worker"),
     ) -> None:

@@ -13,13 +13,13 @@ from trainer.run.workdir import WorkDir
 
 
 @dataclass(frozen=True, kw_only=True)
-class Deadlines:
-    """How long a stage may be silent, in seconds."""
+class DeadlineSeconds:
+    """How long a stage may be silent: `placement.deadlines`, in seconds."""
 
-    rendezvous: float = 1800.0
+    rendezvous: float = float(runspec.seconds(contract.RENDEZVOUS_DEADLINE))
     """Until all workers have met."""
 
-    stall: float = 900.0
+    stall: float = float(runspec.seconds(contract.STALL_DEADLINE))
     """Between two events of a worker, once they have met."""
 
     stop: float = 120.0
@@ -45,7 +45,7 @@ class Assignment:
     topology: Topology
     """The gang, as this node sees it."""
 
-    deadlines: Deadlines = field(default_factory=Deadlines)
+    deadlines: DeadlineSeconds = field(default_factory=DeadlineSeconds)
     """How long a stage may be silent."""
 
     retries: int = 0
@@ -75,7 +75,7 @@ class Assignment:
             run_id=run_id,
             work=work,
             topology=topology,
-            deadlines=Deadlines(**known),
+            deadlines=DeadlineSeconds(**known),
             retries=int(os.environ.get(contract.ENV_RETRIES, "0")),
             owner=os.environ.get(contract.ENV_OBJECT, ""),
         )

@@ -16,7 +16,7 @@ from trainer.node.attempts import Attempts
 from trainer.node.supervisor import Supervisor
 from trainer.rendezvous import PastError
 from trainer.run import spec as runspec
-from trainer.run.assignment import Assignment, Deadlines
+from trainer.run.assignment import Assignment, DeadlineSeconds
 from trainer.run.spec import RunSpec
 from trainer.run.topology import Topology
 from trainer.run.workdir import WorkDir
@@ -45,7 +45,7 @@ def node(rank: int, folder: Path, *, port: int, host: str = "127.0.0.1") -> Atte
         work=WorkDir(folder / f"node-{rank}"),
         topology=topology,
         # Longer than the test may take: whoever waits for it, fails.
-        deadlines=Deadlines(rendezvous=600),
+        deadlines=DeadlineSeconds(rendezvous=600),
     )
     metrics = Metrics(run=RUN, node=rank, task="rec")
     claims = Claims(store=open_store(folder.as_uri()), owner="job-1", process=str(rank))

@@ -11,7 +11,7 @@ from trainer.errors import DatasetError, OcrfleetError, StoppedError, TransientE
 from trainer.node import supervisor
 from trainer.node.supervisor import Supervisor
 from trainer.rendezvous import PeerLostError
-from trainer.run.assignment import Deadlines
+from trainer.run.assignment import DeadlineSeconds
 from trainer.run.topology import Topology
 
 STUB = (sys.executable, str(Path(__file__).with_name("stub_worker.py")))
@@ -25,7 +25,7 @@ def short_grace(monkeypatch):
 
 def run(stage, tmp_path, *, devices=2, deadlines=None, on_event=lambda event: None, alone=False):
     made = Supervisor(
-        Topology(devices_per_node=devices), deadlines=deadlines or Deadlines(), on_event=on_event, program=STUB
+        Topology(devices_per_node=devices), deadlines=deadlines or DeadlineSeconds(), on_event=on_event, program=STUB
     )
     return made.run(stage, workdir=tmp_path, log=lambda rank: tmp_path / f"{stage}-{rank}.log", alone=alone)
 
@@ -75,7 +75,7 @@ def test_a_wish_to_stop_reaches_every_worker(tmp_path):
     stepped = threading.Event()
     made = Supervisor(
         Topology(devices_per_node=2),
-        deadlines=Deadlines(),
+        deadlines=DeadlineSeconds(),
         on_event=lambda event: stepped.set() or (made.stop() if event["event"] == "step" else None),
         program=STUB,
     )
@@ -90,7 +90,7 @@ def test_a_peer_that_has_stopped_already_does_not_end_those_who_still_save(tmp_p
             made.stop()
             made.end(PeerLostError("Node 1 was lost: its connection closed."))
 
-    made = Supervisor(Topology(), deadlines=Deadlines(), on_event=hear, program=STUB)
+    made = Supervisor(Topology(), deadlines=DeadlineSeconds(), on_event=hear, program=STUB)
     with pytest.raises(StoppedError, match="the state is saved"):
         made.run("stop-in-order", workdir=tmp_path, log=lambda rank: tmp_path / f"{rank}.log")
 
@@ -98,7 +98,7 @@ def test_a_peer_that_has_stopped_already_does_not_end_those_who_still_save(tmp_p
 def test_workers_deaf_to_the_wish_are_killed_after_a_deadline(tmp_path):
     made = Supervisor(
         Topology(),
-        deadlines=Deadlines(stop=0.2),
+        deadlines=DeadlineSeconds(stop=0.2),
         on_event=lambda event: made.stop() if event["event"] == "ready" else None,
         program=STUB,
     )
@@ -110,13 +110,13 @@ def test_workers_that_never_meet_end_at_the_rendezvous_deadline(tmp_path):
     with pytest.raises(
         TransientError, match=r"did not connect to each other within .* \(placement\.deadlines\.rendezvous\)"
     ):
-        run("never-meet", tmp_path, deadlines=Deadlines(rendezvous=0.5))
+        run("never-meet", tmp_path, deadlines=DeadlineSeconds(rendezvous=0.5))
 
 
 def test_a_silent_worker_ends_the_attempt_and_says_where_it_stood(tmp_path, monkeypatch):
     monkeypatch.setattr(supervisor, "GRACE", 60)
     with pytest.raises(TransientError, match=r"\(placement\.deadlines\.stall\)"):
-        run("hang", tmp_path, deadlines=Deadlines(stall=0.5))
+        run("hang", tmp_path, deadlines=DeadlineSeconds(stall=0.5))
     for rank in (0, 1):
         assert "stub_worker.py" in (tmp_path / f"hang-{rank}.log").read_text(), "its stack"
 
