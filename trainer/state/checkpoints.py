@@ -24,10 +24,7 @@ SEAL: Final = "checkpoint.json"
 def file_digest(path: Path) -> str:
     """Give a file's sha256 as 64 hex digits."""
     with path.open("rb") as stream:
-        total = hashlib.sha256()
-        while block := stream.read(1 << 20):
-            total.update(block)
-    return total.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def seal(folder: Path, *, facts: Mapping[str, Any]) -> None:
