@@ -1,4 +1,4 @@
-"""The API server takes what Volcano and the training operator would take, and refuses what they would not."""
+"""The API server takes objects that fit the definitions of Volcano and the training operator, and refuses others."""
 
 import copy
 from collections.abc import Iterator
