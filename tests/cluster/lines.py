@@ -1,4 +1,4 @@
-"""A small run of real paddle on CPU, as long as a test needs it, and its bucket."""
+"""A small run on CPU, as long as a test needs it, and its bucket."""
 
 import base64
 import json
@@ -66,7 +66,15 @@ class Bucket:
 
 
 def job(bucket: Bucket, *, image: str, epochs: int = 6, seed: int = 42, **placement: Any) -> dict[str, Any]:
-    """Give a job file; each epoch is a few steps, and a checkpoint is pushed every fifth."""
+    """Return a job file; each epoch is a few steps, and a checkpoint is pushed every fifth.
+
+    Args:
+        bucket: of the dataset and the output.
+        image: of the trainer or the tiny one, whose steps take a tenth of a second each.
+        epochs: how long it trains.
+        seed: another one is another run.
+        placement: fields of the job file's `placement`.
+    """
     narrow = {f"{part}.dataset.transforms.RecResizeImg.image_shape": [3, 32, 64] for part in ("Train", "Eval")}
     return {
         "apiVersion": "ocrfleet.io/v1",

@@ -10,8 +10,11 @@ from tests.chart.helm import HelmError
 from tests.cluster import lines
 from tests.cluster.kube import Cluster, Namespace, ended, exit_code
 from tests.cluster.lines import Bucket, Release
-from tests.cluster.machine import policies, separate
+from tests.cluster.machine import policies
+from tests.cluster.machine.separate import FIREWALL
 from trainer.contract import ExitCode
+
+pytestmark = pytest.mark.builds(FIREWALL)
 
 NOWHERE = {"kubernetes.io/hostname": "nowhere"}
 ACCESS = "app.kubernetes.io/component=access-test"
@@ -20,15 +23,15 @@ ACCESS = "app.kubernetes.io/component=access-test"
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("helm", ["helm4", "helm3"])
 def test_helm_test_passes_with_the_right_keys_and_names_what_the_wrong_ones_may_not(
-    helm: str, cluster: Cluster, namespace: Namespace, trainer: str, s3_outside: Server, tmp_path: Path
+    helm: str, cluster: Cluster, namespace: Namespace, tinytrainer: str, s3_outside: Server, tmp_path: Path
 ) -> None:
-    if cluster.local and not separate.FIREWALL.missing():
+    if cluster.local:
         policies.install()
     release = Release(namespace=namespace, scratch=tmp_path, helm=helm)
     bucket = Bucket.filled(s3_outside, namespace.name, tmp_path)
     before = {info.key for info in bucket.store("").list()}
     # On a node that is not there the run itself does not start.
-    release.upgrade(lines.job(bucket, image=trainer, nodeSelector=NOWHERE))
+    release.upgrade(lines.job(bucket, image=tinytrainer, nodeSelector=NOWHERE))
 
     namespace.apply(bucket.keys(secret="wrong"))
     assert "Access to s3://" in refused(release)

@@ -13,14 +13,14 @@ from trainer.contract import ExitCode
 
 @pytest.mark.timeout(600)
 def test_a_held_pod_can_be_entered_and_its_deletion_fails_the_run_with_its_own_code(
-    namespace: Namespace, trainer: str, s3_outside: Server, tmp_path: Path
+    namespace: Namespace, tinytrainer: str, s3_outside: Server, tmp_path: Path
 ) -> None:
     bucket = Bucket(server=s3_outside, name=namespace.name)
     s3_outside.create_bucket(bucket.name)
     bucket.store("pages").put("Label.txt", b"")
     namespace.apply(bucket.keys())
     release = Release(namespace=namespace, scratch=tmp_path)
-    release.upgrade(lines.job(bucket, image=trainer, debug={"holdOnFailure": "1h"}))
+    release.upgrade(lines.job(bucket, image=tinytrainer, debug={"holdOnFailure": "1h"}))
     (name,) = release.objects()
 
     (pod,) = namespace.wait_pods(

@@ -20,6 +20,8 @@ from tests.cluster.manifests import container, pod_spec
 from tests.cluster.test_kueue import admitted, wait_workload, why_waiting
 from trainer.contract import ExitCode
 
+pytestmark = pytest.mark.builds(KUEUE)
+
 CPU = {"requests": {"cpu": "100m"}}
 """What each pod asks for; the queue has it once."""
 
@@ -111,11 +113,9 @@ def test_the_same_file_again_takes_nothing_from_a_run_that_has_its_quota(
 
 
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize(
-    "engine", ["job", *(pytest.param(other, marks=pytest.mark.rotates) for other in KINDS if other != "job")]
-)
+@pytest.mark.parametrize("engine", KINDS)
 def test_a_run_waits_for_quota_is_preempted_and_goes_on_from_its_checkpoint_to_its_model(
-    engine: str, namespace: Namespace, trainer: str, tiny: str, s3_outside: Server, tmp_path: Path
+    engine: str, namespace: Namespace, tinytrainer: str, tiny: str, s3_outside: Server, tmp_path: Path
 ) -> None:
     need_engine(namespace.cluster, engine)
     low, high = (f"{namespace.name}-{priority}" for priority in ("low", "high"))
@@ -125,7 +125,7 @@ def test_a_run_waits_for_quota_is_preempted_and_goes_on_from_its_checkpoint_to_i
     first = serving(namespace, "first")
     release = Release(namespace=namespace, scratch=tmp_path)
     release.upgrade(
-        lines.job(bucket, image=trainer, epochs=40, engine=engine, queue="queue", priority=low, resources=CPU)
+        lines.job(bucket, image=tinytrainer, epochs=60, engine=engine, queue="queue", priority=low, resources=CPU)
     )
     kind, version = KINDS[engine]
     (name,) = release.objects(kind, version=version)

@@ -21,7 +21,9 @@ from tests.cluster.lines import Bucket, Release
 from tests.cluster.machine.addons import KUEUE
 from tests.cluster.manifests import container, pod_spec
 
-EPOCHS = 400
+pytestmark = pytest.mark.builds(KUEUE)
+
+EPOCHS = 1000
 """More than any test lets it do."""
 
 
@@ -73,13 +75,13 @@ def until(stream: IO[str], pattern: str) -> list[str]:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("engine", sorted(KINDS))
 def test_a_run_is_looked_into_stopped_resumed_and_deleted(
-    engine: str, namespace: Namespace, trainer: str, s3_outside: Server, tmp_path: Path
+    engine: str, namespace: Namespace, tinytrainer: str, s3_outside: Server, tmp_path: Path
 ) -> None:
     """Two nodes. Its logs outlive its pods, and its object."""
     need_engine(namespace.cluster, engine)
     bucket = Bucket.filled(s3_outside, namespace.name, tmp_path)
     namespace.apply(bucket.keys())
-    content = lines.job(bucket, image=trainer, engine=engine, nodes=2, epochs=EPOCHS)
+    content = lines.job(bucket, image=tinytrainer, engine=engine, nodes=2, epochs=EPOCHS)
     release = Release(namespace=namespace, scratch=tmp_path)
     release.upgrade(content)
     kind, version = KINDS[engine]
@@ -202,13 +204,13 @@ def test_under_kueue_stop_deactivates_the_workload_and_resume_brings_it_back(
 
 @pytest.mark.timeout(900)
 def test_logs_go_on_with_the_pod_that_takes_the_place_of_a_lost_one(
-    namespace: Namespace, trainer: str, s3_outside: Server, tmp_path: Path
+    namespace: Namespace, tinytrainer: str, s3_outside: Server, tmp_path: Path
 ) -> None:
     """What the workers said in the attempt that ended with it is in the bucket, too."""
     bucket = Bucket.filled(s3_outside, namespace.name, tmp_path)
     namespace.apply(bucket.keys())
     release = Release(namespace=namespace, scratch=tmp_path)
-    release.upgrade(lines.job(bucket, image=trainer, nodes=2, epochs=EPOCHS))
+    release.upgrade(lines.job(bucket, image=tinytrainer, nodes=2, epochs=EPOCHS))
     (name,) = release.objects()
     pods = namespace.wait_pods(lines.running(name, 2), deadline=240)
     ocrfleet = Commands(namespace, s3_outside)

@@ -13,8 +13,11 @@ from tests.cluster import lines
 from tests.cluster.controllers import need_engine
 from tests.cluster.kube import Namespace
 from tests.cluster.lines import Bucket
+from tests.cluster.machine.addons import JOBSET, TRAINER
 from tests.cluster.test_commands_manage import Commands, until
 from tests.proxy import Proxy
+
+pytestmark = pytest.mark.builds(JOBSET, TRAINER)
 
 
 def through(kubeconfig: str, folder: Path) -> tuple[Proxy, Path]:
@@ -32,19 +35,16 @@ def through(kubeconfig: str, folder: Path) -> tuple[Proxy, Path]:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(
-    "engine",
-    ["job", pytest.param("jobset", marks=pytest.mark.rotates), pytest.param("trainjob", marks=pytest.mark.rotates)],
-)
+@pytest.mark.parametrize("engine", ["job", "jobset", "trainjob"])
 def test_a_run_is_watched_from_its_submission_to_its_model(
-    engine: str, namespace: Namespace, trainer: str, s3_outside: Server, tmp_path: Path
+    engine: str, namespace: Namespace, tinytrainer: str, s3_outside: Server, tmp_path: Path
 ) -> None:
     """Two nodes; in the middle the API server does not answer for a while."""
     need_engine(namespace.cluster, engine)
     bucket = Bucket.filled(s3_outside, namespace.name, tmp_path)
     namespace.apply(bucket.keys())
     file = tmp_path / "job.yaml"
-    content = lines.job(bucket, image=trainer, engine=engine, nodes=2, epochs=60)
+    content = lines.job(bucket, image=tinytrainer, engine=engine, nodes=2, epochs=100)
     file.write_text(yaml.safe_dump(content), "utf-8")
     ocrfleet = Commands(namespace, s3_outside)
     proxy, kubeconfig = through(namespace.cluster.kubeconfig, tmp_path)
@@ -80,13 +80,13 @@ def test_a_run_is_watched_from_its_submission_to_its_model(
 
 @pytest.mark.timeout(300)
 def test_watching_ends_with_the_runs_own_code(
-    namespace: Namespace, trainer: str, s3_outside: Server, tmp_path: Path
+    namespace: Namespace, tinytrainer: str, s3_outside: Server, tmp_path: Path
 ) -> None:
     """A dataset that is not there, and keys that open nothing."""
     bucket = Bucket.filled(s3_outside, namespace.name, tmp_path)
     namespace.apply(bucket.keys())
     ocrfleet, file = Commands(namespace, s3_outside), tmp_path / "job.yaml"
-    content = lines.job(bucket, image=trainer)
+    content = lines.job(bucket, image=tinytrainer)
     content["run"]["data"]["train"] = f"s3://{bucket.name}/not-there/"
     file.write_text(yaml.safe_dump(content), "utf-8")
     _, told = ocrfleet("submit", file, "--watch", code=41)
