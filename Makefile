@@ -72,7 +72,7 @@ cluster-down: $(CLUSTER) ## Take it down; what was built is kept
 	@$(MACHINE) down
 
 .PHONY: cluster-programs
-cluster-programs: $(CLUSTER) ## Build all that test-cluster can test, too, what it does not wait for by itself
+cluster-programs: $(CLUSTER) ## Build all programs that the cluster's tests need, ahead of them (minutes)
 	@$(MACHINE) build
 
 FILES ?= tests/cluster
