@@ -6,6 +6,7 @@ leaves no process behind.
 """
 
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -86,6 +87,12 @@ class Walk:
         out = self.folder / "read"
         ocrfleet("predict", "--det", detector.model, "--rec", recogniser.model, str(images), "--out", str(out))
         return out
+
+
+def cpu_seconds() -> float:
+    """Return the CPU time of this process and of all that it has started and that have ended, in seconds."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(part.ru_utime + part.ru_stime for part in used)
 
 
 def say(text: str) -> None:
