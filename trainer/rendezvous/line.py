@@ -30,7 +30,7 @@ class Line:
 
     def __post_init__(self) -> None:
         self.socket.settimeout(None)
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, True)
         for option, value in _ALIVE.items():
             self.socket.setsockopt(socket.IPPROTO_TCP, option, value)
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from trainer.contract import ExitCode
 from trainer.errors import OcrfleetError, StoppedError, TransientError, error_for
+from trainer.rendezvous import deadline
 from trainer.rendezvous.line import Line, Message
 from trainer.run.topology import Topology
 
@@ -116,11 +117,8 @@ class Member:
 
     def _hear(self) -> Message:
         """Wait for the leader's next message, and for the leader if it is out of reach."""
-        since = self._unreached
         try:
-            return self._inbox.get(
-                timeout=None if since is None else max(0.0, since + self._deadline - time.monotonic())
-            )
+            return self._inbox.get(timeout=deadline.left(self._unreached, self._deadline))
         except queue.Empty:
             raise TransientError(
                 f"Node 0 ({self._topology.hosts[0]}) was out of reach for {self._deadline:.0f} s "

@@ -6,11 +6,16 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from typing import Final
 
 from trainer.contract import ExitCode
 from trainer.errors import OcrfleetError
+from trainer.rendezvous import deadline
 from trainer.rendezvous.line import Line, Message
 from trainer.run.topology import Topology
+
+LAST_WORD: Final = 5.0
+"""Seconds for the last messages to be sent when the server is closed: a peer that reads nothing cannot hold it up."""
 
 
 class Server:
@@ -30,7 +35,8 @@ class Server:
         """
         self._topology, self._run_id, self._claim = topology, run_id, claim
         self._left, self._deadline = retries, deadline
-        self._inbox: queue.SimpleQueue[tuple[int, Line | None, Message]] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[tuple[int, Line, Message] | Message] = queue.SimpleQueue()
+        """What members say, each with its rank and line; and without them what this process says itself."""
         self._members: dict[int, Line] = {}
         self._ready: dict[int, str] = {}
         self._datasets: dict[int, str] = {}
@@ -38,33 +44,35 @@ class Server:
         """Stages that the leader has done; no other node can be missed in them."""
         self._kept: set[str] = set()
         """Those of which the bucket has what came of them."""
-        self._stage, self._attempt, self._void = "", 0, True
+        self._stage = ""
+        self._attempt: int | None = None
+        """Of the work that the gang is at; None where the next one is to be claimed."""
         self._at_work: set[int] = set()
         self._absent_since: float | None = time.monotonic()
         self._lines: set[Line] | None = set()
         """All connections, those of strangers too; None when it is closed."""
         self._lock = threading.Lock()
         here = topology.hosts[0] if topology.hosts[0] == "127.0.0.1" else ""
-        self._listener = socket.create_server((here, topology.port), backlog=1024)
+        self._listener = socket.create_server((here, topology.port), backlog=socket.SOMAXCONN)
         threading.Thread(target=self._accept, name="gang-door", daemon=True).start()
         self._thread = threading.Thread(target=self._serve, name="gang", daemon=True)
         self._thread.start()
 
     def keep(self, stage: str) -> None:
         """Tell all, now and later, that a stage is over: what came of it is in the bucket."""
-        self._inbox.put((-1, None, {"say": "kept", "stage": stage}))
+        self._inbox.put({"say": "kept", "stage": stage})
 
     def end(self, error: OcrfleetError) -> None:
         """Send all nodes away for good (safe in another thread)."""
-        self._inbox.put((-1, None, {"say": "end", "code": int(error.exit_code), "why": str(error)}))
+        self._inbox.put({"say": "end", "code": int(error.exit_code), "why": str(error)})
 
     def close(self) -> None:
         """End it, and all connections with it; what was said before is delivered."""
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self._inbox.put((-1, None, {}))
-        self._thread.join(5)
+        self._inbox.put({})
+        self._thread.join(LAST_WORD)
         with self._lock:
             lines, self._lines = self._lines or set(), None
         for line in lines:
@@ -74,10 +82,10 @@ class Server:
         with contextlib.suppress(OSError):
             while True:
                 connection, _ = self._listener.accept()
-                threading.Thread(target=self._listen, args=(connection,), daemon=True).start()
+                threading.Thread(target=self._listen, args=(connection,), name="gang-ear", daemon=True).start()
 
     def _listen(self, connection: socket.socket) -> None:
-        line, rank = Line(connection), -1
+        line, rank = Line(connection), None
         with self._lock:
             if self._lines is None:
                 line.close()
@@ -86,11 +94,11 @@ class Server:
         for message in line.hear():
             if message["say"] == "hello" and message.get("run") == self._run_id:
                 rank = int(message["node"])
-            if not 0 <= rank < self._topology.nodes:
+            if rank is None or rank not in range(self._topology.nodes):
                 break
             self._inbox.put((rank, line, message))
         else:
-            if rank >= 0:
+            if rank is not None:
                 self._inbox.put((rank, line, {"say": "gone"}))
         line.close()
         with self._lock:
@@ -99,18 +107,18 @@ class Server:
 
     def _serve(self) -> None:
         while True:
-            since = self._absent_since
-            seconds = None if since is None else max(0.0, since + self._deadline - time.monotonic())
             try:
-                rank, line, message = self._inbox.get(timeout=seconds)
+                said = self._inbox.get(timeout=deadline.left(self._absent_since, self._deadline))
             except queue.Empty:
                 self._end(ExitCode.TRANSIENT, self._who_is_missing())
                 continue
-            if line is None:
-                if not message:
+            if isinstance(said, dict):
+                if not said:
                     return
-                self._obey_leader(message)
-            elif message["say"] == "hello":
+                self._obey_leader(said)
+                continue
+            rank, line, message = said
+            if message["say"] == "hello":
                 self._welcome(rank, line)
             elif self._members.get(rank) is line:
                 self._obey(rank, line, message)
@@ -178,11 +186,10 @@ class Server:
             )
             return
         try:
-            self._attempt = self._claim() if self._void else self._attempt
+            self._attempt = self._claim() if self._attempt is None else self._attempt
         except OcrfleetError as error:
             self._end(error.exit_code, str(error))
             return
-        self._void = False
         self._stage, self._at_work = self._ready[0], set(self._ready)
         self._ready.clear()
         for line in self._members.values():
@@ -196,7 +203,7 @@ class Server:
             self._at_work.discard(rank)
             return
         self._at_work.clear()
-        self._void = True
+        self._attempt = None
         why = f"Node {rank} was lost: {why}"
         if self._left <= 0:
             self._end(ExitCode.TRANSIENT, why)

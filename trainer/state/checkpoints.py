@@ -103,7 +103,6 @@ class Remote:
                 # An older object that does not know yet that it is superseded has pushed newer ones, and pruned this.
                 if self.steps()[-1:] == [(attempt, step)]:
                     raise
-                shutil.rmtree(landing, ignore_errors=True)
                 continue
             break
         verified(landing / prefix)

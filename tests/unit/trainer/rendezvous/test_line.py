@@ -16,6 +16,7 @@ def pair() -> Iterator[tuple[Line, socket.socket]]:
     with socket.create_server(("127.0.0.1", 0)) as server:
         other = socket.create_connection(server.getsockname())
         connection, _ = server.accept()
+    connection.settimeout(10)  # as after connecting with a deadline
     with closing(Line(connection)) as line, other:
         other.settimeout(30)
         yield line, other

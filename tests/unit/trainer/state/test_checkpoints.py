@@ -169,7 +169,8 @@ class Losing(FileStore):
 
 def test_a_checkpoint_that_is_listed_and_not_there_is_not_looked_for_for_ever(tmp_path):
     remote = Remote(store=Losing(tmp_path / "bucket"))
-    remote.push(make(tmp_path / "here", 7), attempt=1)
+    for step in (6, 7):
+        remote.push(make(tmp_path / "here", step), attempt=1)
     with pytest.raises(NotFoundError):
         remote.pull_newest(tmp_path / "there", newer_than=-1)
 
@@ -183,6 +184,17 @@ def test_the_note_of_a_checkpoint_says_what_is_in_it(tmp_path):
     note = json.loads((make(tmp_path, 7) / SEAL).read_text("utf-8"))
     digest = hashlib.sha256(b"weights").hexdigest()
     assert note == {"files": {"model.pdparams": {"size": 7, "sha256": digest}}, "facts": {"step": 7}}
+
+
+def test_the_note_of_a_checkpoint_lists_its_files_in_order(tmp_path):
+    """The same state gives the same note, whatever the order of the folder."""
+    made = tmp_path / "7"
+    made.mkdir()
+    names = [f"{number:02d}" for number in (7, 3, 9, 1, 8, 0, 2, 6, 5, 4)]
+    for name in names:
+        (made / name).touch()
+    checkpoints.seal(made, facts={})
+    assert list(json.loads((made / SEAL).read_text("utf-8"))["files"]) == sorted(names)
 
 
 def test_the_bucket_keeps_the_newest_too(tmp_path, remote):

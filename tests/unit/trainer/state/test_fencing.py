@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from trainer.errors import OcrfleetError, SupersededError, TransientError
+from trainer.state import fencing
 from trainer.state.fencing import Claims, Fence, TakenError
 from trainer.storage import Store, open_store
 from trainer.storage.files import FileStore
@@ -130,7 +131,13 @@ def test_attempts_of_an_earlier_version_are_an_older_objects(store: Store) -> No
     assert claims(store, "a1").claim() == 2
 
 
-def test_the_fence_tells_once_and_outlives_a_bucket_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_object_notices_within_a_quarter_of_a_minute_that_it_is_superseded() -> None:
+    assert fencing.POLL == 15
+
+
+def test_the_fence_tells_once_and_outlives_a_bucket_out_of_reach(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr("trainer.state.fencing.POLL", 0.01)
     answers: list[OcrfleetError | None] = [None, TransientError("down"), SupersededError("gone"), SupersededError("2")]
     told: queue.SimpleQueue[OcrfleetError] = queue.SimpleQueue()
@@ -145,6 +152,7 @@ def test_the_fence_tells_once_and_outlives_a_bucket_out_of_reach(monkeypatch: py
     fence.close()
     assert told.empty()
     assert len(answers) == 1
+    assert [record.message.endswith("down") for record in caplog.records] == [True]
 
 
 def test_the_fence_tells_of_a_successor_too(monkeypatch: pytest.MonkeyPatch) -> None:

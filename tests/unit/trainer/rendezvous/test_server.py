@@ -1,0 +1,89 @@
+"""The leader's side alone: where it listens, and how it ends. What a gang does with it is in test_rendezvous.py."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from jobs.local.plan import free_ports
+from trainer.errors import SupersededError
+from trainer.rendezvous import server
+from trainer.rendezvous.line import Line
+from trainer.rendezvous.server import Server
+from trainer.run.topology import Topology
+
+RUN = "receipts-00000001"
+
+
+def serve(*hosts: str) -> tuple[Server, int]:
+    port = free_ports(1)
+    topology = Topology(nodes=len(hosts), hosts=hosts, port=port)
+    return Server(topology, run_id=RUN, claim=lambda: 1, retries=3, deadline=60), port
+
+
+@pytest.mark.parametrize(
+    ("hosts", "reached"),
+    [(("127.0.0.1", "node-1"), False), (("node-0", "127.0.0.1"), True), (("node-0", "node-1"), True)],
+    ids=["on this machine", "led by another name", "on several"],
+)
+def test_a_gang_of_this_machine_is_out_of_reach_for_others(hosts: tuple[str, str], reached: bool) -> None:
+    """127.0.0.2 stands for any other address of the machine."""
+    made, port = serve(*hosts)
+    with closing(made):
+        socket.create_connection(("127.0.0.1", port), timeout=30).close()
+        if reached:
+            socket.create_connection(("127.0.0.2", port), timeout=30).close()
+            return
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.2", port), timeout=30)
+
+
+@pytest.fixture
+def gang() -> Iterator[tuple[Server, Line]]:
+    """A server, and the raw line of a node that has said hello."""
+    made, port = serve("127.0.0.1", "127.0.0.1")
+    with closing(made), closing(Line(socket.create_connection(("127.0.0.1", port)))) as line:
+        line.say(say="hello", node=1, run=RUN)
+        yield made, line
+
+
+def test_no_thread_of_a_server_holds_up_the_end_of_its_process(gang: tuple[Server, Line]) -> None:
+    _, line = gang
+    line.say(say="done", attempt=7)
+    assert next(line.hear())["say"] == "again", "so all three are at work"
+    ours = [thread for thread in threading.enumerate() if thread.name.startswith("gang")]
+    assert {thread.name for thread in ours} >= {"gang", "gang-door", "gang-ear"}
+    assert all(thread.daemon for thread in ours)
+
+
+def test_the_last_word_is_said_before_a_closed_server_hangs_up(gang: tuple[Server, Line]) -> None:
+    made, line = gang
+    line.say(say="done", attempt=7)
+    heard = line.hear()
+    assert next(heard)["say"] == "again"
+    made.end(SupersededError("This run belongs to another now."))
+    made.close()
+    assert [(each["say"], each["why"]) for each in heard] == [("end", "This run belongs to another now.")]
+
+
+def test_a_connection_that_comes_to_a_closed_server_is_refused(gang: tuple[Server, Line]) -> None:
+    made, _ = gang
+    port = made._topology.port
+    made.close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), timeout=30)
+
+
+def test_the_last_word_has_some_seconds() -> None:
+    assert server.LAST_WORD == 5
+
+
+@pytest.mark.parametrize("rank", [-1, 2, 99])
+def test_a_node_that_the_gang_has_no_place_for_is_turned_away(gang: tuple[Server, Line], rank: int) -> None:
+    made, _ = gang
+    with closing(Line(socket.create_connection(("127.0.0.1", made._topology.port)))) as line:
+        line.say(say="hello", node=rank, run=RUN)
+        line.say(say="done", attempt=1)
+        assert list(line.hear()) == []
