@@ -1,6 +1,5 @@
 """What a label file says, and what is wrong with it."""
 
-import json
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -9,48 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.trainer.datasets.made import dataset, regions
 from trainer.datasets import labels
 from trainer.errors import DatasetError
-
-BOX = [[1, 1], [9, 1], [9, 5], [1, 5]]
-
-
-def regions(*texts: str) -> str:
-    return json.dumps([{"transcription": text, "points": BOX, "difficult": False} for text in texts])
-
-
-def dataset(root: Path, files: dict[str, str | bytes], *images: str) -> Path:
-    for image in images:
-        (root / image).parent.mkdir(parents=True, exist_ok=True)
-        (root / image).write_bytes(b"an image, as far as labels know")
-    for name, content in files.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-    return root
-
-
-def test_an_export_of_ppocrlabel_is_read_though_its_folder_has_another_name_now(tmp_path: Path) -> None:
-    """The export writes `receipts/000.jpg`; what fetch pulled lies in `train/`."""
-    root = dataset(
-        tmp_path / "train",
-        {
-            "Label.txt": f"receipts/000.jpg\t{regions('TOTAL', '###')}\nreceipts/003.jpg\t{regions('9.30')}\n",
-            "fileState.txt": "receipts/000.jpg\t1\n",
-            "rec_gt.txt": "crop_img/000_crop_0.jpg\tTOTAL\n",
-            "Cache.cap": "whatever",
-        },
-        "000.jpg",
-        "003.jpg",
-        "crop_img/000_crop_0.jpg",
-    )
-    for task in ("det", "rec"):
-        found = labels.read(root, task)
-        assert (found.kind, found.form, found.problems) == ("det", "PPOCRLabel export", ())
-        assert [(e.image, e.source, e.split) for e in found.entries] == [
-            ("000.jpg", "Label.txt:1", None),
-            ("003.jpg", "Label.txt:2", None),
-        ]
-        assert [r.ignored for r in found.entries[0].regions] == [False, True]
 
 
 def test_the_crops_of_an_export_serve_a_rec_run_when_the_pages_are_not_there(tmp_path: Path) -> None:
@@ -61,28 +21,6 @@ def test_the_crops_of_an_export_serve_a_rec_run_when_the_pages_are_not_there(tmp
     assert found.kind == "rec"
     assert [entry.group for entry in found.entries] == ["crop_img/000", "crop_img/000", "crop_img/003"]
     assert [entry.text for entry in found.entries] == ["A", "B", "C"]
-
-
-def test_det_label_files_that_are_named_by_split_keep_it(tmp_path: Path) -> None:
-    """Several label files, paths relative to the file's own folder or to the dataset's."""
-    files = {
-        "det/train_label.txt": f"images/a.png\t{regions('x')}\n",
-        "det/val_label.txt": f"images/b.png\t{regions('x')}\n",
-        "test.txt": f"det/images/c.png\t{regions('x')}\n",
-    }
-    root = dataset(tmp_path, files, "det/images/a.png", "det/images/b.png", "det/images/c.png")
-    found = labels.read(root, "det")
-    assert found.divided
-    assert {entry.image[-5:]: entry.split for entry in found.entries} == {
-        "a.png": "train",
-        "b.png": "eval",
-        "c.png": "test",
-    }
-
-
-def test_train_alone_is_a_name_and_no_division(tmp_path: Path) -> None:
-    found = labels.read(dataset(tmp_path, {"train.txt": "a.png\tx\n"}, "a.png"), "rec")
-    assert not found.divided
 
 
 def test_rec_label_files_win_over_pages_that_are_no_export(tmp_path: Path) -> None:
@@ -109,15 +47,6 @@ def test_windows_line_ends_a_byte_order_mark_and_back_slashes_are_no_fault(tmp_p
         ("crop_img/a.jpg", "EINS ZWEI", "rec_gt.txt:1"),
         ("crop_img/b.jpg", "DREI", "rec_gt.txt:3"),
     ]
-
-
-def test_one_reading_of_paths_holds_for_a_whole_file(tmp_path: Path) -> None:
-    """`other/b.jpg` is not taken for `b.jpg`, which is another image."""
-    line = regions("x")
-    files = {"Label.txt": f"receipts/a.jpg\t{line}\nreceipts/c.jpg\t{line}\nother/b.jpg\t{line}\n"}
-    found = labels.read(dataset(tmp_path, files, "a.jpg", "b.jpg", "c.jpg"), "det")
-    assert [entry.image for entry in found.entries] == ["a.jpg", "c.jpg"]
-    assert [p.sentence for p in found.problems] == ["Label.txt:3: the image is missing: 'other/b.jpg'"]
 
 
 def test_an_image_that_is_labelled_twice_counts_once(tmp_path: Path) -> None:
@@ -163,21 +92,6 @@ def test_a_broken_line_ends_the_run_and_is_named(tmp_path: Path, line: bytes, wo
 
 
 @pytest.mark.parametrize(
-    ("label", "reason"),
-    [
-        ("", "the label is empty"),
-        ("  ", "the label is empty"),
-        ("a\tb", "the label has the control character U+0009"),
-        ("a\x00b", "the label has the control character U+0000"),
-    ],
-)
-def test_a_text_that_cannot_be_learnt_is_counted(tmp_path: Path, label: str, reason: str) -> None:
-    found = labels.read(dataset(tmp_path, {"rec_gt.txt": f"a.jpg\tx\nb.jpg\t{label}\n"}, "a.jpg", "b.jpg"), "rec")
-    found.require_form()
-    assert [(p.source, p.reason) for p in found.problems] == [("rec_gt.txt:2", reason)]
-
-
-@pytest.mark.parametrize(
     ("files", "task", "words"),
     [
         pytest.param({}, "det", "no label file", id="an empty folder"),
@@ -189,54 +103,6 @@ def test_a_text_that_cannot_be_learnt_is_counted(tmp_path: Path, label: str, rea
 def test_a_folder_without_labels_is_refused(tmp_path: Path, files: dict[str, str], task: str, words: str) -> None:
     with pytest.raises(DatasetError, match=words):
         labels.read(dataset(tmp_path, files, "a.jpg"), task)  # type: ignore[arg-type]
-
-
-def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="is not a folder"):
-        labels.read(tmp_path / "nowhere", "det")
-
-
-def test_a_label_file_whose_lines_all_lack_a_tab_is_recognised_by_its_name(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"^rec_gt_train\.txt:1: the line has no tab"):
-        labels.read(dataset(tmp_path, {"rec_gt_train.txt": "a.jpg hello\n"}, "a.jpg"), "rec").require_form()
-
-
-@pytest.mark.parametrize(
-    ("region", "ignored", "flawed"),
-    [
-        (labels.Region(text="x", points=((0, 0), (4, 0), (4, 4))), False, False),
-        (labels.Region(text="x", points=((0, 0), (4, 0), (4, 4)), difficult=True), True, False),
-        (labels.Region(text="*", points=((0, 0), (4, 0), (4, 4))), True, False),
-        (labels.Region(text="x", points=((0, 0), (4, 0), (8, 0))), True, False),
-        (labels.Region(text="x", points=((0, 0), (4, 0))), True, True),
-    ],
-)
-def test_marked_and_flat_regions_are_masked(region: labels.Region, ignored: bool, flawed: bool) -> None:
-    """PaddleOCR's det loader knows masked text by `###` alone."""
-    assert (region.ignored, region.flawed) == (ignored, flawed)
-    assert json.loads(labels.spell([region], masked=True))[0]["transcription"] == ("###" if ignored else "x")
-
-
-NUMBERS = st.one_of(st.integers(-1000, 1000), st.floats(-1000, 1000))
-REGIONS = st.builds(
-    labels.Region,
-    text=st.text(st.characters(exclude_categories=["Cs"])),
-    points=st.lists(st.tuples(NUMBERS, NUMBERS), max_size=6).map(tuple),
-    difficult=st.booleans(),
-)
-
-
-@given(st.lists(REGIONS, max_size=4))
-def test_what_is_written_is_read_back(marked: list[labels.Region]) -> None:
-    line = f"a.jpg\t{labels.spell(marked, masked=False)}".encode()
-    assert labels.parse(line, "det") == (("a.jpg",), None, tuple(marked))
-
-
-@given(st.binary(max_size=80), st.sampled_from(["det", "rec"]))
-def test_garbage_is_a_line_error_and_nothing_else(raw: bytes, kind: str) -> None:
-    for line in (raw, b"a.jpg\t" + raw, b"a.jpg\t[{" + raw + b"}]", raw + b"\tx"):
-        with suppress(labels.LineError):
-            labels.parse(line, kind)  # type: ignore[arg-type]
 
 
 @given(content=st.binary(max_size=200), name=st.sampled_from(["Label.txt", "train.txt", "x.txt"]))

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.datasets import refusals
 from trainer.evaluation import analysis, matching
 from trainer.evaluation.analysis import Comparison
 
@@ -142,12 +141,3 @@ def test_no_lines_and_no_pages_are_told_of_as_none() -> None:
     lines, pages = analysis.analyse_lines([], EXACT), analysis.analyse_pages([])
     assert (lines["by_length"], lines["confusions"], lines["worst"]) == ([], [], [])
     assert (pages["by_height"], pages["lines"], pages["worst"]) == ([], 0, [])
-
-
-def test_refusals_are_grouped_by_reason_the_commonest_first() -> None:
-    lacking = [(f"a.txt:{n}", f"the dictionary lacks characters of the label: '{n}'") for n in range(5)]
-    found = refusals.by_reason([("b.txt:1", "the image is cut short"), *lacking])
-    assert [(each.reason, each.count, each.where) for each in found] == [
-        ("the dictionary lacks characters of the label", 5, "a.txt:0, a.txt:1, a.txt:2 and 2 more"),
-        ("the image is cut short", 1, "b.txt:1"),
-    ]

@@ -81,28 +81,6 @@ def transforms(config: dict[str, Any], part: str) -> list[dict[str, Any]]:
     return [operator for operator in config[part]["dataset"]["transforms"] if "RecResizeImg" in operator]
 
 
-def test_an_overlay_keeps_what_it_does_not_say() -> None:
-    student = recipes.load("det-pp-ocrv3-student").config
-    assert student["Architecture"]["Neck"] == {"name": "RSEFPN", "out_channels": 96, "shortcut": True}
-    assert student["Architecture"]["Head"] == {"name": "DBHead", "k": 50}
-    assert student["Optimizer"]["regularizer"] == {"name": "L2", "factor": 5e-5}
-
-
-def test_what_one_caller_does_to_a_recipe_no_other_sees() -> None:
-    recipes.load("det-db-mobile").config["Architecture"].clear()
-    assert recipes.load("det-db-mobile").config["Architecture"]
-
-
-def test_an_unknown_recipe_is_an_error_with_the_nearest_name() -> None:
-    with pytest.raises(SpecError, match=r"run.recipe 'rec-crnn-mobil' .*Did you mean 'rec-crnn-mobile'"):
-        recipes.resolve(run("rec-crnn-mobil"))
-
-
-def test_a_base_of_recipes_is_no_recipe() -> None:
-    with pytest.raises(SpecError, match="'_rec-ctc' is not a recipe"):
-        recipes.load("_rec-ctc")
-
-
 def test_a_recipe_of_the_other_task_is_refused() -> None:
     with pytest.raises(SpecError, match=r"'det-db-mobile' is for task 'det', but run.task is 'rec'"):
         recipes.resolve(run("det-db-mobile", task="rec"))
@@ -186,41 +164,3 @@ def test_rates_of_a_stepped_schedule_are_scaled_one_by_one() -> None:
     config["Optimizer"]["lr"] = {"name": "Piecewise", "decay_epochs": [700], "values": [0.001, 0.0001]}
     spec = run(task="rec", config=config, train={"scaleLearningRate": "linear"})
     assert recipes.resolve(spec, world_size=2).config["Optimizer"]["lr"]["values"] == [0.002, 0.0002]
-
-
-def test_an_inline_configuration_is_taken_whole_and_left_alone(prepared: Prepared) -> None:
-    config = inline_config()
-    del config["Global"]["max_text_length"]
-    before = copy.deepcopy(config)
-    recipe = recipes.resolve(run(task="rec", config=config), prepared)
-    assert recipe.name == "run.config"
-    assert recipe.config["Global"]["max_text_length"] == 6
-    assert recipe.config["Architecture"] == before["Architecture"]
-    assert config == before
-
-
-def test_an_inline_configuration_says_which_of_its_keys_are_not_read(prepared: Prepared) -> None:
-    config = inline_config()
-    config["Global"] |= {"pretrained_model": "./best", "character_dict_path": "ppocr/keys.txt", "model_name": "X_rec"}
-    config["Train"]["dataset"]["data_dir"] = "./train_data"
-    recipe = recipes.resolve(run(task="rec", config=config), prepared)
-    assert "Global.pretrained_model in run.config is ignored. Set run.init.pretrained." in recipe.notes
-    assert "Train.dataset.data_dir in run.config is ignored. Name the dataset in run.data." in recipe.notes
-    assert recipe.config["Global"]["character_dict_path"] == str(prepared.dictionary)
-    assert "data_dir" not in recipe.config["Train"]["dataset"]
-    assert recipe.model_name == "X_rec"
-
-
-def test_missing_sections_of_an_inline_configuration_are_named() -> None:
-    config = inline_config()
-    del config["Metric"], config["Loss"], config["Train"]["loader"]
-    with pytest.raises(SpecError, match=r"run.config lacks Loss, Metric, Train.loader.batch_size_per_card"):
-        recipes.resolve(run(task="rec", config=config))
-
-
-def test_an_inline_configuration_without_epochs_says_where_to_set_them() -> None:
-    config = inline_config()
-    del config["Global"]["epoch_num"]
-    with pytest.raises(SpecError, match=r"Global.epoch_num of run.config is missing. Set it, or set run.train.epochs"):
-        recipes.resolve(run(task="rec", config=config))
-    assert recipes.resolve(run(task="rec", config=config, train={"epochs": 2})).config["Global"]["epoch_num"] == 2

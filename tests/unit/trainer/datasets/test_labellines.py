@@ -1,0 +1,65 @@
+"""One line of a label file."""
+
+import json
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.trainer.datasets.made import dataset
+from trainer.datasets import labels
+
+
+@pytest.mark.parametrize(
+    ("label", "reason"),
+    [
+        ("", "the label is empty"),
+        ("  ", "the label is empty"),
+        ("a\tb", "the label has the control character U+0009"),
+        ("a\x00b", "the label has the control character U+0000"),
+    ],
+)
+def test_a_text_that_cannot_be_learnt_is_counted(tmp_path: Path, label: str, reason: str) -> None:
+    found = labels.read(dataset(tmp_path, {"rec_gt.txt": f"a.jpg\tx\nb.jpg\t{label}\n"}, "a.jpg", "b.jpg"), "rec")
+    found.require_form()
+    assert [(p.source, p.reason) for p in found.problems] == [("rec_gt.txt:2", reason)]
+
+
+@pytest.mark.parametrize(
+    ("region", "ignored", "flawed"),
+    [
+        (labels.Region(text="x", points=((0, 0), (4, 0), (4, 4))), False, False),
+        (labels.Region(text="x", points=((0, 0), (4, 0), (4, 4)), difficult=True), True, False),
+        (labels.Region(text="*", points=((0, 0), (4, 0), (4, 4))), True, False),
+        (labels.Region(text="x", points=((0, 0), (4, 0), (8, 0))), True, False),
+        (labels.Region(text="x", points=((0, 0), (4, 0))), True, True),
+    ],
+)
+def test_marked_and_flat_regions_are_masked(region: labels.Region, ignored: bool, flawed: bool) -> None:
+    """PaddleOCR's det loader knows masked text by `###` alone."""
+    assert (region.ignored, region.flawed) == (ignored, flawed)
+    assert json.loads(labels.spell([region], masked=True))[0]["transcription"] == ("###" if ignored else "x")
+
+
+NUMBERS = st.one_of(st.integers(-1000, 1000), st.floats(-1000, 1000))
+REGIONS = st.builds(
+    labels.Region,
+    text=st.text(st.characters(exclude_categories=["Cs"])),
+    points=st.lists(st.tuples(NUMBERS, NUMBERS), max_size=6).map(tuple),
+    difficult=st.booleans(),
+)
+
+
+@given(st.lists(REGIONS, max_size=4))
+def test_what_is_written_is_read_back(marked: list[labels.Region]) -> None:
+    line = f"a.jpg\t{labels.spell(marked, masked=False)}".encode()
+    assert labels.parse(line, "det") == (("a.jpg",), None, tuple(marked))
+
+
+@given(st.binary(max_size=80), st.sampled_from(["det", "rec"]))
+def test_garbage_is_a_line_error_and_nothing_else(raw: bytes, kind: str) -> None:
+    for line in (raw, b"a.jpg\t" + raw, b"a.jpg\t[{" + raw + b"}]", raw + b"\tx"):
+        with suppress(labels.LineError):
+            labels.parse(line, kind)  # type: ignore[arg-type]

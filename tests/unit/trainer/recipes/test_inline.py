@@ -1,0 +1,67 @@
+"""A whole configuration of PaddleOCR in the job file."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trainer import recipes
+from trainer.datasets.prepared import Prepared
+from trainer.errors import SpecError
+from trainer.run.spec import RunSpec, from_dict
+
+
+def run(recipe: str = "rec-crnn-mobile", **fields: Any) -> RunSpec:
+    task = fields.pop("task", recipe[:3])
+    chosen = {"recipe": recipe} if "config" not in fields else {}
+    raw = {"task": task, "data": {"train": "s3://a/b"}, "output": "s3://ocr-models/x/"}
+    return from_dict(RunSpec, raw | chosen | fields, where="run")
+
+
+@pytest.fixture
+def prepared(tmp_path: Path) -> Prepared:
+    (tmp_path / "dictionary.txt").write_text("".join(f"{digit}\n" for digit in range(10)), "utf-8")
+    return Prepared(root=tmp_path, task="rec", digest="", counts={}, max_text_length=6, refused=())
+
+
+def inline_config(name: str = "rec-crnn-mobile") -> dict[str, Any]:
+    return copy.deepcopy(recipes.load(name).config)
+
+
+def test_an_inline_configuration_is_taken_whole_and_left_alone(prepared: Prepared) -> None:
+    config = inline_config()
+    del config["Global"]["max_text_length"]
+    before = copy.deepcopy(config)
+    recipe = recipes.resolve(run(task="rec", config=config), prepared)
+    assert recipe.name == "run.config"
+    assert recipe.config["Global"]["max_text_length"] == 6
+    assert recipe.config["Architecture"] == before["Architecture"]
+    assert config == before
+
+
+def test_an_inline_configuration_says_which_of_its_keys_are_not_read(prepared: Prepared) -> None:
+    config = inline_config()
+    config["Global"] |= {"pretrained_model": "./best", "character_dict_path": "ppocr/keys.txt", "model_name": "X_rec"}
+    config["Train"]["dataset"]["data_dir"] = "./train_data"
+    recipe = recipes.resolve(run(task="rec", config=config), prepared)
+    assert "Global.pretrained_model in run.config is ignored. Set run.init.pretrained." in recipe.notes
+    assert "Train.dataset.data_dir in run.config is ignored. Name the dataset in run.data." in recipe.notes
+    assert recipe.config["Global"]["character_dict_path"] == str(prepared.dictionary)
+    assert "data_dir" not in recipe.config["Train"]["dataset"]
+    assert recipe.model_name == "X_rec"
+
+
+def test_missing_sections_of_an_inline_configuration_are_named() -> None:
+    config = inline_config()
+    del config["Metric"], config["Loss"], config["Train"]["loader"]
+    with pytest.raises(SpecError, match=r"run.config lacks Loss, Metric, Train.loader.batch_size_per_card"):
+        recipes.resolve(run(task="rec", config=config))
+
+
+def test_an_inline_configuration_without_epochs_says_where_to_set_them() -> None:
+    config = inline_config()
+    del config["Global"]["epoch_num"]
+    with pytest.raises(SpecError, match=r"Global.epoch_num of run.config is missing. Set it, or set run.train.epochs"):
+        recipes.resolve(run(task="rec", config=config))
+    assert recipes.resolve(run(task="rec", config=config, train={"epochs": 2})).config["Global"]["epoch_num"] == 2

@@ -1,0 +1,105 @@
+"""A folder as a store: conditions, links and what nobody may see."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from trainer.errors import ConflictError, NotFoundError
+from trainer.storage import Store, open_store
+
+
+def test_what_is_put_is_listed_and_read(store: Store) -> None:
+    etag = store.put("a/ü b.txt", b"one")
+    assert store.read("a/ü b.txt") == (b"one", etag)
+    assert [(o.key, o.size, o.etag) for o in store.list()] == [("a/ü b.txt", 3, etag)]
+    assert [o.key for o in store.list("a/")] == ["a/ü b.txt"]
+    assert store.list("b") == []
+    assert store.etag("a/ü b.txt") == etag
+
+
+def test_nothing_there_is_an_empty_list_but_a_missing_object_is_an_error(tmp_path: Path) -> None:
+    store = open_store((tmp_path / "not-made-yet").as_uri())
+    assert store.list() == []
+    with pytest.raises(NotFoundError, match="does not exist"):
+        store.get("x")
+    with pytest.raises(NotFoundError, match="does not exist"):
+        store.etag("x")
+
+
+def test_a_condition_that_does_not_hold_writes_nothing(store: Store) -> None:
+    first = store.put("x", b"1", if_absent=True)
+    with pytest.raises(ConflictError):
+        store.put("x", b"2", if_absent=True)
+    second = store.put("x", b"3", if_match=first)
+    with pytest.raises(ConflictError):
+        store.put("x", b"4", if_match=first)
+    with pytest.raises(ConflictError):
+        store.put("not-there", b"4", if_match=first)
+    assert store.read("x") == (b"3", second)
+
+
+def test_of_many_writers_of_an_absent_object_one_succeeds(store: Store) -> None:
+    won: list[int] = []
+    barrier = threading.Barrier(8)
+
+    def write(number: int) -> None:
+        barrier.wait(5)
+        try:
+            store.put("x", str(number).encode() * 1000, if_absent=True)
+        except ConflictError:
+            return
+        won.append(number)
+
+    threads = [threading.Thread(target=write, args=(n,)) for n in range(8)]
+    [t.start() for t in threads]
+    [t.join(10) for t in threads]
+    assert len(won) == 1
+    assert store.get("x") == str(won[0]).encode() * 1000
+
+
+def test_increments_by_condition_are_never_lost(store: Store) -> None:
+    store.put("n", b"0")
+
+    def increment() -> None:
+        for _ in range(20):
+            while True:
+                data, etag = store.read("n")
+                try:
+                    store.put("n", str(int(data) + 1).encode(), if_match=etag)
+                    break
+                except ConflictError:
+                    continue
+
+    threads = [threading.Thread(target=increment) for _ in range(4)]
+    [t.start() for t in threads]
+    [t.join(20) for t in threads]
+    assert store.get("n") == b"80"
+
+
+def test_deleting_what_is_not_there_is_no_error(store: Store, folder: Path) -> None:
+    store.put("a/b/c", b"")
+    store.delete(["a/b/c", "never/there"])
+    assert store.list() == []
+    assert not (folder / "a").exists()
+
+
+def test_images_are_linked_and_labels_are_copied(store: Store, folder: Path, tmp_path: Path) -> None:
+    """Editing a label file of the source in place does not reach into a run; images cost no disk."""
+    store.put("1.JPG", b"image")
+    store.put("Label.txt", b"labels")
+    store.pull(None, tmp_path / "dest", link={".jpg"})
+    assert (tmp_path / "dest" / "1.JPG").samefile(folder / "1.JPG")
+    assert not (tmp_path / "dest" / "Label.txt").samefile(folder / "Label.txt")
+    assert store.pull(None, tmp_path / "dest", link={".jpg"}).moved_files == 0
+
+
+def test_a_loop_of_links_ends(store: Store, folder: Path) -> None:
+    store.put("a/x", b"1")
+    (folder / "a" / "again").symlink_to(folder)
+    assert [o.key for o in store.list()] == ["a/x"]
+
+
+def test_nobody_sees_a_scratch_file(store: Store, folder: Path) -> None:
+    (folder / ".ocrfleet-0123").write_text("half")
+    assert store.list() == []
