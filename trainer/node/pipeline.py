@@ -232,13 +232,13 @@ class Pipeline:
 
     def pull(self, what: str) -> OnProgress:
         """Give a callback that shows the bytes of one transfer after another, and counts those that moved."""
-        seen = 0
+        seen: int | None = None
 
         def tell(done: int, total: int) -> None:
             nonlocal seen
             # Each transfer begins by telling what was here already; that many did not move.
-            fresh = done < seen or seen == 0
-            self.metrics.transfer("pull", 0 if fresh else done - seen)
+            moved = 0 if seen is None or done < seen else done - seen
+            self.metrics.transfer("pull", moved)
             seen = done
             self.progress.transfer(what, done, total)
 

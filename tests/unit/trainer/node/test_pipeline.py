@@ -1,0 +1,95 @@
+"""The road of one node: what is refused before it begins, and what its stages leave. Whole roads are in tests/e2e."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trainer import contract
+from trainer.errors import SpecError
+from trainer.node import pipeline
+from trainer.node.pipeline import Pipeline
+from trainer.run import spec as runspec
+from trainer.run.assignment import Assignment
+from trainer.run.spec import RunSpec
+from trainer.run.topology import Topology
+from trainer.run.workdir import WorkDir
+from trainer.telemetry.metrics import Metrics
+from trainer.telemetry.progress import Progress
+
+Make = Callable[..., Pipeline]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Make]:
+    made: list[Metrics] = []
+
+    def deed(*, rank: int = 0, **run: Any) -> Pipeline:
+        raw = {"task": "rec", "recipe": "rec-crnn-mobile", "data": {"train": (tmp_path / "data").as_uri()}, **run}
+        given = Assignment(
+            name="lines",
+            run=runspec.from_dict(RunSpec, {**raw, "output": (tmp_path / "out").as_uri()}, where="run"),
+            run_id="lines-00000001",
+            work=WorkDir(tmp_path / f"node-{rank}"),
+            topology=Topology(node_rank=rank, nodes=rank + 1, hosts=("127.0.0.1",) * (rank + 1)),
+        )
+        given.work.root.mkdir()
+        made.append(Metrics(run=given.run_id, node=rank, task="rec"))
+        return Pipeline(given, progress=Progress(), metrics=made[-1])
+
+    yield deed
+    for metrics in made:
+        metrics.close()
+
+
+@pytest.mark.parametrize("wrong", [{"recipe": "rec-crnn-mobil"}, {"train": {"precision": "bf16"}}], ids=str)
+def test_a_wrong_job_is_refused_before_anything_is_claimed_or_pulled(make: Make, wrong: dict[str, Any]) -> None:
+    node = make(**wrong)
+    with pytest.raises(SpecError):
+        node.run()
+    assert node.output.list() == []
+    assert not node.work.data.exists()
+
+
+def test_a_stage_alone_needs_those_before_it(make: Make) -> None:
+    with pytest.raises(SpecError, match=r"--stage train needs .*fetch, which is not done"):
+        make().run(only="train")
+
+
+def test_the_first_node_leads_and_claims_its_attempt_in_the_bucket(make: Make) -> None:
+    leader, other = make(), make(rank=1)
+    assert (leader.leader, other.leader) == (True, False)
+    for node in (leader, other):
+        node._claim()
+    assert leader.mirror.claims.latest() == leader.mirror.attempt == 1
+    assert [info.key.rpartition("attempts/")[2] for info in leader.output.list("checkpoints")] == ["1"]
+    assert other.mirror.attempt == 1, "its own first start"
+
+
+def test_bytes_that_were_here_already_are_not_counted_as_moved(make: Make) -> None:
+    node = make()
+    tell = node.pull("fetch")
+    for done in (100, 150, 400):
+        tell(done, 400)
+    for done in (0, 50):  # the next transfer
+        tell(done, 80)
+    text = node.metrics.snapshot().decode()
+    (moved,) = (
+        line for line in text.splitlines() if line.startswith("ocrfleet_transfer_bytes_total{") and "pull" in line
+    )
+    assert float(moved.rpartition(" ")[2]) == (400 - 100) + 50
+
+
+@pytest.mark.parametrize("stage", contract.STAGES)
+def test_every_stage_can_be_done_and_names_what_it_makes(make: Make, stage: str) -> None:
+    node = make()
+    assert stage in pipeline._STAGES
+    folders = {"fetch": node.work.data, "prepare": node.work.prepared, "train": node.work.trained}
+    if folder := folders.get(stage):
+        folder.mkdir()
+        (folder / "file").touch()
+        named = pipeline._outputs(node.work, stage)
+        assert named == ([folder.name] if stage in ("fetch", "prepare") else [f"{folder.name}/file"])
+    else:
+        assert pipeline._outputs(node.work, stage) == []
