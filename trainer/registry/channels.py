@@ -8,7 +8,6 @@ import random
 import re
 import secrets
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Final
@@ -20,8 +19,8 @@ from trainer.storage import Store
 
 _NAME: Final = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")
 
-_PATIENCE: Final = 30.0
-"""Seconds that a writer tries again when others were faster."""
+_TRIES: Final = 600
+"""How often a writer tries when others were faster: with the pauses between, for half a minute."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,23 +122,21 @@ def _promote(store: Store, run: str, name: str, *, single_writer: bool, done: Ca
             f"channel {name!r}. Use another store, or --single-writer if nobody else promotes."
         )
     entry = Promotion(run=run, at=manifests.now(), id=secrets.token_hex(8))
-    until, pause = time.monotonic() + _PATIENCE, threading.Event()
-    while True:
+    pause = threading.Event()
+    for _ in range(_TRIES):
         changed = Channel(name=name, history=(*(found.history if found else ()), entry))
         try:
             _write(store, changed, etag=etag, conditional=not single_writer)
             return changed
-        except ConflictError as error:
+        except ConflictError:
             found, etag = _read(store, name)
             # Our own write may have been done though its answer was lost.
             if found and (entry in found.history or done(found)):
                 return found
-            if time.monotonic() > until:
-                raise TransientError(
-                    f"Other writers kept changing the channel {name!r} of {store.uri} for {_PATIENCE:.0f} s. "
-                    "Promote again."
-                ) from error
         pause.wait(random.uniform(0, 0.1))  # so that two writers do not meet again
+    raise TransientError(
+        f"Other writers changed the channel {name!r} of {store.uri} first, {_TRIES} times. Promote again."
+    )
 
 
 def _write(store: Store, channel: Channel, *, etag: str | None, conditional: bool) -> None:

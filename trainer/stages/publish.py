@@ -205,4 +205,4 @@ def _check_pushed(store: Store, files: tuple[PublishedFile, ...], *, prefix: str
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file())
+    return [path for path in folder.rglob("*") if path.is_file()]
