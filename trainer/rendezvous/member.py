@@ -16,6 +16,9 @@ from trainer.run.topology import Topology
 AGAIN: Final = 1.0
 """Seconds between two tries to reach the leader, which may not have a name yet."""
 
+PATIENCE: Final = 10.0
+"""Seconds for one such try."""
+
 
 class PeerLostError(TransientError):
     """A peer was lost; this node is not at fault."""
@@ -150,7 +153,7 @@ class Member:
         host = "127.0.0.1" if self._topology.leader else self._topology.hosts[0]
         while not self._closed.is_set():
             try:
-                opened = socket.create_connection((host, self._topology.port), timeout=10)
+                opened = socket.create_connection((host, self._topology.port), timeout=PATIENCE)
                 where = opened.getpeername()[0] if opened.family == socket.AF_INET else None
                 line = Line(opened)
             except OSError:

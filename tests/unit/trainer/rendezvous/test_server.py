@@ -68,6 +68,35 @@ def test_the_last_word_is_said_before_a_closed_server_hangs_up(gang: tuple[Serve
     assert [(each["say"], each["why"]) for each in heard] == [("end", "This run belongs to another now.")]
 
 
+def test_a_server_that_is_closed_first_does_what_it_was_told_before() -> None:
+    """The bucket answers late; the leader ends for good meanwhile, and leaves."""
+    port, claiming, answered = free_ports(1), threading.Event(), threading.Event()
+
+    def claim() -> int:
+        claiming.set()
+        answered.wait(60)
+        return 7
+
+    topology = Topology(nodes=2, hosts=("127.0.0.1", "127.0.0.1"), port=port)
+    made = Server(topology, run_id=RUN, claim=claim, retries=3, deadline=60)
+    lines = [Line(socket.create_connection(("127.0.0.1", port))) for _ in range(2)]
+    for rank, line in enumerate(lines):
+        line.say(say="hello", node=rank, run=RUN)
+        line.say(say="ready", stage="train", dataset="d")
+    assert claiming.wait(30)
+    made.end(SupersededError("This run belongs to another now."))
+    closing_it = threading.Thread(target=made.close)
+    closing_it.start()
+    closing_it.join(0.5)
+    waited = closing_it.is_alive()
+    answered.set()
+    closing_it.join(30)
+    assert waited
+    for line in lines:
+        assert [message["say"] for message in line.hear()] == ["go", "end"]
+        line.close()
+
+
 def test_a_connection_that_comes_to_a_closed_server_is_refused(gang: tuple[Server, Line]) -> None:
     made, _ = gang
     port = made._topology.port

@@ -1,0 +1,150 @@
+"""A node's side alone, against a raw leader that says what a test wants. Gangs are in test_rendezvous.py."""
+
+import queue
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from trainer.contract import ExitCode
+from trainer.errors import OcrfleetError, StoppedError, SupersededError, TransientError
+from trainer.rendezvous import member as module
+from trainer.rendezvous.line import Line, Message
+from trainer.rendezvous.member import Member, PastError, PeerLostError
+from trainer.run.topology import Topology
+
+
+class Leader:
+    """The other end of a member's line."""
+
+    def __init__(self) -> None:
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener.settimeout(30)
+        self.lost: queue.SimpleQueue[OcrfleetError] = queue.SimpleQueue()
+        topology = Topology(node_rank=1, nodes=2, hosts=("127.0.0.1", "127.0.0.1"), port=self.listener.getsockname()[1])
+        self.member = Member(topology, run_id="r-1", deadline=60, on_lost=self.lost.put)
+        self.accept()
+
+    def accept(self) -> None:
+        self.line = Line(self.listener.accept()[0])
+        self.heard = self.line.hear()
+        self.hello = self.hear()
+
+    def hear(self) -> Message:
+        return next(self.heard)
+
+    def go(self, attempt: int = 1) -> int:
+        """Let the member begin to train."""
+        got: queue.SimpleQueue[int] = queue.SimpleQueue()
+        threading.Thread(target=lambda: got.put(self.member.join("train", dataset="d")), daemon=True).start()
+        assert self.hear() == {"say": "ready", "stage": "train", "dataset": "d"}
+        self.line.say(say="go", attempt=attempt)
+        return got.get(timeout=30)
+
+    def close(self) -> None:
+        self.member.close()
+        self.line.close()
+        self.listener.close()
+
+
+@pytest.fixture
+def leader(monkeypatch: pytest.MonkeyPatch) -> Iterator[Leader]:
+    monkeypatch.setattr(module, "AGAIN", 0.05)
+    with closing(Leader()) as made:
+        yield made
+
+
+def test_a_member_says_who_it_is_and_learns_where_its_leader_is(leader: Leader) -> None:
+    assert leader.hello == {"say": "hello", "node": 1, "run": "r-1"}
+    assert leader.go(attempt=4) == 4
+    assert leader.member.leader_address == "127.0.0.1"
+
+
+def test_done_names_the_attempt_and_waits_for_the_leaders_word(leader: Leader) -> None:
+    leader.go(attempt=4)
+    ended: queue.SimpleQueue[object] = queue.SimpleQueue()
+    threading.Thread(target=lambda: ended.put(leader.member.done()), daemon=True).start()
+    assert leader.hear() == {"say": "done", "attempt": 4}
+    assert ended.empty()
+    leader.line.say(say="noted")
+    assert ended.get(timeout=30) is None
+
+
+def test_a_failure_is_said_with_its_code_and_a_lost_peer_is_not(leader: Leader) -> None:
+    leader.go()
+    told = threading.Thread(target=lambda: leader.member.failed(TransientError("Killed.")), daemon=True)
+    told.start()
+    assert leader.hear() == {"say": "failed", "attempt": 1, "code": int(ExitCode.TRANSIENT), "why": "Killed."}
+    leader.line.say(say="noted")
+    told.join(30)
+    leader.go(attempt=2)
+    for error in (PeerLostError("another"), StoppedError("told to stop")):
+        assert leader.member.failed(error) is error
+    assert leader.go(attempt=3) == 3, "nothing was said in between"
+
+
+def test_a_call_back_ends_the_work_and_the_next_attempt_is_joined(leader: Leader) -> None:
+    leader.go()
+    leader.line.say(say="again", why="Node 2 was lost.")
+    lost = leader.lost.get(timeout=30)
+    assert (type(lost), str(lost)) == (PeerLostError, "Node 2 was lost.")
+    with pytest.raises(PeerLostError):
+        leader.member.done()
+    assert leader.go(attempt=2) == 2
+
+
+def test_a_broken_line_ends_the_work_and_the_leader_is_looked_for_again(leader: Leader) -> None:
+    leader.go()
+    leader.line.close()
+    assert isinstance(leader.lost.get(timeout=30), PeerLostError)
+    leader.accept()
+    assert leader.hello == {"say": "hello", "node": 1, "run": "r-1"}
+    assert leader.go(attempt=2) == 2
+
+
+def test_a_member_that_was_ready_when_the_line_broke_says_so_again(leader: Leader) -> None:
+    got: queue.SimpleQueue[int] = queue.SimpleQueue()
+    threading.Thread(target=lambda: got.put(leader.member.join("train", dataset="d")), daemon=True).start()
+    assert leader.hear()["say"] == "ready"
+    leader.line.close()
+    leader.accept()
+    assert leader.hear() == {"say": "ready", "stage": "train", "dataset": "d"}
+    leader.line.say(say="go", attempt=9)
+    assert got.get(timeout=30) == 9
+
+
+def test_a_stage_that_is_past_is_not_waited_for(leader: Leader) -> None:
+    leader.line.say(say="past")
+    with pytest.raises(PastError):
+        leader.member.join("train", dataset="d")
+
+
+def test_an_end_between_two_stages_ends_nothing_that_is_at_work(leader: Leader) -> None:
+    leader.line.say(say="end", code=int(ExitCode.SUPERSEDED), why="It belongs to another.")
+    with pytest.raises(SupersededError, match="belongs to another"):
+        leader.member.join("train", dataset="d")
+    assert leader.lost.empty()
+
+
+def test_a_member_that_left_does_not_come_back(leader: Leader) -> None:
+    leader.go()
+    leader.member.close()
+    assert list(leader.heard) == []
+    assert leader.lost.empty(), "it has left by itself"
+    with pytest.raises(TransientError, match="left its gang"):
+        leader.member.join("train", dataset="d")
+    leader.listener.settimeout(0.5)
+    with pytest.raises(TimeoutError):
+        leader.listener.accept()
+
+
+def test_a_leader_is_looked_for_once_a_second_and_each_time_for_ten() -> None:
+    """A thousand nodes that look more often keep a name server busy."""
+    assert (module.AGAIN, module.PATIENCE) == (1, 10)
+
+
+def test_no_thread_of_a_member_holds_up_the_end_of_its_process(leader: Leader) -> None:
+    leader.go()
+    assert all(thread.daemon for thread in threading.enumerate() if thread.name == "gang-line")

@@ -1,0 +1,104 @@
+"""The stage train on one node: from which checkpoint it starts, and what it leaves in the bucket."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trainer.errors import AccessError, DivergedError
+from trainer.run.workdir import WorkDir
+from trainer.stages.train import train
+from trainer.state import checkpoints
+from trainer.state.fencing import Claims
+from trainer.state.mirror import Mirror
+from trainer.storage.files import FileStore
+from trainer.telemetry.metrics import Metrics
+
+
+class Bucket(FileStore):
+    full = False
+
+    def push(self, files: Any, progress: Any = None) -> Any:
+        if self.full:
+            raise AccessError("The bucket refused.")
+        return super().push(files, progress)
+
+
+class Node:
+    def __init__(self, folder: Path) -> None:
+        self.work, self.store, self.said = WorkDir(folder / "work"), Bucket(folder / "bucket"), list[str]()
+        self.work.root.mkdir()
+        self.metrics = Metrics(run="r", node=0, task="rec")
+        claims = Claims(store=self.store, owner="object", process="process")
+        self.mirror = Mirror(claims, work=self.work, keep=2, metrics=self.metrics)
+
+    def save(self, step: int, *, push: bool = True) -> None:
+        folder = self.work.checkpoint(step)
+        folder.mkdir(parents=True)
+        (folder / "model.pdparams").write_bytes(b"weights")
+        checkpoints.seal(folder, facts={"step": step})
+        if push:
+            self.mirror.push_checkpoint(folder)
+
+    def train(self, *, leader: bool = True, to: int = 5, error: Exception | None = None) -> list[int]:
+        """Train for a step; return which checkpoints the worker found."""
+        found: list[int] = []
+
+        def worker() -> dict[str, Any]:
+            found.extend(int(each.name) for each in checkpoints.local(self.work.checkpoints))
+            if leader:
+                self.save(to)
+            if error:
+                raise error
+            return {"steps": to}
+
+        assert train(self.work, leader=leader, mirror=self.mirror, worker=worker, say=self.said.append) == {"steps": to}
+        return found
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Node]:
+    made = Node(tmp_path)
+    yield made
+    made.metrics.close()
+
+
+def test_what_a_leader_saves_is_in_the_bucket_when_the_stage_ends(node: Node) -> None:
+    assert node.train() == []
+    assert node.mirror.remote.steps() == [(0, 5)]
+    assert node.said == []
+
+
+def test_a_leader_that_lost_its_disk_starts_from_the_buckets_checkpoint(node: Node) -> None:
+    node.train(to=7)
+    shutil.rmtree(node.work.root)
+    node.work.root.mkdir()
+    assert node.train(to=9) == [7]
+    assert any("step 7" in line for line in node.said)
+
+
+def test_a_newer_checkpoint_that_is_here_is_the_one(node: Node) -> None:
+    node.train(to=3)
+    node.save(6, push=False)
+    assert node.train(to=8) == [3, 6]
+    assert node.said == []
+
+
+def test_other_nodes_save_nothing_and_look_for_nothing(node: Node) -> None:
+    assert node.train(leader=False) == []
+    assert node.store.list() == []
+
+
+def test_why_training_ended_is_the_error_though_the_bucket_failed_too(node: Node) -> None:
+    node.store.full = True
+    with pytest.raises(DivergedError, match="NaN"):
+        node.train(error=DivergedError("The loss is NaN."))
+    assert any("The bucket refused." in line for line in node.said)
+
+
+def test_a_training_whose_last_checkpoint_is_not_in_the_bucket_has_failed(node: Node) -> None:
+    node.store.full = True
+    with pytest.raises(AccessError, match="The bucket refused"):
+        node.train()

@@ -1,0 +1,50 @@
+"""What an endpoint answers, in our words and classes; the answers are SeaweedFS's and AWS's own."""
+
+import pytest
+from obstore.exceptions import AlreadyExistsError, GenericError, PermissionDeniedError, PreconditionError
+
+from trainer.errors import AccessError, ConflictError, NotFoundError, OcrfleetError, SpecError, TransientError
+from trainer.storage.base import NoBucketError
+from trainer.storage.faults import Place
+
+PLACE = Place(bucket="models", prefix="receipts", endpoint="http://s3:9000")
+
+
+def answer(status: int, code: str = "") -> str:
+    body = f"<Error><Code>{code}</Code><Message>secret parts of the request</Message></Error>" if code else ""
+    return f"Server returned non-2xx status code: {status} X: {body}"
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (GenericError(answer(404, "NoSuchBucket")), NoBucketError),
+        (FileNotFoundError("Object at location x not found"), NotFoundError),
+        (AlreadyExistsError("x"), ConflictError),
+        (PreconditionError("x"), ConflictError),
+        (GenericError(answer(412)), ConflictError),
+        (GenericError(answer(409, "ConditionalRequestConflict")), ConflictError),
+        (PermissionDeniedError("x"), AccessError),
+        (GenericError(answer(403)), AccessError),
+        (GenericError(answer(400, "ExpiredToken")), AccessError),
+        (GenericError("bulk delete (code: AccessDenied)"), AccessError),
+        (GenericError(answer(301)), SpecError),
+        (GenericError(answer(503, "SlowDown")), TransientError),
+        (GenericError(answer(429)), TransientError),
+        (GenericError("connection refused"), TransientError),
+        (ValueError("bad key\nmore"), SpecError),
+        (GenericError(answer(501, "NotImplemented")), OcrfleetError),
+    ],
+    ids=lambda value: value.__name__ if isinstance(value, type) else str(value)[:40],
+)
+def test_an_answer_is_the_error_that_says_what_to_do(error: Exception, kind: type[OcrfleetError]) -> None:
+    translated = PLACE.translate(error, "x.json")
+    assert type(translated) is kind
+    assert "secret parts" not in str(translated)
+    assert "models" in str(translated) or "http://s3:9000" in str(translated)
+
+
+def test_a_location_is_written_without_doubled_slashes() -> None:
+    assert PLACE.uri("a/b") == "s3://models/receipts/a/b"
+    assert PLACE.uri() == "s3://models/receipts"
+    assert Place(bucket="models", prefix="", endpoint="AWS").uri("a") == "s3://models/a"
