@@ -88,6 +88,17 @@ def test_closing_is_heard_by_both_ends_and_may_be_done_twice(pair: tuple[Line, s
     line.close()
 
 
+def test_closing_ends_a_hearing_that_is_under_way(pair: tuple[Line, socket.socket]) -> None:
+    """Whoever hears holds the connection open; without an end of its own it would wait for ever."""
+    line, other = pair
+    heard = line.hear()
+    other.sendall(b'{"say": "hello"}\n')
+    assert next(heard) == {"say": "hello"}
+    line.close()
+    assert other.recv(1) == b""
+    assert list(heard) == []
+
+
 def test_two_lines_of_one_connection_are_two(pair: tuple[Line, socket.socket]) -> None:
     """The server keeps them in sets, by themselves."""
     line, _ = pair
