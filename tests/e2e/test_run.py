@@ -136,7 +136,7 @@ def test_two_nodes_stop_on_ctrl_c_and_go_on(tmp_path, data, bucket, run):
     process.send_signal(signal.SIGINT)
     said = process.communicate(timeout=120)[1]
     assert process.returncode == ExitCode.STOPPED, said
-    assert "the state is saved" in said
+    assert "The state is saved" in said
     ended = ocrfleet(*run(*two_nodes, job=job))
     assert ended.returncode == ExitCode.DONE, ended.stderr
     assert "resuming after step" in ended.stderr

@@ -157,7 +157,7 @@ def ends_as_if_never_ended(whole_work: WorkDir, work: WorkDir, *, world: int) ->
     told = f"killed at step {kill}, stopped at step {stop} of {whole['steps']}"
     with pytest.raises(TransientError, match="was killed by SIGKILL"):
         train(work, world=world, kill_at=kill)
-    with pytest.raises(StoppedError, match=r"Stopped after step \d+; the state is saved"):
+    with pytest.raises(StoppedError, match=r"Stopped after step \d+\. The state is saved"):
         train(work, world=world, stop_at=stop)
     assert stop <= checkpoints.verified(checkpoints.local(work.checkpoints)[-1])["step"] <= whole["steps"], told
     resumed = train(work, world=world)
