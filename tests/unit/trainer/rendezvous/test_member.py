@@ -128,6 +128,23 @@ def test_an_end_between_two_stages_ends_nothing_that_is_at_work(leader: Leader) 
     assert leader.lost.empty()
 
 
+def test_a_member_that_joins_after_an_end_that_its_done_has_heard_hears_of_it_too(leader: Leader) -> None:
+    leader.go()
+    errors: queue.SimpleQueue[OcrfleetError] = queue.SimpleQueue()
+
+    def work() -> None:
+        for deed in (leader.member.done, lambda: leader.member.join("evaluate", dataset="d")):
+            try:
+                deed()
+            except OcrfleetError as error:
+                errors.put(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    assert leader.hear()["say"] == "done"
+    leader.line.say(say="end", code=int(ExitCode.SUPERSEDED), why="It belongs to another.")
+    assert [type(errors.get(timeout=20)) for _ in range(2)] == [SupersededError, SupersededError]
+
+
 def test_a_member_that_left_does_not_come_back(leader: Leader) -> None:
     leader.go()
     leader.member.close()
