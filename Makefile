@@ -121,5 +121,7 @@ GENERATED = docs/reference ':(glob)charts/ocr-training/*' manifests/components/t
 .PHONY: verify
 verify: setup ## Write the reference pages and the chart's values again; fail when they differ from what is committed
 	$(BIN)/python -m docs.generate
-	@test -z "$$(git status --porcelain $(GENERATED))" || { git --no-pager diff -- $(GENERATED); \
+	@changed="$$(git status --porcelain -- $(GENERATED))" || { \
+		echo "Without git nobody can tell whether what is generated differs from what is committed." >&2; exit 1; }; \
+	test -z "$$changed" || { git --no-pager diff HEAD -- $(GENERATED); echo "$$changed"; \
 		echo "What is generated differs from what is committed. It is up to date now: look at it and commit it." >&2; exit 1; }
