@@ -1,7 +1,7 @@
 """What is read of objects that are listed by the thousand; the rest of them is not even made into Python's objects.
 
 A pod has some 8 kB, of which a list of runs needs a tenth; to make Python's objects of all takes ten times as long as
-to find that tenth. `tests/unit/jobs/diagnosis/test_observe.py` proves for every recorded state that nothing else is
+to find that tenth. `tests/unit/jobs/kube/test_projections.py` proves for every recorded state that nothing else is
 read.
 """
 

@@ -1,7 +1,5 @@
 """The command line: words, errors, and what goes where."""
 
-import json
-import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,12 +9,8 @@ from typing import Any
 import pytest
 
 from jobs import cli
-from jobs.commands import run as run_command
 from jobs.commands.completion import children, walk
-from jobs.jobfile import model as jobfile
-from jobs.local import plan
 from trainer import recipes
-from trainer.formats.yaml import parse_yaml
 
 HEAVY = {
     "kubernetes",
@@ -30,6 +24,8 @@ HEAVY = {
     "prometheus_client",
     "pydantic",
 }
+
+
 COMMANDS = [path for path, parser in walk(cli.build_parser()) if not children(parser)]
 
 
@@ -47,37 +43,6 @@ def test_every_command_has_help_with_examples(path: str, ocrfleet: Callable[...,
     assert ran.code == 0
     assert f"examples:\n  {'source <(' if words == ['completion'] else ''}ocrfleet {' '.join(words)}" in ran.out
     assert "--debug" in ran.out
-
-
-RUN_DEFAULTS = {
-    "nodes": None,
-    "devices_per_node": None,
-    "device": None,
-    "workdir": None,
-    "metrics_port": None,
-    "stage": None,
-    "sets": [],
-    "debug": False,
-}
-
-
-@pytest.mark.parametrize(
-    ("words", "changed"),
-    [
-        ([], {}),
-        (["--nodes", "2"], {"nodes": 2}),
-        (["--devices-per-node", "3"], {"devices_per_node": 3}),
-        (["--device", "gpu"], {"device": "gpu"}),
-        (["--workdir", "/tmp/x"], {"workdir": Path("/tmp/x")}),
-        (["--metrics-port", "9400"], {"metrics_port": 9400}),
-        (["--stage", "verify"], {"stage": "verify"}),
-        (["--set", "a=1", "--set", "b=2"], {"sets": ["a=1", "b=2"]}),
-        (["--debug"], {"debug": True}),
-    ],
-)
-def test_options_of_run(words: list[str], changed: dict[str, Any]) -> None:
-    parsed = vars(cli.build_parser().parse_args(["run", "job.yaml", *words]))
-    assert parsed == {"job": "job.yaml", "run": run_command.run, **RUN_DEFAULTS, **changed}
 
 
 @pytest.mark.parametrize(
@@ -175,106 +140,6 @@ def test_a_reader_that_has_enough_is_no_error() -> None:
         check=False,
     )
     assert (process.returncode, process.stdout, process.stderr) == (0, "name: rec-pp-ocrv3\n", "")
-
-
-@pytest.mark.parametrize("recipe", recipes.names())
-def test_init_writes_a_job_file_that_loads(recipe: str, ocrfleet: Callable[..., Any], tmp_path: Path) -> None:
-    assert ocrfleet("init", "slips", "--recipe", recipe, "-f", "job.yaml").code == 0
-    job = jobfile.load(tmp_path / "job.yaml")
-    assert (job.name, job.run.recipe, job.run.task) == ("slips", recipe, recipe[:3])
-    assert ocrfleet("init", "slips", "--recipe", recipe).out.replace(" ", "") == (
-        (tmp_path / "job.yaml").read_text().replace(" ", "")
-    )
-
-
-@pytest.mark.parametrize("recipe", ["rec-pp-ocrv3-distill", "det-pp-ocrv3-dml", "det-pp-ocrv3-cml"])
-def test_init_writes_a_distillation_that_the_trainer_takes(recipe: str, ocrfleet: Callable[..., Any]) -> None:
-    """As it is written, and with every line of its part taken in."""
-    text = ocrfleet("init", "slips", "--recipe", recipe).out
-    recipes.resolve(jobfile.load(text).run)
-    whole = re.sub(r"^  # (distill:|  (?:networks|fineTuneEpochs|baseline):)", r"  \1", text, flags=re.MULTILINE)
-    run = jobfile.load(whole).run
-    assert (run.distill.networks, run.distill.fine_tune_epochs) == ({"Student3": "Student"}, 5)
-    recipes.resolve(run)
-
-
-def test_init_takes_locations(ocrfleet: Callable[..., Any]) -> None:
-    ran = ocrfleet("init", "x", "--recipe", "det-db-mobile", "--data", "s3://d/1", "--output", "file:///m")
-    job = jobfile.load(ran.out)
-    assert (job.run.data.train, job.run.output) == ("s3://d/1", "file:///m")
-
-
-def test_init_refuses_to_overwrite(ocrfleet: Callable[..., Any], tmp_path: Path) -> None:
-    (tmp_path / "job.yaml").write_text("mine")
-    ran = ocrfleet("init", "x", "--recipe", "det-db-mobile", "-f", "job.yaml")
-    assert (ran.code, (tmp_path / "job.yaml").read_text()) == (40, "mine")
-    assert "already exists" in ran.err
-
-
-@pytest.mark.parametrize(
-    ("words", "sentence"),
-    [
-        (["X", "--recipe", "det-db-mobile"], "name is 'X'"),
-        (["x", "--recipe", "det-db-mobil"], "Did you mean 'det-db-mobile'?"),
-        (["x", "--recipe", "det-db-mobile", "--data", "gs://b/x"], "run.data.train is 'gs://b/x'"),
-    ],
-)
-def test_init_refuses_what_could_not_run(words: list[str], sentence: str, ocrfleet: Callable[..., Any]) -> None:
-    ran = ocrfleet("init", *words)
-    assert (ran.code, ran.out) == (40, "")
-    assert sentence in ran.err
-
-
-def test_recipes_are_listed(ocrfleet: Callable[..., Any]) -> None:
-    table = ocrfleet("recipes").out.splitlines()
-    assert table[0].split() == ["NAME", "TASK", "SUMMARY"]
-    assert [line.split()[0] for line in table[1:]] == recipes.names()
-    assert [row["name"] for row in json.loads(ocrfleet("recipes", "-o", "json").out)] == recipes.names()
-
-
-def test_a_recipe_is_shown_in_full(ocrfleet: Callable[..., Any]) -> None:
-    shown = parse_yaml(ocrfleet("recipes", "det-db-mobile").out, source="x")
-    assert shown == json.loads(ocrfleet("recipes", "det-db-mobile", "-o", "json").out)
-    assert shown["config"] == recipes.load("det-db-mobile").config
-
-
-STUB = "import sys; print('said by the node'); sys.exit(int(sys.argv[1]))"
-
-
-@pytest.mark.parametrize("code", [0, 41])
-def test_run_prints_the_runs_id_alone_when_it_is_done(
-    code: int, job: Path, ocrfleet: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(plan, "NODE_PROGRAM", (sys.executable, "-c", STUB, str(code)))
-    planned = plan.plan(jobfile.load(job), nodes=2)
-    ran = ocrfleet("run", job, "--nodes", 2)
-    assert ran.code == code
-    assert ran.out == ("" if code else f"{planned.run_id}\n")
-    assert f"Run {planned.run_id}: 2 nodes of 1 worker on cpu." in ran.err
-    assert "said by the node" in ran.err
-
-
-@pytest.mark.parametrize("how", ["option", "environment", "default"])
-def test_where_run_works(
-    how: str, job: Path, ocrfleet: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(plan, "NODE_PROGRAM", (sys.executable, "-c", STUB, "0"))
-    if how == "environment":
-        monkeypatch.setenv("OCRFLEET_WORKDIR", str(tmp_path / "environment"))
-    ran = ocrfleet("run", job, *(["--workdir", tmp_path / "option"] if how == "option" else []))
-    folder = {"default": ".ocrfleet"}.get(how, how)
-    assert (tmp_path / folder / ran.out.strip() / "node-0" / "run.yaml").is_file()
-
-
-def test_more_workers_than_cores_are_mentioned(job: Path) -> None:
-    said = plan.announce(plan.plan(jobfile.load(job), devices_per_node=64), device_given=False)
-    assert "64 workers share" in said[-1]
-    assert "is what this machine has; --device changes it" in said[0]
-
-
-def test_version(ocrfleet: Callable[..., Any]) -> None:
-    assert ocrfleet("version").out.count(".") == 2
-    assert "ocrfleet" in json.loads(ocrfleet("version", "-o", "json").out)
 
 
 @pytest.mark.parametrize(

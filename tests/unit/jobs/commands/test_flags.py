@@ -19,8 +19,8 @@ import yaml
 from jobs import cli
 from jobs.commands.completion import children, walk
 from tests.unit.jobs.apiserver import Answer, ApiServer
-from tests.unit.jobs.commands.test_logs import output
-from tests.unit.jobs.commands.test_submit import JOB
+from tests.unit.jobs.logged import output
+from tests.unit.jobs.submitted import JOB
 from tests.unit.jobs.whole import put
 
 __all__ = ["output"]

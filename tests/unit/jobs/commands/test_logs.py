@@ -1,60 +1,27 @@
 """`ocrfleet logs`: of pods while they are there, through broken lines too; of the bucket when they are gone."""
 
 import copy
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from jobs import cli
-from jobs.engines import job as engine
 from jobs.engines.runfile import ANNOTATION
-from jobs.kube.client import Cluster
-from jobs.kube.fields import name_of
-from jobs.kube.kinds import POD, kind_of
-from jobs.runs import bucket_logs, pod_logs
 from tests.objects import Object
 from tests.unit.jobs.apiserver import ApiServer
+from tests.unit.jobs.logged import output, running
 from tests.unit.jobs.runs.test_find import held
 from tests.unit.jobs.states.read import recorded
-from trainer.errors import NotFoundError
 from trainer.storage import open_store
 
+__all__ = ["output", "running"]
+
 RUN = "lines-1a2b3c4d"
+
+
 Ocrfleet = Callable[..., Any]
-
-
-@pytest.fixture
-def running(api: ApiServer) -> tuple[Object, list[Object]]:
-    """A run of two nodes, each of which has said something; its object and its pods."""
-    workload = held(api, "job-running")
-    pods = recorded("job-running")["pods"]
-    for pod in pods:
-        pod["status"]["phase"] = "Running"
-        api.put({"apiVersion": "v1", "kind": "Pod", **pod}, namespace="ml")
-        api.write(name_of(pod), "one", "two")
-    return workload, sorted(pods, key=lambda pod: str(pod["metadata"]["labels"][engine.RANK_LABEL]))
-
-
-@pytest.fixture
-def output(tmp_path: Path) -> str:
-    """A bucket with the logs of two attempts of two nodes with two workers."""
-    store = open_store(f"file://{tmp_path}/out")
-    for attempt in (1, 2):
-        for node in (0, 1):
-            store.put(f"checkpoints/{RUN}/logs/{attempt}/node-{node}.log", f"{attempt} of node {node}\nlast\n".encode())
-        for rank in range(4):
-            for stage in ("evaluate", "train"):
-                text = f"{stage} {attempt} of rank {rank}\n"
-                store.put(f"checkpoints/{RUN}/logs/{attempt}/{stage}-rank-{rank}.log", text.encode())
-    store.put(f"checkpoints/{RUN}/logs/2/something-else", b"")
-    store.put(f"checkpoints/{RUN}/logs/README", b"")
-    return f"file://{tmp_path}/out"
-
-
-# -- of pods -----------------------------------------------------------------------------------------------------------
 
 
 def test_each_line_of_several_nodes_begins_with_its_own(running: Any, ocrfleet: Ocrfleet) -> None:
@@ -91,120 +58,6 @@ def test_the_pod_before_the_present_one(
     api.write("newer", "three")
     assert ocrfleet("logs", RUN, "-n", "ml", "--node", "1").out == "three\n"
     assert ocrfleet("logs", RUN, "-n", "ml", "--previous").out == "[node 1] one\n[node 1] two\n"
-
-
-class Follower:
-    """Takes lines of a run as they come."""
-
-    def __init__(self, lines: Iterator[pod_logs.Line]) -> None:
-        self.lines: list[str] = []
-        self._came = threading.Condition()
-        self._thread = threading.Thread(target=self._take, args=(lines,), daemon=True)
-        self._thread.start()
-
-    def _take(self, lines: Iterator[pod_logs.Line]) -> None:
-        for line in lines:
-            with self._came:
-                self.lines.append(f"{line.node} {line.text}")
-                self._came.notify_all()
-
-    def until(self, line: str) -> None:
-        with self._came:
-            assert self._came.wait_for(lambda: line in self.lines, 10), self.lines
-
-    def end(self) -> None:
-        self._thread.join(10)
-        assert not self._thread.is_alive()
-
-
-def put(api: ApiServer, pod: Object, **metadata: str) -> Object:
-    made = copy.deepcopy(pod)
-    made["metadata"] |= metadata
-    api.put({"apiVersion": "v1", "kind": "Pod", **made}, namespace="ml")
-    return made
-
-
-def test_lines_are_followed_through_a_broken_line_and_a_new_pod_to_the_runs_end(
-    api: ApiServer, running: tuple[Object, list[Object]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nothing is lost and nothing comes twice; a node that failed does not end the run."""
-    monkeypatch.setattr(pod_logs, "_PAUSE", 0.01)
-    workload, (first, second) = running
-    cluster = Cluster(namespace="ml", deadline=5)
-    follower = Follower(pod_logs.Tailing(cluster, workload, engine, tail=1, node=None).lines())
-    follower.until("0 two")
-    follower.until("1 two")
-    api.write(name_of(first), "three")
-    follower.until("0 three")
-    api.cut()
-    api.write(name_of(first), "four")
-    follower.until("0 four")
-
-    second["status"]["phase"] = "Failed"
-    put(api, second)
-    api.written["again"] = "from the start\n"
-    put(
-        api,
-        {**second, "status": {"phase": "Running"}},
-        name="again",
-        uid="again",
-        creationTimestamp="2027-01-01T00:00:00Z",
-    )
-    follower.until("1 from the start")
-
-    over = copy.deepcopy(workload)
-    over["status"] = {"conditions": [{"type": "Complete", "status": "True"}]}
-    api.put(over, namespace="ml")
-    for name, pod in ((name_of(first), first), ("again", second)):
-        put(api, {**pod, "status": {"phase": "Succeeded"}}, name=name, creationTimestamp="2027-01-01T00:00:00Z")
-    follower.end()
-    assert sorted(follower.lines) == ["0 four", "0 three", "0 two", "1 from the start", "1 two"]
-
-
-def test_a_log_that_ends_before_its_pod_does_is_taken_up_again(
-    api: ApiServer, running: tuple[Object, list[Object]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """So it looks to a reader when a server is told to end."""
-    monkeypatch.setattr(pod_logs, "_PAUSE", 0.01)
-    workload, (first, _) = running
-    follower = Follower(
-        pod_logs.Tailing(Cluster(namespace="ml", deadline=5), workload, engine, tail=None, node=0).lines()
-    )
-    follower.until("0 two")
-    api.end_logs()
-    api.write(name_of(first), "three")
-    follower.until("0 three")
-    assert follower.lines == ["0 one", "0 two", "0 three"]
-
-
-def test_a_pod_with_the_name_of_the_one_that_it_replaces_is_read(
-    api: ApiServer, running: tuple[Object, list[Object]]
-) -> None:
-    """Volcano and the training operator name pods by their rank alone."""
-    workload, (first, _) = running
-    follower = Follower(
-        pod_logs.Tailing(Cluster(namespace="ml", deadline=5), workload, engine, tail=None, node=0).lines()
-    )
-    follower.until("0 two")
-    api.take(POD, name_of(first), namespace="ml")
-    api.written[name_of(first)] = "again\n"
-    put(api, first, uid="another")
-    follower.until("0 again")
-
-
-def test_following_ends_with_a_run_whose_object_goes(api: ApiServer, running: tuple[Object, list[Object]]) -> None:
-    workload, pods = running
-    cluster = Cluster(namespace="ml", deadline=5)
-    follower = Follower(pod_logs.Tailing(cluster, workload, engine, tail=None, node=0).lines())
-    follower.until("0 two")
-    for pod in pods:
-        api.take(POD, name_of(pod), namespace="ml")
-    api.take(kind_of(workload), name_of(workload), namespace="ml")
-    follower.end()
-    assert follower.lines == ["0 one", "0 two"]
-
-
-# -- of the bucket -----------------------------------------------------------------------------------------------------
 
 
 def test_without_pods_the_bucket_is_read_of_which_the_object_tells(
@@ -262,20 +115,6 @@ def test_a_job_file_names_its_run(device: str | None, job: Path, tmp_path: Path,
     store = open_store(f"file://{tmp_path}/models")
     store.put(f"checkpoints/{run}/logs/1/node-0.log", b"said\n")
     assert ocrfleet("logs", job).out == "said\n"
-
-
-def test_what_is_not_there_is_answered_with_what_is(output: str) -> None:
-    logs = bucket_logs.kept(output, RUN)
-    assert logs.attempts == [1, 2]
-    with pytest.raises(
-        NotFoundError, match=r"has no log of rank 9\. Available: attempts 1, 2, nodes 0, 1, ranks 0 to 3\."
-    ):
-        logs.choose(rank=9)
-    with pytest.raises(NotFoundError, match="no log of node 0 in attempt 7"):
-        logs.choose(node=0, attempt=7)
-
-
-# -- words -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,12 @@ import subprocess
 import sys
 import termios
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 import pytest
 import yaml
 
 from jobs.diagnosis.observe import observe
-from jobs.kube import times
 from jobs.kube.client import Cluster
 from jobs.kube.fields import name_of
 from jobs.runs import find
@@ -199,15 +197,3 @@ def test_on_a_terminal_the_words_and_commands_of_a_status_stay_whole(
     said = shown(columns, "status", "lines")
     command = "`ocrfleet resume lines-1a2b3c4d`"
     assert said[said.index("It is stopped.") + 1 : said.index("")] == [line.format(command) for line in lines]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "written"),
-    [
-        (-1, "0s"), (0, "0s"), (119.9, "119s"), (120, "2m"), (125, "2m5s"), (599, "9m59s"), (600, "10m"), (665, "11m"),
-        (7199, "119m"), (7200, "2h"), (8000, "2h13m"), (36_000, "10h"), (172_799, "47h"), (172_800, "2d"),
-        (200_000, "2d7h"), (900_000, "10d"), (8_640_000, "100d"),
-    ],
-)  # fmt: skip
-def test_a_span_is_written_as_kubectl_does(seconds: float, written: str) -> None:
-    assert times.span(timedelta(seconds=seconds)) == written

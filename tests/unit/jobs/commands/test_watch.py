@@ -19,9 +19,9 @@ import yaml
 from jobs.commands import watch
 from tests.objects import Object
 from tests.unit.jobs.apiserver import ApiServer
-from tests.unit.jobs.commands.test_submit import JOB
 from tests.unit.jobs.runs.test_find import held
 from tests.unit.jobs.runs.test_watch import DONE, RUN, STEP, running
+from tests.unit.jobs.submitted import JOB
 
 __all__ = ["running"]
 Ocrfleet = Callable[..., Any]

@@ -2,10 +2,7 @@
 
 from typing import Any
 
-import pytest
-
 from jobs.diagnosis.capacity import nearest, rooms
-from jobs.kube.fields import quantity
 from tests.unit.jobs.states.read import recorded, status
 
 GPU = "nvidia.com/gpu"
@@ -89,11 +86,3 @@ def test_a_recorded_pod_without_a_place_is_told_who_holds_the_gpus() -> None:
         "Nodes 0 and 1 are not scheduled: no Kubernetes node has 4 free GPUs; "
         f"the closest, {first}, has 3 of 8 free (run det-bb holds 5)."
     )
-
-
-@pytest.mark.parametrize(
-    ("spelled", "amount"),
-    [("4", 4), ("250m", 0.25), ("16Mi", 16 * 2**20), ("1.5G", 1.5e9), ("1e3", 1000), ("", 0), ("four", 0), (None, 0)],
-)
-def test_a_quantity_is_read_as_kubernetes_writes_it(spelled: Any, amount: float) -> None:
-    assert quantity(spelled) == pytest.approx(amount)

@@ -1,19 +1,18 @@
 """What real controllers have said of real runs, in our words: each state was recorded by states/record.py."""
 
-import json
 from typing import Any
 
-import msgspec
 import pytest
 
-from jobs.diagnosis.cost import cost
 from jobs.engines import ENGINES, engine_of
-from jobs.engines.status import NodePhase, Observed, Phase
-from jobs.kube import projections
-from tests.unit.jobs.states.read import FILES, NOW, recorded, status
+from jobs.engines.status import NodePhase, Phase
+from tests.unit.jobs.states.read import FILES, recorded, status
 
 RUN = "lines-1a2b3c4d"
+
+
 AGAIN = "submit the file again with placement.retry increased by one"
+
 
 STATES: dict[str, tuple[Phase, int | None, str, str]] = {
     # Phase, exit code, what the reason has, what the advice has. Engines agree where they can.
@@ -173,23 +172,80 @@ def test_a_stopped_run_rests_and_one_that_waits_does_not() -> None:
     assert (stopped.waited is None, waiting.waited is None) == (True, False)
 
 
-def read_as(shape: Any, objects: Any) -> Any:
-    """Give what a list makes of objects, whose kinds it knows."""
-    decoder = msgspec.json.Decoder(list[shape])
-    kinds = [{key: each[key] for key in ("apiVersion", "kind") if key in each} for each in objects]
-    return [{**kind, **read} for kind, read in zip(kinds, decoder.decode(json.dumps(objects).encode()), strict=True)]
+def test_a_node_that_ended_while_the_run_goes_on_is_replaced() -> None:
+    objects = recorded("job-running")
+    objects["pods"][0] = recorded("job-backoff")["pods"][0] | {"metadata": objects["pods"][0]["metadata"]}
+    told = status(objects)
+    assert told.phase is Phase.WAITING
+    assert "failed: a peer, the network or a disk failed" in told.reason.text
+    assert told.reason.advice == "A new pod replaces it and continues from the checkpoint."
 
 
-@pytest.mark.parametrize("state", FILES)
-def test_what_a_list_reads_of_objects_is_all_that_a_state_is_read_from(state: str) -> None:
-    whole = recorded(state)
-    listed = {
-        **whole,
-        "workload": read_as(projections.Whole, [whole["workload"]])[0],
-        "pods": read_as(projections.Pod, whole.get("pods") or []),
-        "inner": read_as(projections.Whole, whole.get("inner") or []),
-        "queued": next(iter(read_as(projections.Whole, [whole["queued"]])), None) if whole.get("queued") else None,
+def test_the_codes_of_gone_pods_are_in_the_jobs_own_words() -> None:
+    told = status(recorded("job-exit-41") | {"pods": []})
+    assert (told.phase, told.exit_code) == (Phase.FAILED, 41)
+    assert told.reason.text == "It failed: the dataset is wrong (exit code 41)."
+
+
+def test_a_run_that_is_being_deleted_is_stopping() -> None:
+    objects = recorded("job-running")
+    objects["workload"]["metadata"]["deletionTimestamp"] = "2026-11-22T23:59:00Z"
+    told = status(objects)
+    assert told.phase is Phase.STOPPING
+    assert "being deleted" in told.reason.text
+
+
+def test_a_stopped_run_whose_pods_still_write_is_stopping() -> None:
+    objects = recorded("job-suspended") | {"pods": recorded("job-running")["pods"]}
+    told = status(objects)
+    assert told.phase is Phase.STOPPING
+    assert told.reason.text == "It is stopping. Its pods write a checkpoint first."
+
+
+def test_a_run_that_was_just_resumed_waits_and_is_not_stopped() -> None:
+    objects = recorded("job-suspended") | {"pods": []}
+    objects["workload"]["spec"]["suspend"] = False
+    assert status(objects).phase is Phase.WAITING
+
+
+def volcano(word: str, **group: Any) -> dict[str, Any]:
+    """Give a Job of Volcano in a phase, and its PodGroup."""
+    name = "lines-1a2b3c4d-9f0e"
+    return {
+        "workload": {
+            "apiVersion": "batch.volcano.sh/v1alpha1",
+            "kind": "Job",
+            "metadata": {"name": name},
+            "spec": {"queue": "team", "tasks": [{"replicas": 2}]},
+            "status": {"state": {"phase": word, "message": "max retry"}},
+        },
+        "inner": [{"kind": "PodGroup", "metadata": {"name": f"{name}-1"}, "status": group}],
     }
-    told, found = status(whole), status(listed)
-    assert found == told
-    assert cost(Observed(now=NOW, **listed), found) == cost(Observed(now=NOW, **whole), told)
+
+
+def test_volcano_says_why_its_queue_holds_a_run() -> None:
+    said = "2/2 tasks in gang unschedulable: pod group is not ready, 2 Pending, 2 minAvailable"
+    held = {"phase": "Inqueue", "conditions": [{"type": "Unschedulable", "status": "True", "message": said}]}
+    told = status(volcano("Pending", **held))
+    assert told.phase is Phase.QUEUED
+    assert told.queue
+    assert told.queue.name == "team"
+    assert told.reason.text == f"Volcano cannot place all of its nodes: {said}."
+    assert told.reason.advice == "See `kubectl describe podgroup lines-1a2b3c4d-9f0e-1`."
+    assert "Its queue does not have room" in status(volcano("Pending", phase="Pending")).reason.text
+
+
+def test_volcano_says_what_ended_a_run() -> None:
+    told = status(volcano("Failed"))
+    assert told.phase is Phase.FAILED
+    assert told.reason.text == "More of its pods failed than its Job allows. Message: max retry."
+
+
+def test_a_paddlejob_that_its_operator_ended_for_its_deadline_says_so() -> None:
+    objects = recorded("paddlejob-exit-44")
+    for each in objects["workload"]["status"]["conditions"]:
+        if each["type"] == "Failed":
+            each["message"] = "Job a has failed because it was active longer than specified deadline"
+    told = status(objects)
+    assert (told.phase, told.exit_code) == (Phase.FAILED, None)
+    assert told.reason.text == "It ran longer than placement.deadlines.run allows."

@@ -1,166 +1,16 @@
-"""The tables of the engines have every word that their controllers' APIs have, and nothing else."""
+"""What the tables of all engines have in common: conditions, in the order of the table, become a state."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from jobs.diagnosis import kueue
-from jobs.diagnosis.containers import WAITING
-from jobs.diagnosis.exit_codes import MEANINGS, meaning
-from jobs.diagnosis.nodes import DISRUPTIONS, PHASES
-from jobs.engines import ENGINES, engine_of, job, jobset, paddlejob, trainjob, volcano
-from jobs.engines.state import State
-from jobs.engines.status import Observed, Phase
-from jobs.jobfile.placement import Engine as EngineName
-from tests.unit.jobs.states.read import NOW
-from trainer.contract import ExitCode
+from jobs.engines.state import by_conditions, first_moment, in_words, unknown_word
+from jobs.engines.status import NO_REASON, Phase, Reason
+from tests.unit.jobs.engines.bare import state, true
 
-# k8s.io/api v0.36, batch/v1
-JOB_CONDITION_TYPE = "Suspended Complete Failed FailureTarget SuccessCriteriaMet"
-JOB_REASON = (
-    "PodFailurePolicy BackoffLimitExceeded DeadlineExceeded MaxFailedIndexesExceeded FailedIndexes "
-    "SuccessPolicy CompletionsReached"
-)
-JOB_SUSPENDED_REASON = "JobSuspended JobResumed"  # k8s.io/kubernetes pkg/controller/job
-# sigs.k8s.io/jobset v0.12.0, JobSetConditionType and pkg/constants
-JOBSET_CONDITION_TYPE = "Completed Failed Suspended RestartingJobSet StartupPolicyInProgress StartupPolicyCompleted"
-JOBSET_REASON = (
-    "ReachedMaxRestarts FailedJobs AllJobsCompleted InOrderStartupPolicyInProgress InOrderStartupPolicyCompleted "
-    "DefaultFailurePolicy FailurePolicy_RestartJobSet FailurePolicy_RestartJobSetAndIgnoreMaxRestarts JobsReady "
-    "JobSetFailed JobSetCompleted JobSetSuspended SuspendedJobs ResumeJobs FailJobSetFailurePolicyAction"
-)
-# github.com/kubeflow/trainer v2.3.0
-TRAINJOB_CONDITION_TYPE = "Suspended Complete Failed"
-TRAINJOB_REASON = "Suspended Resumed TrainingRuntimeNotSupported DeadlineExceeded"
-# volcano.sh/apis v1.10 to v1.15
-VOLCANO_JOB_PHASE = "Pending Aborting Aborted Running Restarting Completing Completed Terminating Terminated Failed"
-VOLCANO_POD_GROUP_PHASE = "Pending Running Unknown Inqueue Completed"
-# github.com/kubeflow/training-operator v1.9.4
-PADDLEJOB_CONDITION_TYPE = "Created Running Restarting Succeeded Suspended Failed"
-# sigs.k8s.io/kueue v0.19.2, v1beta2
-WORKLOAD_CONDITION_TYPE = (
-    "Admitted BlockedOnPreemptionGates QuotaReserved Finished PodsReady Evicted Preempted Requeued "
-    "DeactivationTarget WaitingForReplacementPods"
-)
-QUOTA_RESERVED_REASON = (
-    "NoMatchingFlavor WaitingForQuota ExceedsMaxQuota TopologyPlacementFailed WaitingForPreemptedWorkloads "
-    "Misconfigured Suspended PendingEvaluation WaitingForPodsReady Inadmissible OnHold Pending Waiting AdmissionGated"
-)
-ADMITTED_REASON = "NoReservation UnsatisfiedAdmissionChecks PendingDelayedTopologyRequests"
-EVICTED_REASON = (
-    "Preempted FlavorMigration PodsReadyTimeout AdmissionCheck ClusterQueueStopped LocalQueueStopped NodeFailures "
-    "EvictedOnManagerCluster WorkloadSliceReplaced Deactivated RequeuingLimitExceeded MaximumExecutionTimeExceeded"
-)
-PREEMPTED_REASON = "InClusterQueue InCohortReclamation InCohortFairSharing InCohortReclaimWhileBorrowing"
-# k8s.io/api v0.36, core/v1
-POD_PHASE = "Pending Running Succeeded Failed Unknown"
-DISRUPTION_TARGET_REASON = (
-    "PreemptionByScheduler DeletionByTaintManager EvictionByEvictionAPI DeletionByPodGC TerminationByKubelet"
-)
-# k8s.io/kubernetes v1.36: pkg/kubelet/{images,container,kuberuntime,kubelet_pods.go}; k8s.io/cri-api
-WAITING_REASON = (
-    "ContainerCreating PodInitializing ErrImagePull ImagePullBackOff ErrImageNeverPull InvalidImageName "
-    "ImageInspectError RegistryUnavailable SignatureValidationFailed CreateContainerConfigError PreCreateHookError "
-    "CreateContainerError PreStartHookError PostStartHookError RunContainerError CreatePodSandboxError "
-    "ConfigPodSandboxError CrashLoopBackOff"
-)
-
-
-@pytest.mark.parametrize(
-    ("table", "words"),
-    [
-        (job.CONDITIONS, JOB_CONDITION_TYPE),
-        (job.REASONS, f"{JOB_REASON} {JOB_SUSPENDED_REASON}"),
-        (jobset.CONDITIONS, JOBSET_CONDITION_TYPE),
-        (jobset.TERMINAL_STATES, "Completed Failed"),
-        (jobset.REASONS, JOBSET_REASON),
-        (trainjob.CONDITIONS, TRAINJOB_CONDITION_TYPE),
-        (trainjob.REASONS, f"{TRAINJOB_REASON} {JOBSET_REASON}"),
-        ([word for word in volcano.PHASES if word], VOLCANO_JOB_PHASE),
-        (volcano.GROUP_PHASES, VOLCANO_POD_GROUP_PHASE),
-        (paddlejob.CONDITIONS, PADDLEJOB_CONDITION_TYPE),
-        (kueue.CONDITIONS, WORKLOAD_CONDITION_TYPE),
-        (kueue.WAITS, QUOTA_RESERVED_REASON),
-        (kueue.CHECKS, ADMITTED_REASON),
-        (kueue.EVICTIONS, EVICTED_REASON),
-        (kueue.PREEMPTIONS, PREEMPTED_REASON),
-        (PHASES, POD_PHASE),
-        (DISRUPTIONS, DISRUPTION_TARGET_REASON),
-        (WAITING, WAITING_REASON),
-    ],
-)
-def test_a_table_has_every_word_of_its_api(table: Iterable[str], words: str) -> None:
-    assert set(table) == set(words.split())
-
-
-def alone(engine: str, status: Mapping[str, Any]) -> State:
-    """Give what an engine says of an object of which only the status is known."""
-    made = ENGINES[engine]
-    return made.state(Observed(workload={"apiVersion": made.VERSION, "kind": made.KIND, "status": status}, now=NOW))
-
-
-def true(*kinds: str) -> dict[str, Any]:
-    return {"conditions": [{"type": kind, "status": "True", "reason": "Any"} for kind in kinds]}
-
-
-@pytest.mark.parametrize(
-    ("engine", "words", "phase"),
-    [
-        ("job", (), None),
-        ("job", ("Complete",), Phase.SUCCEEDED),
-        ("job", ("SuccessCriteriaMet", "Complete"), Phase.SUCCEEDED),
-        ("job", ("FailureTarget", "Failed"), Phase.FAILED),
-        ("job", ("FailureTarget",), Phase.STOPPING),
-        ("job", ("SuccessCriteriaMet",), Phase.STOPPING),
-        ("job", ("Suspended",), Phase.STOPPED),
-        ("job", ("Suspended", "Failed"), Phase.FAILED),
-        ("jobset", (), None),
-        ("jobset", ("Completed",), Phase.SUCCEEDED),
-        ("jobset", ("Failed",), Phase.FAILED),
-        ("jobset", ("Suspended",), Phase.STOPPED),
-        ("jobset", ("RestartingJobSet",), Phase.WAITING),
-        ("jobset", ("StartupPolicyInProgress",), None),
-        ("jobset", ("StartupPolicyCompleted",), None),
-        ("trainjob", (), None),
-        ("trainjob", ("Complete",), Phase.SUCCEEDED),
-        ("trainjob", ("Failed",), Phase.FAILED),
-        ("trainjob", ("Suspended",), Phase.STOPPED),
-        ("paddlejob", ("Created",), None),
-        ("paddlejob", ("Created", "Running"), None),
-        ("paddlejob", ("Created", "Restarting"), Phase.WAITING),
-        ("paddlejob", ("Created", "Succeeded"), Phase.SUCCEEDED),
-        ("paddlejob", ("Created", "Running", "Failed"), Phase.FAILED),
-        ("paddlejob", ("Created", "Suspended"), Phase.STOPPED),
-    ],
-)
-def test_the_condition_that_decides_gives_the_phase(engine: str, words: tuple[str, ...], phase: Phase | None) -> None:
-    assert alone(engine, true(*words)).phase is phase
-
-
-@pytest.mark.parametrize(
-    ("word", "phase"),
-    [
-        ("", None),
-        ("Pending", Phase.QUEUED),
-        ("Aborting", Phase.STOPPING),
-        ("Aborted", Phase.STOPPED),
-        ("Running", None),
-        ("Restarting", Phase.WAITING),
-        ("Completing", Phase.STOPPING),
-        ("Completed", Phase.SUCCEEDED),
-        ("Terminating", Phase.STOPPING),
-        ("Terminated", Phase.FAILED),
-        ("Failed", Phase.FAILED),
-    ],
-)
-def test_volcanos_phase_gives_ours(word: str, phase: Phase | None) -> None:
-    assert alone("volcano", {"state": {"phase": word}}).phase is phase
-
-
-@pytest.mark.parametrize(("word", "phase"), [("Completed", Phase.SUCCEEDED), ("Failed", Phase.FAILED)])
-def test_a_jobsets_terminal_state_is_enough(word: str, phase: Phase) -> None:
-    assert alone("jobset", {"terminalState": word}).phase is phase
+TABLE = {"Done": Phase.SUCCEEDED, "Broken": Phase.FAILED, "Begun": None}
 
 
 @pytest.mark.parametrize(
@@ -175,48 +25,69 @@ def test_a_jobsets_terminal_state_is_enough(word: str, phase: Phase) -> None:
     ],
 )
 def test_a_word_that_no_table_has_is_unknown_and_named(engine: str, status: Mapping[str, Any]) -> None:
-    told = alone(engine, status)
+    told = state(engine, status)
     assert told.phase is Phase.UNKNOWN
     assert "'Novel'" in told.reason.text
+    assert told.reason.advice.startswith("See `kubectl describe ")
+    assert told.reason.advice.endswith(" lines-1a2b3c4d-9f0e`.")
+
+
+def test_an_object_without_a_name_is_not_described() -> None:
+    assert unknown_word({"kind": "Job"}, "Novel").advice == ""
+
+
+def test_what_is_known_decides_before_a_word_that_is_not() -> None:
+    assert by_conditions({"status": true("Novel", "Done")}, TABLE, {}).phase is Phase.SUCCEEDED
+
+
+@pytest.mark.parametrize("words", [("Done", "Broken"), ("Broken", "Done")])
+def test_the_table_says_which_condition_decides_and_not_the_object(words: tuple[str, ...]) -> None:
+    assert by_conditions({"status": true(*words)}, TABLE, {}).phase is Phase.SUCCEEDED
+
+
+def test_a_condition_that_decides_nothing_leaves_the_phase_to_the_pods() -> None:
+    assert by_conditions({"status": true("Begun")}, TABLE, {}).phase is None
 
 
 def test_a_condition_that_is_not_true_says_nothing() -> None:
     status = {"conditions": [{"type": "Failed", "status": "False"}, {"type": "Novel", "status": "Unknown"}]}
-    assert alone("job", status).phase is None
-
-
-def test_every_engine_of_the_job_file_has_its_table() -> None:
-    assert {*ENGINES, "auto"} == set(EngineName.__args__)
+    assert state("job", status).phase is None
 
 
 @pytest.mark.parametrize(
-    ("version", "kind", "name"),
+    ("decided", "reason"),
     [
-        ("batch/v1", "Job", "job"),
-        ("batch.volcano.sh/v1alpha1", "Job", "volcano"),
-        ("jobset.x-k8s.io/v1alpha2", "JobSet", "jobset"),
-        ("jobset.x-k8s.io/v1", "JobSet", "jobset"),
-        ("trainer.kubeflow.org/v1alpha1", "TrainJob", "trainjob"),
-        ("kubeflow.org/v1", "PaddleJob", "paddlejob"),
+        ({"reason": "Known", "message": "how odd"}, Reason("as we say it")),
+        ({"reason": "Novel", "message": "how\nodd."}, Reason("Its controller reports: how odd.")),
+        ({"reason": "Novel"}, Reason("Its controller reports: Novel.")),
+        ({}, NO_REASON),
     ],
 )
-def test_an_object_is_known_by_its_group_and_kind(version: str, kind: str, name: str) -> None:
-    assert engine_of({"apiVersion": version, "kind": kind}) is ENGINES[name]
+def test_a_reason_is_told_in_our_words_or_as_the_controller_tells_it(
+    decided: Mapping[str, Any], reason: Reason
+) -> None:
+    assert in_words(decided, {"Known": Reason("as we say it")}) == reason
 
 
-def test_every_exit_code_of_the_contract_has_a_meaning() -> None:
-    assert set(MEANINGS) == set(ExitCode)
-    assert {code for code in ExitCode if MEANINGS[code].retry} == {
-        ExitCode.FAILED,
-        ExitCode.TRANSIENT,
-        ExitCode.STOPPED,
-    }
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        ("Container trainer for pod ml/a failed with exit code 42 matching FailJob rule at index 1", 42),
+        ("Container trainer for pod ml/a failed with exit code 4242 and more", None),
+        ("Job has reached the specified backoff limit", None),
+        ("", None),
+    ],
+)
+def test_the_code_that_a_controller_names_outlives_the_pod(message: str, code: int | None) -> None:
+    status = true("Broken")
+    status["conditions"][0]["message"] = message
+    assert by_conditions({"status": status}, TABLE, {}).exit_code == code
 
 
-@pytest.mark.parametrize(("code", "words"), [(137, "signal 9 killed it"), (3, "exit code 3")])
-def test_codes_of_others_have_a_meaning_too(code: int, words: str) -> None:
-    assert words in meaning(code).text
-
-
-def test_only_three_phases_are_final() -> None:
-    assert {phase for phase in Phase if phase.final} == {Phase.SUCCEEDED, Phase.FAILED, Phase.SUPERSEDED}
+def test_a_moment_is_that_of_the_first_type_that_is_true() -> None:
+    first, then = true("Done", at="2026-11-22T10:00:00Z"), true("Broken", at="2026-11-22T11:00:00Z")
+    found = {"status": {"conditions": [*then["conditions"], *first["conditions"]]}}
+    assert first_moment(found, ("Done", "Broken")) == datetime(2026, 11, 22, 10, tzinfo=UTC)
+    assert first_moment(found, ("Broken",)) == datetime(2026, 11, 22, 11, tzinfo=UTC)
+    found["status"]["conditions"][1]["status"] = "False"
+    assert first_moment(found, ("Done",)) is None

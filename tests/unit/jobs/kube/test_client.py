@@ -11,27 +11,10 @@ import pytest
 from jobs.kube import projections
 from jobs.kube.changes import Change
 from jobs.kube.client import Cluster, ExpiredError, MissingKindError
-from jobs.kube.informer import Collection, Following
-from jobs.kube.kinds import JOB, NODE, POD, Kind
+from jobs.kube.kinds import JOB, POD, Kind
 from tests.unit.jobs.apiserver import Answer, ApiServer
+from tests.unit.jobs.kube.pods import pod
 from trainer.errors import AccessError, ConflictError, OcrfleetError, SpecError, TransientError
-
-
-def pod(name: str, **labels: str) -> dict[str, Any]:
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels}}
-
-
-@pytest.mark.parametrize(
-    ("kind", "path"),
-    [
-        (POD, "/api/v1/namespaces/n/pods/a"),
-        (NODE, "/api/v1/nodes/a"),
-        (JOB, "/apis/batch/v1/namespaces/n/jobs/a"),
-        (Kind("networking.k8s.io/v1", "NetworkPolicy"), "/apis/networking.k8s.io/v1/namespaces/n/networkpolicies/a"),
-    ],
-)
-def test_a_kind_knows_where_its_objects_are(kind: Kind, path: str) -> None:
-    assert kind.path(namespace="n", name="a") == path
 
 
 def test_the_context_says_where_and_the_options_say_it_better(api: ApiServer) -> None:
@@ -242,93 +225,6 @@ def test_a_forgotten_state_is_told(api: ApiServer, cluster: Cluster) -> None:
     api.forget()
     with pytest.raises(ExpiredError):
         list(cluster.watch(POD, since="1"))
-
-
-@pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jobs.kube.informer._PAUSES", (0.01,))
-
-
-def names(following: Following, collection: str = "pods") -> list[str]:
-    return sorted(each["metadata"]["name"] for each in following.now(collection) or ())
-
-
-def until(following: Following, wanted: list[str]) -> None:
-    end = time.monotonic() + 10
-    while names(following) != wanted:
-        assert time.monotonic() < end, names(following)
-        following.wait(1)
-
-
-def test_following_outlives_restarts_and_forgetting(api: ApiServer, cluster: Cluster) -> None:
-    api.put(pod("a"))
-    with Following(cluster, {"pods": Collection(kind=POD)}) as following:
-        assert following.wait(10)
-        assert names(following) == ["a"]
-        api.cut()
-        api.put(pod("b"))
-        until(following, ["a", "b"])
-        # Gone while nobody watched, and the history with it.
-        api.next = [Answer(503, "starting")]
-        with api.changed:
-            api.cuts += 1
-            api._drop(POD.path(namespace="default", name="a"))
-            api.version += 1
-            api.forgotten = api.version
-            api.changed.notify_all()
-        until(following, ["b"])
-        assert following.away_since is None
-
-
-def test_following_gives_up_a_server_that_stays_away(api: ApiServer, cluster: Cluster) -> None:
-    with Following(cluster, {"pods": Collection(kind=POD)}, patience=0.2) as following:
-        following.wait(10)
-        api.next = [Answer(503, "gone for good")] * 10_000
-        api.cut()
-        with pytest.raises(TransientError):
-            until(following, ["never"])
-
-
-def test_a_server_is_back_when_it_answers_though_nothing_changes(api: ApiServer, cluster: Cluster) -> None:
-    with Following(cluster, {"pods": Collection(kind=POD)}) as following:
-        following.wait(10)
-        api.next = [Answer(503, "starting")]
-        api.cut()
-        assert following.wait(10)
-        while following.away_since is not None:
-            assert following.wait(10), "the server answers again, and nobody was told"
-
-
-def test_following_asks_a_server_that_is_away_less_and_less(
-    api: ApiServer, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """One that has just started has all its clients back at once."""
-    monkeypatch.setattr("jobs.kube.informer._PAUSES", pauses := (0.01, 0.02, 0.05))
-    with Following(cluster, {"pods": Collection(kind=POD)}) as following:
-        following.wait(10)
-        waited = list[float]()
-        monkeypatch.setattr(following._closed, "wait", waited.append)
-        api.next = [Answer(503, "starting")] * 5
-        api.cut()
-        until(following, [])
-        while following.away_since is not None or len(waited) < 5:
-            assert following.wait(10)
-        assert tuple(waited[:5]) == (*pauses, pauses[-1], pauses[-1])
-
-
-def test_what_is_not_needed_may_be_refused_or_missing(api: ApiServer, cluster: Cluster) -> None:
-    api.refused.add(("list", "nodes"))
-    kueue = Kind("kueue.x-k8s.io/v1beta2", "Workload")
-    wanted = {
-        "pods": Collection(kind=POD),
-        "nodes": Collection(kind=NODE, needed=False),
-        "workloads": Collection(kind=kueue, needed=False),
-    }
-    with Following(cluster, wanted) as following:
-        assert following.wait(10)
-        assert [following.now(name) for name in wanted] == [[], None, None]
-    with Following(cluster, {"nodes": Collection(kind=NODE)}) as following, pytest.raises(AccessError):
-        following.wait(10)
 
 
 def test_without_its_package_it_says_which_to_install(api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,5 @@
 """`diff` says what submitting would come to, and ends as `kubectl diff` does."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,17 +7,12 @@ from typing import Any
 import pytest
 
 from tests.unit.jobs.apiserver import ApiServer
-from tests.unit.jobs.commands.test_submit import job
+from tests.unit.jobs.submitted import job
 
 Ocrfleet = Callable[..., Any]
+
+
 __all__ = ["job"]
-
-
-def test_without_any_run_of_the_name_it_is_new(api: ApiServer, ocrfleet: Ocrfleet, job: Path) -> None:
-    ran = ocrfleet("diff", job)
-    assert ran.code == 1
-    assert ran.out.startswith("A new run slips-rec-")
-    assert "the namespace default has no run of the job slips-rec" in ran.out
 
 
 def test_what_was_submitted_does_not_differ(api: ApiServer, ocrfleet: Ocrfleet, job: Path) -> None:
@@ -63,17 +57,3 @@ def test_a_run_of_this_job_is_compared_before_a_newer_one(api: ApiServer, ocrfle
             each["metadata"]["creationTimestamp"] = "2026-02-01T00:00:00Z"
     assert ocrfleet("diff", job, "--set", "placement.retry=1").out.startswith(f"A new object {run}-")
     assert "run.train.seed: 1 -> 2" in ocrfleet("diff", job, "--set", "run.train.seed=2").out
-
-
-@pytest.mark.parametrize("option", ["-o", "--output"])
-def test_the_same_as_data(api: ApiServer, ocrfleet: Ocrfleet, job: Path, option: str) -> None:
-    ocrfleet("submit", job)
-    found = json.loads(ocrfleet("diff", job, "--set", "run.train.seed=1", option, "json").out)
-    assert found["same"] is False
-    assert found["changes"] == ["run.train.seed: 42 -> 1"]
-
-
-def test_an_error_is_no_difference(api: ApiServer, ocrfleet: Ocrfleet, job: Path) -> None:
-    assert ocrfleet("diff", job, "slips-rec-00000000").code == 40
-    api.refused |= {("list", plural) for plural in ("jobs", "jobsets", "trainjobs", "paddlejobs")}
-    assert ocrfleet("diff", job).code == 42

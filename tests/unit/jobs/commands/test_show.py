@@ -1,0 +1,46 @@
+"""Tables and documents go to standard output, as they are read again. On a terminal: test_overview.py."""
+
+import io
+import json
+
+import pytest
+import yaml
+
+from jobs.commands import show
+
+
+def test_a_table_has_its_columns_under_their_headings(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [
+        {"run": "lines-1", "acc": 0.91239, "in": ["production", "candidate"], "end": None},
+        {"run": "a", "acc": 7, "in": [], "end": "now"},
+    ]
+    show.table(rows, {"RUN": "run", "ACC": "acc", "CHANNELS": "in", "END": "end"})
+    assert capsys.readouterr().out.splitlines() == [
+        "RUN       ACC      CHANNELS                END",
+        "lines-1   0.9124   production, candidate",
+        "a         7                                now",
+    ]
+
+
+def test_a_file_gets_a_table_whole_however_wide(capsys: pytest.CaptureFixture[str]) -> None:
+    show.table([{"name": "a", "text": "x" * 500}], {"NAME": "name", "TEXT": "text"}, cut=True, spare=["NAME"])
+    assert capsys.readouterr().out.splitlines()[1] == f"a      {'x' * 500}"
+
+
+@pytest.mark.parametrize("value", [{"a": [1, None, "zwölf", "6:2:2"]}, [], "text"])
+def test_a_document_is_read_again_as_it_was(value: object, capsys: pytest.CaptureFixture[str]) -> None:
+    show.document(value, "json")
+    assert json.loads(capsys.readouterr().out) == value
+    show.document(value, None)
+    assert yaml.safe_load(capsys.readouterr().out) == value
+
+
+def test_what_is_said_is_no_part_of_the_result(capsys: pytest.CaptureFixture[str]) -> None:
+    show.say("It is so.")
+    assert capsys.readouterr() == ("", "It is so.\n")
+
+
+def test_text_for_a_file_is_not_wrapped() -> None:
+    text = "word " * 100
+    assert show.width_of(io.StringIO()) is None
+    assert show.wrapped(text, io.StringIO()) == text

@@ -1,0 +1,58 @@
+"""Texts are taken in the forms that Kubernetes takes, to the edge of each form."""
+
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from jobs.jobfile import fieldtypes
+from jobs.jobfile.fieldtypes import size
+
+
+@pytest.mark.parametrize(
+    ("kind", "good", "bad"),
+    [
+        ("Quantity", ["1", "512Mi", "0.5Gi", "99999.999Ti"], ["0", "0Gi", "1.5", "100000Ti", "5gi", "-1Gi", ""]),
+        ("Cron", ["0 3 * * 0", "*/5 * * * MON-FRI", "@daily"], ["0 3 * *", "@reboot", "0 3 * * 0 2026", ""]),
+        ("ObjectName", ["a", "a.b-c", "a" * 253], ["A", "a_b", "-a", "a-", "a" * 254, ""]),
+        ("LabelledName", ["a" * 63], ["a" * 64, "A"]),
+        ("LabelName", ["a", "example.com/A_b.c", "a" * 63], ["/a", "a/", "a" * 64, "a b"]),
+        ("LabelValue", ["", "A_b.c", "a" * 63], ["-a", "a" * 64, "a/b"]),
+        ("Time", ["1s", "90m", "99999h"], ["0s", "1d", "1h30m", "100000h", "5"]),
+        ("Pause", ["0m", "99999s", "999h"], ["1000h", "1d", "5"]),
+        ("Amount", [4, 0, 0.5, "500m", "16Gi", 10**15], [-1, True, "16gi", 10**15 + 1, "", None]),
+        ("ResourceName", ["cpu", "memory", "ephemeral-storage", "example.com/fpga"], ["gpu", "storage", "a/"]),
+        ("Cidr", ["10.0.0.0/8", "0.0.0.0/0", "1.2.3.4/32", "2600:1f18::/32", "::/0"], ["10.0.0.1/8", "1.2.3.4/33"]),
+        ("Port", [1, 65535], [0, 65536, "80"]),
+        ("StoreUrl", ["https://s3.test", "http://[::1]:65535/path"], ["s3://a", "https://s3.test:65536", "https://"]),
+        ("FileName", ["ca.crt", "_a", "a" * 253], [".a", "-a", "a/b", "a" * 254]),
+        ("VariableName", ["_A1"], ["1A", "A-B", ""]),
+    ],
+)  # fmt: skip
+def test_a_form_takes_what_kubernetes_takes_and_refuses_the_rest(kind: str, good: list[Any], bad: list[Any]) -> None:
+    adapter = TypeAdapter(getattr(fieldtypes, kind))
+    for value in good:
+        assert adapter.validate_python(value) == value
+    for value in bad:
+        with pytest.raises(ValidationError):
+            adapter.validate_python(value, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("amount", "number"),
+    [
+        *(
+            ("500m", 0.5),
+            ("2", 2),
+            (2, 2),
+            (0.5, 0.5),
+            (1e-05, 1e-05),
+            ("1k", 1e3),
+            ("1Ki", 1024),
+            ("1.5Gi", 1.5 * 2**30),
+        ),
+        *(("1M", 1e6), ("1Mi", 2**20), ("1G", 1e9), ("1T", 1e12), ("1Ti", 2**40)),
+    ],
+)
+def test_an_amount_is_compared_by_its_number(amount: object, number: float) -> None:
+    assert size(amount) == number

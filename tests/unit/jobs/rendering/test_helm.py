@@ -1,0 +1,91 @@
+"""Each of three real Helms refuses alike, and what is wrong with a Helm or the chart is said."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from jobs.jobfile import model as jobfile
+from jobs.rendering import helm
+from jobs.rendering.render import render
+from tests.chart.test_render import CASES, ROOT
+from tests.unit.jobs.rendering.helms import use
+from trainer import contract
+from trainer.errors import OcrfleetError, SpecError
+
+JOB = next(path for path in CASES if path.stem == "job-values")
+
+
+OURS = f"{{{contract.CONTRACT_ANNOTATION}: '{contract.CONTRACT}'}}"
+
+
+@pytest.mark.parametrize("which", ["helm3", "helm4"])
+def test_the_schema_refuses_by_the_fields_path(which: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    use(which, monkeypatch, tmp_path)
+    values = jobfile.as_dict(jobfile.load(JOB))
+    values["placement"] |= {"nodes": 0, "retries": "many"}
+    with pytest.raises(SpecError) as refused:
+        helm.objects(values)
+    first, second = sorted(str(refused.value).splitlines())
+    assert first.startswith("placement.nodes: ")
+    assert first.endswith("1.")
+    assert second.startswith("placement.retries: ")
+    assert "integer" in second
+
+
+def test_without_any_helm_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    use("helm4", monkeypatch, tmp_path)
+    (tmp_path / "path-helm4" / "helm").unlink()
+    with pytest.raises(
+        OcrfleetError, match=r"Install the package helm-python-sdk, or the `helm` program, 3\.16 or newer\."
+    ):
+        render(jobfile.load(JOB))
+
+
+@pytest.mark.parametrize(
+    ("says", "sentence"),
+    [
+        ("v3.15.4", "/helm is Helm v3.15.4, older than 3.16. Install the package helm-python-sdk"),
+        ("v2.17.0", "/helm is Helm v2.17.0, older than 3.16."),
+        ("hello", "/helm does not print Helm's version. Install"),
+    ],
+)
+def test_an_old_helm_is_refused_by_its_version(
+    says: str, sentence: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """No package carries an old Helm, so a program that says the version of one stands in for it."""
+    use("helm4", monkeypatch, tmp_path)
+    old = tmp_path / "path-helm4" / "helm"
+    old.unlink()
+    old.write_text(f"#!/bin/sh\necho {says}\n")
+    old.chmod(0o755)
+    with pytest.raises(OcrfleetError) as refused:
+        render(jobfile.load(JOB))
+    assert sentence in str(refused.value)
+
+
+def test_a_fault_of_the_chart_is_not_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "Chart.yaml").write_text(f"{{apiVersion: v2, name: ocr-training, version: 0.1.0, annotations: {OURS}}}")
+    (tmp_path / "templates" / "a.yaml").write_text('{{ include "gone" . }}')
+    use("helm4", monkeypatch, tmp_path)
+    monkeypatch.setattr(helm, "CHART", tmp_path)
+    with pytest.raises(OcrfleetError, match="a fault of ocrfleet") as fault:
+        render(jobfile.load(JOB))
+    assert fault.value.exit_code == 1
+
+
+def test_a_chart_that_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(helm, "CHART", tmp_path)
+    with pytest.raises(OcrfleetError, match="Install it again"):
+        render(jobfile.load(JOB))
+
+
+def test_a_wheel_has_every_file_of_the_chart_that_helm_reads() -> None:
+    tables = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    patterns = tables["tool"]["setuptools"]["package-data"]["jobs.rendering"]
+    folder = ROOT / "jobs" / "rendering"
+    chart = ROOT / "charts" / "ocr-training"
+    packed = {path.relative_to(folder) for pattern in patterns for path in folder.glob(pattern)}
+    wanted = {path.relative_to(chart) for path in chart.rglob("*") if path.is_file() and path.suffix != ".md"}
+    assert {path for path in wanted if path.parts[0] != "ci"} <= {path.relative_to("chart") for path in packed}
