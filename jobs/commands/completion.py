@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def script(parser: argparse.ArgumentParser, shell: str) -> str:
-    """Give the script for a shell."""
+    """Return the script for a shell."""
     if shell == "fish":
         return "\n".join(_fish(parser)) + "\n"
     paths = dict(walk(parser))
@@ -79,14 +79,14 @@ def script(parser: argparse.ArgumentParser, shell: str) -> str:
 
 
 def walk(parser: argparse.ArgumentParser, path: str = "") -> Iterator[tuple[str, argparse.ArgumentParser]]:
-    """Give every parser with its path, such as `/models/list`."""
+    """Return every parser with its path, such as `/models/list`."""
     yield path, parser
     for name, child in children(parser).items():
         yield from walk(child, f"{path}/{name}")
 
 
 def children(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
-    """Give the parsers of a parser's commands."""
+    """Return the parsers of a parser's commands."""
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             return dict(action.choices)
@@ -94,7 +94,7 @@ def children(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentPars
 
 
 def answer(parser: argparse.ArgumentParser, words: Sequence[str]) -> list[str]:
-    """Give what the last of these words can be; the empty list where it may be anything, such as a file.
+    """Return what the last of these words can be; the empty list where it may be anything, such as a file.
 
     Args:
         parser: of all commands.
@@ -131,7 +131,7 @@ DEADLINE: Final = 2.0
 
 
 def _named(parser: argparse.ArgumentParser) -> Callable[[Mapping[str, str]], list[str]] | None:
-    """Give the function that asks the cluster for what a command's word can be."""
+    """Return the function that asks the cluster for what a command's word can be."""
     for action in parser._actions:
         if not action.option_strings and (action.metavar == "RUN" or action.dest == "job_name"):
             return _runs if action.metavar == "RUN" else _names
@@ -163,7 +163,7 @@ def _unique(words: Iterable[str]) -> list[str]:
 
 
 def _cluster_words(words: Sequence[str]) -> dict[str, str]:
-    """Give the context and the namespace that were typed before."""
+    """Return the context and the namespace that were typed before."""
     options = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     options.add_argument("--context")
     options.add_argument("-n", "--namespace")
@@ -176,7 +176,7 @@ def _option(parser: argparse.ArgumentParser, word: str) -> argparse.Action | Non
 
 
 def _words(parser: argparse.ArgumentParser) -> list[str]:
-    """Give commands, choices of a word that stands by its place, and long options."""
+    """Return commands, choices of a word that stands by its place, and long options."""
     choices = [str(c) for a in parser._actions if not a.option_strings and a.choices for c in a.choices]
     return choices + [o for a in parser._actions for o in a.option_strings if o.startswith("--")]
 

@@ -1,4 +1,4 @@
-"""How results and talk are written: tables, YAML and JSON to stdout, sentences to stderr."""
+"""Output of commands: tables, YAML and JSON to stdout, sentences to stderr."""
 
 import json
 import os
@@ -61,13 +61,13 @@ _READABLE: Final = 30
 
 
 def width_of(stream: TextIO) -> int | None:
-    """Give the columns of a terminal; None of anything else."""
+    """Return the columns of a terminal; None of anything else."""
     # One that does not know its width says 0.
     return (os.get_terminal_size(stream.fileno()).columns or 80) if stream.isatty() else None
 
 
 def wrapped(text: str, stream: TextIO) -> str:
-    """Give text as a stream takes it: on a terminal words stay whole, and so do commands, which are to be copied."""
+    """Return text as a stream takes it: on a terminal words stay whole, and so do commands, which are to be copied."""
     width = width_of(stream)
     if width is None:
         return text
@@ -90,12 +90,12 @@ def _cell(value: Any) -> str:
 
 
 def say(sentence: str) -> None:
-    """Tell the user something that is not the result."""
+    """Print a sentence to standard error."""
     print(sentence, file=sys.stderr, flush=True)
 
 
 def transfer(what: str) -> "OnProgress | None":
-    """Give a function that shows bytes that come or go; None without the trainer's packages."""
+    """Return a function that shows bytes that come or go; None without the trainer's packages."""
     try:
         from trainer.telemetry.progress import Progress
     except ModuleNotFoundError:
@@ -105,7 +105,7 @@ def transfer(what: str) -> "OnProgress | None":
 
 
 def count(what: str, unit: str) -> "OnProgress | None":
-    """Give a function that shows how many of something are done; None without the trainer's packages."""
+    """Return a function that shows how many of something are done; None without the trainer's packages."""
     try:
         from trainer.telemetry.progress import Progress
     except ModuleNotFoundError:

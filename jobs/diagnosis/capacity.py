@@ -41,7 +41,7 @@ def rooms(machines: Sequence[Object], pods: Sequence[Object] | None, *, resource
 
 
 def wanted(pod: Object, resource: str) -> float:
-    """Give how much of a resource a pod asks for: its containers together, and those that start before and stay."""
+    """Return how much of a resource a pod asks for: its containers together, and those that start before and stay."""
     stay = [each for each in several(pod, "spec", "initContainers") if each.get("restartPolicy") == "Always"]
     return sum(_asked(each, resource) for each in [*several(pod, "spec", "containers"), *stay])
 
@@ -99,7 +99,7 @@ def in_unit(amount: float, resource: str) -> str:
 
 
 def _holders(pods: Sequence[Object], resource: str) -> dict[str, dict[str, float]]:
-    """Give, for each machine, how much each run holds; one look at each pod, as there may be thousands."""
+    """Return how much each run holds on each machine. Each pod is read once, as there may be thousands."""
     held: dict[str, dict[str, float]] = {}
     for pod in pods:
         machine, over = text(pod, "spec", "nodeName"), text(pod, "status", "phase") in ("Succeeded", "Failed")

@@ -1,7 +1,6 @@
-"""What a run has cost: hours of devices, the time it waited, and the time its devices waited for one another.
+"""The cost of a run: device-hours, time in the queue, and idle time of its devices.
 
-All is read off the pods that are there. A pod has its devices from when it is given a Kubernetes node until its
-container ends, whatever it does with them.
+All of it comes from existing pods. A pod holds its devices from scheduling to the end of its container.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,7 +17,7 @@ from jobs.kube.objects import Object
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What a run has cost until now."""
+    """The cost of a run until now."""
 
     devices: int | None
     """Of all its nodes; None if its object does not say."""
@@ -37,12 +36,12 @@ class Cost:
 
     @property
     def device_hours(self) -> float | None:
-        """Give the hours of its devices."""
+        """Hours of all devices."""
         return _hours(self.held, self.per_node)
 
     @property
     def idle_hours(self) -> float | None:
-        """Give those of these in which the devices waited."""
+        """The part of `device_hours` in which the devices waited."""
         return _hours(self.idle, self.per_node)
 
 
@@ -63,7 +62,7 @@ class _Stay:
 
 
 def cost(observed: Observed, status: Status) -> Cost:
-    """Give what a run has cost, by what its objects say."""
+    """Return the cost of a run, from its objects."""
     engine = engine_of(observed.workload)
     stays = list(_stays(observed.pods, engine.RANK_LABEL)) if engine else []
     size = engine.size(observed.workload) if engine else 0
@@ -113,7 +112,7 @@ def _over(stay: _Stay, now: datetime) -> bool:
 
 
 def _at_work(stay: _Stay, now: datetime) -> bool:
-    """Tell whether a node runs, or has done its part: then the leader needs no peer."""
+    """Check whether a node runs, or has done its part: then the leader needs no peer."""
     return stay.started is not None and stay.started <= now and (stay.done or not _over(stay, now))
 
 

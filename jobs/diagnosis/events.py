@@ -27,7 +27,7 @@ class Happening:
     last: datetime
 
     def facts(self) -> dict[str, Any]:
-        """Give it as data."""
+        """Return it as data."""
         return {
             "first": stamp(self.first),
             "last": stamp(self.last),
@@ -40,7 +40,7 @@ class Happening:
         }
 
     def about(self, run: str) -> str:
-        """Give the object in short, without the name that all of a run's objects have in common."""
+        """Return the object in short, without the name that all of a run's objects have in common."""
         rest = self.name.rpartition(run)[2] if run in self.name and self.kind == "Pod" else ""
         return f"{self.kind} …{rest}" if rest else self.kind
 

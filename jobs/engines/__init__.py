@@ -1,4 +1,4 @@
-"""Engines: objects of a cluster in, what is so with a run out. Pure functions over the API server's JSON."""
+"""Engines: objects of a cluster in, the state of a run out. Pure functions over the API server's JSON."""
 
 from collections.abc import Callable
 from types import MappingProxyType
@@ -13,7 +13,7 @@ from jobs.kube.objects import Object
 
 
 class Engine(Protocol):
-    """What the module of an engine has."""
+    """The interface of an engine's module."""
 
     NAME: str
     """As `placement.engine` has it."""
@@ -23,17 +23,17 @@ class Engine(Protocol):
     RANK_LABEL: str
     """The label of a pod that has its rank."""
     pod_selector: Callable[[str], str]
-    """Gives the label selector of an object's pods, by the object's name."""
+    """Returns the label selector of an object's pods, by the object's name."""
     size: Callable[[Object], int]
-    """Gives how many nodes an object has."""
+    """Returns how many nodes an object has."""
     suspended: Callable[[Object], bool]
-    """Tells whether an object is told to have no pods."""
+    """Checks whether an object is told to have no pods."""
     pause: Callable[[Object], Change]
-    """Gives the change that ends an object's pods and keeps the run."""
+    """Returns the change that ends an object's pods and keeps the run."""
     resume: Callable[[Object], Change]
-    """Gives the change that makes its pods again."""
+    """Returns the change that makes its pods again."""
     state: Callable[[Observed], State]
-    """Gives what the object says of itself."""
+    """Returns the state of an object."""
 
 
 ENGINES: Final[MappingProxyType[str, Engine]] = MappingProxyType(
@@ -43,7 +43,7 @@ ENGINES: Final[MappingProxyType[str, Engine]] = MappingProxyType(
 
 
 def engine_of(workload: Object) -> Engine | None:
-    """Give the engine that an object belongs to, whatever the version of its API; None if it is of none."""
+    """Return the engine of an object, for any version of its API; None if it has none."""
     group, kind = text(workload, "apiVersion").partition("/")[0], text(workload, "kind")
     fits = (each for each in ENGINES.values() if (each.VERSION.partition("/")[0], each.KIND) == (group, kind))
     return next(fits, None)

@@ -45,43 +45,43 @@ REASONS: Final[Mapping[str, Reason]] = {
 
 
 def pod_selector(name: str) -> str:
-    """Give the label selector of an object's pods."""
+    """Return the label selector of an object's pods."""
     return f"batch.kubernetes.io/job-name={name}"
 
 
 def size(workload: Object) -> int:
-    """Give how many nodes it has."""
+    """Return how many nodes it has."""
     return number(workload, "spec", "completions") or 0
 
 
 def suspended(workload: Object) -> bool:
-    """Tell whether it is told to have no pods."""
+    """Check whether it is told to have no pods."""
     return at(workload, "spec", "suspend") is True
 
 
 def pause(workload: Object) -> Change:
-    """Give the change that ends its pods and keeps the run."""
+    """Return the change that ends its pods and keeps the run."""
     return patch(workload, {"spec": {"suspend": True}})
 
 
 def resume(workload: Object) -> Change:
-    """Give the change that makes its pods again."""
+    """Return the change that makes its pods again."""
     return patch(workload, {"spec": {"suspend": False}})
 
 
 def state(observed: Observed) -> State:
-    """Give what the Job says of itself."""
+    """Return the state of the workload, a Job."""
     return read(observed.workload)
 
 
 def read(job: Object) -> State:
-    """Give what a Job says of itself, whoever has made it."""
+    """Return the state of any Job."""
     told = by_conditions(job, CONDITIONS, REASONS)
     finished = moment(job, "status", "completionTime") or first_moment(job, ("Complete", "Failed"))
     return replace(told, started=moment(job, "status", "startTime"), finished=finished)
 
 
 def why_failed(jobs: list[Object]) -> State:
-    """Give the state of the first of these Jobs that has failed; one without a phase if none has."""
+    """Return the state of the first of these Jobs that has failed; one without a phase if none has."""
     told = [read(each) for each in jobs if text(each, "kind") == KIND]
     return next((each for each in told if each.phase in (Phase.FAILED, Phase.STOPPING)), State(phase=None))

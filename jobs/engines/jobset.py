@@ -50,12 +50,12 @@ REASONS: Final[Mapping[str, Reason]] = {
 
 
 def pod_selector(name: str) -> str:
-    """Give the label selector of an object's pods."""
+    """Return the label selector of an object's pods."""
     return f"jobset.sigs.k8s.io/jobset-name={name}"
 
 
 def size(workload: Object) -> int:
-    """Give how many nodes it has."""
+    """Return how many nodes it has."""
     inner = several(workload, "spec", "replicatedJobs")
     return sum(job.size(each["template"]) for each in inner if isinstance(each.get("template"), Mapping))
 
@@ -66,12 +66,12 @@ resume = job.resume
 
 
 def state(observed: Observed) -> State:
-    """Give what the JobSet and its Job say of themselves."""
+    """Return the state of the JobSet, with its Job."""
     return read(observed.workload, observed)
 
 
 def read(jobset: Object, observed: Observed) -> State:
-    """Give what a JobSet says of itself, whoever has made it."""
+    """Return the state of a JobSet."""
     told = by_conditions(jobset, CONDITIONS, REASONS)
     word = text(jobset, "status", "terminalState")
     if word and word not in TERMINAL_STATES:

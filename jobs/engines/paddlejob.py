@@ -25,7 +25,7 @@ CONDITIONS: Final[Mapping[str, Phase | None]] = {
     "Running": None,
     "Created": None,
 }
-# The operator's reasons are its conditions again; only its messages say more.
+# The operator's reasons repeat its conditions; only its messages have details.
 REASONS: Final[Mapping[str, Reason]] = {
     "PaddleJobCreated": NO_REASON,
     "PaddleJobRunning": NO_REASON,
@@ -41,32 +41,32 @@ _DEADLINE: Final = "active longer than specified deadline"
 
 
 def pod_selector(name: str) -> str:
-    """Give the label selector of an object's pods."""
+    """Return the label selector of an object's pods."""
     return f"training.kubeflow.org/job-name={name}"
 
 
 def size(workload: Object) -> int:
-    """Give how many nodes it has."""
+    """Return how many nodes it has."""
     return number(workload, "spec", "paddleReplicaSpecs", "Worker", "replicas") or 0
 
 
 def suspended(workload: Object) -> bool:
-    """Tell whether it is told to have no pods."""
+    """Check whether it is told to have no pods."""
     return at(workload, "spec", "runPolicy", "suspend") is True
 
 
 def pause(workload: Object) -> Change:
-    """Give the change that ends its pods and keeps the run."""
+    """Return the change that ends its pods and keeps the run."""
     return patch(workload, {"spec": {"runPolicy": {"suspend": True}}})
 
 
 def resume(workload: Object) -> Change:
-    """Give the change that makes its pods again."""
+    """Return the change that makes its pods again."""
     return patch(workload, {"spec": {"runPolicy": {"suspend": False}}})
 
 
 def state(observed: Observed) -> State:
-    """Give what the PaddleJob says of itself."""
+    """Return the state of the PaddleJob."""
     job = observed.workload
     told = by_conditions(job, CONDITIONS, REASONS)
     if _DEADLINE in text(condition(job, "Failed") or {}, "message"):

@@ -11,7 +11,7 @@ ANNOTATION: Final = "ocrfleet.io/run.yaml"
 
 
 def of(workload: Object) -> Mapping[str, Any] | None:
-    """Give a run's name, `run` half and part of its placement, as the chart wrote them; None if nothing is there."""
+    """Return a run's name, `run` half and part of its placement, as the chart wrote them; None if nothing is there."""
     try:
         found = json.loads(_annotation(workload) or "")  # the chart writes JSON, which is YAML
     except ValueError:
@@ -20,7 +20,7 @@ def of(workload: Object) -> Mapping[str, Any] | None:
 
 
 def output(workload: Object) -> str:
-    """Give the location that a run writes to, `run.output`; empty if its object does not say."""
+    """Return the location that a run writes to, `run.output`; empty if its object does not say."""
     return text(of(workload) or {}, "run", "output")
 
 

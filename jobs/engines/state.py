@@ -1,4 +1,4 @@
-"""What an engine's own object says, before pods and queue are asked: the tables' common part."""
+"""The state of an engine's own object, without pods and queue: shared by all engines."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -13,10 +13,10 @@ from jobs.kube.objects import Object
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """What an engine's object says of itself."""
+    """The state of an engine's object."""
 
     phase: Phase | None
-    """None: it is alive, and its pods say where it stands."""
+    """None: it is running, and its pods decide the phase."""
 
     reason: Reason = NO_REASON
     decisive: bool = False
@@ -30,7 +30,7 @@ class State:
 
 
 def by_conditions(found: Object, table: Mapping[str, Phase | None], reasons: Mapping[str, Reason]) -> State:
-    """Give the state that an object's conditions make.
+    """Return the state that an object's conditions make.
 
     Args:
         found: the object.
@@ -57,7 +57,7 @@ DECISIVE: Final = ("DeadlineExceeded", "TrainingRuntimeNotSupported")
 
 
 def in_words(decided: Object, reasons: Mapping[str, Reason]) -> Reason:
-    """Give a condition's reason in our words; the controller's own message where we have none."""
+    """Return a condition's reason in our words; the controller's own message where we have none."""
     known = reasons.get(text(decided, "reason"))
     if known is not None:
         return known
@@ -66,7 +66,7 @@ def in_words(decided: Object, reasons: Mapping[str, Reason]) -> Reason:
 
 
 def unknown_word(found: Object, word: str) -> Reason:
-    """Give the reason for a word that no table has."""
+    """Return the reason for a word that no table has."""
     kind, name = text(found, "kind") or "object", text(found, "metadata", "name")
     return Reason(
         f"Its {kind} is in the state '{one_line(word)}', which this version of ocrfleet does not know.",
@@ -75,7 +75,7 @@ def unknown_word(found: Object, word: str) -> Reason:
 
 
 def first_moment(found: Object, kinds: Iterable[str]) -> datetime | None:
-    """Give when the first of these conditions that is true became so."""
+    """Return when the first of these conditions that is true became so."""
     true = true_conditions(found)
     return next((moment(condition(found, kind) or {}, "lastTransitionTime") for kind in kinds if kind in true), None)
 

@@ -1,4 +1,4 @@
-"""What is so with a run on a cluster, in words: what `jobs/engines` make of objects, and commands show."""
+"""Status of a run on a cluster: phase, reason, nodes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,35 +10,35 @@ from jobs.kube.objects import Object
 
 
 class Phase(StrEnum):
-    """Where a run stands: one word a user can act on."""
+    """The phase of a run."""
 
     QUEUED = "Queued"
-    """Held by a queue: no pod is made before there is room for all of them."""
+    """Held by a queue: no pod is created before there is room for all of them."""
     WAITING = "Waiting"
-    """Not all nodes run: pods are missing, not placed, not started, or lost and on their way back."""
+    """Not all nodes run: pods are missing, not scheduled, not started, or lost and being replaced."""
     RUNNING = "Running"
     """All nodes run, or have done their part."""
     STOPPING = "Stopping"
-    """Its pods are told to end, and write their checkpoint first."""
+    """Its pods are ending, after a checkpoint."""
     STOPPED = "Stopped"
-    """No pod is left; the run goes on when it is resumed."""
+    """No pod is left. The run can be resumed."""
     SUCCEEDED = "Succeeded"
     """The model is published."""
     FAILED = "Failed"
-    """It is over, and the exit code says whether a retry helps."""
+    """It has failed; the exit code says whether a retry can help."""
     SUPERSEDED = "Superseded"
     """A newer object of the same run has taken over."""
     UNKNOWN = "Unknown"
-    """The controller says a word that this version does not know; the reason has it."""
+    """The controller reports a state that this version does not know; the reason names it."""
 
     @property
     def final(self) -> bool:
-        """Tell whether nothing will change by itself any more."""
+        """Check whether the phase can no longer change by itself."""
         return self in (Phase.SUCCEEDED, Phase.FAILED, Phase.SUPERSEDED)
 
 
 class NodePhase(StrEnum):
-    """Where one node of a run stands."""
+    """The phase of one node of a run."""
 
     MISSING = "Missing"
     """It has no pod."""
@@ -48,9 +48,9 @@ class NodePhase(StrEnum):
     """Its pod is on a machine and does not run yet."""
     RUNNING = "Running"
     STOPPING = "Stopping"
-    """Its pod is told to end."""
+    """Its pod is ending."""
     LOST = "Lost"
-    """Its machine does not answer."""
+    """Its machine does not respond."""
     SUCCEEDED = "Succeeded"
     FAILED = "Failed"
     UNKNOWN = "Unknown"
@@ -58,13 +58,13 @@ class NodePhase(StrEnum):
 
 @dataclass(frozen=True)
 class Reason:
-    """Why something is as it is, and what to do about it."""
+    """The reason for a state, and the next step."""
 
     text: str = ""
-    """A sentence that says what is so. Empty: nothing is out of order."""
+    """A sentence about the state. Empty: nothing is wrong."""
 
     advice: str = ""
-    """A sentence that says what to do next, with the command; empty where there is nothing to do."""
+    """A sentence about the next step, with the command. Empty: nothing to do."""
 
     def __str__(self) -> str:
         return " ".join(part for part in (self.text, self.advice) if part)
@@ -101,7 +101,7 @@ class NodeStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class QueueStatus:
-    """What Kueue, or Volcano's queue, says of a run."""
+    """Status of a run in a queue of Kueue or Volcano."""
 
     name: str
     """The queue that the job file names, `placement.queue`."""
@@ -110,7 +110,7 @@ class QueueStatus:
     """The ClusterQueue that has given it its quota."""
 
     active: bool = True
-    """False after `ocrfleet stop`: the queue lets it rest."""
+    """False after `ocrfleet stop`."""
 
     admitted: datetime | None = None
     """Since when it has its quota; None while it waits."""
@@ -152,20 +152,20 @@ class Status:
 
     @property
     def final(self) -> bool:
-        """Tell whether it is over."""
+        """Check whether it has finished."""
         return self.phase.final
 
     @property
     def restarts(self) -> int:
-        """Give how many pods were lost on the way, over all nodes."""
+        """Return how many pods were lost on the way, over all nodes."""
         return sum(node.restarts for node in self.nodes)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Observed:
-    """The objects that say what is so with a run, all read at one time.
+    """The objects that determine a run's status, all read at one time.
 
-    Only the workload must be there: what may not be read is left out, and the reason says less.
+    Only the workload is required. What may not be read is left out, and the reason has less detail.
     """
 
     workload: Object

@@ -41,12 +41,12 @@ resume = job.resume
 
 
 def size(workload: Object) -> int:
-    """Give how many nodes it has."""
+    """Return how many nodes it has."""
     return number(workload, "spec", "trainer", "numNodes") or 0
 
 
 def state(observed: Observed) -> State:
-    """Give what the TrainJob, its JobSet and its Job say of themselves."""
+    """Return the state of the TrainJob, with its JobSet and its Job."""
     told = by_conditions(observed.workload, CONDITIONS, REASONS)
     made = (each for each in observed.inner if text(each, "kind") == jobset.KIND)
     mine = next((each for each in made if name_of(each) == name_of(observed.workload)), None)

@@ -47,32 +47,32 @@ GROUP_PHASES: Final[Mapping[str, Reason]] = {
 
 
 def pod_selector(name: str) -> str:
-    """Give the label selector of an object's pods."""
+    """Return the label selector of an object's pods."""
     return f"volcano.sh/job-name={name}"
 
 
 def size(workload: Object) -> int:
-    """Give how many nodes it has."""
+    """Return how many nodes it has."""
     return sum(number(task, "replicas") or 0 for task in several(workload, "spec", "tasks"))
 
 
 def suspended(workload: Object) -> bool:
-    """Tell whether it is told to have no pods: Volcano has no such field, but for its phase."""
+    """Check whether it is told to have no pods: Volcano has no such field, but for its phase."""
     return text(workload, "status", "state", "phase") in ("Aborting", "Aborted")
 
 
 def pause(workload: Object) -> Change:
-    """Give the command that ends its pods and keeps the run."""
+    """Return the command that ends its pods and keeps the run."""
     return _command(workload, "AbortJob")
 
 
 def resume(workload: Object) -> Change:
-    """Give the command that makes its pods again."""
+    """Return the command that makes its pods again."""
     return _command(workload, "ResumeJob")
 
 
 def state(observed: Observed) -> State:
-    """Give what Volcano's Job and its PodGroup say."""
+    """Return the state of Volcano's Job, with its PodGroup."""
     job = observed.workload
     word = text(job, "status", "state", "phase")
     if word not in PHASES:
@@ -106,7 +106,7 @@ def _waiting(observed: Observed) -> Reason:
 
 
 def _command(workload: Object, action: str) -> Change:
-    """Give a Command of Volcano's bus: the only way to stop one of its Jobs and keep it."""
+    """Return a Command of Volcano's bus: the only way to stop one of its Jobs and keep it."""
     name = name_of(workload)
     target = {
         "apiVersion": VERSION,

@@ -1,6 +1,6 @@
-"""How the texts of `placement` and `chart` are written: names, amounts, times, addresses; each with its remedy.
+"""The form of texts in `placement` and `chart`: names, amounts, times and addresses, each with what to write.
 
-What Kubernetes refuses is refused here; a form is never narrower than what it takes but where nobody would notice.
+What Kubernetes refuses is refused here.
 """
 
 import re
@@ -47,18 +47,19 @@ Image = Annotated[str, spelled(_IMAGE, "write an image as REGISTRY/NAME:TAG or R
 LabelName = Annotated[
     str,
     Field(max_length=253),
-    spelled(_LABEL, "a label's name has letters, digits, '-', '_' and '.', with a domain and a slash before it or not"),
+    spelled(_LABEL, "a label's name has letters, digits, '-', '_' and '.', optionally after a domain and a slash"),
 ]
 LabelValue = Annotated[
     str,
     spelled(
-        _LABEL_VALUE, "a label's value has at most 63 letters, digits, '-', '_' and '.', and is quoted if a number"
+        _LABEL_VALUE,
+        "a label's value has at most 63 letters, digits, '-', '_' and '.', and needs quotes if it is a number",
     ),
 ]
 Labels = Mapping[LabelName, LabelValue]
 LabelledName = Annotated[str, Field(max_length=63), spelled(_DNS, words_of(_DNS))]
-"""The name of an object that others are labelled with."""
-Time = Annotated[str, spelled(_TIME, "write a time above nothing, such as 30s, 5m or 24h")]
+"""The name of an object, used as a label of other objects."""
+Time = Annotated[str, spelled(_TIME, "write a time above 0, such as 30s, 5m or 24h")]
 Pause = Annotated[str, spelled(_PAUSE, "write a time such as 0m, 30s, 5m or 24h")]
 
 
@@ -94,7 +95,7 @@ _UNITS: Final = {
 
 
 def size(amount: object) -> float:
-    """Give an amount as a number; that of memory is in bytes."""
+    """Return an amount as a number, memory in bytes."""
     digits, unit = re.fullmatch(r"([0-9.e+-]+?)([A-Za-z]*)", str(amount)).groups()  # type: ignore[union-attr]
     return float(Decimal(digits) * _UNITS[unit])
 
@@ -108,7 +109,7 @@ def _aligned(cidr: str) -> str:
     try:
         ip_network(cidr)
     except ValueError as error:
-        words = "{cidr} has bits beyond its prefix: write the first address of the range"
+        words = "{cidr} has bits set beyond its prefix: write the first address of the range"
         raise PydanticCustomError("cidr", words, {"cidr": repr(cidr)}) from error
     return cidr
 
@@ -124,7 +125,9 @@ Port = Annotated[int, Field(ge=1, le=65535), WHOLE]
 Url = Annotated[str, spelled("^https?://[!-.0-~]+(/[!-~]*)?$", "a URL begins with http:// or https://")]
 StoreUrl = Annotated[
     str,
-    spelled(f"^https?://{_HOST}(:{_PORT})?(/[!-~]*)?$", "write https://HOST or http://HOST:PORT, with a path or not"),
+    spelled(
+        f"^https?://{_HOST}(:{_PORT})?(/[!-~]*)?$", "write https://HOST or http://HOST:PORT, optionally with a path"
+    ),
 ]
 Region = Annotated[str, spelled("^[0-9A-Za-z]([-0-9A-Za-z]*[0-9A-Za-z])?$", "write a region such as eu-central-1")]
 RoleArn = Annotated[
@@ -139,18 +142,21 @@ Guid = Annotated[
     spelled("^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$", "a client id is a GUID, 32 hex digits with dashes"),
 ]
 VariableName = Annotated[
-    str, spelled("^[A-Za-z_][A-Za-z0-9_]*$", "a variable's name has letters, digits and '_', and no digit first")
+    str,
+    spelled(
+        "^[A-Za-z_][A-Za-z0-9_]*$", "a variable's name has letters, digits and '_', and does not begin with a digit"
+    ),
 ]
 DeviceName = Annotated[
     str,
     Field(max_length=253),
-    spelled(rf"^{_DOMAIN}/{_WORD}$", "write it as the device plugin has it, such as rdma.example.com/hca"),
+    spelled(rf"^{_DOMAIN}/{_WORD}$", "write the name that the device plugin uses, such as rdma.example.com/hca"),
 ]
-NoProxy = Annotated[str, spelled("^[!-+.-~-]+$", "write one host, domain or range of addresses an item")]
+NoProxy = Annotated[str, spelled("^[!-+.-~-]+$", "write one host, domain or address range per item")]
 FileName = Annotated[
     str,
     spelled(
         "^[_a-zA-Z0-9][-._a-zA-Z0-9]{0,252}$",
-        "a key has letters, digits, '-', '_' and '.', and neither '-' nor '.' first",
+        "a key has letters, digits, '-', '_' and '.', and does not begin with '-' or '.'",
     ),
 ]

@@ -1,7 +1,7 @@
 """The job file: YAML ⇄ `TrainingJob`.
 
 `load` is the one border where YAML becomes dataclasses; `--set` is applied before it, so an override is
-checked as the file is. Everything that is wrong is reported at once.
+checked like the file. All faults are reported at once.
 """
 
 import functools
@@ -24,10 +24,10 @@ class TrainingJob:
     """One job file: what to train, and where."""
 
     api_version: Literal["ocrfleet.io/v1"]
-    """The version of this format. A trainer refuses one that it does not know."""
+    """The version of this format. A trainer refuses versions that it does not know."""
 
     name: Name
-    """The job's name, in lower case, at most 37 characters; runs, metrics and objects begin with it."""
+    """The job's name, at most 37 characters in lower case. Names of runs, metrics and objects begin with it."""
 
     run: RunSpec
     """What to train. Two files with the same `run` train the same model."""
@@ -36,16 +36,16 @@ class TrainingJob:
     """Where the run goes and how big it is."""
 
     notify: Notify = Field(default_factory=Notify)
-    """Who is told when the run ends."""
+    """Notification at the end of a run. Not available yet: `check` and `render` refuse it."""
 
     schedule: Schedule = Field(default_factory=Schedule)
-    """Train again and again. Without `cron`: once."""
+    """Scheduled training. Not available yet: `check` and `render` refuse `cron`."""
 
     chart: Chart = Field(default_factory=Chart)
-    """What a platform team sets once for its clusters. Read by the chart alone."""
+    """Settings that a platform team makes once for its clusters. Only the chart reads them."""
 
     def __post_init__(self) -> None:
-        """Refuse two ways to the buckets at once, a device by two names, and a name too long for its engine."""
+        """Refuse two kinds of credentials, a device under two names, and a name that is too long for the engine."""
         if self.placement.credentials_secret and self.chart.identity.preset != "none":
             raise ValueError(
                 "the job has placement.credentialsSecret and chart.identity: the secret would hide the identity; "
@@ -53,14 +53,14 @@ class TrainingJob:
             )
         if self.chart.rdma.resource and self.chart.rdma.resource in self.placement.resources.limits:
             raise ValueError(
-                f"placement.resources.limits has {self.chart.rdma.resource}: it is added from chart.rdma; leave it out"
+                f"placement.resources.limits has {self.chart.rdma.resource}: it is set from chart.rdma; remove it"
             )
         # JobSet wants -<8>-<4>-node-0-<node>-<5> to fit behind the name into 63.
         longest = 35 - len(str(self.placement.nodes - 1))
         if self.placement.engine in ("jobset", "trainjob") and len(self.name) > longest:
             raise ValueError(
                 f"name has {len(self.name)} characters: with placement.engine {self.placement.engine} and "
-                f"{self.placement.nodes} nodes it may have {longest}, since JobSet makes longer names of it"
+                f"{self.placement.nodes} nodes it may have at most {longest}, since JobSet appends to it"
             )
 
 
@@ -72,16 +72,16 @@ def load(source: Path | str, *, sets: Sequence[str] = ()) -> TrainingJob:
         sets: `--set` options, such as `run.train.epochs=3`, applied in their order.
 
     Raises:
-        SpecError: one sentence a line for each thing that is wrong, with its place.
+        SpecError: one line for each fault, with its place.
     """
     return from_raw(jobtext.read(source, sets=sets))
 
 
 def from_raw(raw: Mapping[str, Any]) -> TrainingJob:
-    """Give the job that a file's fields are.
+    """Return the job of a file's fields.
 
     Raises:
-        SpecError: one sentence a line for each thing that is wrong, with its place.
+        SpecError: one line for each fault, with its place.
     """
     return from_dict(TrainingJob, _without_nulls(TrainingJob, raw), where="")
 
@@ -92,7 +92,7 @@ def dump(job: TrainingJob) -> str:
 
 
 def as_dict(job: TrainingJob) -> dict[str, Any]:
-    """Spell a job as in the job file, with every default, without what is unset."""
+    """Return a job as in the job file, with every default and without unset fields."""
     result: dict[str, Any] = _without_nulls(TrainingJob, to_dict(job))
     return result
 
@@ -117,11 +117,11 @@ def _without_nulls(cls: Any, raw: Any) -> Any:
 
 @functools.cache
 def _classes(cls: Any) -> dict[str, Any] | None:
-    """Give the fields of a class of the job file with the classes of their values; None for what is no such class."""
+    """Return the fields of a job-file class with the classes of their values; None for other classes."""
     fields = getattr(cls, "__pydantic_fields__", None)
     return fields and {field.alias: _class_of(field.annotation) for field in fields.values()}
 
 
 def _class_of(annotation: Any) -> Any:
-    """Give the class of the job file in an annotation, that of the items where it is a list."""
+    """Return the job-file class in an annotation, or of the items of a list."""
     return next((c for c in (annotation, *get_args(annotation)) if hasattr(c, "__pydantic_fields__")), None)

@@ -15,10 +15,10 @@ MAX_INDEX: Final = 1000
 
 
 def apply(raw: dict[str, Any], text: str) -> None:
-    r"""Change `raw` as one `--set` option says.
+    r"""Apply one `--set` option to `raw`.
 
-    The value is YAML: `3` is a number, `true` a boolean, `[a, b]` a list, `"3"` a text; `null` or nothing after
-    the `=` deletes the key, so that its default holds. Dots inside a name are escaped:
+    The value is YAML: `3` is a number, `true` a boolean, `[a, b]` a list, `"3"` a text. `null` or an empty value
+    deletes the key, so its default applies. Dots inside a name are escaped:
     `run.overrides.Global\.epoch_num=20`. `a=1,name=2` sets two fields.
 
     Raises:
@@ -71,7 +71,7 @@ def _assign(raw: dict[str, Any], path: list[str | int], value: Any) -> None:
 
 
 def _fit(place: Any, step: str | int, path: list[str | int]) -> None:
-    """See that `place` can hold `step`; a list grows to the index."""
+    """Check that `place` can hold `step`, and extend a list to the index."""
     shown = "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in path).lstrip(".")
     if isinstance(step, str) and not isinstance(place, dict):
         raise SpecError(f"--set {shown}: {step!r} cannot be a field of a {_kind(place)}.")
@@ -79,7 +79,7 @@ def _fit(place: Any, step: str | int, path: list[str | int]) -> None:
         if not isinstance(place, list):
             raise SpecError(f"--set {shown}: [{step}] cannot be an item of a {_kind(place)}.")
         if step >= MAX_INDEX:
-            raise SpecError(f"--set {shown}: no list of the job file has {step + 1} items.")
+            raise SpecError(f"--set {shown}: [{step}] is too large for a list of the job file.")
         place.extend([None] * (step + 1 - len(place)))
 
 

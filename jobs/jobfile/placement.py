@@ -1,7 +1,7 @@
 """The `placement`, `notify` and `schedule` parts of the job file: where a run goes, how big, and when.
 
-The chart reads all of it. `ocrfleet run` reads `nodes`, `devicesPerNode`, `device` and `deadlines`, and
-hands the rest on unread. Written as `trainer/run/spec.py` is: each field says what, unit, and why this default.
+The chart reads all of it. `ocrfleet run` reads `nodes`, `devicesPerNode`, `device`, `retries` and `deadlines`. As in
+`trainer/run/spec.py`, each field has its meaning, its unit and the reason for its default.
 """
 
 from collections.abc import Mapping
@@ -33,38 +33,36 @@ Device = Literal["gpu", "cpu"]
 
 def _check_device(name: str, amount: str | float) -> None:
     if name == "nvidia.com/gpu":
-        raise ValueError(
-            f"placement.resources.limits has {name}: it is added from placement.devicesPerNode; leave it out"
-        )
+        raise ValueError(f"placement.resources.limits has {name}: it is set from placement.devicesPerNode; remove it")
     if name.startswith("requests."):
-        raise ValueError(f"placement.resources.limits has {name}: write the device's own name, without `requests.`")
+        raise ValueError(f"placement.resources.limits has {name}: write the name of the device, without `requests.`")
     whole = amount.isdecimal() if isinstance(amount, str) else float(amount).is_integer()
     if "/" in name and not whole:
-        raise ValueError(f"placement.resources.limits.{name} is {amount}: devices are counted in whole numbers")
+        raise ValueError(f"placement.resources.limits.{name} is {amount}: the number of devices is a whole number")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Resources:
-    """What a pod asks of its node and what it may take. The devices are added."""
+    """CPU, memory and other resources of a pod. Devices are added from `devicesPerNode`."""
 
     requests: Amounts = Field(default_factory=dict)
-    """What must be free on a node, such as `cpu: 4, memory: 16Gi`. Empty: what the chart thinks right for a device."""
+    """Resource requests of a pod, such as `cpu: 4, memory: 16Gi`. Empty: the chart's defaults for a device."""
 
     limits: Amounts = Field(default_factory=dict)
-    """What it may take. Empty: memory as requested, and as much of the cores as there is."""
+    """Resource limits of a pod. Empty: the memory limit equals the request, and CPU has no limit."""
 
     def __post_init__(self) -> None:
-        """Refuse what Kubernetes would."""
+        """Refuse what Kubernetes would refuse."""
         for name, amount in self.requests.items():
             if "/" in name:
                 raise ValueError(
-                    f"placement.resources.requests has {name}: a device is asked for as a limit; "
-                    "move it to placement.resources.limits"
+                    f"placement.resources.requests has {name}: request devices by a limit; move it to "
+                    "placement.resources.limits"
                 )
             if name in self.limits and size(amount) > size(self.limits[name]):
                 raise ValueError(
-                    f"placement.resources.requests.{name} is more than placement.resources.limits.{name}: "
-                    "a pod may take what it asks for; raise the limit, or ask for less"
+                    f"placement.resources.requests.{name} is more than placement.resources.limits.{name}: a request "
+                    "cannot exceed the limit; increase the limit, or lower the request"
                 )
         for name, amount in self.limits.items():
             _check_device(name, amount)
@@ -72,22 +70,22 @@ class Resources:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Cache:
-    """Where a node keeps the dataset: one of three places. None named: an `emptyDir` of 50Gi."""
+    """Where a node keeps the dataset: one of three kinds of volume. Unset: an `emptyDir` of 50Gi."""
 
     empty_dir: Quantity | None = None
-    """A folder on the node's own disk, at most so large. Gone with the pod."""
+    """Size limit of a folder on the node's disk. It is deleted with the pod."""
 
     ephemeral: Quantity | None = None
-    """A volume of that size, made for the pod and gone with it; for nodes with small disks."""
+    """Size of a volume that is created and deleted with the pod; for nodes with small disks."""
 
     storage_class: ObjectName | None = None
     """Storage class of `ephemeral`. Unset: the cluster's default."""
 
     existing_claim: ObjectName | None = None
-    """A PersistentVolumeClaim that is there already; with several nodes one that all of them can mount."""
+    """An existing PersistentVolumeClaim. With several nodes, all of them must be able to mount it."""
 
     access_mode: Literal["ReadWriteOnce", "ReadWriteMany"] = "ReadWriteOnce"
-    """Of `ephemeral` and `existingClaim`. ReadWriteMany says that several nodes can mount the claim."""
+    """Access mode of `ephemeral` or `existingClaim`. ReadWriteMany: several nodes can mount the claim."""
 
     def __post_init__(self) -> None:
         """Refuse two places at once."""
@@ -96,11 +94,9 @@ class Cache:
         if len(given) > 1:
             raise ValueError(f"placement.storage.cache has {' and '.join(given)}: choose one")
         if self.storage_class and not self.ephemeral:
-            raise ValueError("placement.storage.cache.storageClass is for `ephemeral`, which is not set")
+            raise ValueError("placement.storage.cache.storageClass needs `ephemeral`, which is not set")
         if self.access_mode != "ReadWriteOnce" and not (self.ephemeral or self.existing_claim):
-            raise ValueError(
-                "placement.storage.cache.accessMode is for `ephemeral` and `existingClaim`, and neither is set"
-            )
+            raise ValueError("placement.storage.cache.accessMode needs `ephemeral` or `existingClaim`; neither is set")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -108,35 +104,35 @@ class Storage:
     """Disk and shared memory of a pod."""
 
     cache: Cache = Field(default_factory=Cache)
-    """Where the dataset is kept."""
+    """Where a node keeps the dataset."""
 
     scratch: Quantity = "20Gi"
-    """Disk for checkpoints, the export and logs. 20Gi holds the three newest states of the largest recipe."""
+    """Disk for checkpoints, the export and logs. 20Gi holds the three newest checkpoints of the largest recipe."""
 
     shared_memory: Quantity = "8Gi"
-    """Size of /dev/shm, through which readers hand samples to a worker. The runtime's own 64Mi is too little."""
+    """Size of /dev/shm, through which readers pass samples to a worker. The default of 64Mi is too small."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Deadlines:
-    """How long a run waits before it says what is wrong."""
+    """How long a run waits before it fails with a reason."""
 
     rendezvous: Time = contract.RENDEZVOUS_DEADLINE
-    """For all nodes to be there at once. 30 minutes: an autoscaler may have to start machines."""
+    """How long to wait for all nodes. 30 minutes: an autoscaler may have to start machines."""
 
     stall: Time = contract.STALL_DEADLINE
-    """Without a step, an image or a byte of progress. 15 minutes is more than the slowest evaluation is silent."""
+    """The longest time without progress: no step, image or byte. 15 minutes is longer than any evaluation pauses."""
 
     run: Time = "24h"
-    """For the whole run, the time in a queue apart. A forgotten run costs a day at most."""
+    """The longest duration of a run, without its time in a queue. A forgotten run costs at most a day."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Debug:
-    """For looking into a run that fails."""
+    """For debugging a run that fails."""
 
     hold_on_failure: Pause = "0m"
-    """How long a failed pod stays to be looked at. 0m: not at all, since it holds its devices."""
+    """How long a failed pod is kept for inspection. 0m: it is not kept, since it would hold its devices."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -149,58 +145,58 @@ class Placement:
     """
 
     nodes: Annotated[int, Field(ge=1, le=1000), WHOLE] = 1
-    """Pods, or node processes under `ocrfleet run`, that train together."""
+    """Number of pods that train together; under `ocrfleet run`, of node processes."""
 
     devices_per_node: Annotated[int, Field(ge=1, le=64), WHOLE] = 1
-    """Devices of each node; one worker process a device."""
+    """Devices of each node. Each has one worker process."""
 
     device: Device | None = None
-    """`gpu` or `cpu`. Unset: gpu on a cluster; under `ocrfleet run` what this machine has, and it says which."""
+    """`gpu` (untested) or `cpu`. Unset: `gpu` on a cluster; under `ocrfleet run`, what this machine has."""
 
     image: Image | None = None
-    """The trainer image. Unset: the chart's own, of the same version. Not used by `ocrfleet run`."""
+    """The trainer image. Unset: that of the chart's version. `ocrfleet run` does not use it."""
 
     image_pull_secrets: tuple[ObjectName, ...] = ()
-    """Secrets of the registry that the image comes from."""
+    """Secrets for the registry of the image."""
 
     resources: Resources = Field(default_factory=Resources)
-    """What a pod asks of its node and what it may take."""
+    """CPU, memory and other resources of a pod."""
 
     node_selector: Labels = Field(default_factory=dict)
     """Labels that a node must have."""
 
     tolerations: tuple[Mapping[str, Any], ...] = ()
-    """Taints that the pods tolerate, as Kubernetes has them."""
+    """Taints that the pods tolerate, as in a pod's `tolerations`."""
 
     queue: LabelledName | None = None
     """A Kueue LocalQueue, or a Volcano queue with engine `volcano`. Unset: no queue."""
 
     priority: LabelledName | None = None
-    """A PriorityClass, or with a queue of Kueue its WorkloadPriorityClass. Unset: the cluster's default."""
+    """A PriorityClass, or in a Kueue queue a WorkloadPriorityClass. Unset: the cluster's default."""
 
     retries: Annotated[int, Field(ge=0, le=100), WHOLE] = 3
-    """Attempts of the whole gang after the first, counted in the bucket. 3 outlasts a bad night of preemptions."""
+    """Attempts of all nodes after the first, counted in the bucket. 3 survives a night with several preemptions."""
 
     retry: Annotated[int, Field(ge=0, lt=2**31), WHOLE] = 0
-    """Raise it by one to start the same run again, from its checkpoint, after a final failure was mended."""
+    """Increase it by one to restart the same run from its checkpoint, after the cause of a final failure is fixed."""
 
     storage: Storage = Field(default_factory=Storage)
     """Disk and shared memory of a pod."""
 
     service_account: ObjectName | None = None
-    """A ServiceAccount with workload identity for the buckets. Unset: the chart makes one without rights."""
+    """A ServiceAccount with workload identity for the buckets. Unset: the chart creates one without permissions."""
 
     credentials_secret: ObjectName | None = None
-    """A Secret mounted as an AWS credentials file. Keys never stand in this file."""
+    """A Secret that is mounted as an AWS credentials file. Never put keys into the job file."""
 
     deadlines: Deadlines = Field(default_factory=Deadlines)
-    """How long a run waits before it says what is wrong."""
+    """How long a run waits before it fails with a reason."""
 
     debug: Debug = Field(default_factory=Debug)
-    """For looking into a run that fails."""
+    """For debugging a run that fails."""
 
     def __post_init__(self) -> None:
-        """Refuse two ways in at once, a secret twice, and a claim that not all nodes can mount."""
+        """Refuse two kinds of credentials, a repeated secret, and a claim that not all nodes can mount."""
         if self.service_account and self.credentials_secret:
             raise ValueError(
                 "placement has serviceAccount and credentialsSecret: the secret would hide the account's identity; "
@@ -210,44 +206,45 @@ class Placement:
         cache = self.storage.cache
         if self.nodes > 1 and cache.existing_claim and cache.access_mode != "ReadWriteMany":
             raise ValueError(
-                f"placement.storage.cache.existingClaim is one volume for {self.nodes} nodes: if all of them can mount "
-                "it, say so with placement.storage.cache.accessMode: ReadWriteMany; else use `ephemeral` or `emptyDir`"
+                f"placement.storage.cache.existingClaim is one volume for {self.nodes} nodes: if all of them can "
+                "mount it, set placement.storage.cache.accessMode: ReadWriteMany; otherwise use `ephemeral` or "
+                "`emptyDir`"
             )
         limit, shared = self.resources.limits.get("memory"), self.storage.shared_memory
         if limit is not None and size(limit) <= size(shared):
             raise ValueError(
                 f"placement.storage.sharedMemory is {shared}, but placement.resources.limits.memory is {limit}: "
-                "/dev/shm is in memory and counts in the limit. Raise the limit, or take less."
+                "/dev/shm uses memory within the limit. Increase the limit, or lower sharedMemory."
             )
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Notify:
-    """Who is told when a run ends."""
+    """Notification at the end of a run. Not available yet: `check` and `render` refuse it."""
 
     webhook_secret: ObjectName | None = None
-    """A Secret with the key `url`: one POST there when a run ends. Unset: nobody is told."""
+    """A Secret with the key `url`, for one POST request when a run ends. Unset: no notification."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Schedule:
-    """Training again and again, by a CronJob."""
+    """Scheduled training by a CronJob. Not available yet: `check` and `render` refuse it."""
 
     cron: Cron | None = None
-    """When, in cron's five fields. Unset: once, at once."""
+    """When to train, in the five fields of cron. Unset: once, now."""
 
     time_zone: TimeZone = "Etc/UTC"
-    """The zone that `cron` is read in, by its IANA name."""
+    """The time zone of `cron`, by its IANA name."""
 
     skip_if_unchanged: Flag = True
-    """End at once when the dataset is the one that the last published model was trained on."""
+    """Skip a run if the dataset is the one that the last published model was trained on."""
 
     suspend_after_failures: Annotated[int, Field(ge=1), WHOLE] = 3
-    """Failed runs in a row after which the schedule is suspended. 3 tells a fault from bad luck."""
+    """Consecutive failed runs after which the schedule is suspended. 3: fewer may be bad luck."""
 
     def __post_init__(self) -> None:
-        """Refuse a schedule that has no time."""
+        """Refuse a schedule without `cron`."""
         known = self.__pydantic_fields__  # type: ignore[attr-defined]
         given = [field.alias for name, field in known.items() if getattr(self, name) != field.default]
         if self.cron is None and given:
-            raise ValueError(f"schedule.cron is missing: without it schedule.{given[0]} has no meaning")
+            raise ValueError(f"schedule.cron is missing: without it schedule.{given[0]} has no effect")

@@ -1,7 +1,7 @@
-"""The `chart` part of the job file: what a platform team sets once for its clusters, and no author of a job.
+"""The `chart` part of the job file: settings that a platform team makes once for its clusters.
 
-Only the chart reads it; `ocrfleet run` checks it as it checks the rest, and uses none of it. Written as
-`jobs/jobfile/placement.py` is: each field says what, unit, and why this default.
+Only the chart reads it; `ocrfleet run` checks it and uses none of it. As in `jobs/jobfile/placement.py`, each field
+has its meaning, its unit and the reason for its default.
 """
 
 from collections.abc import Mapping
@@ -44,68 +44,68 @@ from jobs.jobfile.reserved import (
 from trainer.run.spec import STRICT, WHOLE, Flag
 
 Objects = tuple[Mapping[str, Any], ...]
-"""Objects that are handed on as they are; what they may hold is Kubernetes' affair."""
+"""Objects that are passed on unchanged, for Kubernetes to check."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class S3Egress:
-    """Where the object store is. A NetworkPolicy knows no host names, so by address and port."""
+    """Addresses and ports of the object store. A NetworkPolicy cannot use host names."""
 
     cidrs: tuple[Cidr, ...] = ("0.0.0.0/0",)
-    """Ranges of addresses. All of IPv4: AWS publishes its own, and they change. None: no object store at all."""
+    """Address ranges. Default: all of IPv4, since the ranges of AWS change. An empty list blocks every store."""
 
     ports: tuple[Port, ...] = (443,)
-    """TCP ports. That of `chart.endpoint.url` is added."""
+    """TCP ports. The port of `chart.endpoint.url` is added."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class MetricsFrom:
-    """Who may read the metrics port: pods that both selectors name."""
+    """Who may read the metrics port: pods that match both selectors."""
 
     namespace_selector: Mapping[str, Any] | None = None
-    """Namespaces, as Kubernetes selects by labels. Unset: the job's own."""
+    """Label selector of namespaces. Unset: the job's own namespace."""
 
     pod_selector: Mapping[str, Any] | None = None
-    """Pods, as Kubernetes selects by labels. Unset: all pods of these namespaces."""
+    """Label selector of pods. Unset: all pods of these namespaces."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class NetworkPolicy:
-    """What may speak to the pods, and to whom they may: their peers, DNS and the object store."""
+    """Network traffic of the pods: allowed are their peers, DNS and the object store."""
 
     enabled: Flag = True
-    """Make a NetworkPolicy. It holds where the cluster's network enforces one."""
+    """Create a NetworkPolicy. It has an effect if the cluster's network enforces policies."""
 
     s3: S3Egress = Field(default_factory=S3Egress)
-    """Where the object store is."""
+    """Addresses and ports of the object store."""
 
     metrics_from: MetricsFrom = Field(default_factory=MetricsFrom)
-    """Who may read the metrics port. Neither selector set: nobody but the pods of the run."""
+    """Who may read the metrics port. With neither selector set: only the pods of the run."""
 
     extra_egress: Objects = ()
-    """More rules of egress, as Kubernetes has them; for a proxy or a webhook's host."""
+    """More egress rules, as in a NetworkPolicy; for example for a proxy."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class PodMonitor:
-    """For a Prometheus of the Prometheus operator."""
+    """A PodMonitor, for a Prometheus of the Prometheus operator."""
 
     enabled: Flag = False
-    """Make a PodMonitor; its kind must be installed."""
+    """Create a PodMonitor. Its CRD must be installed."""
 
     labels: Labels = Field(default_factory=dict)
-    """Labels of the PodMonitor, by which a Prometheus finds it."""
+    """Labels by which a Prometheus finds the PodMonitor."""
 
     interval: Time = "30s"
-    """Time between two scrapes. 30s: a step or more of any recipe."""
+    """Time between two scrapes. 30s: at least one step of any recipe."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class PodMonitoring:
-    """For Google Cloud's managed Prometheus."""
+    """A PodMonitoring, for Google Cloud's managed Prometheus."""
 
     enabled: Flag = False
-    """Make a PodMonitoring; its kind must be installed."""
+    """Create a PodMonitoring. Its CRD must be installed."""
 
     interval: Time = "30s"
     """Time between two scrapes."""
@@ -113,22 +113,22 @@ class PodMonitoring:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Identity:
-    """Workload identity: how the pods get rights on the buckets without keys."""
+    """Workload identity: how the pods get access to the buckets without keys."""
 
     preset: Literal["none", "aws-irsa", "aws-pod-identity", "gke", "azure"] = "none"
-    """The cloud's way; it sets annotations, labels and the policy's egress. `none`: the account is used as it is."""
+    """The cloud's mechanism; sets annotations, labels and egress rules. `none`: the ServiceAccount stays as it is."""
 
     role: RoleArn | None = None
-    """The IAM role, with `aws-irsa`."""
+    """The IAM role for `aws-irsa`."""
 
     account: GoogleAccount | None = None
-    """The Google service account, with `gke`. Unset: rights are given to the Kubernetes account itself."""
+    """The Google service account for `gke`. Unset: the Kubernetes ServiceAccount itself has the permissions."""
 
     client_id: Guid | None = None
-    """The client id of the managed identity, with `azure`."""
+    """The client id of the managed identity for `azure`."""
 
     def __post_init__(self) -> None:
-        """Refuse a preset without what it needs, and what no preset reads."""
+        """Refuse a preset without its field, and a field without its preset."""
         needs = {"aws-irsa": ("role", self.role), "azure": ("clientId", self.client_id)}
         field, value = needs.get(self.preset, ("", "-"))
         if not value:
@@ -136,87 +136,89 @@ class Identity:
         of = {"role": ("aws-irsa", self.role), "account": ("gke", self.account), "clientId": ("azure", self.client_id)}
         for field, (preset, value) in of.items():
             if value and preset != self.preset:
-                raise ValueError(f"chart.identity.{field} is for the preset {preset}, and the preset is {self.preset}")
+                raise ValueError(
+                    f"chart.identity.{field} belongs to the preset {preset}, but the preset is {self.preset}"
+                )
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class ServiceAccount:
-    """The account of the pods, where `placement.serviceAccount` names none."""
+    """The ServiceAccount of the pods, if `placement.serviceAccount` is unset."""
 
     create: Flag = True
-    """Make the account."""
+    """Create the ServiceAccount."""
 
     name: ObjectName | None = None
-    """Its name. Unset: the job's name; with `create: false` the namespace's `default`."""
+    """Its name. Unset: the job's name, or with `create: false` the namespace's `default`."""
 
     annotations: Mapping[LabelName, str] = Field(default_factory=dict)
-    """Annotations of the account that is made, beside those of `chart.identity`."""
+    """Annotations of the created ServiceAccount, in addition to those of `chart.identity`."""
 
     automount_token: Flag = False
-    """Mount a token for the API server. Training needs none."""
+    """Mount a token for the API server. Training does not need one."""
 
     def __post_init__(self) -> None:
-        """Refuse to make what every namespace has."""
+        """Refuse to create the account that every namespace has."""
         if self.create and self.name == "default":
             raise ValueError(
-                "chart.serviceAccount.name is default, which every namespace has: set `create: false` beside it"
+                "chart.serviceAccount.name is default, which every namespace has already: also set `create: false`"
             )
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Proxy:
-    """The proxy through which the object store is reached."""
+    """The proxy for access to the object store."""
 
     http: Url | None = None
-    """For http URLs; the variable HTTP_PROXY."""
+    """Proxy for http URLs; sets HTTP_PROXY."""
 
     https: Url | None = None
-    """For https URLs; the variable HTTPS_PROXY."""
+    """Proxy for https URLs; sets HTTPS_PROXY."""
 
     no_proxy: tuple[NoProxy, ...] = ()
-    """Hosts and domains to reach without it; the variable NO_PROXY. The pods' own are added."""
+    """Hosts and domains to reach without a proxy; sets NO_PROXY. The pods' own hosts are added."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class CaBundle:
-    """Certificate authorities of one's own, beside the well-known ones."""
+    """Custom certificate authorities, in addition to the public ones."""
 
     config_map: ObjectName | None = None
-    """A ConfigMap with the certificates, as PEM. Unset: the image's own authorities."""
+    """A ConfigMap with PEM certificates. Unset: only the authorities in the image."""
 
     key: FileName = "ca.crt"
-    """The key in it."""
+    """The key in the ConfigMap."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Endpoint:
-    """An object store that is not AWS."""
+    """An object store other than AWS."""
 
     url: StoreUrl | None = None
-    """Its address; the variable AWS_ENDPOINT_URL. Unset: AWS."""
+    """Its address; sets AWS_ENDPOINT_URL. Unset: AWS."""
 
     region: Region | None = None
-    """The region that requests are signed for; the variable AWS_REGION. Unset: as the account's configuration says."""
+    """The region for signing requests; sets AWS_REGION. Unset: from the AWS configuration of the account."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Rdma:
-    """Network cards for traffic between nodes past the kernel."""
+    """RDMA network cards, for traffic between nodes that bypasses the kernel."""
 
     resource: DeviceName | None = None
-    """The cards' name as a resource of a node. Unset: TCP.
+    """The resource name of the cards. Unset: TCP.
 
-    Pinning memory takes the capability IPC_LOCK, which only a namespace of Pod Security `privileged` grants.
+    Pinning memory needs the capability IPC_LOCK, which only Pod Security `privileged` allows in a namespace.
     """
 
     count: Annotated[int, Field(ge=1, le=64), WHOLE] = 1
-    """Cards of each pod."""
+    """Cards per pod."""
 
     def __post_init__(self) -> None:
-        """Refuse the GPU, which is no card of the network."""
+        """Refuse a GPU as a network card."""
         if self.resource and self.resource.startswith("requests."):
             raise ValueError(
-                f"chart.rdma.resource is {self.resource}: write the device's own name, without `requests.`"
+                f"chart.rdma.resource is {self.resource}: write the name of the device, without `requests.`"
             )
         if self.resource == "nvidia.com/gpu":
             raise ValueError(
@@ -226,34 +228,34 @@ class Rdma:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Topology:
-    """Pods that are near one another."""
+    """Placement of the pods close to each other."""
 
     key: LabelName | None = None
-    """A label of nodes; all pods of a run go where its value is the same, such as a rack's. Unset: anywhere."""
+    """A node label, such as that of a rack: all pods of a run go to nodes with the same value. Unset: any nodes."""
 
     required: Flag = False
-    """Wait until that can be had. false: near if possible."""
+    """Wait until such nodes are free. false: prefer them."""
 
     def __post_init__(self) -> None:
-        """Refuse nearness without a measure."""
+        """Refuse `required` without a key."""
         if self.required and not self.key:
-            raise ValueError("chart.topology.required is for chart.topology.key, which is not set")
+            raise ValueError("chart.topology.required needs chart.topology.key, which is not set")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class SecurityContext:
-    """Groups of the pods' processes. The rest is what Pod Security `restricted` asks for, and is not for choice."""
+    """Groups of the pods' processes. The other fields are fixed: they are what Pod Security `restricted` requires."""
 
     fs_group: Annotated[int, Field(ge=1, lt=2**31), WHOLE] = 65532
-    """The group of mounted files; the image's own. Identity tokens and secrets are read by it."""
+    """The group that owns mounted files, so that tokens and secrets can be read. Default: the image's group."""
 
     supplemental_groups: tuple[Annotated[int, Field(ge=1, lt=2**31), WHOLE], ...] = ()
-    """More groups, such as that of a file share."""
+    """Additional groups, such as that of a file share."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class EnvVar:
-    """One variable of the environment."""
+    """One environment variable."""
 
     name: VariableName
     """Its name."""
@@ -262,14 +264,16 @@ class EnvVar:
     """Its value."""
 
     value_from: Mapping[str, Any] | None = None
-    """Where its value is, as Kubernetes has it."""
+    """The source of its value, as in a pod's `valueFrom`."""
 
     def __post_init__(self) -> None:
-        """Refuse what would change a run's place in its gang, or put a key where everybody reads it."""
+        """Refuse variables that ocrfleet sets, and keys in plain text."""
         if self.name.startswith(("OCRFLEET_", "PADDLE_")):
-            raise ValueError(f"chart.extraEnv has {self.name}: such variables are set by ocrfleet alone")
+            raise ValueError(f"chart.extraEnv has {self.name}: only ocrfleet sets such variables")
         if self.name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
-            raise ValueError(f"chart.extraEnv has {self.name}: keys are in a Secret, see placement.credentialsSecret")
+            raise ValueError(
+                f"chart.extraEnv has {self.name}: put keys into a Secret, and name it in placement.credentialsSecret"
+            )
         if self.name in VARIABLES:
             raise ValueError(f"chart.extraEnv has {self.name}: it is set from {VARIABLES[self.name]}")
         if self.value and self.value_from is not None:
@@ -278,73 +282,73 @@ class EnvVar:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Chart:
-    """What a platform team sets once for its clusters."""
+    """Settings that a platform team makes once for its clusters."""
 
     image_pull_policy: Literal["IfNotPresent", "Always", "Never"] = "IfNotPresent"
-    """When a node pulls the image. IfNotPresent: a tag never moves."""
+    """When a node pulls the image. IfNotPresent assumes that a tag never moves."""
 
     endpoint: Endpoint = Field(default_factory=Endpoint)
-    """An object store that is not AWS."""
+    """An object store other than AWS."""
 
     identity: Identity = Field(default_factory=Identity)
-    """Workload identity: how the pods get rights on the buckets without keys."""
+    """Workload identity: how the pods get access to the buckets without keys."""
 
     service_account: ServiceAccount = Field(default_factory=ServiceAccount)
-    """The account of the pods, where `placement.serviceAccount` names none."""
+    """The ServiceAccount of the pods, if `placement.serviceAccount` is unset."""
 
     network_policy: NetworkPolicy = Field(default_factory=NetworkPolicy)
     """What may speak to the pods, and to whom they may."""
 
     pod_monitor: PodMonitor = Field(default_factory=PodMonitor)
-    """For a Prometheus of the Prometheus operator."""
+    """A PodMonitor, for a Prometheus of the Prometheus operator."""
 
     pod_monitoring: PodMonitoring = Field(default_factory=PodMonitoring)
-    """For Google Cloud's managed Prometheus."""
+    """A PodMonitoring, for Google Cloud's managed Prometheus."""
 
     proxy: Proxy = Field(default_factory=Proxy)
-    """The proxy through which the object store is reached."""
+    """The proxy for access to the object store."""
 
     ca_bundle: CaBundle = Field(default_factory=CaBundle)
-    """Certificate authorities of one's own."""
+    """Custom certificate authorities."""
 
     security_context: SecurityContext = Field(default_factory=SecurityContext)
     """Groups of the pods' processes."""
 
     rdma: Rdma = Field(default_factory=Rdma)
-    """Network cards for traffic between nodes past the kernel."""
+    """RDMA network cards, for traffic between nodes that bypasses the kernel."""
 
     topology: Topology = Field(default_factory=Topology)
-    """Pods that are near one another."""
+    """Placement of the pods close to each other."""
 
     affinity: Mapping[str, Any] = Field(default_factory=dict)
-    """Affinity of the pods, as Kubernetes has it."""
+    """Affinity of the pods, as in a pod's `affinity`."""
 
     tmp: Quantity = "1Gi"
-    """Size of /tmp. 1Gi: nothing large is written there."""
+    """Size of /tmp. 1Gi is enough, since nothing large is written there."""
 
     pod_labels: Labels = Field(default_factory=dict)
-    """More labels of the pods; those of ocrfleet itself stay as they are."""
+    """Additional labels of the pods. Labels of ocrfleet cannot be changed."""
 
     pod_annotations: Mapping[LabelName, str] = Field(default_factory=dict)
-    """More annotations of the pods; those of ocrfleet itself stay as they are."""
+    """Additional annotations of the pods. Annotations of ocrfleet cannot be changed."""
 
     extra_env: tuple[EnvVar, ...] = ()
-    """More variables of the environment."""
+    """Additional environment variables."""
 
     extra_volumes: Objects = ()
-    """More volumes of the pods, as Kubernetes has them."""
+    """Additional volumes, as in a pod's `volumes`."""
 
     extra_volume_mounts: Objects = ()
-    """Where they are mounted, as Kubernetes has it."""
+    """Additional mounts, as in a container's `volumeMounts`."""
 
     def __post_init__(self) -> None:
-        """Refuse what would take the place of something of ocrfleet's own, and what is there twice."""
+        """Refuse what would replace something of ocrfleet, and duplicates."""
         refuse_own(self.pod_labels, "chart.podLabels", (*LABELS, *BARE, "azure.workload.identity/use"))
         refuse_own(self.pod_annotations, "chart.podAnnotations")
         refuse_own(self.pod_monitor.labels, "chart.podMonitor.labels", LABELS)
         refuse_own(self.service_account.annotations, "chart.serviceAccount.annotations", IDENTITY)
         if sum(len(f"{name}{value}".encode()) for name, value in self.pod_annotations.items()) > ANNOTATIONS:
-            raise ValueError("chart.podAnnotations are larger than 32 KiB: beside run.yaml a pod has no place for more")
+            raise ValueError("chart.podAnnotations are larger than 32 KiB: a pod with run.yaml has no room for more")
         refuse_twice([each.name for each in self.extra_env], "chart.extraEnv")
         refuse_twice(
             [str(each["name"]) for each in self.extra_volumes if each.get("name")], "chart.extraVolumes", VOLUMES

@@ -1,4 +1,4 @@
-"""Names that a pod of ocrfleet has already, which `chart` may not give again. The chart's templates know the same."""
+"""Names that a pod of ocrfleet already has, so `chart` cannot use them. The chart's templates have the same lists."""
 
 from collections.abc import Collection, Iterable, Sequence
 from typing import Final
@@ -28,20 +28,20 @@ LABELS: Final = ("app.kubernetes.io/name", "app.kubernetes.io/part-of", "app.kub
 _OWN: Final = ("ocrfleet.io/", "batch.kubernetes.io/", "jobset.sigs.k8s.io/", "training.kubeflow.org/", "volcano.sh/")
 BARE: Final = ("job-name", "controller-uid")
 ANNOTATIONS: Final = 32_768
-"""Bytes for annotations beside run.yaml's 200 KiB, of the 256 KiB that a pod may have."""
+"""Bytes for annotations in addition to run.yaml's 200 KiB; a pod may have 256 KiB."""
 
 
 def refuse_own(names: Iterable[str], where: str, own: Collection[str] = ()) -> None:
-    """Refuse labels or annotations that have a meaning already."""
+    """Refuse labels or annotations that already have a meaning."""
     for name in names:
         if name in own or name.startswith(_OWN):
-            raise ValueError(f"{where} has {name}: it is set by ocrfleet or by the engine alone")
+            raise ValueError(f"{where} has {name}: only ocrfleet or the engine sets it")
 
 
 def refuse_twice(names: Sequence[str], where: str, own: Collection[str] = ()) -> None:
-    """Refuse what the pod has already, and what is there twice."""
+    """Refuse names that the pod already has, and duplicates."""
     for place, name in enumerate(names):
         if name in own:
-            raise ValueError(f"{where} has {name}, which the pod has already: take another")
+            raise ValueError(f"{where} has {name}, which the pod has already: choose another")
         if name in names[:place]:
-            raise ValueError(f"{where} has {name} twice: leave one out")
+            raise ValueError(f"{where} has {name} twice: remove one")

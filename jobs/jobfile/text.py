@@ -1,6 +1,6 @@
-"""A job file as it is written, with `--set` applied; whether what stands in it makes sense is for others to say.
+"""A job file as written, with `--set` applied, unchecked.
 
-Nothing here knows the fields, so that a file is read without the model of `jobs/jobfile/model.py`, which takes a
+Nothing here knows the fields, so a file can be read without the model of `jobs/jobfile/model.py`, which takes a
 tenth of a second to import.
 """
 
@@ -14,7 +14,7 @@ from trainer.errors import SpecError
 from trainer.formats.yaml import parse_yaml
 
 MAX_BYTES: Final = 1_000_000
-"""The largest job file. A run's whole configuration has some 10 kB; etcd takes no object above 1.5 MB."""
+"""The largest job file. A run's whole configuration has about 10 kB; etcd stores objects of at most 1.5 MB."""
 
 
 def read(source: Path | str, *, sets: Sequence[str] = ()) -> dict[str, Any]:
@@ -25,12 +25,12 @@ def read(source: Path | str, *, sets: Sequence[str] = ()) -> dict[str, Any]:
         sets: `--set` options, such as `run.train.epochs=3`, applied in their order.
 
     Raises:
-        SpecError: it cannot be read, is no YAML that Helm reads the same, or is of another version.
+        SpecError: it cannot be read, is not YAML that Helm reads the same, or has another version.
     """
     name = str(source) if isinstance(source, Path) else "job file"
     raw = parse_yaml(_text(source) if isinstance(source, Path) else source, source=name)
     if not isinstance(raw, dict):
-        raise SpecError(f"{name} is not a job file: it begins with `apiVersion: {contract.API_VERSION}`.")
+        raise SpecError(f"{name} is not a job file: a job file begins with `apiVersion: {contract.API_VERSION}`.")
     for text in sets:
         apply(raw, text)
     _check_version(raw, name)
@@ -58,10 +58,12 @@ def _text(path: Path) -> str:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
-            raise SpecError(f"{path} is larger than {MAX_BYTES:,} bytes: that is not a job file.")
+            raise SpecError(f"{path} is larger than {MAX_BYTES:,} bytes, too large for a job file.")
         return content.decode("utf-8")
     except FileNotFoundError as error:
-        raise SpecError(f"{path} is not there. `ocrfleet init NAME --recipe R -f {path}` writes a new one.") from error
+        raise SpecError(
+            f"{path} does not exist. `ocrfleet init NAME --recipe R -f {path}` writes a new job file."
+        ) from error
     except UnicodeDecodeError as error:
         raise SpecError(f"{path} is not UTF-8 text: byte {error.start} cannot be read. Save it as UTF-8.") from error
     except OSError as error:
@@ -71,5 +73,5 @@ def _text(path: Path) -> str:
 def _check_version(raw: Mapping[str, Any], name: str) -> None:
     version = raw.get("apiVersion")
     if version != contract.API_VERSION:
-        what = "is missing" if version is None else f"is {version!r}, which this ocrfleet does not know"
-        raise SpecError(f"{name}: apiVersion {what}; it reads {contract.API_VERSION!r}.")
+        what = "is missing" if version is None else f"is {version!r}, which this version of ocrfleet does not know"
+        raise SpecError(f"{name}: apiVersion {what}. Write {contract.API_VERSION!r}.")

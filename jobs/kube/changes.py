@@ -25,6 +25,6 @@ class Change:
 
 
 def patch(found: Object, body: Mapping[str, Any]) -> Change:
-    """Give the change that lays a merge patch over an object."""
+    """Return the change that lays a merge patch over an object."""
     version, kind = text(found, "apiVersion"), text(found, "kind")
     return Change(verb="patch", version=version, kind=kind, name=text(found, "metadata", "name"), body=body)

@@ -91,7 +91,7 @@ class Cluster:
         self.namespace = namespace or choice.namespace or "default"
 
     def get(self, kind: Kind, name: str, *, namespace: str | None = None) -> Object | None:
-        """Give an object; None if there is none."""
+        """Return an object; None if there is none."""
         try:
             return self._json("GET", kind.path(namespace=namespace or self.namespace, name=name))
         except NotFoundError:
@@ -100,7 +100,7 @@ class Cluster:
     def find(
         self, kind: Kind, *, selector: str = "", fields: str = "", everywhere: bool = False, shape: Any = None
     ) -> tuple[list[Object], str]:
-        """Give all objects of a kind that fit, and the state of the server that they are of.
+        """Return all objects of a kind that fit, and the state of the server that they are of.
 
         Args:
             kind: what to list.
@@ -123,7 +123,7 @@ class Cluster:
     def watch(
         self, kind: Kind, *, since: str, selector: str = "", fields: str = "", everywhere: bool = False
     ) -> Iterator[tuple[str, Object]]:
-        """Give what changes, as (`ADDED`, `MODIFIED`, `DELETED` or `BOOKMARK`, the object), until the server ends it.
+        """Return what changes, as (`ADDED`, `MODIFIED`, `DELETED` or `BOOKMARK`, the object), until the server ends it.
 
         The first is a bookmark of `since`, as soon as the server has answered: where nothing changes, it sends one of
         its own only each minute.
@@ -211,7 +211,7 @@ class Cluster:
         tail: int | None = None,
         since: str | None = None,
     ) -> Iterator[str]:
-        """Give the lines that a pod's container has written.
+        """Return the lines that a pod's container has written.
 
         Args:
             pod: its name.
@@ -263,7 +263,7 @@ class Cluster:
         return opened
 
     def served(self, group: str) -> str | None:
-        """Give the version of an API that the cluster prefers, such as `kueue.x-k8s.io/v1beta2`, or None."""
+        """Return the version of an API that the cluster prefers, such as `kueue.x-k8s.io/v1beta2`, or None."""
         if group not in self._versions:
             try:
                 found = self._json("GET", f"/apis/{group}")
@@ -274,7 +274,7 @@ class Cluster:
         return self._versions[group]
 
     def serves(self, kind: Kind) -> bool:
-        """Tell whether the cluster has an API for a kind."""
+        """Check whether the cluster has an API for a kind."""
         try:
             found = self._json("GET", f"/apis/{kind.version}" if kind.group else f"/api/{kind.version}")
         except MissingKindError:
@@ -282,7 +282,7 @@ class Cluster:
         return any(each["kind"] == kind.kind for each in found["resources"])
 
     def may(self, verb: str, kind: Kind, *, part: str = "", everywhere: bool = False) -> bool:
-        """Tell whether this user may do something to a kind here.
+        """Check whether this user may do something to a kind here.
 
         Args:
             verb: as in a Role: `get`, `list`, `create`, …
@@ -302,7 +302,7 @@ class Cluster:
         return self.create(review, body)["status"]["allowed"] is True
 
     def _pages(self, path: str, query: Mapping[str, str], shape: Any) -> Iterator[dict[str, Any]]:
-        """Give the pages of a list; the next are asked for as soon as the server has said where they begin."""
+        """Return the pages of a list; the next are asked for as soon as the server has said where they begin."""
         room = threading.Semaphore(_AHEAD)
         pool = ThreadPoolExecutor(_AHEAD)
 

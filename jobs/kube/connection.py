@@ -49,7 +49,7 @@ class Access:
             )
 
     def headers(self) -> list[tuple[str, str]]:
-        """Give what tells the server who asks; a token that has changed or is over is read or fetched anew.
+        """Return what tells the server who asks; a token that has changed or is over is read or fetched anew.
 
         Raises:
             AccessError: the program that logs in failed.
@@ -86,7 +86,7 @@ class Access:
             return True
 
     def pool(self) -> "PoolManager":
-        """Give the connections to the server.
+        """Return the connections to the server.
 
         Raises:
             AccessError: the program that logs in failed.
@@ -135,7 +135,7 @@ class Access:
         )
 
     def tls(self) -> ssl.SSLContext:
-        """Give how the server is known, and what certificate it is shown.
+        """Return how the server is known, and what certificate it is shown.
 
         Raises:
             AccessError: the program that logs in failed.
@@ -166,7 +166,7 @@ class Access:
         return made
 
     def proxy(self) -> str | None:
-        """Give the address of the proxy before the server: the kubeconfig's, else HTTPS_PROXY's but for NO_PROXY's."""
+        """Return the server's proxy: from the kubeconfig, else from HTTPS_PROXY unless NO_PROXY applies."""
         if told := self.choice.cluster.proxy_url:
             return told
         if not any(name.lower().endswith("_proxy") for name in os.environ):
@@ -180,7 +180,7 @@ class Access:
         return known.get(server.scheme)
 
     def server_name(self) -> str | None:
-        """Give the name that the server's certificate must have, where that is not its address."""
+        """Return the name that the server's certificate must have, where that is not its address."""
         return self.choice.cluster.tls_server_name
 
     def _connect(self) -> "PoolManager":
@@ -236,7 +236,7 @@ def _show(made: ssl.SSLContext, certificate: str, key: str) -> None:
 
 
 def _in_range(host: str, without: str) -> bool:
-    """Tell whether an address is in one of NO_PROXY's ranges, such as 10.0.0.0/8."""
+    """Check whether an address is in one of NO_PROXY's ranges, such as 10.0.0.0/8."""
     from ipaddress import ip_address, ip_network
 
     try:

@@ -24,7 +24,7 @@ _BLOCK: Final = 1 << 16
 
 
 def terminal() -> bool:
-    """Tell whether a user sits here."""
+    """Check whether a user sits here."""
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 
@@ -104,7 +104,7 @@ def _plain() -> Iterator[None]:
 
 @contextmanager
 def _raw(socket: Any) -> Iterator[None]:
-    """Give every key to the command, and tell it how large the terminal is whenever that changes."""
+    """Return every key to the command, and tell it how large the terminal is whenever that changes."""
     source = sys.stdin.fileno()
     before = termios.tcgetattr(source)
     changed = threading.Event()

@@ -10,7 +10,7 @@ RUN_LABEL: Final = "ocrfleet.io/run"
 
 
 def at(found: Object, *path: str) -> Any:
-    """Give what is at a path of keys; None if nothing is."""
+    """Return what is at a path of keys; None if nothing is."""
     value: Any = found
     for key in path:
         # Not Mapping, whose check takes ten times as long: a list of runs asks some hundred thousand times.
@@ -21,7 +21,7 @@ def at(found: Object, *path: str) -> Any:
 
 
 def text(found: Object, *path: str) -> str:
-    """Give the text at a path; empty if there is none."""
+    """Return the text at a path; empty if there is none."""
     value: Any = found
     for key in path:  # as `at` does, whose call would take a third of the time: this is asked most often
         if not isinstance(value, dict):
@@ -31,19 +31,19 @@ def text(found: Object, *path: str) -> str:
 
 
 def number(found: Object, *path: str) -> int | None:
-    """Give the whole number at a path."""
+    """Return the whole number at a path."""
     value = at(found, *path)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def several(found: Object, *path: str) -> list[Object]:
-    """Give the objects of the list at a path."""
+    """Return the objects of the list at a path."""
     value = at(found, *path)
     return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 def moment(found: Object, *path: str) -> datetime | None:
-    """Give the time at a path."""
+    """Return the time at a path."""
     word = text(found, *path)
     if not word:
         return None
@@ -55,33 +55,33 @@ def moment(found: Object, *path: str) -> datetime | None:
 
 
 def condition(found: Object, kind: str) -> Object | None:
-    """Give an object's condition by its type."""
+    """Return an object's condition by its type."""
     return next((each for each in several(found, "status", "conditions") if each.get("type") == kind), None)
 
 
 def holds(found: Object, kind: str) -> bool:
-    """Tell whether an object's condition is true."""
+    """Check whether an object's condition is true."""
     return text(condition(found, kind) or {}, "status") == "True"
 
 
 def true_conditions(found: Object) -> list[str]:
-    """Give the types of all conditions that are true."""
+    """Return the types of all conditions that are true."""
     given = several(found, "status", "conditions")
     return [kind for each in given if text(each, "status") == "True" and (kind := text(each, "type"))]
 
 
 def name_of(found: Object) -> str:
-    """Give an object's name."""
+    """Return an object's name."""
     return text(found, "metadata", "name")
 
 
 def label(found: Object, key: str) -> str:
-    """Give the value of an object's label."""
+    """Return the value of an object's label."""
     return text(found, "metadata", "labels", key)
 
 
 def run_of(found: Object) -> str:
-    """Give the id of the run that an object is of; its name, where it has no such label."""
+    """Return the id of the run that an object is of; its name, where it has no such label."""
     return label(found, RUN_LABEL) or name_of(found)
 
 
@@ -94,7 +94,7 @@ _QUANTITY: Final = re.compile(r"([+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)(|[numkMGTP
 
 
 def quantity(value: Any) -> float:
-    """Give an amount of a resource, such as `4`, `250m` or `16Gi`; 0 for what is none."""
+    """Return an amount of a resource, such as `4`, `250m` or `16Gi`; 0 for what is none."""
     match = _QUANTITY.match(str(value))
     return float(match[1]) * _UNITS[match[2]] if match else 0.0
 
@@ -105,6 +105,6 @@ def spelled(amount: float) -> str:
 
 
 def one_line(message: str) -> str:
-    """Give a message of another program as part of a sentence: on one line, without its full stop, at most 300 long."""
+    """Return a message of another program as part of a sentence: one line of at most 300 characters, no full stop."""
     line = " ".join(message.split()).rstrip(".")
     return line if len(line) <= 300 else f"{line[:299]}…"

@@ -85,7 +85,7 @@ class Following:
             return new
 
     def now(self, name: str) -> list[Object] | None:
-        """Give the objects of a collection; None if they may not be read or their kind is not there."""
+        """Return the objects of a collection; None if they may not be read or their kind is not there."""
         with self._changed:
             held = self._held.get(name)
             return None if held is None else list(held.values())
@@ -164,7 +164,7 @@ class Following:
             self._tell()
 
     def _lost(self, name: str, error: TransientError) -> float | None:
-        """Give the seconds before the next try; None if it has been away for too long."""
+        """Return the seconds before the next try; None if it has been away for too long."""
         with self._changed:
             if name not in self._away:
                 self._away[name] = _Away(time.monotonic())

@@ -30,7 +30,7 @@ class Kind:
         return f"{word}es" if word.endswith("s") else f"{word}s"
 
     def path(self, *, namespace: str | None = None, name: str | None = None) -> str:
-        """Give the path of an object, or of all of them.
+        """Return the path of an object, or of all of them.
 
         Args:
             namespace: where they are; None: in all namespaces, or in none.
@@ -43,7 +43,7 @@ class Kind:
 
 
 def kind_of(found: Object) -> Kind:
-    """Give the kind of an object that has its namespace."""
+    """Return the kind of an object that has its namespace."""
     return Kind(found["apiVersion"], found["kind"], namespaced=found["kind"] not in _CLUSTER_WIDE)
 
 

@@ -33,7 +33,7 @@ class Server(Struct, frozen=True, rename="kebab"):
     extensions: list[dict[str, Any]] | None = None
 
     def authority(self) -> str | None:
-        """Give the certificate of who signs the server's; None: any that this machine trusts.
+        """Return the certificate of who signs the server's; None: any that this machine trusts.
 
         Raises:
             SpecError: it cannot be read.
@@ -79,7 +79,7 @@ class User(Struct, frozen=True, rename="kebab"):
     as_user_extra: dict[str, list[str]] | None = None
 
     def certificate(self) -> tuple[str, str] | None:
-        """Give the user's certificate and its key.
+        """Return the user's certificate and its key.
 
         Raises:
             SpecError: they cannot be read.
@@ -109,12 +109,12 @@ class Choice(Struct, frozen=True):
 
     @property
     def server(self) -> str:
-        """Give the API server's address."""
+        """Return the API server's address."""
         return self.cluster.server.rstrip("/")
 
 
 def choose(context: str | None = None) -> Choice:
-    """Give what a context names: of the kubeconfig files, or without any in a pod that pod's own account.
+    """Return what a context names: of the kubeconfig files, or without any in a pod that pod's own account.
 
     Args:
         context: None: the current one.
@@ -244,7 +244,7 @@ def _in_cluster() -> Choice:
 
 
 def _content(what: str, written: str | None, path: str | None) -> str | None:
-    """Give the text that is written in the kubeconfig, else that of the file which it names."""
+    """Return the text that is written in the kubeconfig, else that of the file which it names."""
     if written:
         try:
             return base64.b64decode(written, validate=True).decode()

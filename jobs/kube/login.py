@@ -39,11 +39,11 @@ class Login:
     """On this process's own clock, in seconds."""
 
     def shown(self) -> tuple[str, str] | None:
-        """Give the certificate and its key, where there are such."""
+        """Return the certificate and its key, where there are such."""
         return (self.certificate, self.key) if self.certificate and self.key else None
 
     def over(self) -> bool:
-        """Tell whether it is time for another."""
+        """Check whether it is time for another."""
         return self.expires is not None and self.expires - _EARLY < datetime.now(UTC)
 
 

@@ -47,7 +47,7 @@ def file(uri: str, cache: Cache) -> Path:
 
 
 def size(uri: str) -> int:
-    """Give the size of one file, in bytes.
+    """Return the size of one file, in bytes.
 
     Raises:
         NotFoundError: it is not there.

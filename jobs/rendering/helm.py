@@ -120,7 +120,7 @@ def _link() -> None:
 
 
 def _sdk() -> ModuleType | None:
-    """Give the Helm of this process, if it is installed."""
+    """Return the Helm of this process, if it is installed."""
     try:
         import helm_python
     except ImportError:

@@ -25,17 +25,17 @@ def write(objects: Sequence[Object], form: str = "yaml") -> str:
 
 
 def name_of(each: Object) -> str:
-    """Give an object's kind and name, as kubectl says it: `job/slips-rec-1a2b3c4d-5e6f`."""
+    """Return an object's kind and name, as kubectl says it: `job/slips-rec-1a2b3c4d-5e6f`."""
     return f"{each['kind'].lower()}/{each['metadata']['name']}"
 
 
 def file_names(objects: Iterable[Object], form: str = "yaml") -> dict[str, Object]:
-    """Give each object the name of its file: `<kind>-<name>.yaml`."""
+    """Return each object the name of its file: `<kind>-<name>.yaml`."""
     return {f"{name_of(each).replace('/', '-')}.{form}": each for each in objects}
 
 
 def holds(text: str, each: Object) -> bool:
-    """Say whether a file's text is a form of this object: one of its kind and name, and nothing else."""
+    """Check whether a file's text is a form of this object: one of its kind and name, and nothing else."""
     try:
         found = list(yaml.load_all(text, _Loader))
         return [name_of(one) for one in found] == [name_of(each)]

@@ -15,7 +15,7 @@ _RUN: Final = "ocrfleet.io/run"
 
 
 def render(job: "TrainingJob | Mapping[str, Any]", *, namespace: str | None = None) -> tuple[Object, ...]:
-    """Give the objects of a job in the order to make them, the workload last.
+    """Return the objects of a job in the order to make them, the workload last.
 
     Args:
         job: what to train and where, its engine chosen; or what a job file says, as `jobtext` reads it. Then the chart
@@ -49,7 +49,7 @@ def _judged(raw: Mapping[str, Any]) -> list[Object]:
 
 
 def with_engine(job: "TrainingJob", engine: str) -> "TrainingJob":
-    """Give the same job for an engine that was chosen in place of `auto`."""
+    """Return the same job for an engine that was chosen in place of `auto`."""
     from jobs.jobfile.model import TrainingJob, as_dict
     from trainer.run.spec import from_dict
 
@@ -59,7 +59,7 @@ def with_engine(job: "TrainingJob", engine: str) -> "TrainingJob":
 
 
 def workload(objects: tuple[Object, ...]) -> Object:
-    """Give the one object of a render that makes pods."""
+    """Return the one object of a render that makes pods."""
     (found,) = (each for each in objects if _RUN in _metadata(each, "labels"))
     return found
 

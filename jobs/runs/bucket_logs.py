@@ -49,11 +49,11 @@ class KeptLogs:
 
     @property
     def attempts(self) -> list[int]:
-        """Give the attempts that left any."""
+        """Return the attempts that left any."""
         return sorted({each.attempt for each in self.files})
 
     def choose(self, *, attempt: int | None = None, node: int | None = None, rank: int | None = None) -> list[KeptLog]:
-        """Give the files that were asked for.
+        """Return the files that were asked for.
 
         Args:
             attempt: None: the last one that has such a file.
@@ -72,7 +72,7 @@ class KeptLogs:
         raise NotFoundError(f"{self.uri} has no log{who}{when}. Available: {self._what()}.")
 
     def lines(self, log: KeptLog, *, tail: int | None = None) -> Iterator[str]:
-        """Give a file's lines, or the last of them."""
+        """Return a file's lines, or the last of them."""
         lines = self.store.get(log.key).decode("utf-8", errors="replace").splitlines()
         yield from lines if tail is None else lines[max(len(lines) - tail, 0) :]
 

@@ -174,7 +174,7 @@ def _gathered(
 
 
 def _by_label(pods: Iterable[Object]) -> dict[tuple[str, str], list[Object]]:
-    """Give pods by namespace and label, as the selectors of engines have it: `job-name=lines-1a2b3c4d`."""
+    """Return pods by namespace and label, as the selectors of engines have it: `job-name=lines-1a2b3c4d`."""
     found: dict[tuple[str, str], list[Object]] = {}
     keys = {engine.pod_selector("").removesuffix("=") for engine in ENGINES.values()}
     for pod in pods:
@@ -202,7 +202,7 @@ def _read(
 
 
 def _inner(cluster: Cluster, workload: Object) -> list[Object]:
-    """Give what controllers have made between an object and its pods."""
+    """Return what controllers have made between an object and its pods."""
     kind, name = text(workload, "kind"), name_of(workload)
     if (kind, kind_of(workload).group) == (volcano.KIND, "batch.volcano.sh"):
         return [each for each in _read(cluster, _POD_GROUP) or () if _owned(each, {_uid(workload)})]
@@ -215,7 +215,7 @@ def _inner(cluster: Cluster, workload: Object) -> list[Object]:
 
 
 def _queued(cluster: Cluster, owners: set[str]) -> Object | None:
-    """Give the Workload of Kueue that one of these owns."""
+    """Return the Workload of Kueue that one of these owns."""
     found = _read(cluster, kind) or [] if (kind := _workload_kind(cluster)) else []
     return next((each for each in found if _owned(each, owners)), None)
 
@@ -226,7 +226,7 @@ def _all_queued(cluster: Cluster, *, everywhere: bool) -> list[Object] | None:
 
 
 def _rivals(cluster: Cluster, queued: Object) -> list[Object]:
-    """Give what else holds quota of the same ClusterQueue, of all namespaces where these may be read."""
+    """Return what else holds quota of the same ClusterQueue, of all namespaces where these may be read."""
     kind = _workload_kind(cluster)
     queue = text(queued, "status", "admission", "clusterQueue")
     if kind and not queue:

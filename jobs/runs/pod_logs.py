@@ -37,7 +37,7 @@ class Line:
 
 
 def by_rank(pods: Iterable[Object], engine: Engine) -> dict[int, list[Object]]:
-    """Give the pods whose container has started by their rank, the newest first."""
+    """Return the pods whose container has started by their rank, the newest first."""
     found: dict[int, list[Object]] = {}
     for pod in sorted(pods, key=lambda each: str(moment(each, "metadata", "creationTimestamp")), reverse=True):
         rank = label(pod, engine.RANK_LABEL)
@@ -74,7 +74,7 @@ def _restarted(pod: Object) -> bool:
 def read(
     cluster: Cluster, pods: dict[int, Object], *, tail: int | None = None, previous: bool = False
 ) -> Iterator[Line]:
-    """Give what pods have written until now, node by node."""
+    """Return what pods have written until now, node by node."""
     for node, pod in sorted(pods.items()):
         for line in cluster.logs(name_of(pod), container=container(pod), tail=tail, previous=previous):
             yield Line(node, line)
@@ -83,7 +83,7 @@ def read(
 def follow(
     cluster: Cluster, pod: Object, *, tail: int | None = None, since: str = "", patience: float = PATIENCE
 ) -> Iterator[str]:
-    """Give a pod's lines as they come, each once, through broken lines, until its container ends or the pod goes.
+    """Yield a pod's lines as they are written, each once, across reconnects, until its container or pod is gone.
 
     Args:
         cluster: where.
@@ -124,7 +124,7 @@ def follow(
 
 
 def _goes_on(now: Object | None, pod: Object) -> bool:
-    """Tell whether the trainer of a pod, as it is now, runs."""
+    """Check whether the trainer of a pod, as it is now, runs."""
     if now is None or text(now, "metadata", "uid") != text(pod, "metadata", "uid"):
         return False
     return text(now, "status", "phase") == "Running" and at(of_trainer(now), "state", "running") is not None
@@ -153,7 +153,7 @@ class Tailing:
         threading.Thread(target=self._look, name="pods", daemon=True).start()
 
     def lines(self) -> Iterator[Line]:
-        """Give them; ends when no pod that could write more is left.
+        """Return them; ends when no pod that could write more is left.
 
         Raises:
             OcrfleetError: they can't be read any more.
@@ -188,7 +188,7 @@ class Tailing:
         self._tail = None  # a pod that comes later is read from its start
 
     def _over(self) -> bool:
-        """Tell whether no pod is to come."""
+        """Check whether no pod is to come."""
         now = self._following.now("workload")
         if not now:
             return True

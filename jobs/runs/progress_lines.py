@@ -29,7 +29,7 @@ class Progress:
     """Of a step: stage, epoch, step, loss, the metric when there is one, samples/s, time left."""
 
     def fitted(self, width: int) -> str:
-        """Give it with its percentage for a terminal: what matters least goes first where there is no room."""
+        """Return it with its percentage for a terminal: what matters least goes first where there is no room."""
         before = f"{int(self.share * 100):3d}% "
         parts = list(self.parts)
         while parts and len(before) + len(_joined(parts)) > width:
@@ -54,12 +54,12 @@ def progress(line: str) -> Progress | None:
 
 
 def turns(line: str) -> bool:
-    """Tell whether a stage begins or ends with a line: no progress of before says anything any more."""
+    """Check whether a stage begins or ends with a line: no progress of before says anything any more."""
     return _TURN.fullmatch(line) is not None
 
 
 def past(lines: Sequence[str]) -> Iterator[str]:
-    """Give what is worth reading of lines from before: how far it was then is not, but for the last."""
+    """Return what is worth reading of lines from before: how far it was then is not, but for the last."""
     for number, line in enumerate(lines, start=1):
         if number == len(lines) or progress(line) is None:
             yield line

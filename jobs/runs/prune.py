@@ -12,13 +12,13 @@ _BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 
 def trains(status: Status) -> bool:
-    """Tell whether deleting a run would end work that is being done, and that nobody has told to end."""
+    """Check whether deleting a run would end work that is being done, and that nobody has told to end."""
     alive = any(node.pod and node.started and not node.finished for node in status.nodes)
     return status.phase in (Phase.RUNNING, Phase.WAITING, Phase.UNKNOWN) and alive
 
 
 def prunable(workloads: Sequence[Object], *, keep: int, now: datetime) -> list[Object]:
-    """Give the objects of runs that are over, but for the newest such runs.
+    """Return the objects of runs that are over, but for the newest such runs.
 
     A run that has one object which is not over is kept whole: the older ones say how it came about.
 

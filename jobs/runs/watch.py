@@ -84,7 +84,7 @@ class Watching:
         threading.Thread(target=self._hear, name="objects", daemon=True).start()
 
     def seen(self) -> Iterator[Status | Said | Notice]:
-        """Give what is so, each time that it changes, and what is said; the last is the status of a run that is over.
+        """Yield the status at each change, and lines of the log; the last item is the status of the finished run.
 
         Raises:
             TransientError: the time is over, or the API server was away for too long.
@@ -117,7 +117,7 @@ class Watching:
                     )
 
     def _next(self, until: float) -> Said | Notice | str | None:
-        """Give what comes next; None if nothing has by then."""
+        """Return what comes next; None if nothing has by then."""
         try:
             came = self._came.get(timeout=min(max(until - time.monotonic(), 0), _AGAIN))
         except queue.Empty:
@@ -199,7 +199,7 @@ class Watching:
         self._came.put(_ENDED)
 
     def _catch_up(self, pod: Object) -> str:
-        """Give what its log has until now, in short, and the moment of the last line."""
+        """Return what its log has until now, in short, and the moment of the last line."""
         try:
             stamped = list(self._cluster.logs(name_of(pod), container=pod_logs.container(pod), since=""))
         except TransientError:

@@ -23,7 +23,7 @@ OF_THE_CHART: Final = re.compile(
     "schedule.cron is set, but scheduled runs are not available yet"
     "|notify.webhookSecret is set, but webhooks are not available yet"
     "|which a (TrainJob|Job of Volcano|PaddleJob) can(not)? "
-    "|which Kubeflow Trainer leaves out"
+    "|which Kubeflow Trainer ignores"
     "|run is larger than 200 KiB"
 )
 """Sentences that only a render has: about what the kind of an engine cannot say, and what this version cannot do."""

@@ -15,7 +15,7 @@ ENGINES: Final = tuple(sorted(path.stem[1:] for path in CHART.glob("templates/en
 SCHEMA: Final = json.loads((CHART / "values.schema.json").read_text("utf-8"))
 UNREAD: Final = {
     "apiVersion": "one value is all that the schema takes",
-    "global": "for charts above this one",
+    "global": "for parent charts",
 }
 
 OTHERS: Final[dict[str, Any]] = {
@@ -98,18 +98,18 @@ REFUSED: Final = {
     "schedule.cron": "schedule.cron is set, but scheduled runs are not available yet",
     "placement.engine": "placement.engine is auto: only `ocrfleet submit` can ask the cluster.",
 } | {
-    f"schedule.{field}": f"schedule.cron is missing: without it schedule.{field} has no meaning"
+    f"schedule.{field}": f"schedule.cron is missing: without it schedule.{field} has no effect"
     for field in ("timeZone", "skipIfUnchanged", "suspendAfterFailures")
 }
 """What is refused whatever is beside it, and how."""
 
 SILENT: Final = {
     "trainjob": {
-        "placement.priority": "which a TrainJob cannot say of its pods: set placement.queue",
-        "chart.imagePullPolicy": "which a TrainJob cannot say, and its runtime has IfNotPresent",
-        "chart.serviceAccount.automountToken": "which a TrainJob cannot say, and its runtime mounts no token",
+        "placement.priority": "but a TrainJob cannot set the priority of its pods: also set placement.queue",
+        "chart.imagePullPolicy": "but a TrainJob cannot set it and its runtime has IfNotPresent",
+        "chart.serviceAccount.automountToken": "but a TrainJob cannot set it and its runtime mounts no token",
     },
-    "volcano": {"placement.deadlines.run": "which a Job of Volcano cannot say: leave it out"},
+    "volcano": {"placement.deadlines.run": "but a Job of Volcano has no deadline: remove it"},
 }
 """What an engine has no word for, and how it is refused there."""
 

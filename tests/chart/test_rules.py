@@ -22,12 +22,12 @@ REFUSALS: Final[list[tuple[dict[str, Any], str]]] = [
     ),
     (
         {"placement.storage.cache.accessMode": "ReadWriteMany"},
-        "placement.storage.cache.accessMode is for `ephemeral` and `existingClaim`, and neither is set",
+        "placement.storage.cache.accessMode needs `ephemeral` or `existingClaim`; neither is set",
     ),
     (
         CLAIM,
-        "placement.storage.cache.existingClaim is one volume for 2 nodes: if all of them can mount it, say so with "
-        "placement.storage.cache.accessMode: ReadWriteMany; else use `ephemeral` or `emptyDir`",
+        "placement.storage.cache.existingClaim is one volume for 2 nodes: if all of them can mount it, set "
+        "placement.storage.cache.accessMode: ReadWriteMany; otherwise use `ephemeral` or `emptyDir`",
     ),
     (
         {"placement.serviceAccount": "ours", "placement.credentialsSecret": "keys"},
@@ -35,11 +35,11 @@ REFUSALS: Final[list[tuple[dict[str, Any], str]]] = [
     ),
     (
         {"name": "a" * 35, "placement.engine": "jobset", "placement.nodes": 2},
-        "name has 35 characters: with placement.engine jobset and 2 nodes it may have 34",
+        "name has 35 characters: with placement.engine jobset and 2 nodes it may have at most 34",
     ),
     (
         {"placement.resources": {"requests": {"example.com/fpga": 1}}},
-        "placement.resources.requests has example.com/fpga: a device is asked for as a limit",
+        "placement.resources.requests has example.com/fpga: request devices by a limit",
     ),
     (
         {"placement.resources": {"requests": {"cpu": "4100m"}, "limits": {"cpu": 4}}},
@@ -47,16 +47,22 @@ REFUSALS: Final[list[tuple[dict[str, Any], str]]] = [
     ),
     (
         {"placement.resources.limits": {"nvidia.com/gpu": 8}},
-        "it is added from placement.devicesPerNode; leave it out",
+        "it is set from placement.devicesPerNode; remove it",
     ),
-    ({"placement.resources.limits": {"requests.x.io/a": 8}}, "write the device's own name, without `requests.`"),
-    ({"placement.resources.limits": {"x.io/a": "500m"}}, "placement.resources.limits.x.io/a is 500m: devices are"),
-    ({"placement.resources.limits": {"x.io/a": 1.5}}, "placement.resources.limits.x.io/a is 1.5: devices are"),
+    ({"placement.resources.limits": {"requests.x.io/a": 8}}, "write the name of the device, without `requests.`"),
+    (
+        {"placement.resources.limits": {"x.io/a": "500m"}},
+        "placement.resources.limits.x.io/a is 500m: the number of devices",
+    ),
+    (
+        {"placement.resources.limits": {"x.io/a": 1.5}},
+        "placement.resources.limits.x.io/a is 1.5: the number of devices",
+    ),
     (
         {"placement.resources.limits": {"x.io/a": 1}, "chart.rdma.resource": "x.io/a"},
-        "placement.resources.limits has x.io/a: it is added from chart.rdma; leave it out",
+        "placement.resources.limits has x.io/a: it is set from chart.rdma; remove it",
     ),
-    ({"placement.resources.limits": {"memory": "8Gi"}}, "/dev/shm is in memory and counts in the limit"),
+    ({"placement.resources.limits": {"memory": "8Gi"}}, "/dev/shm uses memory within the limit"),
     (
         {"run.init.pretrained": "s3://b/x", "run.init.sha256": None},
         "run.init.sha256 is missing: a .pdparams file is",
@@ -71,7 +77,7 @@ REFUSALS: Final[list[tuple[dict[str, Any], str]]] = [
     ),
     (
         {"placement.storage.cache": {"storageClass": "fast", "ephemeral": None}},
-        "placement.storage.cache.storageClass is for `ephemeral`, which is not set",
+        "placement.storage.cache.storageClass needs `ephemeral`, which is not set",
     ),
     (
         {"chart.identity": {"preset": "aws-irsa", "role": None}},
@@ -79,26 +85,26 @@ REFUSALS: Final[list[tuple[dict[str, Any], str]]] = [
     ),
     (
         {"chart.identity": {"preset": "gke", "role": "arn:aws:iam::000000000000:role/x"}},
-        "chart.identity.role is for the preset aws-irsa, and the preset is gke",
+        "chart.identity.role belongs to the preset aws-irsa, but the preset is gke",
     ),
     (
         {"chart.identity.preset": "gke", "placement.credentialsSecret": "keys"},
         "the job has placement.credentialsSecret and chart.identity: the secret would hide the identity; choose one",
     ),
-    ({"chart.serviceAccount.name": "default"}, "which every namespace has: set `create: false` beside it"),
+    ({"chart.serviceAccount.name": "default"}, "which every namespace has already: also set `create: false`"),
     ({"chart.rdma.resource": "nvidia.com/gpu"}, "name the network cards; GPUs are placement.devicesPerNode"),
-    ({"chart.topology.required": True}, "chart.topology.required is for chart.topology.key, which is not set"),
+    ({"chart.topology.required": True}, "chart.topology.required needs chart.topology.key, which is not set"),
     *(
         ({"chart.networkPolicy.s3.cidrs": ["10.0.0.0/8", cidr]}, f"'{cidr}'")
         for cidr in ("10.0.0.1/8", "255.255.255.255/31", "2600:1f18::/20", "fc00:1::/7", "fe80::/8")
     ),
     *(
-        ({f"chart.{part}": {name: "a"}}, f"chart.{part} has {name}: it is set by ocrfleet or by the engine alone")
+        ({f"chart.{part}": {name: "a"}}, f"chart.{part} has {name}: only ocrfleet or the engine sets it")
         for part in ("podLabels", "podAnnotations", "podMonitor.labels", "serviceAccount.annotations")
         for name in ("ocrfleet.io/name", "batch.kubernetes.io/job-name")
     ),
     *(
-        ({f"chart.{part}": {name: "a"}}, f"chart.{part} has {name}: it is set by ocrfleet or by the engine alone")
+        ({f"chart.{part}": {name: "a"}}, f"chart.{part} has {name}: only ocrfleet or the engine sets it")
         for part, name in (
             ("podLabels", "app.kubernetes.io/name"),
             ("podLabels", "job-name"),
@@ -109,10 +115,10 @@ REFUSALS: Final[list[tuple[dict[str, Any], str]]] = [
         )
     ),
     ({"chart.podAnnotations": {"a": "é" * 16_400}}, "chart.podAnnotations are larger than 32 KiB"),
-    ({"chart.extraEnv": [{"name": "PADDLE_MASTER"}]}, "chart.extraEnv has PADDLE_MASTER: such variables are set"),
-    ({"chart.extraEnv": [{"name": "AWS_SESSION_TOKEN"}]}, "chart.extraEnv has AWS_SESSION_TOKEN: keys are in a"),
+    ({"chart.extraEnv": [{"name": "PADDLE_MASTER"}]}, "chart.extraEnv has PADDLE_MASTER: only ocrfleet sets such"),
+    ({"chart.extraEnv": [{"name": "AWS_SESSION_TOKEN"}]}, "chart.extraEnv has AWS_SESSION_TOKEN: put keys into a"),
     ({"chart.extraEnv": [{"name": "NO_PROXY"}]}, "chart.extraEnv has NO_PROXY: it is set from chart.proxy.noProxy"),
-    ({"chart.extraEnv": [{"name": "A"}, {"name": "A"}]}, "chart.extraEnv has A twice: leave one out"),
+    ({"chart.extraEnv": [{"name": "A"}, {"name": "A"}]}, "chart.extraEnv has A twice: remove one"),
     (
         {"chart.extraEnv": [{"name": "A", "value": "b", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}]},
         "chart.extraEnv has A with value and valueFrom: choose one",
@@ -120,11 +126,11 @@ REFUSALS: Final[list[tuple[dict[str, Any], str]]] = [
     ({"chart.extraVolumes": [{"name": "work"}]}, "chart.extraVolumes has work, which the pod has already"),
     (
         {"chart.extraVolumeMounts": [{"name": "a", "mountPath": "/work/data/"}]},
-        "chart.extraVolumeMounts has /work/data, which the pod has already: take another",
+        "chart.extraVolumeMounts has /work/data, which the pod has already: choose another",
     ),
     (
         {"chart.extraVolumeMounts": [{"name": "tmp", "mountPath": "/a"}, {"name": "work", "mountPath": "/a/"}]},
-        "chart.extraVolumeMounts has /a twice: leave one out",
+        "chart.extraVolumeMounts has /a twice: remove one",
     ),
     (
         {"chart.extraVolumeMounts": [{"name": "scans", "mountPath": "/scans"}]},
@@ -134,13 +140,13 @@ REFUSALS: Final[list[tuple[dict[str, Any], str]]] = [
         {"chart.extraVolumeMounts": [{"name": "credentials", "mountPath": "/scans"}]},
         "chart.extraVolumeMounts has the volume credentials, which is not in chart.extraVolumes",
     ),
-    ({"placement.imagePullSecrets": ["a", "b", "a"]}, "placement.imagePullSecrets has a twice: leave one out"),
+    ({"placement.imagePullSecrets": ["a", "b", "a"]}, "placement.imagePullSecrets has a twice: remove one"),
     (
         {"chart.rdma.resource": "requests.x.io/a"},
-        "chart.rdma.resource is requests.x.io/a: write the device's own name",
+        "chart.rdma.resource is requests.x.io/a: write the name of the device",
     ),
     ({"run.config": {}}, "run needs one of `recipe` and `config`, and not both"),
-    ({"schedule.suspendAfterFailures": 4}, "without it schedule.suspendAfterFailures has no meaning"),
+    ({"schedule.suspendAfterFailures": 4}, "without it schedule.suspendAfterFailures has no effect"),
 ]
 """Fields of a job file that contradict each other, and words of the sentence that refuses them."""
 

@@ -59,11 +59,17 @@ def test_what_a_trainjob_leaves_unsaid_the_runtime_says(path: Path) -> None:
 @pytest.mark.parametrize(
     ("sets", "sentence"),
     [
-        (("chart.imagePullPolicy=Always",), "chart.imagePullPolicy is Always, which a TrainJob cannot say"),
+        (("chart.imagePullPolicy=Always",), "chart.imagePullPolicy is Always, but a TrainJob cannot set it"),
         (("chart.serviceAccount.automountToken=true",), "its runtime mounts no token"),
-        (("placement.priority=high",), "placement.priority is high, which a TrainJob cannot say of its pods"),
+        (
+            ("placement.priority=high",),
+            "placement.priority is high, but a TrainJob cannot set the priority of its pods",
+        ),
         (("chart.extraEnv[0].name=A", "chart.extraEnv[0].valueFrom.fileKeyRef.key=a"), "has a valueFrom.fileKeyRef"),
-        (("chart.extraVolumeMounts[0].name=tmp", "chart.extraVolumeMounts[0].mountPath=/var/tmp"), "mounts tmp, which"),
+        (
+            ("chart.extraVolumeMounts[0].name=tmp", "chart.extraVolumeMounts[0].mountPath=/var/tmp"),
+            "mounts tmp a second time",
+        ),
         (
             tuple(
                 f"chart.{field}"
@@ -76,7 +82,7 @@ def test_what_a_trainjob_leaves_unsaid_the_runtime_says(path: Path) -> None:
                     "extraVolumeMounts[1].mountPath=/b",
                 )
             ),
-            "mounts a, which is mounted already",
+            "mounts a a second time",
         ),
     ],
     ids=["pull-policy", "token", "priority", "environment", "own-volume", "volume-twice"],

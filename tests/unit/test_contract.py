@@ -70,8 +70,8 @@ def test_the_command_line_refuses_another_chart(
         assert cli.main(words) == ExitCode.SPEC
         out, said = capfd.readouterr()
         assert out == ""
-        assert f"error: The chart in {other} is of ocrfleet 9.8.7 with contract " in said
-        assert f"of ocrfleet {contract.VERSION} with contract 1: install both from one wheel." in said
+        assert f"error: The chart in {other} belongs to ocrfleet 9.8.7 with contract " in said
+        assert f"to ocrfleet {contract.VERSION} with contract 1: install both from one wheel." in said
     with pytest.raises(SpecError):
         render(jobfile.load(JOB))
 

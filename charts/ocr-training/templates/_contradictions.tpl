@@ -6,12 +6,12 @@ which leaves them out where it has read the job. */}}
 {{- /* JobSet wants -<8>-<4>-node-0-<node>-<5> to fit behind the name into 63. */ -}}
 {{- $longest := sub 35 (sub $placement.nodes 1 | toString | len) -}}
 {{- if and (has $placement.engine (list "jobset" "trainjob")) (gt (len .Values.name | int64) $longest) -}}
-{{- fail (printf "name has %d characters: with placement.engine %s and %d nodes it may have %d, since JobSet makes longer names of it" (len .Values.name) $placement.engine (int $placement.nodes) $longest) -}}
+{{- fail (printf "name has %d characters: with placement.engine %s and %d nodes it may have at most %d, since JobSet appends to it" (len .Values.name) $placement.engine (int $placement.nodes) $longest) -}}
 {{- end -}}
 {{- $once := dict "timeZone" "Etc/UTC" "skipIfUnchanged" true "suspendAfterFailures" 3 -}}
 {{- range list "timeZone" "skipIfUnchanged" "suspendAfterFailures" -}}
 {{- if ne (toString (index $.Values.schedule .)) (toString (index $once .)) -}}
-{{- fail (printf "schedule.cron is missing: without it schedule.%s has no meaning" .) -}}
+{{- fail (printf "schedule.cron is missing: without it schedule.%s has no effect" .) -}}
 {{- end -}}
 {{- end -}}
 {{- if eq (kindIs "string" .Values.run.recipe) (kindIs "map" .Values.run.config) -}}
@@ -29,17 +29,17 @@ which leaves them out where it has read the job. */}}
 {{- $cache := $placement.storage.cache -}}
 {{- $many := eq $cache.accessMode "ReadWriteMany" -}}
 {{- if and $many (not $cache.ephemeral) (not $cache.existingClaim) -}}
-{{- fail "placement.storage.cache.accessMode is for `ephemeral` and `existingClaim`, and neither is set" -}}
+{{- fail "placement.storage.cache.accessMode needs `ephemeral` or `existingClaim`; neither is set" -}}
 {{- end -}}
 {{- if and (gt (int $placement.nodes) 1) $cache.existingClaim (not $many) -}}
-{{- fail (printf "placement.storage.cache.existingClaim is one volume for %d nodes: if all of them can mount it, say so with placement.storage.cache.accessMode: ReadWriteMany; else use `ephemeral` or `emptyDir`" (int $placement.nodes)) -}}
+{{- fail (printf "placement.storage.cache.existingClaim is one volume for %d nodes: if all of them can mount it, set placement.storage.cache.accessMode: ReadWriteMany; otherwise use `ephemeral` or `emptyDir`" (int $placement.nodes)) -}}
 {{- end -}}
 {{- if and $placement.serviceAccount $placement.credentialsSecret -}}
 {{- fail "placement has serviceAccount and credentialsSecret: the secret would hide the account's identity; choose one" -}}
 {{- end -}}
 {{- range $place, $name := $placement.imagePullSecrets -}}
 {{- if has $name (slice $placement.imagePullSecrets 0 $place) -}}
-{{- fail (printf "placement.imagePullSecrets has %s twice: leave one out" $name) -}}
+{{- fail (printf "placement.imagePullSecrets has %s twice: remove one" $name) -}}
 {{- end -}}
 {{- end -}}
 {{- if and .Values.run.init.pretrained (not (hasPrefix "channel:" .Values.run.init.pretrained)) (not .Values.run.init.sha256) -}}
@@ -54,7 +54,7 @@ which leaves them out where it has read the job. */}}
 {{- end -}}
 {{- end -}}
 {{- if and $cache.storageClass (not $cache.ephemeral) -}}
-{{- fail "placement.storage.cache.storageClass is for `ephemeral`, which is not set" -}}
+{{- fail "placement.storage.cache.storageClass needs `ephemeral`, which is not set" -}}
 {{- end -}}
 {{- include "ocr.refuseResources" . -}}
 {{- include "ocr.refuseChart" . -}}
@@ -65,32 +65,32 @@ which leaves them out where it has read the job. */}}
 {{- $limits := $placement.resources.limits -}}
 {{- range $name, $amount := $placement.resources.requests -}}
 {{- if contains "/" $name -}}
-{{- fail (printf "placement.resources.requests has %s: a device is asked for as a limit; move it to placement.resources.limits" $name) -}}
+{{- fail (printf "placement.resources.requests has %s: request devices by a limit; move it to placement.resources.limits" $name) -}}
 {{- end -}}
 {{- if hasKey $limits $name -}}
 {{- if gt (include "ocr.bytes" $amount | float64) (include "ocr.bytes" (get $limits $name) | float64) -}}
-{{- fail (printf "placement.resources.requests.%s is more than placement.resources.limits.%s: a pod may take what it asks for; raise the limit, or ask for less" $name $name) -}}
+{{- fail (printf "placement.resources.requests.%s is more than placement.resources.limits.%s: a request cannot exceed the limit; increase the limit, or lower the request" $name $name) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
 {{- range $name, $amount := $limits -}}
 {{- if eq $name "nvidia.com/gpu" -}}
-{{- fail (printf "placement.resources.limits has %s: it is added from placement.devicesPerNode; leave it out" $name) -}}
+{{- fail (printf "placement.resources.limits has %s: it is set from placement.devicesPerNode; remove it" $name) -}}
 {{- end -}}
 {{- if eq $name ($.Values.chart.rdma.resource | default "") -}}
-{{- fail (printf "placement.resources.limits has %s: it is added from chart.rdma; leave it out" $name) -}}
+{{- fail (printf "placement.resources.limits has %s: it is set from chart.rdma; remove it" $name) -}}
 {{- end -}}
 {{- if hasPrefix "requests." $name -}}
-{{- fail (printf "placement.resources.limits has %s: write the device's own name, without `requests.`" $name) -}}
+{{- fail (printf "placement.resources.limits has %s: write the name of the device, without `requests.`" $name) -}}
 {{- end -}}
 {{- $whole := ternary (regexMatch "^[0-9]+$" (toString $amount)) (eq (floor $amount) (float64 $amount)) (kindIs "string" $amount) -}}
 {{- if and (contains "/" $name) (not $whole) -}}
-{{- fail (printf "placement.resources.limits.%s is %v: devices are counted in whole numbers" $name $amount) -}}
+{{- fail (printf "placement.resources.limits.%s is %v: the number of devices is a whole number" $name $amount) -}}
 {{- end -}}
 {{- end -}}
 {{- if hasKey $limits "memory" -}}
 {{- if le (include "ocr.bytes" $limits.memory | float64) (include "ocr.bytes" $placement.storage.sharedMemory | float64) -}}
-{{- fail (printf "placement.storage.sharedMemory is %s, but placement.resources.limits.memory is %v: /dev/shm is in memory and counts in the limit. Raise the limit, or take less." $placement.storage.sharedMemory $limits.memory) -}}
+{{- fail (printf "placement.storage.sharedMemory is %s, but placement.resources.limits.memory is %v: /dev/shm uses memory within the limit. Increase the limit, or lower sharedMemory." $placement.storage.sharedMemory $limits.memory) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

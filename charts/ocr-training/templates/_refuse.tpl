@@ -7,7 +7,7 @@
 {{- fail "the job file has a control character, which YAML does not allow: remove it" -}}
 {{- end -}}
 {{- if eq $placement.engine "auto" -}}
-{{- fail "placement.engine is auto: only `ocrfleet submit` can ask the cluster. Name one of job, jobset, trainjob, volcano, paddlejob." -}}
+{{- fail "placement.engine is auto: only `ocrfleet submit` can ask the cluster. Set one of job, jobset, trainjob, volcano, paddlejob." -}}
 {{- end -}}
 {{- if .Values.schedule.cron -}}
 {{- fail "schedule.cron is set, but scheduled runs are not available yet: remove it, and start each run yourself." -}}

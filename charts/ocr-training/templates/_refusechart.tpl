@@ -13,25 +13,25 @@
 {{- end -}}
 {{- range $field, $preset := dict "role" "aws-irsa" "account" "gke" "clientId" "azure" -}}
 {{- if and (index $identity $field) (ne $identity.preset $preset) -}}
-{{- fail (printf "chart.identity.%s is for the preset %s, and the preset is %s" $field $preset $identity.preset) -}}
+{{- fail (printf "chart.identity.%s belongs to the preset %s, but the preset is %s" $field $preset $identity.preset) -}}
 {{- end -}}
 {{- end -}}
 {{- range $chart.networkPolicy.s3.cidrs -}}
 {{- if include "ocr.beyond" . -}}
-{{- fail (printf "chart.networkPolicy.s3.cidrs has '%s', with bits beyond its prefix: write the first address of the range" .) -}}
+{{- fail (printf "chart.networkPolicy.s3.cidrs has '%s', with bits set beyond its prefix: write the first address of the range" .) -}}
 {{- end -}}
 {{- end -}}
 {{- if hasPrefix "requests." ($chart.rdma.resource | default "") -}}
-{{- fail (printf "chart.rdma.resource is %s: write the device's own name, without `requests.`" $chart.rdma.resource) -}}
+{{- fail (printf "chart.rdma.resource is %s: write the name of the device, without `requests.`" $chart.rdma.resource) -}}
 {{- end -}}
 {{- if eq ($chart.rdma.resource | default "") "nvidia.com/gpu" -}}
 {{- fail "chart.rdma.resource is nvidia.com/gpu: name the network cards; GPUs are placement.devicesPerNode" -}}
 {{- end -}}
 {{- if and $chart.topology.required (not $chart.topology.key) -}}
-{{- fail "chart.topology.required is for chart.topology.key, which is not set" -}}
+{{- fail "chart.topology.required needs chart.topology.key, which is not set" -}}
 {{- end -}}
 {{- if and $chart.serviceAccount.create (eq ($chart.serviceAccount.name | default "") "default") -}}
-{{- fail "chart.serviceAccount.name is default, which every namespace has: set `create: false` beside it" -}}
+{{- fail "chart.serviceAccount.name is default, which every namespace has already: also set `create: false`" -}}
 {{- end -}}
 {{- include "ocr.refuseOwn" $chart -}}
 {{- include "ocr.refuseVariables" $chart -}}
@@ -64,7 +64,7 @@
 {{- $own := last . -}}
 {{- range $name := index . 1 | keys | sortAlpha -}}
 {{- if or (has $name $own) (regexMatch "^(ocrfleet[.]io|batch[.]kubernetes[.]io|jobset[.]sigs[.]k8s[.]io|training[.]kubeflow[.]org|volcano[.]sh)/" $name) -}}
-{{- fail (printf "%s has %s: it is set by ocrfleet or by the engine alone" $where $name) -}}
+{{- fail (printf "%s has %s: only ocrfleet or the engine sets it" $where $name) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -73,7 +73,7 @@
 {{- $bytes = add $bytes (len $name) (len $value) -}}
 {{- end -}}
 {{- if gt $bytes 32768 -}}
-{{- fail "chart.podAnnotations are larger than 32 KiB: beside run.yaml a pod has no place for more" -}}
+{{- fail "chart.podAnnotations are larger than 32 KiB: a pod with run.yaml has no room for more" -}}
 {{- end -}}
 {{- end -}}
 
@@ -81,10 +81,10 @@
 {{- $fields := dict "AWS_ENDPOINT_URL" "chart.endpoint.url" "AWS_REGION" "chart.endpoint.region" "AWS_SHARED_CREDENTIALS_FILE" "placement.credentialsSecret" "AWS_CA_BUNDLE" "chart.caBundle" "SSL_CERT_FILE" "chart.caBundle" "HTTP_PROXY" "chart.proxy.http" "HTTPS_PROXY" "chart.proxy.https" "NO_PROXY" "chart.proxy.noProxy" -}}
 {{- range .extraEnv -}}
 {{- if or (hasPrefix "OCRFLEET_" .name) (hasPrefix "PADDLE_" .name) -}}
-{{- fail (printf "chart.extraEnv has %s: such variables are set by ocrfleet alone" .name) -}}
+{{- fail (printf "chart.extraEnv has %s: only ocrfleet sets such variables" .name) -}}
 {{- end -}}
 {{- if has .name (list "AWS_ACCESS_KEY_ID" "AWS_SECRET_ACCESS_KEY" "AWS_SESSION_TOKEN") -}}
-{{- fail (printf "chart.extraEnv has %s: keys are in a Secret, see placement.credentialsSecret" .name) -}}
+{{- fail (printf "chart.extraEnv has %s: put keys into a Secret, and name it in placement.credentialsSecret" .name) -}}
 {{- end -}}
 {{- if hasKey $fields .name -}}
 {{- fail (printf "chart.extraEnv has %s: it is set from %s" .name (get $fields .name)) -}}
@@ -103,10 +103,10 @@
 {{- with index . $.field -}}
 {{- $name := regexReplaceAll "/+$" (toString .) "" -}}
 {{- if has $name $.own -}}
-{{- fail (printf "%s has %s, which the pod has already: take another" $.where $name) -}}
+{{- fail (printf "%s has %s, which the pod has already: choose another" $.where $name) -}}
 {{- end -}}
 {{- if has $name $seen -}}
-{{- fail (printf "%s has %s twice: leave one out" $.where $name) -}}
+{{- fail (printf "%s has %s twice: remove one" $.where $name) -}}
 {{- end -}}
 {{- $seen = append $seen $name -}}
 {{- end -}}

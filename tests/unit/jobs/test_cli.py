@@ -98,7 +98,7 @@ def test_a_wrong_command_line_ends_with_2(words: list[str], sentence: str, ocrfl
 def test_an_error_is_a_sentence_and_its_exit_code(ocrfleet: Callable[..., Any]) -> None:
     ran = ocrfleet("run", "none.yaml")
     assert (ran.code, ran.out) == (40, "")
-    assert ran.err.startswith("error: none.yaml is not there.")
+    assert ran.err.startswith("error: none.yaml does not exist.")
     assert "Traceback" not in ran.err
 
 

@@ -57,24 +57,24 @@ runtimePatches:
 {{- $chart := .Values.chart -}}
 {{- $instead := "choose another placement.engine, such as jobset" -}}
 {{- if ne $chart.imagePullPolicy "IfNotPresent" -}}
-{{- fail (printf "chart.imagePullPolicy is %s, which a TrainJob cannot say, and its runtime has IfNotPresent: leave it out, or %s." $chart.imagePullPolicy $instead) -}}
+{{- fail (printf "chart.imagePullPolicy is %s, but a TrainJob cannot set it and its runtime has IfNotPresent: remove it, or %s." $chart.imagePullPolicy $instead) -}}
 {{- end -}}
 {{- if $chart.serviceAccount.automountToken -}}
-{{- fail (printf "chart.serviceAccount.automountToken is true, which a TrainJob cannot say, and its runtime mounts no token: leave it out, or %s." $instead) -}}
+{{- fail (printf "chart.serviceAccount.automountToken is true, but a TrainJob cannot set it and its runtime mounts no token: remove it, or %s." $instead) -}}
 {{- end -}}
 {{- if and .Values.placement.priority (not .Values.placement.queue) -}}
-{{- fail (printf "placement.priority is %s, which a TrainJob cannot say of its pods: set placement.queue, whose priority it then is, or %s." .Values.placement.priority $instead) -}}
+{{- fail (printf "placement.priority is %s, but a TrainJob cannot set the priority of its pods: also set placement.queue, so that it is the priority in the queue, or %s." .Values.placement.priority $instead) -}}
 {{- end -}}
 {{- range $chart.extraEnv -}}
 {{- $sources := .valueFrom | default dict -}}
 {{- range $source := keys (omit $sources "configMapKeyRef" "fieldRef" "resourceFieldRef" "secretKeyRef") -}}
-{{- fail (printf "chart.extraEnv has a valueFrom.%s, which Kubeflow Trainer leaves out: take it from a ConfigMap, a Secret or a field, or %s." $source $instead) -}}
+{{- fail (printf "chart.extraEnv has a valueFrom.%s, which Kubeflow Trainer ignores: use a ConfigMap, a Secret or a field, or %s." $source $instead) -}}
 {{- end -}}
 {{- end -}}
 {{- $mounted := list "authorities" "cache" "credentials" "run" "shared-memory" "tmp" "work" -}}
 {{- range $chart.extraVolumeMounts -}}
 {{- if has .name $mounted -}}
-{{- fail (printf "chart.extraVolumeMounts mounts %s, which is mounted already, and a TrainJob can mount a volume once: give it a volume of its own, or %s." .name $instead) -}}
+{{- fail (printf "chart.extraVolumeMounts mounts %s a second time, but a TrainJob can mount a volume only once: use a separate volume, or %s." .name $instead) -}}
 {{- end -}}
 {{- $mounted = append $mounted .name -}}
 {{- end -}}

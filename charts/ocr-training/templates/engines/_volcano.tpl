@@ -50,6 +50,6 @@ tasks:
 {{- define "ocr.refuseVolcano" -}}
 {{- $deadline := .Values.placement.deadlines.run -}}
 {{- if ne (include "ocr.seconds" $deadline) "86400" -}}
-{{- fail (printf "placement.deadlines.run is %s, which a Job of Volcano cannot say: leave it out and look after the run yourself, or choose another placement.engine, such as job." $deadline) -}}
+{{- fail (printf "placement.deadlines.run is %s, but a Job of Volcano has no deadline: remove it and watch the run yourself, or choose another placement.engine, such as job." $deadline) -}}
 {{- end -}}
 {{- end -}}

@@ -132,7 +132,7 @@ def test_every_job_survives_a_round_trip(
         (["name=Receipts"], "name is 'Receipts'"),
         ([f"name={'a' * 38}"], "at most 37 characters"),
         (["name=null"], "name is missing."),
-        (["apiVersion=ocrfleet.io/v2"], "apiVersion is 'ocrfleet.io/v2', which this ocrfleet does not know"),
+        (["apiVersion=ocrfleet.io/v2"], "apiVersion is 'ocrfleet.io/v2', which this version of ocrfleet does not know"),
         (["apiVersion=null"], "apiVersion is missing"),
     ],
     ids=lambda value: value[0][:40] if isinstance(value, list) else "",
