@@ -1,7 +1,9 @@
 """Whether the chart renders a job is known by rendering it."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,3 +31,19 @@ def test_without_a_helm_it_is_a_warning(job: Path, monkeypatch: pytest.MonkeyPat
     (found,) = objects.check(jobtext.read(job))
     assert found.level == "warn"
     assert "not rendered" in found.text
+
+
+def test_auto_is_rendered_as_a_job(job: Path, ocrfleet: Callable[..., Any]) -> None:
+    ran = ocrfleet("check", job, "--set", "placement.engine=auto")
+    assert (ran.code, "among them job/slips-" in ran.out) == (0, True)
+
+
+def test_what_the_chart_refuses_is_the_exit_code_though_the_dataset_is_wrong_too(
+    job: Path, ocrfleet: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "pages" / "Label.txt").write_text("")
+    assert ocrfleet("check", job).code == 41
+    ran = ocrfleet("check", job, "--set", "notify.webhookSecret=hook")
+    assert ran.code == 40
+    assert "error  notify.webhookSecret is set, but webhooks are not available yet" in ran.out
+    assert ran.out.splitlines()[-1].startswith("The job cannot run: 2 errors.")
