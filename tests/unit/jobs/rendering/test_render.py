@@ -51,5 +51,5 @@ def test_the_chart_refuses_with_its_sentence_alone(which: str) -> None:
         render(job)
     assert str(refused.value) == (
         "placement.engine is auto: only `ocrfleet submit` can ask the cluster. "
-        "Name one of job, jobset, trainjob, volcano, paddlejob."
+        "Set one of job, jobset, trainjob, volcano, paddlejob."
     )
