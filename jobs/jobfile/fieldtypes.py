@@ -35,7 +35,7 @@ _RESOURCE: Final = rf"^(cpu|memory|ephemeral-storage|{_DOMAIN}/{_WORD})$"
 _TIME: Final = "^([1-9][0-9]{0,8}s|[1-9][0-9]{0,6}m|[1-9][0-9]{0,4}h)$"
 _PAUSE: Final = "^([0-9]{1,5}[sm]|[0-9]{1,3}h)$"
 
-Quantity = Annotated[str, spelled(_QUANTITY, "write a size as Kubernetes does, such as 512Mi or 50Gi")]
+Quantity = Annotated[str, spelled(_QUANTITY, "write a size such as 512Mi or 50Gi")]
 Cron = Annotated[str, spelled(_CRON, 'write five fields, minute hour day month weekday, such as "0 3 * * 0"')]
 ObjectName = Annotated[
     str,
@@ -63,7 +63,7 @@ Time = Annotated[str, spelled(_TIME, "write a time above 0, such as 30s, 5m or 2
 Pause = Annotated[str, spelled(_PAUSE, "write a time such as 0m, 30s, 5m or 24h")]
 
 
-spelled(_AMOUNT, "write an amount as Kubernetes does, such as 4, 500m or 16Gi")
+spelled(_AMOUNT, "write an amount such as 4, 500m or 16Gi")
 
 
 def _amount(value: Any) -> Any:

@@ -38,7 +38,7 @@ def _check_device(name: str, amount: str | float) -> None:
         raise ValueError(f"placement.resources.limits has {name}: write the name of the device, without `requests.`")
     whole = amount.isdecimal() if isinstance(amount, str) else float(amount).is_integer()
     if "/" in name and not whole:
-        raise ValueError(f"placement.resources.limits.{name} is {amount}: the number of devices is a whole number")
+        raise ValueError(f"placement.resources.limits.{name} is {amount}: the number of devices must be a whole number")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -56,7 +56,7 @@ class Resources:
         for name, amount in self.requests.items():
             if "/" in name:
                 raise ValueError(
-                    f"placement.resources.requests has {name}: request devices by a limit; move it to "
+                    f"placement.resources.requests has {name}: devices are requested by limits; move it to "
                     "placement.resources.limits"
                 )
             if name in self.limits and size(amount) > size(self.limits[name]):
@@ -154,7 +154,7 @@ class Placement:
     """`gpu` (untested) or `cpu`. Unset: `gpu` on a cluster; under `ocrfleet run`, what this machine has."""
 
     image: Image | None = None
-    """The trainer image. Unset: that of the chart's version. `ocrfleet run` does not use it."""
+    """The trainer image. Unset: the image of the chart's own version. `ocrfleet run` does not use it."""
 
     image_pull_secrets: tuple[ObjectName, ...] = ()
     """Secrets for the registry of the image."""

@@ -78,7 +78,7 @@ def find(cluster: Cluster, word: str) -> Object:
     known = {word for each in every for word in (name_of(each), run_of(each), label(each, NAME_LABEL)) if word}
     hint = nearest(word, sorted(known)) if len(known) < _NAMED else " `ocrfleet list` shows all runs."
     raise NotFoundError(
-        f"The namespace {cluster.namespace} has no run {word!r}." + (hint if known else " There is none at all.")
+        f"The namespace {cluster.namespace} has no run {word!r}." + (hint if known else " It has no runs at all.")
     )
 
 

@@ -39,7 +39,7 @@ REFUSALS: Final[list[tuple[dict[str, Any], str]]] = [
     ),
     (
         {"placement.resources": {"requests": {"example.com/fpga": 1}}},
-        "placement.resources.requests has example.com/fpga: request devices by a limit",
+        "placement.resources.requests has example.com/fpga: devices are requested by limits",
     ),
     (
         {"placement.resources": {"requests": {"cpu": "4100m"}, "limits": {"cpu": 4}}},

@@ -65,7 +65,7 @@ which leaves them out where it has read the job. */}}
 {{- $limits := $placement.resources.limits -}}
 {{- range $name, $amount := $placement.resources.requests -}}
 {{- if contains "/" $name -}}
-{{- fail (printf "placement.resources.requests has %s: request devices by a limit; move it to placement.resources.limits" $name) -}}
+{{- fail (printf "placement.resources.requests has %s: devices are requested by limits; move it to placement.resources.limits" $name) -}}
 {{- end -}}
 {{- if hasKey $limits $name -}}
 {{- if gt (include "ocr.bytes" $amount | float64) (include "ocr.bytes" (get $limits $name) | float64) -}}
@@ -85,7 +85,7 @@ which leaves them out where it has read the job. */}}
 {{- end -}}
 {{- $whole := ternary (regexMatch "^[0-9]+$" (toString $amount)) (eq (floor $amount) (float64 $amount)) (kindIs "string" $amount) -}}
 {{- if and (contains "/" $name) (not $whole) -}}
-{{- fail (printf "placement.resources.limits.%s is %v: the number of devices is a whole number" $name $amount) -}}
+{{- fail (printf "placement.resources.limits.%s is %v: the number of devices must be a whole number" $name $amount) -}}
 {{- end -}}
 {{- end -}}
 {{- if hasKey $limits "memory" -}}

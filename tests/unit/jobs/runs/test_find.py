@@ -64,7 +64,7 @@ def test_a_superseded_object_stands_for_its_run_only_when_there_is_no_other(api:
 
 
 def test_a_wrong_word_is_answered_with_the_nearest(api: ApiServer, ml: Cluster) -> None:
-    with pytest.raises(NotFoundError, match="There is none at all"):
+    with pytest.raises(NotFoundError, match="It has no runs at all"):
         find.find(ml, "lines")
     held(api, "job-running")
     with pytest.raises(NotFoundError, match=r"namespace ml has no run 'lnes'\. Did you mean 'lines'"):
