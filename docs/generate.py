@@ -50,12 +50,12 @@ def main() -> None:
 
 
 def job_file() -> str:
-    """Give the page of the job file: a section a class, a row a field."""
+    """Return the page of the job file: one section per class, one row per field."""
     schema = fields.schema()
     sections = [
-        "# The job file\n\nYAML, at most 1 MB. Unknown fields are refused, and the nearest known one is named. A field "
-        "without a value is as if left out. `--set` overrides any of them, see [the commands](commands.md). The file "
-        "is the values of [the chart](../../charts/ocr-training/README.md)."
+        "# The job file\n\nYAML, at most 1 MB. An unknown field is refused, with the nearest known one. A field "
+        "without a value counts as unset. `--set` overrides any field, see [the commands](commands.md). The file "
+        "is also the values file of [the chart](../../charts/ocr-training/README.md)."
     ]
     sections += _section("", schema, schema["$defs"])
     return "\n".join(sections)
@@ -82,7 +82,7 @@ def _section(path: str, schema: Mapping[str, Any], classes: Mapping[str, Any]) -
 
 
 def _inner(field: Mapping[str, Any]) -> str | None:
-    """Give the class of a field, or of its items."""
+    """Return the class of a field, or of its items."""
     return class_of(field) or class_of(field.get("items") or {})
 
 
@@ -107,13 +107,13 @@ def _default(name: str, field: Mapping[str, Any], schema: Mapping[str, Any]) -> 
 
 
 def commands() -> str:
-    """Give the page of the commands. Not argparse's own layout, which differs between versions of Python."""
+    """Return the page of the commands. argparse's own layout differs between versions of Python."""
     parser = build_parser()
     lines = [
         "# The commands",
         "",
         "Results go to standard output, everything else to standard error. Every command has `-h`.",
-        "How they end: [exit codes](exit-codes.md).",
+        "See also the [exit codes](exit-codes.md).",
     ]
     for path, one in walk(parser):
         if path and not children(one):
@@ -164,7 +164,7 @@ def _words(action: argparse.Action) -> str:
 
 
 def exit_codes() -> str:
-    """Give the page of the exit codes, from the texts below them in the code."""
+    """Return the page of the exit codes, from the texts below them in the code."""
     tree = ast.parse(inspect.getsource(contract.ExitCode)).body[0]
     assert isinstance(tree, ast.ClassDef)
     texts: dict[str, str] = {}
@@ -173,13 +173,13 @@ def exit_codes() -> str:
             texts[ast.unparse(before.targets[0])] = str(node.value.value)
     rows = [(str(int(code)), f"`{code.name}`", line(texts[code.name])) for code in contract.ExitCode]
     return (
-        "# Exit codes\n\nOf `ocrfleet run`, of the other commands, and of a pod. With 75 and 143 the same command goes "
-        "on where it was.\n\n" + table(("code", "name", "meaning"), rows)
+        "# Exit codes\n\nExit codes of `ocrfleet run`, of the other commands, and of a pod. After 75 and 143, the same "
+        "command resumes the run.\n\n" + table(("code", "name", "meaning"), rows)
     )
 
 
 def recipe_table() -> str:
-    """Give the page of the recipes."""
+    """Return the page of the recipes."""
     rows = []
     for name in recipes.names():
         recipe = recipes.load(name)
@@ -195,8 +195,8 @@ def recipe_table() -> str:
                 f"{recipe.tolerance:g}",
             )
         )
-    heads = ("recipe", "task", "what it is", "epochs", "batch a device", "name for PaddleOCR 3", "tolerance of verify")
-    return "# Recipes\n\n`ocrfleet recipes NAME` shows one in full. Any key is changed by `run.overrides`.\n\n" + table(
+    heads = ("recipe", "task", "what it is", "epochs", "batch per device", "PaddleOCR 3 name", "tolerance of verify")
+    return "# Recipes\n\n`ocrfleet recipes NAME` prints one in full. `run.overrides` changes any key.\n\n" + table(
         heads, rows
     )
 

@@ -108,5 +108,5 @@ ENV_PADDLEOCR_HOME: Final = "PADDLEOCR_HOME"
 
 
 def ports(devices: int) -> int:
-    """Give how many ports in a row a gang of so many devices uses: two attempts' worth, and the supervisors' own."""
+    """Return how many consecutive ports a gang uses: those of two attempts, and the supervisors' own."""
     return 1 + 2 * (devices + 1)

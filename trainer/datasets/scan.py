@@ -35,7 +35,7 @@ class Survey:
     """sha256 over all labels and images; `run.data.digest` pins it."""
 
     def as_split(self, name: str) -> "Survey":
-        """Give the same with all samples in one split."""
+        """Return the same with all samples in one split."""
         return replace(
             self,
             candidates=tuple(replace(c, split=name) for c in self.candidates),

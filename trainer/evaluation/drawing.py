@@ -177,7 +177,7 @@ def _draw_text(draw: ImageDraw.ImageDraw, spot: _Placed, *, width: int, font: Pa
 
 
 def _fitting(text: str, *, room: float, height: float, font: Path | None) -> Any:
-    """Give the largest font in which the text fits; 8 pixels at least."""
+    """Return the largest font in which the text fits; 8 pixels at least."""
     size = max(8, int(height * 0.82))
     length = _font(font, size).getlength(text)
     return _font(font, size if length <= room else max(8, int(size * room / length)))

@@ -125,7 +125,7 @@ class JobLoader(_Loader):
         if node.tag == f"{_TAG}int" and not abs(self.construct_object(node)) <= LARGEST:
             raise _refusal(f"JSON would round {node.value}, so write it in quotes", node.start_mark)
         if isinstance(node, yaml.ScalarNode) and _CONTROL.search(node.value):
-            raise _refusal("YAML does not allow this control character, so remove it", node.start_mark)
+            raise _refusal("a control character, which YAML does not allow: remove it", node.start_mark)
         for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
             if key.tag not in (f"{_TAG}str", _MERGE):
                 shown = f"the key {key.value!r}" if isinstance(key, yaml.ScalarNode) else "this key"

@@ -89,7 +89,7 @@ class Attempts:
                 # The stage may have to be repeated until the leader has stored its results: join once more.
 
     def keep(self, stage: str) -> None:
-        """Tell the gang that what came of a stage is in the bucket."""
+        """Announce to the gang that a stage's results are in the bucket."""
         if self._server:
             self._server.keep(stage)
 

@@ -231,7 +231,7 @@ class Pipeline:
             self.mirror.push_checkpoint(Path(event["path"]))
 
     def pull(self, what: str) -> OnProgress:
-        """Give a callback that shows the bytes of one transfer after another, and counts those that moved."""
+        """Return a callback that shows the bytes of one transfer after another, and counts those that moved."""
         seen: int | None = None
 
         def tell(done: int, total: int) -> None:

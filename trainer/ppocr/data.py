@@ -210,7 +210,7 @@ def read_batches(
 
 
 def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """Give what an iterator gives, the next already under way in a thread: a step leaves cores idle now and then.
+    """Yield an iterator's items, with the next one already being made in a thread: a step leaves cores idle at times.
 
     The thread alone draws from the generators of `random` and numpy meanwhile, so samples stay what they are.
     """

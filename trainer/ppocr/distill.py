@@ -31,7 +31,7 @@ class Networks(paddle.nn.Layer):  # type: ignore[misc]
                 parameter.trainable = False
 
     def forward(self, x: paddle.Tensor, data: Any = None) -> dict[str, Any]:
-        """Give what each network makes of a batch."""
+        """Return each network's output for a batch."""
         found = {}
         for name, model in self.named_children():
             if name not in self.frozen:
@@ -43,7 +43,7 @@ class Networks(paddle.nn.Layer):  # type: ignore[misc]
         return found
 
     def of(self, name: str) -> paddle.nn.Layer:
-        """Give one network."""
+        """Return one network."""
         return dict(self.named_children())[name]
 
 
@@ -63,12 +63,12 @@ def _teach(model: paddle.nn.Layer) -> None:
 
 
 def frozen_digests(model: paddle.nn.Layer) -> dict[str, str]:
-    """Give a sha256 over all tensors, statistics too, of each network that must not change."""
+    """Return a sha256 over all tensors, statistics too, of each network that must not change."""
     return {name: _digest(model.of(name).state_dict()) for name in sorted(getattr(model, "frozen", ()))}
 
 
 def learner_digests(model: paddle.nn.Layer) -> dict[str, str]:
-    """Give a sha256 over the trained parameters of each network that learns."""
+    """Return a sha256 over the trained parameters of each network that learns."""
     if not isinstance(model, Networks):
         return {}
     return {

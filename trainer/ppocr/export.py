@@ -85,7 +85,7 @@ def _check_whole(made: Path, model: Any, out: Path) -> None:
 
 
 def describe(config: Config, model_name: str) -> dict[str, Any]:
-    """Give the content of inference.yml: how users read the model, every value written out.
+    """Return the content of inference.yml: how users read the model, every value written out.
 
     Raises:
         SpecError: users could not read such a model.

@@ -256,7 +256,7 @@ class Training:
         return _LAST - bad[0] if bad else 0
 
     def _report(self) -> None:
-        """Tell the supervisor of the steps since the last look."""
+        """Report the steps since the last report to the supervisor."""
         if not self._unread:
             return
         step, losses = self._unread[-1]
@@ -335,7 +335,7 @@ class Training:
         }
 
     def _memory(self) -> dict[str, int]:
-        """Give the most memory of the device that was in use, where it can be asked."""
+        """Return the device's peak memory use, on devices that report it."""
         if self.job.device != "gpu":
             return {}
         return {"device_memory_bytes": int(paddle.device.cuda.max_memory_allocated())}
@@ -507,7 +507,7 @@ def _detached(value: Any) -> Any:
 
 
 def _as_float32(value: Any) -> Any:
-    """Give predictions in float32, whatever nest they come in: losses are computed in full precision."""
+    """Return nested predictions in float32, since losses are computed in full precision."""
     if isinstance(value, dict):
         return {key: _as_float32(part) for key, part in value.items()}
     if isinstance(value, list | tuple):

@@ -105,7 +105,7 @@ def rows_of(boxes: npt.NDArray[Any]) -> list[list[int]]:
 
 
 def text_of(lines: Sequence[Line]) -> str:
-    """Give what `<name>.txt` holds: a row of the page a line, or the corners of each box without a recogniser."""
+    """Return the content of `<name>.txt`: one line per row of the page; without a recogniser, the boxes' corners."""
     if any(line.text is not None for line in lines):
         rows = rows_of(np.array([line.box for line in lines]))
         return "".join(" ".join(lines[place].text or "" for place in row) + "\n" for row in rows)

@@ -106,7 +106,7 @@ def _lacks(kind: str, part: Mapping[str, Any]) -> str | None:
 
 
 def _definitions(folder: Path, name: str) -> Iterator[set[str] | None]:
-    """Give the arguments of each class or function of a name, without importing it; None: any argument."""
+    """Return the arguments of each class or function of a name, without importing it; None: any argument."""
     pattern = re.compile(rf"^(class|def) {re.escape(name)}\b", re.MULTILINE)
     for path in sorted(folder.glob("*.py")):
         text = path.read_text("utf-8")

@@ -100,7 +100,7 @@ def resolve(run: RunSpec, prepared: Prepared | None = None, *, world_size: int =
 
 
 def _composed(base: Overlay, wanted: Distill) -> dict[str, Any]:
-    """Give a recipe's configuration, of several networks where it has several."""
+    """Return a recipe's configuration, with all of its networks."""
     config = copy.deepcopy(dict(base.config))
     own, networks = config["Architecture"], base.networks
     if distill.is_distillation(config):
@@ -117,7 +117,7 @@ def _composed(base: Overlay, wanted: Distill) -> dict[str, Any]:
 def _plain(
     base: Overlay, config: Mapping[str, Any], run: RunSpec, *, prepared: Prepared | None, world_size: int
 ) -> dict[str, Any]:
-    """Give what one network of a distillation is trained with by itself."""
+    """Return the settings for training one network of a distillation alone."""
     sections = distill.plain_sections(config)
     if base.plain:
         known = overlay(base.plain).config

@@ -48,17 +48,17 @@ def is_distillation(config: Mapping[str, Any]) -> bool:
 
 
 def networks(config: Mapping[str, Any]) -> dict[str, bool]:
-    """Give the names of the networks in their order, and whether each is frozen."""
+    """Return the names of the networks in their order, and whether each is frozen."""
     return {name: bool(model.get("freeze_params")) for name, model in config["Architecture"]["Models"].items()}
 
 
 def learners(config: Mapping[str, Any]) -> list[str]:
-    """Give the names of the networks that learn: those of which one may be published."""
+    """Return the names of the networks that learn: those of which one may be published."""
     return [name for name, frozen in networks(config).items() if not frozen]
 
 
 def plain(config: Mapping[str, Any], network: str) -> Config:
-    """Give the configuration of one network by itself, as if it had never had a teacher."""
+    """Return the configuration of one network by itself, as if it had never had a teacher."""
     result = copy.deepcopy(dict(config))
     own = result.pop("Plain")
     model = config["Architecture"]["Models"][network]
@@ -251,7 +251,7 @@ def translated(config: Config) -> list[str]:
 
 
 def plain_sections(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what one network is trained with by itself, as far as the distillation says it: what the labels teach."""
+    """Return the settings for training one network alone, as far as they follow from the distillation."""
     return {"Loss": _plain_loss(config), "Optimizer": config["Optimizer"], "Train": config["Train"]}
 
 

@@ -74,7 +74,7 @@ class Channel:
 
 
 def find(store: Store, name: str) -> Channel | None:
-    """Give a channel, or None when nothing was ever promoted to it."""
+    """Return a channel, or None when nothing was ever promoted to it."""
     return _read(store, name)[0]
 
 

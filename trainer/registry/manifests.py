@@ -103,7 +103,7 @@ class Manifest:
 
 
 def now() -> str:
-    """Give the time as manifests and channels spell it."""
+    """Return the time as manifests and channels spell it."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

@@ -59,7 +59,7 @@ class Server:
         self._thread.start()
 
     def keep(self, stage: str) -> None:
-        """Tell all, now and later, that a stage is over: what came of it is in the bucket."""
+        """Announce to all nodes, now and later, that a stage's results are in the bucket."""
         self._inbox.put({"say": "kept", "stage": stage})
 
     def end(self, error: OcrfleetError) -> None:
@@ -139,7 +139,7 @@ class Server:
             self._ready.pop(rank, None)
             self._lose(rank, "it was restarted.")
             # If the old pod still runs, on a node that was cut off, it must not come back.
-            old.say(say="end", code=int(ExitCode.TRANSIENT), why=f"Another pod has taken the place of node {rank}.")
+            old.say(say="end", code=int(ExitCode.TRANSIENT), why=f"Another pod has replaced node {rank}.")
             old.close()
         if len(self._members) == self._topology.nodes:
             self._absent_since = None

@@ -36,7 +36,7 @@ def _networks(told: Distillation) -> Section:
         )
         for network in told.networks
     ]
-    head = ("parameters", "size", "ms an image", *names)
+    head = ("parameters", "size", "ms per image", *names)
     return Section(
         title="Networks",
         note=" ".join(part for part in (told.why, _alone(told), _gain(told), _measured(told)) if part),

@@ -77,11 +77,11 @@ class Page:
         return self.match.hmean, -len(self.match.missed) - len(self.match.false)
 
     def lines(self, places: Iterable[int]) -> list[Box]:
-        """Give labelled lines."""
+        """Return labelled lines."""
         return [self.row["label"][place]["points"] for place in places]
 
     def boxes(self, places: Iterable[int]) -> list[tuple[Box, float]]:
-        """Give boxes that were found, with their scores."""
+        """Return boxes that were found, with their scores."""
         return [(self.row["boxes"][place], float(self.row["scores"][place])) for place in places]
 
 

@@ -63,11 +63,11 @@ Name = Annotated[str, Field(pattern=_NAME, max_length=37)]
 
 # What a user should write instead of the regular expression.
 _IN_WORDS: Final = {
-    _URI: "a location begins with s3:// or file:///",
+    _URI: "write a location that begins with s3:// or file:///",
     _WEIGHTS: "write a location that begins with s3:// or file:///, or channel: and the name of a channel",
-    _SHA256: "a sha256 is 64 hex digits in lower case",
+    _SHA256: "write a sha256, 64 hex digits in lower case",
     _INTERVAL: "write epochs, steps or a time, such as 1ep, 500steps, 30s, 5m or 1h",
-    _NAME: "a name has lower-case letters, digits and '-', begins with a letter and does not end with '-'",
+    _NAME: "write lower-case letters, digits and '-', beginning with a letter and not ending with '-'",
     _SPLIT: "write three whole numbers, one of them above 0, such as 6:2:2",
 }
 

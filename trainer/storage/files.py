@@ -37,18 +37,18 @@ class FileStore(Store):
         return sorted(found, key=lambda info: info.key)
 
     def first(self) -> ObjectInfo | None:
-        """Give any file that is not empty; see `Store.first`."""
+        """Return any file that is not empty; see `Store.first`."""
         with _faults(self.root):
             return next((info for info in map(self._info, _files(self.root)) if info.size), None)
 
     def read(self, key: str) -> tuple[bytes, str]:
-        """Give a file's content and etag; see `Store.read`."""
+        """Return a file's content and etag; see `Store.read`."""
         path = below(self.root, key)
         with _faults(path), path.open("rb") as stream:
             return stream.read(), _etag(os.fstat(stream.fileno()))
 
     def stat(self, keys: Iterable[str]) -> Listing:
-        """Give size and etag of files; see `Store.stat`."""
+        """Return size and etag of files; see `Store.stat`."""
         infos = []
         for path in [below(self.root, key) for key in keys]:
             with _faults(path):

@@ -51,7 +51,7 @@ def check_tree(keys: Iterable[str], *, where: str) -> None:
 
 
 def below(folder: Path, key: str) -> Path:
-    """Give the path of a key in a folder; never one outside of it.
+    """Return the path of a key in a folder; never one outside of it.
 
     Raises:
         SpecError: as `check_key`.

@@ -44,7 +44,7 @@ class Landing:
             shutil.rmtree(self._partial, ignore_errors=True)
 
     def holds(self, key: str, *, size: int, etag: str) -> bool:
-        """Tell whether a file is there, is this version, and was not touched since."""
+        """Return whether a file is here in this version and unchanged since it was pulled."""
         note = self._known.get(key)
         if not note or note["uri"] != self._uri or (note["size"], note["etag"]) != (size, etag):
             return False
@@ -55,7 +55,7 @@ class Landing:
         return (found.st_size, found.st_mtime_ns) == (size, note["mtime_ns"])
 
     def partial(self, key: str, *, etag: str) -> Path:
-        """Give the path where a version of a file is gathered; what an earlier attempt left may be there."""
+        """Return the path where a version of a file is gathered; what an earlier attempt left may be there."""
         return self._partial / hashlib.sha256(f"{self._uri}\n{key}\n{etag}".encode()).hexdigest()
 
     def land_bytes(self, key: str, data: bytes, *, etag: str) -> None:
@@ -87,7 +87,7 @@ class Landing:
         self._journal.write(_line(note))
 
     def digest(self, key: str) -> str:
-        """Give the sha256 of a file that is here."""
+        """Return the sha256 of a file that is here."""
         return str(self._known[key]["sha256"])
 
     def remove_all_but(self, keys: Collection[str]) -> None:

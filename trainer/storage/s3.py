@@ -149,20 +149,20 @@ class S3Store(Store):
         return sorted(listed, key=lambda info: info.key)
 
     def first(self) -> ObjectInfo | None:
-        """Give any object that is not empty; see `Store.first`."""
+        """Return any object that is not empty; see `Store.first`."""
         with self._faults():
             pages = obstore.list(self._client, chunk_size=50)
             found = (_info(meta) for page in pages for meta in page if meta["path"] and meta["size"])
             return next((info for info in found if not _hidden(info.key)), None)
 
     def read(self, key: str) -> tuple[bytes, str]:
-        """Give an object's content and etag; see `Store.read`."""
+        """Return an object's content and etag; see `Store.read`."""
         with self._faults(check_key(key)):
             result = obstore.get(self._client, key)
             return bytes(result.bytes()), result.meta["e_tag"] or ""
 
     def stat(self, keys: Iterable[str]) -> Listing:
-        """Give size and etag of objects; see `Store.stat`."""
+        """Return size and etag of objects; see `Store.stat`."""
         names = [check_key(key) for key in keys]
         infos: dict[str, ObjectInfo] = {}
 
@@ -219,7 +219,7 @@ class S3Store(Store):
 
     @contextmanager
     def _bucket_named(self) -> Iterator[None]:
-        """Tell a missing bucket from a missing object, which the answer to HEAD does not."""
+        """Distinguish a missing bucket from a missing object, which the answer to HEAD does not."""
         try:
             yield
         except NotFoundError:

@@ -180,7 +180,7 @@ class Push:
 
 
 def _s3_etag(path: Path) -> str:
-    """Give the etag that S3 makes of a file sent by us: MD5, or MD5 over the parts' MD5.
+    """Return the etag that S3 makes of a file sent by us: MD5, or MD5 over the parts' MD5.
 
     Where it makes another (encryption with KMS), the file is sent again, which is only slower.
     """

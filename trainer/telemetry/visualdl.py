@@ -65,7 +65,7 @@ class Scalars:
 
 
 def _values(event: Mapping[str, Any], *, world: int) -> dict[str, float]:
-    """Give the numbers of an event by their tags."""
+    """Return the numbers of an event by their tags."""
     match event.get("event"):
         case "step":
             speed = event["samples"] * world / max(event["seconds"], 1e-6)

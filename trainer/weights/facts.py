@@ -39,7 +39,7 @@ class Origin:
 
 
 def dictionary_of(facts: Path) -> str | None:
-    """Give the sha256 of the dictionary that weights were trained with; None where nothing is known of it.
+    """Return the sha256 of the dictionary that weights were trained with; None where nothing is known of it.
 
     Args:
         facts: `WorkDir.pretrained_facts` or `WorkDir.teacher_facts`.

@@ -52,14 +52,14 @@ class Wanted:
         return self.weights.removeprefix(_CHANNEL) if self.weights.startswith(_CHANNEL) else None
 
     def places(self, work: WorkDir) -> tuple[Path, Path]:
-        """Give the paths of the weights and of what is known of them."""
+        """Return the paths of the weights and of their facts."""
         if self.name == "teacher":
             return work.teacher, work.teacher_facts
         return work.pretrained, work.pretrained_facts
 
 
 def wanted(run: RunSpec) -> Iterator[Wanted]:
-    """Give the weights that a run names."""
+    """Yield the weights that a run names."""
     init, distill = run.init, run.distill
     if init.pretrained:
         yield Wanted(
@@ -150,7 +150,7 @@ def _of_file(uri: str, sha256: str) -> Origin:
 
 
 def _in_manifest(manifest: Manifest, *, output: str) -> Origin | None:
-    """Give the weights of a published run; None when it has published none."""
+    """Return the weights of a published run; None when it has published none."""
     files = {file.name: file for file in manifest.files}
     weights, dictionary = files.get("weights/model.pdparams"), files.get("weights/dictionary.txt")
     if weights is None:

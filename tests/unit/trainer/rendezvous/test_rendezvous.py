@@ -133,7 +133,7 @@ def test_a_node_that_comes_back_before_it_is_missed_calls_the_others_back(gang: 
     for rank in (0, 2):
         assert "it was restarted" in gang.lost[rank].get(timeout=10)
     assert gang.join("train") == {0: 2, 1: 2, 2: 2}
-    with pytest.raises(TransientError, match="Another pod has taken the place of node 1"):
+    with pytest.raises(TransientError, match="Another pod has replaced node 1"):
         old.join("train", dataset=DATA)
 
 

@@ -32,7 +32,11 @@ def with_field(path, value):
         ("recip", "x", r"^run\.recip is not a field\. Did you mean 'recipe'\?$"),
         ("train.epoch", 3, r"^run\.train\.epoch is not a field\. Did you mean 'epochs'\?$"),
         ("task", "cls", r"^run\.task is 'cls': input should be 'det' or 'rec'\.$"),
-        ("data.train", "gs://x/y", r"^run\.data\.train is 'gs://x/y': a location begins with s3:// or file:///\.$"),
+        (
+            "data.train",
+            "gs://x/y",
+            r"^run\.data\.train is 'gs://x/y': write a location that begins with s3:// or file:///\.$",
+        ),
         ("data.split", "6:2", r"run\.data\.split is '6:2': write three whole numbers"),
         ("data.split", "0:0:0", r"one of them above 0"),
         ("train.epochs", 0, r"^run\.train\.epochs is 0: "),
@@ -44,7 +48,7 @@ def with_field(path, value):
         ("config", "rec.yml", r"^run\.config takes the YAML itself, not a path\. Paste it under `config:`\.$"),
         ("init.pretrained", "s3://a/b.pdparams", r"^run\.init\.sha256 is missing: "),
         ("init.sha256", "abc", r"64 hex digits"),
-        ("publish.promote", "Production", r"run\.publish\.promote is 'Production': a name has lower-case"),
+        ("publish.promote", "Production", r"run\.publish\.promote is 'Production': write lower-case"),
     ],
 )
 def test_a_wrong_field_is_refused_by_its_name(path, value, sentence):
