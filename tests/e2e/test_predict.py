@@ -198,7 +198,7 @@ def test_a_model_of_the_other_kind_or_none_is_refused(
     assert "is decoded by 'CTCLabelDecode'" in err
     code, _, err = run(capsys, monkeypatch, "--rec", tmp_path, "--out", tmp_path / "out", picture)
     assert code == ExitCode.SPEC
-    assert "inference.yml' is not there" in err
+    assert "inference.yml' does not exist" in err
     with pytest.raises(SystemExit) as ended:
         run(capsys, monkeypatch, "--out", tmp_path / "out", picture)
     assert ended.value.code == ExitCode.USAGE

@@ -92,7 +92,7 @@ def test_a_run_reads_from_the_bucket_and_publishes_into_it(tmp_path, data, bucke
     # A second run has nothing to do.
     again = ocrfleet(*run(job=job))
     assert (again.returncode, again.stdout.strip()) == (ExitCode.DONE, run_id)
-    assert "published already" in again.stderr
+    assert "already published" in again.stderr
 
     # The model is listed, shown, pulled and read with.
     assert run_id in ocrfleet("models", "list", f"{bucket}models/").stdout

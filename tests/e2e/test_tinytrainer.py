@@ -70,7 +70,7 @@ def test_a_stopped_run_resumes_and_ends_with_the_model_of_one_that_was_not_stopp
     stopped_at = int(checkpoints.local(folder)[-1].name)
     again = parts.start()
     said, _ = again.communicate(timeout=300)
-    assert f"going on after step {stopped_at}." in said
+    assert f"resuming after step {stopped_at}." in said
     assert (again.returncode, first.communicate(timeout=300) and first.returncode) == (0, 0), said
     for facts in ("steps", "parameters_sha256", "samples"):
         assert parts.training[facts] == whole.training[facts]

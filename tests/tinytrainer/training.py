@@ -127,7 +127,7 @@ class Training:
         if save or stop:
             self._save()
         if stop:
-            raise StoppedError(f"Stopped after step {step}; the state is saved. Run it again to go on.")
+            raise StoppedError(f"Stopped after step {step}. The state is saved: run it again to resume.")
 
     def _evaluate(self) -> None:
         began, progress, name = time.monotonic(), self.progress, self.job.run.main_metric
@@ -184,7 +184,7 @@ class Training:
 
     def _say_start(self) -> None:
         if self.gang.rank == 0:
-            done = f", going on after step {self.progress.step}" if self.progress.step else ""
+            done = f", resuming after step {self.progress.step}" if self.progress.step else ""
             self.job.events.send(
                 "notice",
                 message=f"Training {self.order.count} samples, {self.epochs} epochs of {self.order.steps} steps, "

@@ -117,9 +117,9 @@ def _do(stage: str, folder: Path, events: Events) -> dict[str, Any]:
 
 def _same_work(seen: list[tuple[str, str]]) -> None:
     if len({stage for stage, _ in seen}) > 1:
-        raise TransientError(f"The workers met at different stages, {sorted({s for s, _ in seen})}. Run it again.")
+        raise TransientError(f"The workers are at different stages: {sorted({s for s, _ in seen})}. Run it again.")
     if len({data for _, data in seen}) > 1:
-        raise DatasetError("The nodes have pulled different data: the dataset was changed meanwhile.")
+        raise DatasetError("The nodes have different data: the dataset changed while they fetched it.")
 
 
 def main() -> int:

@@ -25,7 +25,7 @@ def test_both_forms_say_metrics_dataset_refusals_and_proof(tmp_path: Path) -> No
 
 def test_samples_left_out_while_training_are_accounted_for(tmp_path: Path) -> None:
     work = work_of(tmp_path, "rec", [rec_row("a", "a")])
-    assert "while training" not in write(work, "rec")[0]
+    assert "Refused during training" not in write(work, "rec")[0]
     facts = json.loads(work.training_facts.read_text("utf-8"))
     batch = {"epoch": 3, "step": 1204, "samples": [f"Label.txt:{n}" for n in range(8)], "reason": "the loss is nan"}
     refused = {f"Label.txt:{n}": "the image cannot be decoded" for n in range(4)}
