@@ -127,7 +127,7 @@ def test_a_frozen_teacher_that_is_not_whole_is_refused(tmp_path: Path, change: A
 def test_a_teacher_of_another_architecture_is_told_by_its_share(tmp_path: Path) -> None:
     work = a_taught_run(tmp_path)
     given_teacher(work, teacher_file(tmp_path, work, network="Student"))
-    with pytest.raises(SpecError, match=r"That is \d+%, and a frozen teacher needs all"):
+    with pytest.raises(SpecError, match=r"That is \d+%, but a frozen teacher needs all"):
         train(work, world=1)
 
 

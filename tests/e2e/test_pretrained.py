@@ -91,7 +91,7 @@ def test_one_network_is_taken_out_of_a_distilled_file(start, config, build, writ
 
 
 def test_a_network_that_the_file_has_not_is_named(start, config, build, write, trained):
-    with pytest.raises(SpecError, match=r"run\.init\.student is 'Student2': weights\.pdparams has no sub-network"):
+    with pytest.raises(SpecError, match=r"run\.init\.student is 'Student2', but weights\.pdparams has no network"):
         start.start_from(build.build_model(config), write(trained), student="Student2")
 
 
@@ -154,7 +154,7 @@ def test_a_backbone_of_another_size_is_refused_with_the_first_shapes(start, conf
 
 def test_a_distilled_file_wants_the_name_of_a_network(start, config, build, write, trained):
     both = {f"{network}.{name}": value for network in ("Student", "Teacher") for name, value in trained.items()}
-    with pytest.raises(SpecError, match=r"several networks: name one of Student, Teacher in run\.init\.student"):
+    with pytest.raises(SpecError, match=r"several networks\. Name one of Student, Teacher in run\.init\.student"):
         start.start_from(build.build_model(config), write(both), student=None)
 
 

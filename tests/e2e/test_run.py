@@ -118,7 +118,7 @@ def test_a_run_killed_at_every_stage_goes_on_and_publishes_once(tmp_path, data, 
         kill_tree(process)
         # The stage that the last process was killed in has been done by this one.
         expected = contract.STAGES[: max(0, place - 1)]
-        assert [line.split()[0] for line in said if "skipped: done before" in line] == list(expected)
+        assert [line.split()[0] for line in said if "skipped: already done" in line] == list(expected)
         assert manifests(bucket) == []
         if stage == "evaluate":
             assert any("resuming after step" in line for line in said), "training began anew"
@@ -159,8 +159,8 @@ def test_a_node_that_lost_its_disk_goes_on_from_the_bucket(tmp_path, data, bucke
     shutil.rmtree(tmp_path / "runs")
     ended = ocrfleet(*run(job=job))
     assert ended.returncode == ExitCode.DONE, ended.stderr
-    assert "train skipped: done before" in ended.stderr
-    assert "evaluate skipped: done before" in ended.stderr
+    assert "train skipped: already done" in ended.stderr
+    assert "evaluate skipped: already done" in ended.stderr
 
 
 def test_a_stage_is_done_alone_when_those_before_it_are(tmp_path, data, bucket, run):
