@@ -126,7 +126,7 @@ def test_a_dataset_without_a_sample_to_evaluate_on_is_refused(tmp_path, pages):
 
 
 def test_another_dataset_than_the_pinned_one_is_refused(tmp_path, pages):
-    assert "run.data.digest wants aaaa" in refused(
+    assert "run.data.digest is aaaa" in refused(
         tmp_path, code=ExitCode.DATASET, sets=[f"run.data.digest={'a' * 64}"]
     )
 
@@ -139,7 +139,7 @@ def test_other_weights_than_the_pinned_ones_are_refused(tmp_path, pages):
 
 @pytest.mark.parametrize(
     ("content", "says"),
-    [("", "d.txt:1 has no character"), ("4\n7\n1\n4\n", "d.txt:4 has '4' again"), ("4\n7\n", "lacks characters")],
+    [("", "d.txt:1 has no character"), ("4\n7\n1\n4\n", "d.txt:4 repeats '4'"), ("4\n7\n", "lacks characters")],
     ids=["empty", "twice", "too short"],
 )
 def test_a_dictionary_that_will_not_do_is_refused(tmp_path, pages, content, says):
