@@ -8,7 +8,7 @@ import pytest
 
 ROOT: Final = Path(__file__).parents[2]
 
-TOPS: Final = ("trainer",)
+TOPS: Final = ("jobs", "trainer")
 
 IN_REAL_PROCESSES: Final = {
     "trainer/ppocr/build.py": "test_recipes.py",
