@@ -1,1 +1,1 @@
-"""One script a claim, each against a peer in the same run. Nothing here is a test: figures are printed, not judged."""
+"""One script a claim, each against a peer in the same run. Those of speed fail when a case misses its bound."""

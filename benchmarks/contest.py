@@ -166,13 +166,14 @@ def time_ours(work: WorkDir, setting: Setting, *, threads: int | None, devices: 
     return _timing(heard, setting, devices=devices)
 
 
-def time_paddleocr(work: WorkDir, setting: Setting, *, threads: int | None) -> Timing:
+def time_paddleocr(work: WorkDir, setting: Setting, *, threads: int | None, mkl: bool = True) -> Timing:
     """Train with PaddleOCR's `tools/train.py`, end it after the last step, and give the time.
 
     Args:
         work: the folder that `prepare_run` made.
         setting: what to train.
         threads: OpenMP threads; None leaves it to Paddle, which takes one.
+        mkl: with `threads`, whether MKL gets the same variable as in a worker.
 
     Raises:
         TransientError: it ended or went silent before its last step.
@@ -183,7 +184,7 @@ def time_paddleocr(work: WorkDir, setting: Setting, *, threads: int | None) -> T
     (own / "configuration.yml").write_text(yaml.safe_dump(_for_paddleocr(work, setting, own)), "utf-8")
     heard: dict[int, float] = {}
     last = setting.warm_up + setting.steps
-    with _threads(threads), (own / "output.log").open("w", encoding="utf-8") as log:
+    with _threads(threads, mkl=mkl), (own / "output.log").open("w", encoding="utf-8") as log:
         process = subprocess.Popen(
             [sys.executable, str(tree.root() / "tools" / "train.py"), "-c", str(own / "configuration.yml")],
             cwd=own,
@@ -243,12 +244,12 @@ def _timing(heard: Mapping[int, float], setting: Setting, *, devices: int) -> Ti
 
 
 @contextlib.contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    """Give both sides one mathematics: so many threads of OpenMP, and the same code of MKL; or leave each its own."""
+def _threads(count: int | None, *, mkl: bool = True) -> Iterator[None]:
+    """Give a side so many threads of OpenMP, and MKL the variable that a worker gives it; or leave it its own."""
     ours = mathematics()
     before = {name: os.environ.pop(name) for name in ours if name in os.environ}
     if count is not None:
-        os.environ |= {**ours, "OMP_NUM_THREADS": str(count)}
+        os.environ |= {**(ours if mkl else {}), "OMP_NUM_THREADS": str(count)}
     try:
         yield
     finally:

@@ -1,0 +1,40 @@
+"""A benchmark of speed fails when the median of a case misses its bound, and not at the bound."""
+
+from benchmarks import submit, train_throughput
+from benchmarks.contest import Timing
+from benchmarks.pairs import Case, Time
+
+
+def side(speed: float) -> Timing:
+    return Timing(seconds=1.0, samples_per_second=speed)
+
+
+def test_training_below_its_bound_is_named_by_its_median() -> None:
+    least = train_throughput.CASES["det-same-threads"].least
+    at = [(side(least), side(1.0))]
+    below = [(side(0.1), side(1.0)), (side(0.2), side(1.0)), (side(9.0), side(1.0))]
+    assert train_throughput.misses({"det-same-threads": at}) == []
+    (said,) = train_throughput.misses({"rec-same-threads": at, "det-same-threads": below})
+    assert said.startswith("det-same-threads has a median ratio of 0.200, below")
+
+
+def command(name: str, *ours: float, peer: float = 1.0) -> Case:
+    pairs = [(Time(seconds=each, processor=each), Time(seconds=peer, processor=peer)) for each in ours]
+    return Case(name, "peer", pairs)
+
+
+def test_a_command_above_its_bound_is_named_by_its_median() -> None:
+    bound = submit.MOST["render"]
+    assert submit.misses([command("render", bound, 0.1, 100.0)]) == []
+    (said,) = submit.misses([command("submit", 1.0), command("render", bound + 0.1)])
+    assert said.startswith("render has a median ratio of 3.10, above")
+
+
+def test_many_files_are_judged_by_the_seconds_of_one() -> None:
+    assert submit.misses([command("9 files", submit.MOST_A_FILE, peer=0.001)]) == []
+    (said,) = submit.misses([command("9 files", 0.006, peer=100.0)])
+    assert said.startswith("9 files take 0.0060 s each, above")
+
+
+def test_every_case_has_its_bound() -> None:
+    assert {*submit.MOST, "files"} == set(submit.CASES)
