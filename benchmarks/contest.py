@@ -109,7 +109,9 @@ def prepare_run(folder: Path, dataset: Path, setting: Setting, *, devices: int =
         "output": "file:///not-published",
     }
     run = runspec.from_dict(RunSpec, raw, where="run")
-    work.run_file.write_text(yaml.safe_dump({"name": "benchmark", "run": runspec.to_dict(run)}), "utf-8")
+    work.run_file.write_text(
+        yaml.safe_dump({"apiVersion": contract.API_VERSION, "name": "benchmark", "run": runspec.to_dict(run)}), "utf-8"
+    )
     prepare(run, work)
     _repeat_samples(work, (setting.warm_up + setting.steps + SPARE) * setting.batch * devices)
     config = recipes.resolve(run, Prepared.load(work.prepared), world_size=devices).config
