@@ -126,9 +126,7 @@ def test_a_dataset_without_a_sample_to_evaluate_on_is_refused(tmp_path, pages):
 
 
 def test_another_dataset_than_the_pinned_one_is_refused(tmp_path, pages):
-    assert "run.data.digest is aaaa" in refused(
-        tmp_path, code=ExitCode.DATASET, sets=[f"run.data.digest={'a' * 64}"]
-    )
+    assert "run.data.digest is aaaa" in refused(tmp_path, code=ExitCode.DATASET, sets=[f"run.data.digest={'a' * 64}"])
 
 
 def test_other_weights_than_the_pinned_ones_are_refused(tmp_path, pages):

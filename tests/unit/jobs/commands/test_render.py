@@ -63,7 +63,7 @@ def test_options(words: list[str], name: str, value: Any) -> None:
         ([], 2, "the following arguments are required: JOB"),
         ([JOB, "-n", "Team"], 2, "'Team' is not a namespace"),
         ([JOB, "-o", "wide"], 2, "invalid choice: 'wide'"),
-        (["none.yaml"], 40, "error: none.yaml is not there."),
+        (["none.yaml"], 40, "error: none.yaml does not exist."),
         ([JOB, "--set", "placement.nodes=0"], 40, "error: placement.nodes is 0"),
         ([JOB, "--set", "placement.node=1"], 40, "Did you mean 'nodes'?"),
         ([JOB, "--set", "placement.storage.sharedMemory=64Gi"], 40, "error: placement.storage.sharedMemory is 64Gi"),

@@ -96,7 +96,7 @@ def test_a_text_that_looks_like_something_else_stays_a_text(text: str) -> None:
     ("content", "sentence"),
     [
         (b"a: [1", "is not YAML"),
-        (b"- a\n", "is not a job file: it begins with"),
+        (b"- a\n", "is not a job file: a job file begins with"),
         (b"", "is not a job file"),
         (b"name: a\nname: b\n", ":2:1 is not YAML: the key 'name' appears twice"),
         (b"name: \xff\n", "is not UTF-8 text: byte 6"),

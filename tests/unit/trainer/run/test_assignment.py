@@ -7,7 +7,7 @@ import pytest
 from trainer import contract
 from trainer.errors import SpecError
 from trainer.formats.yaml import to_yaml
-from trainer.run.assignment import Assignment, Deadlines
+from trainer.run.assignment import Assignment, DeadlineSeconds
 from trainer.run.topology import Topology
 
 RUN = {
@@ -39,14 +39,14 @@ def test_a_node_that_was_given_a_run_alone_has_the_defaults(tmp_path: Path) -> N
         "rec",
         tmp_path,
     )
-    assert (given.deadlines, given.retries, given.owner) == (Deadlines(), 0, "")
+    assert (given.deadlines, given.retries, given.owner) == (DeadlineSeconds(), 0, "")
 
 
 def test_deadlines_are_the_job_files_own(tmp_path: Path) -> None:
     given = read(tmp_path, placement={"deadlines": {"rendezvous": "2m", "stall": "1h"}})
     assert (given.deadlines.rendezvous, given.deadlines.stall) == (120, 3600)
     half = read(tmp_path, placement={"deadlines": {"stall": "1m"}}).deadlines
-    assert (half.rendezvous, half.stall) == (Deadlines().rendezvous, 60)
+    assert (half.rendezvous, half.stall) == (DeadlineSeconds().rendezvous, 60)
 
 
 def test_retries_and_owner_are_the_environments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
