@@ -5,6 +5,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from typing import Any
 
 import pytest
 
@@ -29,8 +30,12 @@ class Leader:
 
     def accept(self) -> None:
         self.line = Line(self.listener.accept()[0])
-        self.heard = self.line.hear()
+        self.heard: Any = self.line.hear()
         self.hello = self.hear()
+
+    def hang_up(self) -> None:
+        self.line.close()
+        self.heard.close()  # a hearing that is left under way keeps the socket open
 
     def hear(self) -> Message:
         return next(self.heard)
@@ -45,7 +50,7 @@ class Leader:
 
     def close(self) -> None:
         self.member.close()
-        self.line.close()
+        self.hang_up()
         self.listener.close()
 
 
@@ -97,7 +102,7 @@ def test_a_call_back_ends_the_work_and_the_next_attempt_is_joined(leader: Leader
 
 def test_a_broken_line_ends_the_work_and_the_leader_is_looked_for_again(leader: Leader) -> None:
     leader.go()
-    leader.line.close()
+    leader.hang_up()
     assert isinstance(leader.lost.get(timeout=30), PeerLostError)
     leader.accept()
     assert leader.hello == {"say": "hello", "node": 1, "run": "r-1"}
@@ -108,7 +113,7 @@ def test_a_member_that_was_ready_when_the_line_broke_says_so_again(leader: Leade
     got: queue.SimpleQueue[int] = queue.SimpleQueue()
     threading.Thread(target=lambda: got.put(leader.member.join("train", dataset="d")), daemon=True).start()
     assert leader.hear()["say"] == "ready"
-    leader.line.close()
+    leader.hang_up()
     leader.accept()
     assert leader.hear() == {"say": "ready", "stage": "train", "dataset": "d"}
     leader.line.say(say="go", attempt=9)
