@@ -91,6 +91,7 @@ RECEIPTS ?=
 .PHONY: receipts
 receipts: setup ## Train on real receipts and read with the models (RECEIPTS=a PPOCRLabel export with its crops)
 	@[[ -n "$(RECEIPTS)" ]] || { echo "Name a PPOCRLabel export with its crops: make receipts RECEIPTS=/path/to/it" >&2; exit 2; }
+	OCRFLEET_TEST_RECEIPTS="$(RECEIPTS)" $(BIN)/python -m pytest tests/receipts
 	$(BIN)/python -m examples.receipts "$(RECEIPTS)"
 
 .PHONY: ci-parts

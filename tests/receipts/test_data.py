@@ -1,7 +1,7 @@
 """The receipts, 120 real pages as PPOCRLabel exported them, through check and prepare.
 
-Not part of `make test`, which a clone alone must pass: the receipts are no part of the project. They are expected in
-../shared/data/receipts, next to the project, or in the folder of OCRFLEET_TEST_RECEIPTS; without them these tests fail.
+Not part of `make test`, which a clone alone must pass: the receipts are no part of the project. `make receipts` names
+their folder in OCRFLEET_TEST_RECEIPTS; without it these tests fail.
 """
 
 import os
@@ -15,8 +15,7 @@ from trainer.run.spec import RunSpec, from_dict
 from trainer.run.workdir import WorkDir
 from trainer.stages.prepare import prepare
 
-BESIDE = Path(__file__).parents[3] / "shared" / "data" / "receipts"
-RECEIPTS = Path(os.environ.get("OCRFLEET_TEST_RECEIPTS") or BESIDE).absolute()
+RECEIPTS = Path(os.environ.get("OCRFLEET_TEST_RECEIPTS", "OCRFLEET_TEST_RECEIPTS is not set")).absolute()
 
 
 @pytest.fixture(scope="module")
