@@ -98,13 +98,19 @@ receipts: setup ## Train on real receipts and read with the models (RECEIPTS=a P
 ci-parts: setup ## List the slow parts of the suite, of which CI runs one a commit, with their last measured time
 	@$(BIN)/python -m tests.parts list
 
+PART ?=
+
 .PHONY: ci-part
 ci-part: setup ## Run one of them: PART=NAME, else the one of the head commit
 	@$(BIN)/python -m tests.parts run $(PART)
 
+COUNT ?= 100
+SEED ?= 1
+ONLY ?=
+
 .PHONY: mutants
 mutants: setup ## Change the code in 100 small ways, and list those that no unit test notices (COUNT=, SEED=, ONLY=path)
-	$(BIN)/python -m tests.mutants --count $(or $(COUNT),100) --seed $(or $(SEED),1) $(addprefix --only ,$(ONLY))
+	$(BIN)/python -m tests.mutants --count $(COUNT) --seed $(SEED) $(addprefix --only ,$(ONLY))
 
 .PHONY: bench
 bench: setup ## Compare the speed of training with PaddleOCR's own loop (15 minutes on 2 quiet cores)

@@ -27,11 +27,11 @@ class ExitCode(IntEnum):
     DIVERGED = 44
     """The loss became NaN or infinite again after the allowed rollbacks."""
     STALLED = 45
-    """No progress: three attempts without a new checkpoint, or stalled twice."""
+    """Reserved for a run that makes no progress in several attempts: this version never exits with it."""
     SUPERSEDED = 46
     """A newer object of the same run has taken over."""
     SUSPENDED = 47
-    """The schedule is suspended after repeated failures."""
+    """Reserved for a schedule that is suspended after repeated failures: this version never exits with it."""
     TRANSIENT = 75
     """A peer or the rendezvous was lost, a transient failure outlasted its retries, or a disk is full. Retry it."""
     STOPPED = 143
