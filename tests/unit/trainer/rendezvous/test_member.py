@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from jobs.local.plan import free_ports
 from trainer.contract import ExitCode
 from trainer.errors import OcrfleetError, StoppedError, SupersededError, TransientError
 from trainer.rendezvous import member as module
@@ -67,6 +68,22 @@ def test_a_member_says_who_it_is_and_learns_where_its_leader_is(leader: Leader) 
     assert leader.member.leader_address == "127.0.0.1"
 
 
+@pytest.mark.parametrize(
+    ("rank", "address"), [(0, "127.0.0.1"), (1, "127.0.0.2")], ids=["the leader's own node", "another node"]
+)
+def test_only_the_leaders_own_node_reaches_it_without_its_name(rank: int, address: str) -> None:
+    """The leader's name may not be in DNS yet when its own node looks for it."""
+    with closing(socket.create_server((address, 0))) as listener:
+        listener.settimeout(30)
+        topology = Topology(node_rank=rank, nodes=2, hosts=("127.0.0.2", "127.0.0.3"), port=listener.getsockname()[1])
+        with closing(Member(topology, run_id="r-1", deadline=60, on_lost=lambda _: None)) as member:
+            with closing(Line(listener.accept()[0])) as line:
+                line.say(say="past")
+                with pytest.raises(PastError):
+                    member.join("train", dataset="d")
+            assert member.leader_address == address
+
+
 def test_done_names_the_attempt_and_waits_for_the_leaders_word(leader: Leader) -> None:
     leader.go(attempt=4)
     ended: queue.SimpleQueue[object] = queue.SimpleQueue()
@@ -107,6 +124,42 @@ def test_a_broken_line_ends_the_work_and_the_leader_is_looked_for_again(leader: 
     leader.accept()
     assert leader.hello == {"say": "hello", "node": 1, "run": "r-1"}
     assert leader.go(attempt=2) == 2
+
+
+def test_a_leader_that_hangs_up_at_once_is_not_called_in_a_tight_loop(
+    leader: Leader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "AGAIN", 60)
+    leader.hang_up()
+    leader.listener.settimeout(0.5)
+    with pytest.raises(TimeoutError):
+        leader.listener.accept()
+
+
+def test_a_leader_that_refuses_is_not_called_in_a_tight_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "AGAIN", 60)
+    calls: queue.SimpleQueue[object] = queue.SimpleQueue()
+    connect = socket.create_connection
+
+    def counted(address: tuple[str, int], timeout: float) -> socket.socket:
+        calls.put(address)
+        return connect(address, timeout=timeout)
+
+    monkeypatch.setattr(socket, "create_connection", counted)
+    topology = Topology(node_rank=1, nodes=2, hosts=("127.0.0.1", "127.0.0.1"), port=free_ports(1))
+    with closing(Member(topology, run_id="r-1", deadline=60, on_lost=lambda _: None)):
+        calls.get(timeout=30)
+        with pytest.raises(queue.Empty):
+            calls.get(timeout=0.5)
+
+
+def test_a_member_hangs_up_on_a_leader_that_speaks_another_protocol(
+    leader: Leader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "AGAIN", 60)
+    leader.line.socket.settimeout(30)
+    leader.line.socket.sendall(b"[]\n")
+    assert leader.line.socket.recv(1) == b""
 
 
 def test_a_member_that_was_ready_when_the_line_broke_says_so_again(leader: Leader) -> None:

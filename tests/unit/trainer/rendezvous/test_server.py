@@ -116,3 +116,15 @@ def test_a_node_that_the_gang_has_no_place_for_is_turned_away(gang: tuple[Server
         line.say(say="hello", node=rank, run=RUN)
         line.say(say="done", attempt=1)
         assert list(line.hear()) == []
+
+
+def test_a_connection_that_has_ended_is_forgotten() -> None:
+    """Probes and port scanners come for as long as a run lasts."""
+    made, port = serve("127.0.0.1", "127.0.0.1")
+    with closing(made):
+        with closing(Line(socket.create_connection(("127.0.0.1", port)))) as line:
+            line.say(say="hello", node=1, run="another-00000002")
+            assert list(line.hear()) == []
+        for ear in [thread for thread in threading.enumerate() if thread.name == "gang-ear"]:
+            ear.join(30)
+        assert not made._lines
