@@ -197,10 +197,7 @@ class Server:
 
     def _lose(self, rank: int, why: str) -> None:
         """Call the others back from a stage in which one was lost."""
-        if rank not in self._at_work:
-            return
-        if self._stage in self._past:
-            self._at_work.discard(rank)
+        if rank not in self._at_work or self._stage in self._past:
             return
         self._at_work.clear()
         self._attempt = None
