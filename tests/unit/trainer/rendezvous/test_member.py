@@ -223,3 +223,20 @@ def test_a_leader_is_looked_for_once_a_second_and_each_time_for_ten() -> None:
 def test_no_thread_of_a_member_holds_up_the_end_of_its_process(leader: Leader) -> None:
     leader.go()
     assert all(thread.daemon for thread in threading.enumerate() if thread.name == "gang-line")
+
+
+def test_a_member_that_waits_when_the_leader_is_lost_gives_it_up_after_the_deadline(leader: Leader) -> None:
+    errors: queue.SimpleQueue[OcrfleetError] = queue.SimpleQueue()
+
+    def join() -> None:
+        try:
+            leader.member.join("train", dataset="d")
+        except OcrfleetError as error:
+            errors.put(error)
+
+    threading.Thread(target=join, daemon=True).start()
+    assert leader.hear()["say"] == "ready"
+    leader.member._deadline = 0.2
+    leader.listener.close()
+    leader.hang_up()
+    assert "was out of reach" in str(errors.get(timeout=20))
