@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy.typing as npt
 
 from trainer.datasets import dictionary, images
 from trainer.datasets.prepared import Prepared, Sample
+from trainer.system import atomic
 
 Array = npt.NDArray[np.float32]
 Row = dict[str, Any]
@@ -84,9 +84,7 @@ class Model:
         """Write the weights, whole or not at all."""
         content = io.BytesIO()
         np.save(content, self.weights)
-        temporary = path.with_name(f".{path.name}.tmp")
-        temporary.write_bytes(content.getvalue())
-        os.replace(temporary, path)
+        atomic.write(path, content.getvalue())
 
     def load(self, path: Path) -> None:
         """Take the weights of a file."""

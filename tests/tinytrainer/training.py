@@ -22,6 +22,7 @@ from trainer.ppocr.job import Job
 from trainer.ppocr.order import Order
 from trainer.run.interval import Due
 from trainer.state import checkpoints
+from trainer.system import atomic
 
 PACE: Final = 0.1
 """Seconds that a step takes at least: a test has time for what it does meanwhile, and chooses its length by epochs."""
@@ -72,7 +73,7 @@ class Training:
 
         Raises:
             StoppedError: a signal came; the state is saved.
-            DivergedError: the loss is no finite number.
+            DivergedError: the loss is not finite.
         """
         progress = self.progress
         self._say_start()
@@ -92,7 +93,7 @@ class Training:
         began, progress = time.monotonic(), self.progress
         loss, slope = self.model.gradient(self.pixels[own], self.classes[own])
         if not np.isfinite(loss):
-            raise DivergedError(f"The loss of step {progress.step + 1} is no finite number.")
+            raise DivergedError(f"The loss of step {progress.step + 1} is not finite.")
         self.velocity = MOMENTUM * self.velocity + self.gang.mean(slope)
         self.model.weights = (self.model.weights - RATE * self.velocity).astype(np.float32)
         threading.Event().wait(max(0.0, PACE - (time.monotonic() - began)))
@@ -156,16 +157,12 @@ class Training:
         self.gang.meet()
 
     def _write(self, folder: Path) -> None:
-        temporary = folder.with_name(f".{folder.name}.tmp")
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        self.model.write(temporary / "model.npy")
-        Model(self.model.characters, self.velocity).write(temporary / "velocity.npy")
-        if self.job.work.best_weights.exists():
-            shutil.copy2(self.job.work.best_weights, temporary / "best.npy")
-        checkpoints.seal(temporary, facts=asdict(self.progress))
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(temporary, folder)
+        with atomic.folder(folder) as new:
+            self.model.write(new / "model.npy")
+            Model(self.model.characters, self.velocity).write(new / "velocity.npy")
+            if self.job.work.best_weights.exists():
+                shutil.copy2(self.job.work.best_weights, new / "best.npy")
+            checkpoints.seal(new, facts=asdict(self.progress))
 
     def _resume(self) -> Progress:
         """Load the newest checkpoint on every rank; only rank 0 needs the folder."""
@@ -195,7 +192,7 @@ class Training:
         progress = self.progress
         digests = self.gang.gather(self.model.digest)
         if len(set(digests)) != 1:
-            raise OcrfleetError("The ranks ended with different weights, so their gradients were not shared.")
+            raise OcrfleetError("The ranks have different weights after training, so their gradients were not shared.")
         facts = {
             "history": {"loss": progress.losses, "eval": progress.evaluations},
             "best": progress.best,
@@ -210,9 +207,7 @@ class Training:
             "skipped_batches": [],
         }
         if self.gang.rank == 0:
-            temporary = self.job.work.training_facts.with_suffix(".tmp")
-            temporary.write_text(json.dumps(facts, indent=1), "utf-8")
-            os.replace(temporary, self.job.work.training_facts)
+            atomic.write(self.job.work.training_facts, json.dumps(facts, indent=1))
         return {"best": progress.best, "steps": progress.step}
 
 

@@ -6,11 +6,9 @@ the contract's.
 
 import argparse
 import ctypes
-import faulthandler
 import json
 import logging
 import os
-import shutil
 import signal
 import sys
 import time
@@ -28,7 +26,7 @@ from trainer import contract, recipes
 from trainer.errors import DatasetError, GateError, OcrfleetError, SpecError, TransientError
 from trainer.evaluation import analysis
 from trainer.ppocr.job import Job
-from trainer.system import disk
+from trainer.system import atomic, disk, stacks
 from trainer.telemetry.events import Events
 
 
@@ -58,19 +56,14 @@ def evaluate(job: Job, gang: Gang) -> dict[str, Any]:
 def export(job: Job, gang: Gang) -> dict[str, Any]:
     """Write the best weights under the names of an exported model."""
     del gang
-    out = job.work.inference
-    partial = out.with_name(f".{out.name}.tmp")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
     model = Model.untrained(job.prepared)
     model.load(job.work.best_weights)
-    model.write(partial / "inference.pdiparams")
-    (partial / "inference.json").write_text(json.dumps({"characters": model.characters}), "utf-8")
     name = recipes.resolve(job.run, job.prepared).model_name
-    (partial / "inference.yml").write_text(yaml.safe_dump({"Global": {"model_name": name}}), "utf-8")
-    shutil.rmtree(out, ignore_errors=True)
-    os.replace(partial, out)
-    return {"model_name": name, "bytes": sum(path.stat().st_size for path in out.iterdir())}
+    with atomic.folder(job.work.inference) as new:
+        model.write(new / "inference.pdiparams")
+        (new / "inference.json").write_text(json.dumps({"characters": model.characters}), "utf-8")
+        (new / "inference.yml").write_text(yaml.safe_dump({"Global": {"model_name": name}}), "utf-8")
+    return {"model_name": name, "bytes": sum(path.stat().st_size for path in job.work.inference.iterdir())}
 
 
 def verify(job: Job, gang: Gang) -> dict[str, Any]:
@@ -129,7 +122,7 @@ def main() -> int:
     parser.add_argument("--workdir", type=Path, required=True)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    faulthandler.register(signal.SIGUSR1, all_threads=True)
+    stacks.on_signals()
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: no worker outlives its supervisor
     events = Events.from_environment(int(os.environ["PADDLE_TRAINER_ID"]))
     try:
