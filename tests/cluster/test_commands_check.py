@@ -33,7 +33,9 @@ def test_check_shows_the_server_a_pod(namespace: Namespace, tmp_path: Path, job:
     said = checked(user, job)
     assert "warn   quota: in the ResourceQuota none, pods has 0 free, but 2 nodes need 2" in said
     assert "warn   pod: the ResourceQuota none is used up" in said
-    assert "warn   placement.credentialsSecret: the Secret no-such-keys: you may not read that" in said
+    assert (
+        "warn   placement.credentialsSecret: the Secret no-such-keys: not checked, because you may not read it" in said
+    )
     assert namespace.pods() == []
 
 
@@ -79,7 +81,7 @@ def test_auto_asks_kueue_by_a_dry_run(namespace: Namespace, tmp_path: Path, job:
     user = account(namespace, tmp_path, "ocrfleet-user")
     words = ("submit", job, "--dry-run=server", "--set", "placement.engine=auto", "--set", f"placement.nodes={nodes}")
     engine = "job" if nodes == 1 else "jobset"
-    assert f"placement.engine is auto: {engine}, since" in user(*words)[1]
+    assert f"placement.engine is auto: {engine}, because" in user(*words)[1]
     queued = (*words, "--set", "placement.queue=team")
     assert "nothing manages queues in this namespace" in user(*queued, code=40)[1]
     labels = {"ocrfleet.io/kueue": "true", "pod-security.kubernetes.io/enforce": "restricted"}

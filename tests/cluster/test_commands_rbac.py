@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -60,6 +62,7 @@ def account(namespace: Namespace, folder: Path, role: str | None) -> Account:
                 "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": namespace.name}],
             }
         )
+        _wait_for_role(namespace, name)
     asked = namespace.cluster.core.create_namespaced_service_account_token(name, namespace.name, {"spec": {}})
     config: dict[str, Any] = yaml.safe_load(Path(namespace.cluster.kubeconfig).read_text("utf-8"))
     for user in config["users"]:
@@ -79,6 +82,17 @@ def account(namespace: Namespace, folder: Path, role: str | None) -> Account:
     return ocrfleet
 
 
+def _wait_for_role(namespace: Namespace, account: str) -> None:
+    """Ask until the API server has heard of a binding that it has stored: it tells nobody when."""
+    wanted = {"namespace": namespace.name, "verb": "get", "resource": "pods", "subresource": "log"}
+    spec = {"user": f"system:serviceaccount:{namespace.name}:{account}", "resourceAttributes": wanted}
+    review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}
+    until, pause = time.monotonic() + 30, threading.Event()
+    while not namespace.cluster.resource("SubjectAccessReview").create(body=review).status.allowed:
+        assert time.monotonic() < until, f"{account} has no role after 30 s"
+        pause.wait(0.1)
+
+
 @pytest.fixture
 def job(tmp_path: Path) -> Path:
     path = tmp_path / "job.yaml"
@@ -95,7 +109,7 @@ def test_a_user_may_do_all_with_runs(namespace: Namespace, tmp_path: Path, job: 
     assert "A new run" in user("diff", *words, code=1)[0]
     run = user("submit", *words)[0].strip()
     assert "Nothing changed." in user("submit", *words)[1]
-    assert "Nothing differs" in user("diff", *words)[0]
+    assert "No difference" in user("diff", *words)[0]
     assert namespace.wait_pods(lambda pods: len(pods) == 2 or None)
     assert run in user("list")[0]
     assert [each["run"] for each in json.loads(user("list", "-o", "json")[0])] == [run]
@@ -116,7 +130,7 @@ def test_automation_submits_and_looks_and_ends_nothing(namespace: Namespace, tmp
     automation = account(namespace, tmp_path, "ocrfleet-automation")
     run = automation("submit", job)[0].strip()
     automation("submit", job, "--set", "placement.engine=auto")
-    assert "Nothing differs" in automation("diff", job)[0]
+    assert "No difference" in automation("diff", job)[0]
     for words in (("list",), ("status", run), ("top",)):
         assert run in automation(*words)[0]
     automation("events", run)
