@@ -45,7 +45,7 @@ class TrainingJob:
     """Settings that a platform team makes once for its clusters. Only the chart reads them."""
 
     def __post_init__(self) -> None:
-        """Refuse two kinds of credentials, a device under two names, and a name that is too long for the engine."""
+        """Refuse two kinds of credentials, a device under two names, and names that are taken or too long."""
         if self.placement.credentials_secret and self.chart.identity.preset != "none":
             raise ValueError(
                 "the job has placement.credentialsSecret and chart.identity: the secret would hide the identity; "
@@ -54,6 +54,12 @@ class TrainingJob:
         if self.chart.rdma.resource and self.chart.rdma.resource in self.placement.resources.limits:
             raise ValueError(
                 f"placement.resources.limits has {self.chart.rdma.resource}: it is set from chart.rdma; remove it"
+            )
+        account = self.chart.service_account
+        if self.name == "default" and account.create and not (account.name or self.placement.service_account):
+            raise ValueError(
+                "name is default, and every namespace already has a ServiceAccount of that name: choose another name, "
+                "or set chart.serviceAccount.name"
             )
         # JobSet wants -<8>-<4>-node-0-<node>-<5> to fit behind the name into 63.
         longest = 35 - len(str(self.placement.nodes - 1))

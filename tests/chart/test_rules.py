@@ -91,6 +91,11 @@ REFUSALS: Final[list[tuple[dict[str, Any], str]]] = [
         {"chart.identity.preset": "gke", "placement.credentialsSecret": "keys"},
         "the job has placement.credentialsSecret and chart.identity: the secret would hide the identity; choose one",
     ),
+    (
+        {"name": "default"},
+        "name is default, and every namespace already has a ServiceAccount of that name: choose another name, or set "
+        "chart.serviceAccount.name",
+    ),
     ({"chart.serviceAccount.name": "default"}, "which every namespace has already: also set `create: false`"),
     ({"chart.rdma.resource": "nvidia.com/gpu"}, "name the network cards; GPUs are placement.devicesPerNode"),
     ({"chart.topology.required": True}, "chart.topology.required needs chart.topology.key, which is not set"),

@@ -3,6 +3,10 @@ which leaves them out where it has read the job. */}}
 
 {{- define "ocr.refuseContradictions" -}}
 {{- $placement := .Values.placement -}}
+{{- $account := .Values.chart.serviceAccount -}}
+{{- if and (eq .Values.name "default") $account.create (not $account.name) (not $placement.serviceAccount) -}}
+{{- fail "name is default, and every namespace already has a ServiceAccount of that name: choose another name, or set chart.serviceAccount.name" -}}
+{{- end -}}
 {{- /* JobSet wants -<8>-<4>-node-0-<node>-<5> to fit behind the name into 63. */ -}}
 {{- $longest := sub 35 (sub $placement.nodes 1 | toString | len) -}}
 {{- if and (has $placement.engine (list "jobset" "trainjob")) (gt (len .Values.name | int64) $longest) -}}
