@@ -17,7 +17,7 @@ from trainer.contract import ExitCode
 from trainer.registry.models import show
 from trainer.storage import open_store
 
-pytestmark = [pytest.mark.paddle, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.paddle, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 class Nodes:

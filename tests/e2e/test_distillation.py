@@ -28,6 +28,7 @@ def a_distillation(folder: Path, recipe: str, *, overrides: Any = None, networks
     return a_run(folder, recipe[:3], recipe=recipe, overrides=wanted, batchSizePerDevice=batch, **more)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("recipe", "distill"),
     [

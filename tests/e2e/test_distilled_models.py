@@ -14,7 +14,7 @@ from trainer.contract import ExitCode
 from trainer.registry.models import show
 from trainer.storage import open_store
 
-pytestmark = [pytest.mark.paddle, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.paddle, pytest.mark.slow, pytest.mark.timeout(300)]
 PAGE = Path(__file__).parents[2] / "docs/tasks/run/distil-a-smaller-model.md"
 ROADS = {
     title: re.findall(r"^ocrfleet (.+)$", part, re.MULTILINE)
@@ -59,12 +59,12 @@ def test_a_teacher_is_made_and_teaches_a_student_that_is_published(tmp_path: Pat
     """Two large detectors teach each other; the better one teaches two students by the channel that names it."""
     output = f"{bucket}models/"
     recipes = {"teacher.yaml": "det-pp-ocrv3-dml", "student.yaml": "det-pp-ocrv3-cml"}
-    said = follow("A detector: make a teacher, then a student", tmp_path, data=data, output=output, recipes=recipes)
+    said = follow("A detector: train a teacher, then a student", tmp_path, data=data, output=output, recipes=recipes)
     teacher, student = (text.split()[0] for words, text in said.items() if words.startswith("run "))
     checked, shown = (
         next(text for words, text in said.items() if words.startswith(begin)) for begin in ("check", "models show")
     )
-    assert f"leads to run {teacher} now" in checked
+    assert f"points to run {teacher} now" in checked
     model = show(open_store(output), student)
     assert {file.name for file in model.files if file.name.startswith("inference/")} == {
         f"inference/inference.{kind}" for kind in ("json", "pdiparams", "yml")

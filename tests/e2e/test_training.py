@@ -125,8 +125,14 @@ def mixing(config) -> None:
     dataset["ext_op_transform_idx"] = place
 
 
-@pytest.mark.parametrize("world", [1, 2])
-@pytest.mark.parametrize("kind", ["det", "rec", "dropout"])
+@pytest.mark.parametrize(
+    ("kind", "world"),
+    [
+        ("rec", 1),
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in [("rec", 2), ("det", 1), ("det", 2)]),
+        *(pytest.param("dropout", world, marks=pytest.mark.slow) for world in (1, 2)),
+    ],
+)
 def test_a_run_that_was_ended_twice_goes_on_to_the_end_it_would_have_had(tmp_path, kind, world):
     """Killed at one step and stopped at another, each in the middle of an epoch or at its end, and resumed in new
     processes: the same parameters, statistics, optimizer, losses, evaluations and best model as one never ended.

@@ -53,7 +53,7 @@ def test_the_page_leads_from_a_published_run_to_one_that_starts_from_it(tmp_path
     )
     run = first.splitlines()[0]
     assert "weights/model.pdparams" in shown
-    assert f"leads to run {run} now" in checked
+    assert f"points to run {run} now" in checked
     assert f"; pretrained of run {run}" in more
     assert re.search(r"\b(\d+) of this network's \1 tensors are in pretrained\.pdparams\.", more), more
     weights = tmp_path / "models/runs" / run / "1/weights"
