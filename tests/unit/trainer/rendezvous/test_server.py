@@ -128,3 +128,15 @@ def test_a_connection_that_has_ended_is_forgotten() -> None:
         for ear in [thread for thread in threading.enumerate() if thread.name == "gang-ear"]:
             ear.join(30)
         assert not made._lines
+
+
+def test_a_node_that_waits_alone_hears_who_is_missing() -> None:
+    """One of two nodes is there: the gang is not complete, so its deadline runs on."""
+    port = free_ports(1)
+    topology = Topology(nodes=2, hosts=("127.0.0.1", "127.0.0.1"), port=port)
+    made = Server(topology, run_id=RUN, claim=lambda: 1, retries=3, deadline=2)
+    with closing(made), closing(Line(socket.create_connection(("127.0.0.1", port)))) as line:
+        line.say(say="hello", node=1, run=RUN)
+        heard = next(line.hear())
+        assert (heard["say"], heard["code"]) == ("end", 75)
+        assert "node 0" in heard["why"].lower()
