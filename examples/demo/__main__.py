@@ -3,7 +3,8 @@
 The models train on 420 pages. Both must reach 0.95 (hmean, acc) on the test split of these pages. Then they read 12 new
 pages, which differ from the 420 in all that a network could learn by heart (`examples/demo/looks.py`):
 
-- faces: Aileron and Hershey Triplex, where the 420 have DejaVu Sans and the other faces of Hershey
+- faces: Aileron and Hershey Triplex, where the 420 have DejaVu Sans and the other faces of Hershey. They are other
+  faces, not stranger ones: the 420 have both thin and bold faces, with serifs and without
 - words: others, of the same ten letters
 - numbers: of 4 digits, where the 420 have 3 or 5
 - paper shaded more strongly, print sharper and noise stronger than on any of the 420

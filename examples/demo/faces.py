@@ -106,6 +106,11 @@ def dejavu_bold(size: int) -> Face:
     return _dejavu("DejaVuSansCondensed-Bold", size)
 
 
+def dejavu_bold_wide(size: int) -> Face:
+    """Make DejaVu Sans, bold."""
+    return _dejavu("DejaVuSans-Bold", size)
+
+
 def dejavu_condensed(size: int) -> Face:
     """Make DejaVu Sans, condensed."""
     return _dejavu("DejaVuSansCondensed", size)
@@ -156,6 +161,26 @@ def hershey_wide(size: int) -> Face:
 def hershey_italic(size: int) -> Face:
     """Make double strokes with serifs, sloping."""
     return Strokes("Hershey Complex Italic", cv2.FONT_HERSHEY_COMPLEX | cv2.FONT_ITALIC, size=size, thickness=7)
+
+
+def hershey_simplex_bold(size: int) -> Face:
+    """Make single strokes without serifs, drawn with a broad pen."""
+    return Strokes("Hershey Simplex Bold", cv2.FONT_HERSHEY_SIMPLEX, size=size, thickness=17)
+
+
+def hershey_duplex_narrow(size: int) -> Face:
+    """Make double strokes without serifs, narrower and bolder."""
+    return Strokes("Hershey Duplex Narrow", cv2.FONT_HERSHEY_DUPLEX, size=size, thickness=11, stretch=0.88)
+
+
+def hershey_complex_bold(size: int) -> Face:
+    """Make double strokes with serifs, drawn with a broad pen."""
+    return Strokes("Hershey Complex Bold", cv2.FONT_HERSHEY_COMPLEX, size=size, thickness=14)
+
+
+def hershey_complex_wide(size: int) -> Face:
+    """Make double strokes with serifs, wider and bolder."""
+    return Strokes("Hershey Complex Wide", cv2.FONT_HERSHEY_COMPLEX, size=size, thickness=11, stretch=1.15)
 
 
 def hershey_triplex(size: int) -> Face:
