@@ -240,3 +240,25 @@ def test_a_member_that_waits_when_the_leader_is_lost_gives_it_up_after_the_deadl
     leader.listener.close()
     leader.hang_up()
     assert "was out of reach" in str(errors.get(timeout=20))
+
+
+def test_a_member_that_has_reached_the_leader_again_does_not_give_it_up(leader: Leader) -> None:
+    """The deadline counts from each loss anew: a leader that is back has its full time."""
+    ends: queue.SimpleQueue[OcrfleetError | int] = queue.SimpleQueue()
+
+    def join() -> None:
+        try:
+            ends.put(leader.member.join("train", dataset="d"))
+        except OcrfleetError as error:
+            ends.put(error)
+
+    threading.Thread(target=join, daemon=True).start()
+    assert leader.hear()["say"] == "ready"
+    leader.member._deadline = 3.0
+    leader.hang_up()
+    leader.accept()
+    assert leader.hear()["say"] == "ready"
+    with pytest.raises(queue.Empty):  # well over the deadline that ran while the leader was away
+        ends.get(timeout=6)
+    leader.line.say(say="go", attempt=1)
+    assert ends.get(timeout=30) == 1
