@@ -2,7 +2,7 @@
 
 A mutant is a copy of the code with one change: a comparison turned, a number off by one, a check left out. The tests of
 the changed module run on it (its own test module first, then the others that import it); a mutant on which they all
-pass survives, and shows a line whose meaning no test holds. Only modules free of Paddle are changed, so that a mutant
+pass survives, and shows a line whose meaning no test holds. Only modules whose tests need no Paddle and no S3 server are changed, so that a mutant
 takes seconds. The sample is drawn by a seed: the same code and seed give the same mutants.
 
     python -m tests.mutants --count 100
@@ -37,6 +37,9 @@ CRITICAL: Final = (
     "trainer/rendezvous/server.py",
 )
 """Where a mistake costs a model or a run: no mutant may survive, and they get a third of the sample."""
+
+IN_REAL_PROCESSES: Final = ("trainer/ppocr/", "trainer/storage/s3.py", "trainer/storage/transfers.py")
+"""Not changed: tests/e2e proves these with a real Paddle or a real S3 server, which takes minutes a mutant."""
 
 SURVIVORS: Final = 0.10
 """The share of mutants that may survive elsewhere: some changes have no effect, such as a deadline of 31 s for 30."""
@@ -113,6 +116,8 @@ def _nodes(tree: ast.Module) -> Iterator[ast.AST]:
             continue
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             continue
+        if isinstance(node, ast.AnnAssign) and isinstance(node.value, ast.Constant) and node in tree.body:
+            continue  # a constant with a name, such as a deadline or a size in pixels: a test could only repeat it
         yield node
         skipped = {"annotation", "returns", "decorator_list", "type_params"}
         for name, value in ast.iter_fields(node):
@@ -164,10 +169,10 @@ def _apply(node: ast.AST) -> str:
 
 
 def modules() -> list[str]:
-    """Return the modules that are changed: all of the rooms that are free of Paddle."""
+    """Return the modules that are changed: all whose tests need neither Paddle nor an S3 server."""
     found = [path for top in ("jobs", "trainer") for path in (ROOT / top).rglob("*.py")]
     names = (path.relative_to(ROOT).as_posix() for path in found)
-    return sorted(name for name in names if not name.startswith("trainer/ppocr/"))
+    return sorted(name for name in names if not name.startswith(IN_REAL_PROCESSES))
 
 
 def sample(count: int, seed: int, only: Sequence[str]) -> list[Mutant]:
