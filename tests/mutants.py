@@ -3,7 +3,7 @@
 A mutant is a copy of the code with one change: a comparison turned, a number off by one, a check left out. The tests of
 the changed module run on it (its own test module first, then the others that import it); a mutant on which they all
 pass survives, and shows a line whose meaning no test holds. Only modules whose tests need no Paddle and no S3 server
-are changed, so that a mutant takes seconds. The sample is drawn by a seed: the same code and seed give the same mutants.
+are changed, so that a mutant takes seconds. The sample is drawn by a seed: the same code and seed draw the same.
 
     python -m tests.mutants --count 100
     python -m tests.mutants --only trainer/state/fencing.py --count 0     # all of one module's

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from tests.unit.trainer.registry.published import published
 from trainer import contract
 from trainer.errors import SpecError
 from trainer.node import pipeline
 from trainer.node.pipeline import Pipeline
+from trainer.registry import channels
 from trainer.run import spec as runspec
 from trainer.run.assignment import Assignment
 from trainer.run.spec import RunSpec
@@ -93,3 +95,30 @@ def test_every_stage_can_be_done_and_names_what_it_makes(make: Make, stage: str)
         assert named == ([folder.name] if stage in ("fetch", "prepare") else [f"{folder.name}/file"])
     else:
         assert pipeline._outputs(node.work, stage) == []
+
+
+@pytest.mark.parametrize(("rank", "pointed"), [(0, "lines-00000001"), (1, None)], ids=["leader", "other"])
+def test_a_run_that_is_published_still_gets_its_channel_from_the_leader(
+    make: Make, rank: int, pointed: str | None
+) -> None:
+    """A node may have ended between the publishing and the channel."""
+    node = make(rank=rank, publish={"promote": "candidate"})
+    published(node.output, "lines-00000001")
+    node.run()
+    channel = channels.find(node.output, "candidate")
+    assert (channel.run if channel else None) == pointed
+
+
+def test_a_stage_is_a_phase_of_the_metrics_while_it_runs(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+
+    def fetch(node: Pipeline) -> dict[str, Any]:
+        text = node.metrics.snapshot().decode()
+        seen.extend(line for line in text.splitlines() if line.startswith("ocrfleet_phase{") and line.endswith(" 1.0"))
+        raise SpecError("Enough.")
+
+    monkeypatch.setitem(pipeline._STAGES, "fetch", fetch)
+    with pytest.raises(SpecError, match="Enough"):
+        make().run()
+    (line,) = seen
+    assert 'phase="fetch"' in line or 'stage="fetch"' in line
