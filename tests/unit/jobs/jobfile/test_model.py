@@ -152,3 +152,15 @@ def test_everything_that_is_wrong_is_reported_at_once() -> None:
 def test_an_unknown_field_without_a_value_is_refused_too() -> None:
     with pytest.raises(SpecError, match=r"placement\.queu is not a field"):
         jobfile.load(MINIMAL + "placement: {queu: }\n")
+
+
+@pytest.mark.parametrize(("nodes", "longest"), [(10, 34), (11, 33), (100, 33), (101, 32)])
+def test_a_name_leaves_room_for_the_number_of_the_last_node(nodes: int, longest: int) -> None:
+    """Numbers begin at 0: of ten nodes the last is 9."""
+
+    def sets(length: int) -> list[str]:
+        return [f"name={'a' * length}", f"placement.nodes={nodes}", "placement.engine=jobset"]
+
+    assert jobfile.load(MINIMAL, sets=sets(longest)).placement.nodes == nodes
+    with pytest.raises(SpecError, match=f"it may have at most {longest}, since JobSet appends to it"):
+        jobfile.load(MINIMAL, sets=sets(longest + 1))

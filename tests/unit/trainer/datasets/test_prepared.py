@@ -60,3 +60,7 @@ def test_a_training_set_that_fills_no_batch_is_refused_where_the_rest_is_dropped
         return
     with pytest.raises(DatasetError, match=r"^15 training samples .*\(8 × 2 devices\)"):
         require_batch(config, samples=samples, devices=2)
+
+
+def test_a_loader_that_does_not_say_so_drops_nothing() -> None:
+    require_batch({"Train": {"loader": {"batch_size_per_card": 8}}}, samples=1, devices=2)
