@@ -140,3 +140,19 @@ def test_a_node_that_waits_alone_hears_who_is_missing() -> None:
         heard = next(line.hear())
         assert (heard["say"], heard["code"]) == ("end", 75)
         assert "node 0" in heard["why"].lower()
+
+
+def test_a_gang_whose_attempt_cannot_be_claimed_hears_why() -> None:
+    """Another object of the same run holds it now."""
+    port = free_ports(1)
+    topology = Topology(nodes=1, hosts=("127.0.0.1",), port=port)
+
+    def claim() -> int:
+        raise SupersededError("This run belongs to job-2 now.")
+
+    made = Server(topology, run_id=RUN, claim=claim, retries=3, deadline=60)
+    with closing(made), closing(Line(socket.create_connection(("127.0.0.1", port)))) as line:
+        line.say(say="hello", node=0, run=RUN)
+        line.say(say="ready", stage="train", dataset="d")
+        heard = next(line.hear())
+    assert (heard["say"], heard["code"], heard["why"]) == ("end", 46, "This run belongs to job-2 now.")
