@@ -7,53 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs.jobfile import model as jobfile
+from tests.unit.jobs.jobfile.files import MINIMAL, WHOLE
 from trainer.errors import SpecError
 from trainer.formats.canonical_json import LARGEST
 from trainer.formats.yaml import parse_yaml
 from trainer.run.spec import from_dict
-
-MINIMAL = """
-apiVersion: ocrfleet.io/v1
-name: receipts
-run:
-  task: det
-  recipe: det-db-mobile
-  data: {train: "file:///data/receipts"}
-  output: s3://models/receipts
-"""
-
-
-WHOLE = """
-apiVersion: ocrfleet.io/v1
-name: receipts-rec
-run:
-  task: rec
-  recipe: rec-pp-ocrv3
-  overrides: {Global.epoch_num: 20, Optimizer.lr.learning_rate: 1e-4}
-  data: {train: s3://ocr-data/receipts/, eval: , split: 6:2:2, dictionary: auto, digest: }
-  train: {epochs: 20, batchSizePerDevice: 64, scaleLearningRate: linear, evaluateEvery: 1ep}
-  checkpoint: {every: 5m, keep: 3}
-  gate: {metric: acc, minimum: 0.90, notWorseThan: production, tolerance: 0.002}
-  output: s3://ocr-models/receipts-rec/
-  publish: {formats: [paddle], weights: false, promote: candidate}
-placement:
-  engine: jobset
-  nodes: 2
-  devicesPerNode: 4
-  device: gpu
-  image: registry.example/ocrfleet:0.1
-  resources: {requests: {cpu: 4, memory: 16Gi}}
-  queue: team-ocr
-  priority: high
-  retries: 3
-  retry: 1
-  storage: {cache: {emptyDir: 50Gi}, scratch: 20Gi, sharedMemory: 8Gi}
-  serviceAccount: trainer
-  deadlines: {rendezvous: 30m, stall: 15m, run: 24h}
-  debug: {holdOnFailure: 10m}
-notify: {webhookSecret: hook}
-schedule: {cron: "0 3 * * 0", timeZone: Asia/Shanghai, skipIfUnchanged: true, suspendAfterFailures: 3}
-"""
 
 
 def test_the_whole_file_of_the_interface_is_accepted() -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from jobs.jobfile import model as jobfile
-from tests.unit.jobs.jobfile.test_model import MINIMAL
+from tests.unit.jobs.jobfile.files import MINIMAL
 from trainer.errors import OcrfleetError
 
 CACHE = "placement.storage.cache"

@@ -10,19 +10,7 @@ import pytest
 
 from jobs.jobfile import model as jobfile
 from jobs.local import plan as local_plan
-from tests.unit.jobs.local.nodes import wait_for
-
-JOB = """
-apiVersion: ocrfleet.io/v1
-name: receipts
-run:
-  task: det
-  recipe: det-db-mobile
-  data: {train: "file:///data/receipts"}
-  output: s3://models/receipts
-placement: {nodes: 2, devicesPerNode: 3, device: cpu}
-"""
-
+from tests.unit.jobs.local.nodes import JOB, wait_for
 
 # Writes what it was given, then does what its rank's line of the plan says.
 STUB = """

@@ -1,11 +1,23 @@
-"""What tests see of node processes."""
+"""Node processes of local runs: the job that they get, and what tests see of them."""
 
 import time
 from pathlib import Path
 
+JOB = """
+apiVersion: ocrfleet.io/v1
+name: receipts
+run:
+  task: det
+  recipe: det-db-mobile
+  data: {train: "file:///data/receipts"}
+  output: s3://models/receipts
+placement: {nodes: 2, devicesPerNode: 3, device: cpu}
+"""
+
 
 def wait_for(path: Path) -> None:
-    deadline = time.monotonic() + 10
+    """Wait for a file that another process creates, which sends no event to this one."""
+    deadline = time.monotonic() + 60
     while not path.exists():
         assert time.monotonic() < deadline, f"{path} did not come"
         time.sleep(0.01)

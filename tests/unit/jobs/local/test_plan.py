@@ -11,23 +11,11 @@ from pathlib import Path
 import pytest
 
 from jobs.jobfile import model as jobfile
-from jobs.local import plan
 from jobs.local import plan as local_plan
-from tests.unit.jobs.local.nodes import wait_for
+from tests.unit.jobs.local.nodes import JOB, wait_for
 from trainer.errors import ConflictError
 from trainer.run.spec import read_run
 from trainer.run.topology import Topology
-
-JOB = """
-apiVersion: ocrfleet.io/v1
-name: receipts
-run:
-  task: det
-  recipe: det-db-mobile
-  data: {train: "file:///data/receipts"}
-  output: s3://models/receipts
-placement: {nodes: 2, devicesPerNode: 3, device: cpu}
-"""
 
 
 @pytest.fixture
@@ -193,6 +181,6 @@ def test_a_field_without_effect_on_this_machine_is_named(option: str, sentence: 
 
 
 def test_more_workers_than_cores_are_mentioned(job: Path) -> None:
-    said = plan.announce(plan.plan(jobfile.load(job), devices_per_node=64), device_given=False)
+    said = local_plan.announce(local_plan.plan(jobfile.load(job), devices_per_node=64), device_given=False)
     assert "64 workers share" in said[-1]
     assert "is what this machine has; --device changes it" in said[0]

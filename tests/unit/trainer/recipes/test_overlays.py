@@ -1,19 +1,10 @@
 """The built-in recipes, each on top of what it extends."""
 
-from typing import Any
-
 import pytest
 
+from tests.unit.trainer.recipes.runs import run
 from trainer import recipes
 from trainer.errors import SpecError
-from trainer.run.spec import RunSpec, from_dict
-
-
-def run(recipe: str = "rec-crnn-mobile", **fields: Any) -> RunSpec:
-    task = fields.pop("task", recipe[:3])
-    chosen = {"recipe": recipe} if "config" not in fields else {}
-    raw = {"task": task, "data": {"train": "s3://a/b"}, "output": "s3://ocr-models/x/"}
-    return from_dict(RunSpec, raw | chosen | fields, where="run")
 
 
 def test_an_overlay_keeps_what_it_does_not_say() -> None:

@@ -1,36 +1,17 @@
 """Recipes: what is in them, and what a run and a dataset add."""
 
-import copy
 import json
 import re
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.unit.trainer.recipes.runs import inline_config, run
 from trainer import recipes
 from trainer.datasets.prepared import Prepared
 from trainer.errors import SpecError
 from trainer.recipes import inline
-from trainer.run.spec import RunSpec, from_dict
-
-
-def run(recipe: str = "rec-crnn-mobile", **fields: Any) -> RunSpec:
-    task = fields.pop("task", recipe[:3])
-    chosen = {"recipe": recipe} if "config" not in fields else {}
-    raw = {"task": task, "data": {"train": "s3://a/b"}, "output": "s3://ocr-models/x/"}
-    return from_dict(RunSpec, raw | chosen | fields, where="run")
-
-
-@pytest.fixture
-def prepared(tmp_path: Path) -> Prepared:
-    (tmp_path / "dictionary.txt").write_text("".join(f"{digit}\n" for digit in range(10)), "utf-8")
-    return Prepared(root=tmp_path, task="rec", digest="", counts={}, max_text_length=6, refused=())
-
-
-def inline_config(name: str = "rec-crnn-mobile") -> dict[str, Any]:
-    return copy.deepcopy(recipes.load(name).config)
 
 
 def test_the_recipes_are_those_of_the_manual() -> None:

@@ -1,18 +1,18 @@
 """The gain of a distillation over its baseline."""
 
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.unit.trainer.registry import published
 from trainer.registry import baseline as gain
 from trainer.registry import channels, manifests
 from trainer.registry.distillation import Distillation, Gain, Network
 from trainer.registry.manifests import Manifest
 from trainer.run import spec as runspec
 from trainer.run.spec import RunSpec
-from trainer.storage import Store, open_store
+from trainer.storage import Store
 
 TRAINED = Distillation(
     picked="Student",
@@ -31,27 +31,8 @@ TRAINED = Distillation(
 )
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return open_store((tmp_path / "output").as_uri())
-
-
-def manifest(run: str = "lines-1", **changes: Any) -> Manifest:
-    raw = {
-        "run": run,
-        "name": "lines",
-        "task": "rec",
-        "attempt": 1,
-        "created": "2026-01-01T00:00:00.000Z",
-        "recipe": "rec-crnn-mobile",
-        "model_name": "x",
-        "metrics": {"acc": 0.8, "norm_edit_dis": 0.9},
-        "split": "test",
-        "samples": 10,
-        "dataset": "d" * 64,
-        "files": (),
-    }
-    return Manifest(**{**raw, **changes})
+def manifest(**changes: Any) -> Manifest:
+    return published.manifest("lines-1", **{"metrics": {"acc": 0.8, "norm_edit_dis": 0.9}, **changes})
 
 
 def compared(store: Store, baseline: str | None, **changes: Any) -> Gain | None:

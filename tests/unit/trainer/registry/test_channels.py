@@ -11,13 +11,8 @@ from tests.unit.trainer.registry.published import published
 from trainer.errors import ConflictError, NotFoundError, SpecError, TransientError
 from trainer.registry import channels
 from trainer.registry.channels import Channel, Promotion
-from trainer.storage import Store, open_store
+from trainer.storage import Store
 from trainer.storage.files import FileStore
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return open_store((tmp_path / "output").as_uri())
 
 
 def test_a_channel_is_stored_with_the_run_that_it_points_at(store: Store) -> None:

@@ -2,18 +2,14 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from trainer.registry import baseline as gain
+from tests.unit.trainer.registry.published import manifest
 from trainer.registry import distillation
 from trainer.registry.distillation import Distillation, Gain, Network
 from trainer.registry.manifests import Manifest
-from trainer.run import spec as runspec
-from trainer.run.spec import RunSpec
 from trainer.run.workdir import WorkDir
-from trainer.storage import Store, open_store
 
 NETWORKS = {
     "Teacher": {
@@ -49,36 +45,6 @@ def work(tmp_path: Path) -> WorkDir:
         folder.mkdir(parents=True)
     work.training_facts.write_text(json.dumps({"distillation": TOLD}), "utf-8")
     return work
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return open_store((tmp_path / "output").as_uri())
-
-
-def manifest(run: str = "lines-1", **changes: Any) -> Manifest:
-    raw = {
-        "run": run,
-        "name": "lines",
-        "task": "rec",
-        "attempt": 1,
-        "created": "2026-01-01T00:00:00.000Z",
-        "recipe": "rec-crnn-mobile",
-        "model_name": "x",
-        "metrics": {"acc": 0.8, "norm_edit_dis": 0.9},
-        "split": "test",
-        "samples": 10,
-        "dataset": "d" * 64,
-        "files": (),
-    }
-    return Manifest(**{**raw, **changes})
-
-
-def compared(store: Store, baseline: str | None, **changes: Any) -> Gain | None:
-    raw = {"task": "rec", "recipe": "x", "data": {"train": "s3://data/"}, "output": store.uri}
-    run = runspec.from_dict(RunSpec, {**raw, "distill": {"baseline": baseline}}, where="run")
-    judged = {"metrics": {"acc": 0.85, "norm_edit_dis": 0.89}, "split": "test", "dataset": "d" * 64, "samples": 1234}
-    return gain.compare(run, store, **{**judged, **changes})
 
 
 def test_what_training_left_is_read(work: WorkDir) -> None:

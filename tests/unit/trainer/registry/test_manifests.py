@@ -8,13 +8,8 @@ from tests.unit.trainer.registry.published import manifest, published
 from trainer.errors import ConflictError, NotFoundError, SpecError
 from trainer.registry import manifests
 from trainer.registry.manifests import Manifest, PublishedFile
-from trainer.storage import Store, open_store
+from trainer.storage import Store
 from trainer.storage.files import FileStore
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return open_store((tmp_path / "output").as_uri())
 
 
 def test_a_manifest_is_read_as_it_was_written() -> None:

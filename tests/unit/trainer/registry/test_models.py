@@ -8,12 +8,7 @@ import pytest
 from tests.unit.trainer.registry.published import published
 from trainer.errors import NotFoundError, OcrfleetError, SpecError
 from trainer.registry import models as registry
-from trainer.storage import Store, open_store
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return open_store((tmp_path / "output").as_uri())
+from trainer.storage import Store
 
 
 def test_a_model_without_manifest_does_not_exist(store: Store) -> None:

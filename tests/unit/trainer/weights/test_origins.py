@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
+from tests.unit.trainer.registry.published import published
 from trainer.errors import ConflictError, NotFoundError, SpecError
-from trainer.registry import manifests
 from trainer.registry import models as registry
-from trainer.registry.manifests import Manifest, PublishedFile
 from trainer.run import spec as runspec
 from trainer.run.spec import RunSpec
 from trainer.storage import Store, open_store
@@ -37,25 +36,7 @@ def notes(output: Store) -> Store:
 
 
 def publish(output: Store, run: str, contents: dict[str, bytes] = WEIGHTS, **changes: Any) -> None:
-    files = []
-    for name, content in contents.items():
-        output.put(f"runs/{run}/1/{name}", content)
-        files.append(PublishedFile(path=f"1/{name}", size=len(content), sha256=sha(content)))
-    raw = {
-        "run": run,
-        "name": "lines",
-        "task": "rec",
-        "attempt": 1,
-        "created": "2026-01-01T00:00:00.000Z",
-        "recipe": "rec-crnn-mobile",
-        "model_name": "x",
-        "metrics": {"acc": 0.9},
-        "split": "test",
-        "samples": 10,
-        "dataset": "d" * 64,
-        **changes,
-    }
-    manifests.create(output, Manifest(**raw, files=tuple(files)))
+    published(output, run, contents, **changes)
 
 
 def promoted(output: Store, run: str, channel: str = "production", **how: Any) -> None:
