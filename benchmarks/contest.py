@@ -247,7 +247,7 @@ def _timing(heard: Mapping[int, float], setting: Setting, *, devices: int) -> Ti
 
 @contextlib.contextmanager
 def _threads(count: int | None, *, mkl: bool = True) -> Iterator[None]:
-    """Give a side so many threads of OpenMP, and MKL the variable that a worker gives it; or leave it its own."""
+    """Set the OpenMP threads of one side, and with `mkl` the variable that a worker sets; None keeps the defaults."""
     ours = mathematics()
     before = {name: os.environ.pop(name) for name in ours if name in os.environ}
     if count is not None:

@@ -49,7 +49,7 @@ class Access:
             )
 
     def headers(self) -> list[tuple[str, str]]:
-        """Return what tells the server who asks; a token that has changed or is over is read or fetched anew.
+        """Return the headers that carry the credentials; a token that changed or expired is read or fetched again.
 
         Raises:
             AccessError: the program that logs in failed.

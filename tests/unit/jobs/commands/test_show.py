@@ -36,8 +36,8 @@ def test_a_document_is_read_again_as_it_was(value: object, capsys: pytest.Captur
 
 
 def test_what_is_said_is_no_part_of_the_result(capsys: pytest.CaptureFixture[str]) -> None:
-    show.say("It is so.")
-    assert capsys.readouterr() == ("", "It is so.\n")
+    show.say("Done.")
+    assert capsys.readouterr() == ("", "Done.\n")
 
 
 def test_text_for_a_file_is_not_wrapped() -> None:

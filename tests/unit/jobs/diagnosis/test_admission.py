@@ -11,7 +11,7 @@ from tests.unit.jobs.states.read import recorded, status
 
 
 def refused(message: str) -> str:
-    """Give the reason of a recorded run whose pods are refused in another way."""
+    """Return the reason for a recorded run, as if its pods had been refused with another message."""
     objects = recorded("job-quota") | {"pods": []}
     for event in objects["events"]:
         event["message"] = message

@@ -14,6 +14,6 @@ def test_the_restarts_of_a_run_are_those_of_all_its_nodes() -> None:
 
 
 def test_a_reason_is_written_with_its_advice_and_without_a_gap() -> None:
-    assert str(Reason("It is so.", "Do that.")) == "It is so. Do that."
-    assert str(Reason("It is so.")) == "It is so."
+    assert str(Reason("It failed.", "Do that.")) == "It failed. Do that."
+    assert str(Reason("It failed.")) == "It failed."
     assert str(Reason(advice="Do that.")) == "Do that."
