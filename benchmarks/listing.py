@@ -20,10 +20,9 @@ from benchmarks.pairs import DEADLINE, Pair, in_turn, ran
 from jobs.engines import job as engine
 from jobs.jobfile import model as jobfile
 from jobs.kube.client import Cluster
-from jobs.kube.connection import Access
+from jobs.kube.connection import Target, connect
 from jobs.kube.fields import RUN_LABEL
 from jobs.kube.kinds import JOB, POD, Kind, kind_of
-from jobs.kube.kubeconfig import choose
 from jobs.kube.objects import Object
 from jobs.rendering.render import render
 
@@ -113,19 +112,21 @@ def list_runs(cluster: Cluster) -> bytes:
 
 def reader(cluster: Cluster) -> Callable[[Kind], Iterator[bytes]]:
     """Give a function that reads the server's answers, as they are, over one connection."""
-    access = Access(choose(cluster.context))
-    headers = {"Accept": "application/json", **dict(access.headers())}
+    api = connect(Target(context=cluster.context)).api
+    headers = {"Accept": "application/json"}
+    api.update_params_for_auth(headers, [], ["BearerToken"], "", "GET", None)
 
     def read(kind: Kind) -> Iterator[bytes]:
         query = {"labelSelector": RUN_LABEL, "limit": str(PAGE)}
         while True:
             address = f"{cluster.host}{kind.path(namespace=cluster.namespace)}?{urlencode(query)}"
-            answer = access.pool().request("GET", address, headers=headers, timeout=DEADLINE)
+            answer = api.call_api("GET", address, headers, None, None, DEADLINE)
+            data = answer.read()
             if answer.status != 200:
                 raise RuntimeError(f"The API server answered {answer.status} to {address}.")
-            yield answer.data
+            yield data
             # The head of a list says where the next page begins, before its items.
-            rest = re.search(rb'"continue":\s*"([^"]+)"', answer.data[:_HEAD])
+            rest = re.search(rb'"continue":\s*"([^"]+)"', data[:_HEAD])
             if not rest:
                 return
             query["continue"] = rest[1].decode()

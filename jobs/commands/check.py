@@ -20,20 +20,15 @@ def add(commands: options.Commands) -> None:
         summary="check job file, data and access before training",
         text="Check a job before it runs: the file and every override; whether the chart renders it; each label line "
         "and image of the dataset, which is downloaded into the cache; the dictionary; the batch size against the "
-        "number of samples; access to the output, and whether it supports conditional writes. With --cluster, "
-        "--context or -n also check the cluster: namespace, engine, permissions, the objects that the file names, "
-        "quota, and by dry runs Pod Security and admission. Nothing is created there. Each finding is one line: ok, "
-        "warn or error. The exit code is the one that the run would end with.",
+        "number of samples; access to the output, and whether it supports conditional writes. With -n, --context or "
+        "another option that chooses a cluster or a user, also check the cluster: namespace, engine, permissions, the "
+        "objects that the file names, quota, and by dry runs Pod Security and admission. Nothing is created there. "
+        "Each finding is one line: ok, warn or error. The exit code is the one that the run would end with.",
         examples="ocrfleet check job.yaml\n"
         "ocrfleet check job.yaml -n team-ocr                  # also check the cluster\n"
         "ocrfleet check job.yaml --set run.data.train=file:///data/slips -o json",
     )
     options.job_file(parser)
-    parser.add_argument(
-        "--cluster",
-        action="store_true",
-        help="also check the cluster (default: only with --context or -n)",
-    )
     options.cluster(parser)
     options.cache(parser)
     options.output(parser, "yaml", "json")
@@ -70,7 +65,7 @@ def _findings(arguments: argparse.Namespace) -> "Iterator[Finding]":
         raw = options.read_text(arguments)
         job = from_raw(raw)
         yield dataset.Finding("ok", f"{arguments.job}: a job file, {job.name}")
-        with_cluster = arguments.cluster or arguments.context or arguments.namespace
+        with_cluster = options.names_cluster(arguments)
         if not with_cluster:  # else the job is rendered for the cluster's engine
             yield from objects.check(raw)
         tools = dataset.Tools(

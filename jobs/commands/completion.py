@@ -4,7 +4,7 @@ import argparse
 import os
 import shlex
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from jobs.commands import options
@@ -107,7 +107,7 @@ def answer(parser: argparse.ArgumentParser, words: Sequence[str]) -> list[str]:
     if takes and takes.nargs != 0:
         known = [str(each) for each in takes.choices or ()]
     elif (named := _named(parser)) and not current.startswith("-"):
-        known = named(_cluster_words(before))
+        known = named(before)
     else:
         known = [word for word in _words(parser) if word.startswith("-") == current.startswith("-")]
     return [word for word in known if word.startswith(current)]
@@ -120,7 +120,7 @@ def in_time(parser: argparse.ArgumentParser, words: Sequence[str]) -> list[str]:
     timer.start()
     try:
         return answer(parser, words)
-    except OcrfleetError:
+    except (OcrfleetError, argparse.ArgumentError):
         return []  # nobody who presses TAB wants to read a sentence
     finally:
         timer.cancel()
@@ -130,7 +130,7 @@ DEADLINE: Final = 2.0
 """Seconds that a user waits after a TAB."""
 
 
-def _named(parser: argparse.ArgumentParser) -> Callable[[Mapping[str, str]], list[str]] | None:
+def _named(parser: argparse.ArgumentParser) -> Callable[[Sequence[str]], list[str]] | None:
     """Return the function that asks the cluster for what a command's word can be."""
     for action in parser._actions:
         if not action.option_strings and (action.metavar == "RUN" or action.dest == "job_name"):
@@ -138,37 +138,32 @@ def _named(parser: argparse.ArgumentParser) -> Callable[[Mapping[str, str]], lis
     return None
 
 
-def _runs(where: Mapping[str, str]) -> list[str]:
+def _runs(words: Sequence[str]) -> list[str]:
     from jobs.kube.fields import run_of
 
-    return _unique(run_of(each) for each in _workloads(where))
+    return _unique(run_of(each) for each in _workloads(words))
 
 
-def _names(where: Mapping[str, str]) -> list[str]:
+def _names(words: Sequence[str]) -> list[str]:
     from jobs.kube.fields import label
     from jobs.runs import find
 
-    return _unique(label(each, find.NAME_LABEL) for each in _workloads(where))
+    return _unique(label(each, find.NAME_LABEL) for each in _workloads(words))
 
 
-def _workloads(where: Mapping[str, str]) -> "list[Object]":
-    from jobs.kube.client import Cluster
+def _workloads(words: Sequence[str]) -> "list[Object]":
+    """Return the workloads of the cluster that was typed before."""
     from jobs.runs import find
 
-    return find.workloads(Cluster(**where, deadline=DEADLINE))
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    options.cluster(parser)
+    parser.set_defaults(request_timeout=DEADLINE)
+    arguments, _ = parser.parse_known_args(list(words))
+    return find.workloads(options.connect(arguments))
 
 
 def _unique(words: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(filter(None, words)))[::-1]
-
-
-def _cluster_words(words: Sequence[str]) -> dict[str, str]:
-    """Return the context and the namespace that were typed before."""
-    options = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    options.add_argument("--context")
-    options.add_argument("-n", "--namespace")
-    found, _ = options.parse_known_args(list(words))
-    return {name: value for name, value in vars(found).items() if value}
 
 
 def _option(parser: argparse.ArgumentParser, word: str) -> argparse.Action | None:

@@ -91,8 +91,7 @@ def run_name(parser: argparse.ArgumentParser) -> None:
 
 
 def cluster(parser: argparse.ArgumentParser) -> None:
-    """Add --context, -n and --timeout, which mean what they mean to kubectl."""
-    parser.add_argument("--context", metavar="NAME", help="context of the kubeconfig (default: the current one)")
+    """Add kubectl's flags that choose a cluster and a user, and --timeout."""
     parser.add_argument(
         "-n", "--namespace", metavar="NAMESPACE", type=_namespace, help="the namespace (default: that of the context)"
     )
@@ -100,16 +99,56 @@ def cluster(parser: argparse.ArgumentParser) -> None:
         "--timeout",
         metavar="TIME",
         type=duration,
-        help="give up after this time: 90s, 5m, 1h30m (default: 30s for a call to the API server, no limit for a wait)",
+        help="give up after this time: 90s, 5m, 1h30m (default: no limit)",
     )
+    group = parser.add_argument_group("cluster and user, as for kubectl")
+    group.add_argument("--context", metavar="NAME", help="context of the kubeconfig (default: the current one)")
+    group.add_argument(
+        "--kubeconfig", metavar="FILE", type=Path, help="the kubeconfig (default: $KUBECONFIG, else ~/.kube/config)"
+    )
+    group.add_argument("--cluster", metavar="NAME", help="cluster of the kubeconfig (default: that of the context)")
+    group.add_argument("--user", metavar="NAME", help="user of the kubeconfig (default: that of the context)")
+    group.add_argument("--server", metavar="URL", help="address of the API server (default: that of the cluster)")
+    group.add_argument("--as", metavar="USER", dest="impersonate", help="impersonate this user (default: nobody)")
+    group.add_argument(
+        "--as-group",
+        metavar="GROUP",
+        dest="groups",
+        action="append",
+        default=[],
+        help="impersonate this group, together with --as (default: none); this option can be repeated",
+    )
+    group.add_argument(
+        "--request-timeout",
+        metavar="TIME",
+        type=duration,
+        help="give up on one call to the API server after this time (default: 30s)",
+    )
+
+
+def names_cluster(arguments: argparse.Namespace) -> bool:
+    """Check whether an option chooses a cluster or a user."""
+    chosen = ("namespace", "context", "kubeconfig", "cluster", "user", "server", "impersonate", "groups")
+    return any(getattr(arguments, name) for name in (*chosen, "request_timeout"))
 
 
 def connect(arguments: argparse.Namespace) -> "Cluster":
     """Return the cluster that the arguments name. No request is sent yet."""
     from jobs.kube.client import DEADLINE, Cluster
+    from jobs.kube.connection import Target, connect
 
-    given = arguments.timeout or DEADLINE
-    return Cluster(context=arguments.context, namespace=arguments.namespace, deadline=min(given, DEADLINE))
+    target = Target(
+        kubeconfig=arguments.kubeconfig,
+        context=arguments.context,
+        cluster=arguments.cluster,
+        user=arguments.user,
+        server=arguments.server,
+        impersonate=arguments.impersonate,
+        groups=tuple(arguments.groups),
+    )
+    deadline = arguments.request_timeout or DEADLINE
+    deadline = min(arguments.timeout or deadline, deadline)
+    return Cluster(connect(target), namespace=arguments.namespace, deadline=deadline)
 
 
 def read_text(arguments: argparse.Namespace) -> dict[str, Any]:

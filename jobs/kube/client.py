@@ -1,13 +1,13 @@
 """The one way to a cluster: the API server's JSON in and out, with a deadline on every call.
 
-`jobs/kube/kubeconfig.py` says which and as whom; paths and bodies are written here, so that a thousand objects are read
-as fast as JSON is. Nothing is tried again but what the server asks to be.
+The package `kubernetes` sends the requests (`jobs/kube/connection.py`). Paths and bodies are written here, and answers
+decoded, so that a thousand objects are read as fast as JSON is. A request is repeated when the server asks for that,
+and when a kept connection was closed.
 """
 
 import functools
 import json
 import re
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,15 +16,16 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
-from jobs.kube.connection import Access
+from kubernetes.client import ApiException
+from urllib3 import BaseHTTPResponse
+from urllib3.exceptions import HTTPError, ProtocolError
+
+from jobs.kube.connection import Connection, connect, open_websocket
 from jobs.kube.kinds import Kind, kind_of
-from jobs.kube.kubeconfig import choose
 from jobs.kube.objects import Object
 from trainer.errors import AccessError, ConflictError, NotFoundError, OcrfleetError, SpecError, TransientError
 
 if TYPE_CHECKING:
-    from urllib3 import BaseHTTPResponse
-
     from jobs.kube.changes import Change
 
 MANAGER: Final = "ocrfleet"
@@ -71,24 +72,29 @@ class ExpiredError(OcrfleetError):
 class Cluster:
     """A cluster, as one user sees it."""
 
-    def __init__(self, *, context: str | None = None, namespace: str | None = None, deadline: float = DEADLINE) -> None:
-        """Find the API server: by the kubeconfig as kubectl does, or in a pod by its own account.
+    def __init__(
+        self,
+        connection: Connection | None = None,
+        *,
+        namespace: str | None = None,
+        deadline: float = DEADLINE,
+    ) -> None:
+        """Use a connection; no request is sent yet.
 
         Args:
-            context: of the kubeconfig; None: its current one.
+            connection: None: the kubeconfig's current context, as kubectl chooses it, or a pod's own account.
             namespace: None: the context's own, else `default`.
             deadline: seconds for one call.
 
         Raises:
-            SpecError: there is no such context, or nothing that names a cluster.
-            OcrfleetError: a package is missing.
+            SpecError: nothing names a cluster, or a kubeconfig cannot be used.
         """
         self.deadline = deadline
         self._versions: dict[str, str | None] = {}
-        choice = choose(context)
-        self._access = Access(choice)
-        self.context, self.host = choice.context, choice.server
-        self.namespace = namespace or choice.namespace or "default"
+        connection = connection or connect()
+        self._api = connection.api
+        self.context, self.host = connection.context, self._api.configuration.host
+        self.namespace = namespace or connection.namespace or "default"
 
     def get(self, kind: Kind, name: str, *, namespace: str | None = None) -> Object | None:
         """Return an object; None if there is none."""
@@ -111,14 +117,15 @@ class Cluster:
         """
         path = kind.path(namespace=None if everywhere else self.namespace)
         query = _filled(labelSelector=selector, fieldSelector=fields)
-        try:
-            pages = list(self._pages(path, {**query, "limit": str(_PAGE)}, shape))
-        except ExpiredError:  # the pages were read too slowly; one answer is of one moment
-            pages = list(self._pages(path, query, shape))
-        found = [item for page in pages for item in page.get("items") or ()]
-        for item in found:  # the items of a list do not name their kind
-            item.update(apiVersion=kind.version, kind=kind.kind)
-        return found, pages[-1]["metadata"]["resourceVersion"]
+        with self._foreign():
+            try:
+                pages = list(self._pages(path, {**query, "limit": str(_PAGE)}, shape))
+            except ExpiredError:  # the pages were read too slowly; one answer is of one moment
+                pages = list(self._pages(path, query, shape))
+            found = [item for page in pages for item in page.get("items") or ()]
+            for item in found:  # the items of a list do not name their kind
+                item.update(apiVersion=kind.version, kind=kind.kind)
+            return found, pages[-1]["metadata"]["resourceVersion"]
 
     def watch(
         self, kind: Kind, *, since: str, selector: str = "", fields: str = "", everywhere: bool = False
@@ -145,10 +152,12 @@ class Cluster:
         with self._stream(path, query, silent=_SILENT) as lines:
             yield "BOOKMARK", {"metadata": {"resourceVersion": since}}
             for line in lines:
-                event = json.loads(line)
-                if event["type"] == "ERROR":
-                    raise self._error(event["object"].get("code", 500), event["object"], "GET", path)
-                yield event["type"], event["object"]
+                with self._foreign():
+                    event = _object(line)
+                    change, found = event["type"], _object(event["object"])
+                if change == "ERROR":
+                    raise self._error(found.get("code", 500), found, "GET", path)
+                yield change, found
 
     def apply(self, body: Object, *, dry_run: bool = False, force: bool = False) -> Object:
         """Lay an object over the one that is there, or make it, and give it as the server has it then.
@@ -254,7 +263,7 @@ class Cluster:
             *(("command", word) for word in command),
         ]
         try:
-            opened = self._access.websocket(f"{path}?{urlencode(query)}", protocol=_EXEC, deadline=self.deadline)
+            opened = open_websocket(self._api, f"{path}?{urlencode(query)}", protocol=_EXEC, deadline=self.deadline)
         except websocket.WebSocketBadStatusException as error:
             raise self._error(error.status_code, _status(error.resp_body or b""), "GET", path) from error
         except (websocket.WebSocketException, OSError) as error:
@@ -270,7 +279,8 @@ class Cluster:
             except MissingKindError:
                 self._versions[group] = None
             else:
-                self._versions[group] = found["preferredVersion"]["groupVersion"]
+                with self._foreign():
+                    self._versions[group] = found["preferredVersion"]["groupVersion"]
         return self._versions[group]
 
     def serves(self, kind: Kind) -> bool:
@@ -279,7 +289,8 @@ class Cluster:
             found = self._json("GET", f"/apis/{kind.version}" if kind.group else f"/api/{kind.version}")
         except MissingKindError:
             return False
-        return any(each["kind"] == kind.kind for each in found["resources"])
+        with self._foreign():
+            return any(each["kind"] == kind.kind for each in found["resources"])
 
     def may(self, verb: str, kind: Kind, *, part: str = "", everywhere: bool = False) -> bool:
         """Check whether this user may do something to a kind here.
@@ -299,7 +310,8 @@ class Cluster:
         }
         review = Kind("authorization.k8s.io/v1", "SelfSubjectAccessReview", namespaced=False)
         body = {"apiVersion": review.version, "kind": review.kind, "spec": {"resourceAttributes": attributes}}
-        return self.create(review, body)["status"]["allowed"] is True
+        with self._foreign():
+            return self.create(review, body)["status"]["allowed"] is True
 
     def _pages(self, path: str, query: Mapping[str, str], shape: Any) -> Iterator[dict[str, Any]]:
         """Return the pages of a list; the next are asked for as soon as the server has said where they begin."""
@@ -333,8 +345,19 @@ class Cluster:
             pool.shutdown(wait=False, cancel_futures=True)
 
     def _json(self, verb: str, path: str, **options: Any) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self._data(verb, path, **options))
-        return found
+        with self._foreign():
+            return _object(self._data(verb, path, **options))
+
+    @contextmanager
+    def _foreign(self) -> Iterator[None]:
+        """Refuse an answer that no API server gives."""
+        try:
+            yield
+        except (ValueError, LookupError, TypeError) as error:
+            raise SpecError(
+                f"{self.host} does not answer as a Kubernetes API server does. Check the address in the context "
+                f"{self.context!r}: a proxy or a login page may answer in its place."
+            ) from error
 
     def _data(
         self,
@@ -379,31 +402,36 @@ class Cluster:
         body: Any,
         *,
         silent: float | None,
-    ) -> Iterator["BaseHTTPResponse"]:
-        self._access.pool()  # which says what is missing
-        from urllib3 import HTTPHeaderDict, Timeout
-        from urllib3.exceptions import HTTPError
-
-        def ask() -> "BaseHTTPResponse":
-            return self._access.pool().request(
-                verb,
-                self.host + path + (f"?{urlencode(query)}" if query else ""),
-                body=None if body is None else json.dumps(body),
-                headers=HTTPHeaderDict([*headers.items(), *self._access.headers()]),
-                preload_content=False,
-                retries=False,
-                timeout=Timeout(connect=min(10.0, self.deadline), read=silent),
-            )
-
+    ) -> Iterator[BaseHTTPResponse]:
         try:
-            answer = ask()
-            if answer.status == 401 and self._access.forget():
-                answer.close()
-                answer = ask()
-            with closing(answer):
+            with closing(self._ask(verb, path, query, headers, body, silent=silent)) as answer:
                 yield answer
-        except (HTTPError, OSError, ssl.SSLError) as error:
+        except (HTTPError, OSError, ApiException) as error:
             raise self._away(error) from error
+
+    def _ask(
+        self,
+        verb: str,
+        path: str,
+        query: Mapping[str, str],
+        headers: Mapping[str, str],
+        body: Any,
+        *,
+        silent: float | None,
+    ) -> BaseHTTPResponse:
+        complete = {**self._api.default_headers, **headers}
+        self._api.update_params_for_auth(complete, [], ["BearerToken"], path, verb, body)
+        url = self.host + path + (f"?{urlencode(query)}" if query else "")
+        timeout = (min(10.0, self.deadline), silent)
+        try:
+            response = self._api.call_api(verb, url, complete, body, None, timeout)
+        except ProtocolError:
+            # A load balancer closes kept connections without a word; what creates an object is not sent twice.
+            if verb == "POST":
+                raise
+            response = self._api.call_api(verb, url, complete, body, None, timeout)
+        answer: BaseHTTPResponse = response.response
+        return answer
 
     def _away(self, error: BaseException) -> TransientError:
         return TransientError(
@@ -463,8 +491,7 @@ def _page(data: bytes, shape: Any) -> dict[str, Any]:
             return msgspec.structs.asdict(_decoder(shape).decode(data))
         except msgspec.ValidationError:
             pass
-    found: dict[str, Any] = json.loads(data)
-    return found
+    return _object(data)
 
 
 @functools.cache
@@ -484,6 +511,13 @@ def _lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
         yield left
 
 
+def _object(data: Any) -> dict[str, Any]:
+    found = json.loads(data) if isinstance(data, bytes) else data
+    if not isinstance(found, dict):
+        raise TypeError("a JSON object is expected")
+    return found
+
+
 def _status(data: bytes) -> Mapping[str, Any]:
     try:
         found = json.loads(data)
@@ -492,7 +526,7 @@ def _status(data: bytes) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _pause(answer: "BaseHTTPResponse") -> float | None:
+def _pause(answer: BaseHTTPResponse) -> float | None:
     told = answer.headers.get("Retry-After", "")
     return float(told) if answer.status in (429, 503) and told.isdecimal() else None
 

@@ -1,247 +1,502 @@
-"""The way to an API server: its connections, and what each request says of the user, as kubectl does it."""
+"""The way to an API server: the package `kubernetes`, configured as kubectl would be.
+
+The package reads a cluster's entry, passwords and a pod's own account, and holds the connections. Added here is what it
+lacks and kubectl has: how files are merged, what is refused, impersonation, tokens and certificates that change, and
+which proxy is used. `tests/kubectl` compares both.
+"""
 
 import base64
+import ipaddress
 import os
 import ssl
+import tempfile
 import threading
-import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote, urlsplit
+from typing import Any, Final
+from urllib.parse import quote, unquote, urlsplit
 
-from jobs.kube.kubeconfig import Choice, read
-from trainer.errors import OcrfleetError, SpecError
+import urllib3
+from kubernetes.client import ApiClient, Configuration
+from kubernetes.client.rest import RESTClientObject, RESTResponse, should_bypass_proxies
+from kubernetes.config import ConfigException, load_incluster_config, load_kube_config_from_dict
+from urllib3.util.ssl_ import create_urllib3_context
 
-if TYPE_CHECKING:
-    from urllib3 import PoolManager
-
-    from jobs.kube.login import Login
+from jobs.kube.credentials import APIS, CredentialPlugin, read, token_of
+from trainer.errors import SpecError
+from trainer.formats.yaml import parse_yaml
 
 _CONNECTIONS: Final = 32
 """At once: `watch` holds one for each kind that it follows."""
 
-_QUIET: Final = 10.0
-"""Seconds after a failed login in which nobody is asked again: a command that reads several kinds at once would ask for
-each."""
+_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+"""A pod's own namespace, which the package does not read."""
 
-_LOCAL: Final = ("localhost", "127.0.0.1", "::1")
-"""No proxy stands before these, as in Go."""
+_FORMS: Final[Mapping[str, type[Any]]] = {
+    "insecure-skip-tls-verify": bool,
+    "provideClusterInfo": bool,
+    "args": list,
+    "env": list,
+    "as-groups": list,
+    "extensions": list,
+    "as-user-extra": dict,
+    "auth-provider": dict,
+    "config": dict,
+    "exec": dict,
+}
+"""Fields of a kubeconfig's entries that are not text (`kubeconfig.v1` in Kubernetes' reference)."""
+
+_PATHS: Final = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
+"""Fields that name a file."""
+
+Entry = Mapping[str, Any]
+"""An entry of a kubeconfig, without empty values."""
 
 
-class Access:
-    """One user's way to one API server."""
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """Which API server, and as whom: kubectl's flags of the same names."""
 
-    def __init__(self, choice: Choice) -> None:
-        """Take the choice; nothing is asked of anybody yet.
+    kubeconfig: Path | None = None
+    """None: the files of KUBECONFIG, else ~/.kube/config."""
 
-        Raises:
-            SpecError: it logs in as nobody can any more.
-        """
-        self.choice = choice
-        self._lock = threading.RLock()
-        self._login: Login | None = None
-        self._refused: tuple[float, OcrfleetError] | None = None
-        self._pool: PoolManager | None = None
-        if old := choice.user.auth_provider:
-            raise SpecError(
-                f"The user of context {choice.context!r} uses the auth-provider {old.get('name')!r}, which Kubernetes "
-                "replaced by credential plugins (`exec`). Create the kubeconfig again with your cloud's tool."
-            )
+    context: str | None = None
+    """None: the current one."""
 
-    def headers(self) -> list[tuple[str, str]]:
-        """Return the headers that carry the credentials; a token that changed or expired is read or fetched again.
+    cluster: str | None = None
+    user: str | None = None
+    server: str | None = None
+    """Its address, in place of the cluster's own."""
 
-        Raises:
-            AccessError: the program that logs in failed.
-            SpecError: a file cannot be read.
-        """
-        user = self.choice.user
-        token = read(user.token_file).strip() if user.token_file else user.token
-        if not token and (login := self._logged_in()):
-            token = login.token
-        found = list[tuple[str, str]]()
-        if token:
-            found.append(("Authorization", f"Bearer {token}"))
-        elif user.username:
-            both = f"{user.username}:{user.password or ''}".encode()
-            found.append(("Authorization", f"Basic {base64.b64encode(both).decode()}"))
-        if user.acts_as:
-            found.append(("Impersonate-User", user.acts_as))
-        if user.as_uid:
-            found.append(("Impersonate-Uid", user.as_uid))
-        found += [("Impersonate-Group", each) for each in user.as_groups or ()]
-        for key, values in (user.as_user_extra or {}).items():
-            found += [(f"Impersonate-Extra-{quote(key.lower(), safe='')}", each) for each in values]
-        return found
+    impersonate: str | None = None
+    groups: tuple[str, ...] = ()
 
-    def forget(self) -> bool:
-        """Forget a login that the server no longer takes, so that the next request has another; whether there was one.
 
-        A login that is seconds old is kept: the server would refuse the next one, too.
-        """
-        with self._lock:
-            if self._login is None or time.monotonic() - self._login.made < _QUIET:
-                return False
-            self._login = self._pool = None
-            return True
+@dataclass(frozen=True)
+class Connection:
+    """An API client, and what the kubeconfig says beside it."""
 
-    def pool(self) -> "PoolManager":
-        """Return the connections to the server.
+    api: ApiClient
+    context: str
+    """Its name; `in-cluster` for a pod's own account."""
 
-        Raises:
-            AccessError: the program that logs in failed.
-            SpecError: a certificate or a key cannot be read.
-            OcrfleetError: the package `urllib3` is missing.
-        """
-        with self._lock:
-            if self._login and self._login.over() and self._login.certificate:
-                self._pool = None  # it shows a certificate that is over
-            if self._pool is None:
-                self._pool = self._connect()
-            return self._pool
+    namespace: str | None
 
-    def websocket(self, path: str, *, protocol: str, deadline: float) -> Any:
-        """Open a WebSocket to the server.
+
+class Client(ApiClient):  # type: ignore[misc]  # mypy would read some thousand models
+    """The package's client, with tokens and certificates that change, and impersonation."""
+
+    def __init__(self, configuration: Configuration, user: Entry, *, plugin: CredentialPlugin | None) -> None:
+        """Make a client; no request is sent, and no program is run.
 
         Args:
-            path: with its query.
-            protocol: what to speak.
-            deadline: seconds for the handshake, and afterwards for each reading.
+            configuration: the server, its proxy, and a password or a pod's account.
+            user: the kubeconfig's entry: token, certificate and impersonation.
+            plugin: the user's credential plugin, where that logs in.
+        """
+        super().__init__(configuration)
+        self.user_agent = "ocrfleet"
+        self._user, self._plugin = user, plugin
+        self._impersonation = list(_impersonation(user))
+        self._lock = threading.Lock()
+        self._certificates: object = None
+
+    def call_api(
+        self,
+        method: str,
+        url: str,
+        header_params: Mapping[str, str] | None = None,
+        body: Any = None,
+        post_params: Any = None,
+        _request_timeout: Any = None,
+    ) -> RESTResponse:
+        """Send a request; a plugin's credential that the server rejects is renewed once.
 
         Raises:
-            AccessError: the program that logs in failed.
-            SpecError: a certificate or a key cannot be read.
-            websocket.WebSocketException: the server does not want it; or an OSError: it does not answer.
+            AccessError: the credential plugin failed.
+            SpecError: a token, a certificate or a key cannot be used.
         """
-        from websocket import create_connection
+        response = self._send(method, url, header_params, body, post_params, _request_timeout)
+        if response.status == 401 and self._plugin and self._plugin.forget():
+            response.response.close()
+            response = self._send(method, url, header_params, body, post_params, _request_timeout)
+        return response
 
-        options: dict[str, Any] = {}
-        if self.choice.server.startswith("https:"):
-            name = self.server_name()
-            options["sslopt"] = {"context": self.tls(), **({"server_hostname": name} if name else {})}
-        # It looks for a proxy, and for what goes by none, where it is not told.
-        options["http_no_proxy"] = ["*"]
-        if proxy := self.proxy():
-            parts = urlsplit(proxy)
-            options |= {"http_proxy_host": parts.hostname, "http_proxy_port": parts.port or 80, "http_no_proxy": [""]}
-            if parts.username:
-                options["http_proxy_auth"] = (parts.username, parts.password or "")
-        return create_connection(
-            "ws" + self.choice.server.removeprefix("http") + path,
-            timeout=deadline,
-            header=[f"{key}: {value}" for key, value in self.headers()],
-            subprotocols=[protocol],
-            **options,
-        )
+    def identity(self) -> list[tuple[str, str]]:
+        """Return the headers of a token that may change, and of impersonation.
+
+        Raises:
+            AccessError: the credential plugin failed.
+            SpecError: a token cannot be read, or cannot be sent.
+        """
+        token = self._plugin.login().token if self._plugin else token_of(self._user)
+        if token and not token.isprintable():
+            raise SpecError("The token of the kubeconfig's user contains a line break or another control character.")
+        return [*([("Authorization", f"Bearer {token}")] if token else []), *self._impersonation]
 
     def tls(self) -> ssl.SSLContext:
-        """Return how the server is known, and what certificate it is shown.
+        """Return how the server's certificate is checked, with the client certificate.
 
         Raises:
-            AccessError: the program that logs in failed.
-            SpecError: a certificate or a key cannot be read.
+            AccessError: the credential plugin failed.
+            SpecError: a certificate or a key cannot be used.
         """
-        cluster, user = self.choice.cluster, self.choice.user
-        try:
-            made = ssl.create_default_context(cadata=cluster.authority())
-        except (ssl.SSLError, ValueError) as error:
-            raise SpecError(
-                f"The certificate-authority of context {self.choice.context!r} is not a certificate."
-            ) from error
-        # Python 3.13 refuses authorities of older clusters, which Go takes.
-        made.verify_flags &= ~ssl.VERIFY_X509_STRICT
-        if cluster.insecure_skip_tls_verify:
-            made.check_hostname, made.verify_mode = False, ssl.CERT_NONE
-        shown = user.certificate()
-        if shown is None and (login := self._logged_in()):
-            shown = login.shown()
-        if shown:
-            try:
-                _show(made, *shown)
-            except ssl.SSLError as error:
-                raise SpecError(
-                    f"The client-certificate of context {self.choice.context!r} is not a certificate, or "
-                    "client-key does not match it."
-                ) from error
-        return made
+        context = tls(self.configuration)
+        pair = self._plugin.login().certificate if self._plugin else _certificate(self._user)
+        if pair:
+            _load_certificate(context, *pair)
+        return context
 
-    def proxy(self) -> str | None:
-        """Return the server's proxy: from the kubeconfig, else from HTTPS_PROXY unless NO_PROXY applies."""
-        if told := self.choice.cluster.proxy_url:
-            return told
-        if not any(name.lower().endswith("_proxy") for name in os.environ):
-            return None
-        from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
+    def _send(self, method: str, url: str, headers: Mapping[str, str] | None, *rest: Any) -> RESTResponse:
+        complete = urllib3.HTTPHeaderDict(headers or {})
+        for key, value in self.identity():
+            complete.add(key, value)
+        self._renew_connections()
+        return super().call_api(method, url, complete, *rest)
 
-        server, known = urlsplit(self.choice.server), getproxies_environment()
-        host = server.hostname or ""
-        if host in _LOCAL or proxy_bypass_environment(server.netloc, known) or _in_range(host, known.get("no", "")):
-            return None
-        return known.get(server.scheme)
-
-    def server_name(self) -> str | None:
-        """Return the name that the server's certificate must have, where that is not its address."""
-        return self.choice.cluster.tls_server_name
-
-    def _connect(self) -> "PoolManager":
-        try:
-            import urllib3
-        except ImportError as error:
-            raise OcrfleetError(
-                "The package `urllib3` is not installed. Install it with `pip install 'ocrfleet[cluster]'`."
-            ) from error
-        options: dict[str, Any] = {"maxsize": _CONNECTIONS}
-        if self.choice.server.startswith("https:"):
-            options["ssl_context"] = self.tls()
-            if name := self.server_name():
-                options |= {"server_hostname": name, "assert_hostname": name}
-            if self.choice.cluster.insecure_skip_tls_verify:
-                options["cert_reqs"] = "CERT_NONE"
-                urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-        if (proxy := self.proxy()) is None:
-            return urllib3.PoolManager(**options)
-        login = urlsplit(proxy)
-        if login.scheme not in ("http", "https"):
-            where = f"{login.scheme}://{login.hostname}"
-            raise SpecError(f"The proxy {where} of the cluster is not an HTTP proxy. Use one that is.")
-        known = f"{login.username}:{login.password or ''}" if login.username else None
-        return urllib3.ProxyManager(proxy, proxy_headers=urllib3.make_headers(proxy_basic_auth=known), **options)
-
-    def _logged_in(self) -> "Login | None":
-        if (program := self.choice.user.exec) is None:
-            return None
-        from jobs.kube.login import log_in
-
+    def _renew_connections(self) -> None:
+        """Open new connections where a certificate changed: a rotated authority, or a client's that expired."""
+        if not self.configuration.host.startswith("https:"):
+            return
+        paths = [self.configuration.ssl_ca_cert, self._user.get("client-certificate"), self._user.get("client-key")]
         with self._lock:
-            if self._refused and time.monotonic() - self._refused[0] < _QUIET:
-                raise self._refused[1]
-            if self._login is None or self._login.over():
-                try:
-                    self._login = log_in(self.choice, program)
-                except OcrfleetError as error:
-                    self._refused = time.monotonic(), error
-                    raise
-            return self._login
+            certificates = [
+                self._plugin.login().certificate if self._plugin else None,
+                *(_changed(path) for path in paths if path),
+            ]
+            if certificates != self._certificates:
+                client = RESTClientObject(self.configuration)
+                client.pool_manager.connection_pool_kw["ssl_context"] = self.tls()
+                self.rest_client, self._certificates = client, certificates
 
 
-def _show(made: ssl.SSLContext, certificate: str, key: str) -> None:
-    import tempfile
+def connect(target: Target | None = None) -> Connection:
+    """Choose a cluster and a user as kubectl does, and return a client; no request is sent.
 
-    # Python reads them from files alone; this one is nobody else's, and gone at once.
+    Raises:
+        SpecError: a kubeconfig cannot be used, or nothing names a cluster.
+    """
+    target = target or Target()
+    files = [_load(path) for path in _paths(target)]
+    name = target.context or next((current for file in files for current in file["current-context"] if current), None)
+    context = _chosen("context", name, files) if name else {}
+    cluster = _chosen("cluster", target.cluster or context.get("cluster"), files)
+    user = _chosen("user", target.user or context.get("user"), files)
+    if target.impersonate:
+        user = {**user, "as": target.impersonate, "as-groups": list(target.groups)}
+    elif target.groups:
+        raise SpecError("--as-group needs --as: a group is impersonated together with a user.")
+    if target.server:
+        cluster = {**cluster, "server": target.server}
+    if not cluster and not name:
+        return _in_cluster(user)
+    for wrong in (*_wrong_cluster(cluster), *_wrong_user(user)):
+        raise SpecError(f"The context {name or 'of the command line'!r} of the kubeconfig cannot be used: {wrong}.")
+    return Connection(_client(cluster, user, name or ""), name or cluster["server"], context.get("namespace"))
+
+
+def open_websocket(api: ApiClient, path: str, *, protocol: str, deadline: float) -> Any:
+    """Open a WebSocket to the server; the package's own sends no impersonation, and has no deadline.
+
+    Args:
+        api: of this or any other configuration.
+        path: with its query.
+        protocol: of the messages.
+        deadline: seconds for the handshake, and afterwards for each reading.
+
+    Raises:
+        AccessError: the credential plugin failed.
+        SpecError: the proxy is of another kind, or a certificate or a key cannot be used.
+        websocket.WebSocketException: the server does not want it; or an OSError: it does not answer.
+    """
+    from websocket import create_connection
+
+    configuration = api.configuration
+    headers: dict[str, str] = {}
+    api.update_params_for_auth(headers, [], ["BearerToken"], path, "GET", None)
+    identity = api.identity() if isinstance(api, Client) else []
+    options: dict[str, Any] = {"http_no_proxy": ["*"]}  # it would read the environment
+    if configuration.host.startswith("https:"):
+        context = api.tls() if isinstance(api, Client) else tls(configuration)
+        if not configuration.verify_ssl:
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        name = {"server_hostname": configuration.tls_server_name} if configuration.tls_server_name else {}
+        options["sslopt"] = {"context": context, **name}
+    if (proxy := configuration.proxy) and not should_bypass_proxies(configuration.host, configuration.no_proxy or ""):
+        login = urlsplit(proxy)
+        if login.scheme != "http":  # it would send the password in clear
+            raise SpecError(f"A shell cannot use a proxy of the kind {login.scheme}: use one with http://.")
+        options |= {"http_proxy_host": login.hostname, "http_proxy_port": login.port or 80, "http_no_proxy": [""]}
+        if login.username:
+            options["http_proxy_auth"] = (unquote(login.username), unquote(login.password or ""))
+    return create_connection(
+        "ws" + configuration.host.removeprefix("http") + path,
+        timeout=deadline,
+        header=[f"{key}: {value}" for key, value in (*headers.items(), *identity)],
+        subprotocols=[protocol],
+        **options,
+    )
+
+
+def tls(configuration: Configuration) -> ssl.SSLContext:
+    """Return how a server's certificate is checked.
+
+    Raises:
+        SpecError: the authority's certificate cannot be read.
+    """
+    context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED if configuration.verify_ssl else ssl.CERT_NONE)
+    # Go trusts an intermediate authority, and authorities without the extensions that Python 3.13 demands.
+    context.verify_flags = (context.verify_flags | ssl.VERIFY_X509_PARTIAL_CHAIN) & ~ssl.VERIFY_X509_STRICT
+    try:
+        if configuration.ssl_ca_cert:
+            context.load_verify_locations(configuration.ssl_ca_cert)
+        else:
+            context.load_default_certs()
+    except (ssl.SSLError, OSError) as error:
+        raise SpecError("The certificate-authority of the cluster is not a certificate.") from error
+    return context
+
+
+def _client(cluster: Entry, user: Entry, context: str) -> Client:
+    server = urlsplit(cluster["server"])
+    if server.scheme == "http" and not _is_loopback(server.hostname or ""):
+        # Anybody on the way could read them; kubectl does not send them, either.
+        user = {key: value for key, value in user.items() if key.startswith("as")}
+    if provider := user.get("auth-provider"):
+        user = {**user, "token": (provider.get("config") or {}).get("id-token") or user.get("token")}
+    configuration = Configuration(retries=False, no_proxy="")
+    _set_proxy(configuration, cluster)
+    # Tokens, certificates and plugins are ours: they change while a command runs.
+    basic = {key: user.get(key, "") for key in ("username", "password")} if "username" in user else {}
+    known = {key: cluster[key] for key in cluster if key not in ("proxy-url", "extensions")}
+    try:
+        load_kube_config_from_dict(
+            {
+                "current-context": "c",
+                "contexts": [{"name": "c", "context": {"cluster": "c", "user": "c"}}],
+                "clusters": [{"name": "c", "cluster": known}],
+                "users": [{"name": "c", "user": basic}],
+            },
+            client_configuration=configuration,
+        )
+    except (ConfigException, ValueError) as error:
+        raise SpecError(f"The kubeconfig cannot be used: {error}.") from error
+    configuration.connection_pool_maxsize = _CONNECTIONS
+    if not configuration.verify_ssl:
+        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+    plugin = None
+    if "exec" in user and not basic and not {"token", "tokenFile"} & user.keys():
+        plugin = CredentialPlugin(user["exec"], cluster, context=context)
+    return Client(configuration, user, plugin=plugin)
+
+
+def _in_cluster(user: Entry) -> Connection:
+    configuration = Configuration(retries=False, no_proxy="")
+    try:
+        load_incluster_config(configuration)
+    except ConfigException as error:
+        raise SpecError(
+            "No cluster to use: no kubeconfig has a current context. Set KUBECONFIG, or run `kubectl config "
+            "use-context NAME`."
+        ) from error
+    _set_proxy(configuration, {"server": configuration.host})
+    configuration.connection_pool_maxsize = _CONNECTIONS
+    namespace = read(str(_NAMESPACE)).strip() if _NAMESPACE.is_file() else None
+    return Connection(Client(configuration, user, plugin=None), "in-cluster", namespace)
+
+
+def _paths(target: Target) -> list[Path]:
+    if target.kubeconfig:
+        return [target.kubeconfig]
+    named = [Path(each) for each in os.environ.get("KUBECONFIG", "").split(os.pathsep) if each]
+    return [each for each in named or [Path.home() / ".kube" / "config"] if each.exists()]
+
+
+def _load(path: Path) -> dict[str, dict[str, Entry]]:
+    """Read the clusters, users and contexts of one file by their names, with paths that are absolute.
+
+    The current context's name is the only key of `current-context`.
+    """
+    try:
+        raw: Any = parse_yaml(path.read_text("utf-8"), source=f"The kubeconfig {path}") or {}
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is not text"
+        raise SpecError(f"The kubeconfig {path} cannot be read: {why}.") from error
+    try:
+        file: dict[str, dict[str, Entry]] = {"current-context": {str(raw.get("current-context") or ""): {}}}
+        for kind in ("cluster", "user", "context"):
+            entries: dict[str, Entry] = {}
+            file[kind] = entries
+            for named in raw.get(f"{kind}s") or ():
+                if (name := str(named["name"])) in entries:
+                    raise SpecError(f"{path} has two {kind}s with the name {name!r}. Remove one.")
+                entries[name] = _fields(named.get(kind) or {}, path.parent)
+    except (LookupError, TypeError, AttributeError) as error:
+        raise SpecError(f"{path} is not a kubeconfig: it needs lists of clusters, users and contexts.") from error
+    except ValueError as error:
+        raise SpecError(f"{path} is not a kubeconfig: {error}.") from error
+    return file
+
+
+def _fields(entry: Entry, folder: Path) -> Entry:
+    """Return an entry without empty fields, which Kubernetes takes for missing ones.
+
+    Raises:
+        ValueError: a field is of another type.
+    """
+    fields: dict[str, Any] = {}
+    for key, value in entry.items():
+        form = _FORMS.get(key, str)
+        texts = value if key in ("args", "as-groups") else ()
+        if value in (None, ""):
+            continue
+        if type(value) is not form or not all(isinstance(each, str) for each in texts):
+            raise ValueError(f"{key} is not of the type {form.__name__}")
+        if key in _PATHS or (key == "command" and os.sep in value):
+            fields[key] = str(folder / value)
+        elif key in ("exec", "auth-provider"):
+            fields[key] = _fields(value, folder)
+        elif key == "env":
+            fields[key] = [{"name": each["name"], "value": each.get("value") or ""} for each in value]
+        else:
+            fields[key] = value
+    return fields
+
+
+def _chosen(kind: str, name: str | None, files: Sequence[Mapping[str, Mapping[str, Entry]]]) -> Entry:
+    """Return the entry with a name; of several files the first that has it."""
+    entries: dict[str, Entry] = {}
+    for file in reversed(files):
+        entries |= file[kind]
+    if name and name not in entries:
+        known = ", ".join(sorted(entries)) or "none"
+        raise SpecError(f"The kubeconfig has no {kind} {name!r}. Its {kind}s: {known}.")
+    return entries[name] if name else {}
+
+
+def _wrong_cluster(cluster: Entry) -> Iterator[str]:
+    """Yield what kubectl refuses, and addresses that are no URL."""
+    if not cluster.get("server", "").startswith(("http://", "https://")):
+        yield "the server of its cluster is not an address that begins with https://"
+    if {"certificate-authority", "certificate-authority-data"} <= cluster.keys():
+        yield "its cluster has both certificate-authority and certificate-authority-data"
+    if cluster.get("insecure-skip-tls-verify") and any(key.startswith("certificate-authority") for key in cluster):
+        yield "its cluster has insecure-skip-tls-verify and a certificate-authority, which exclude each other"
+    if (path := cluster.get("certificate-authority")) and not os.access(path, os.R_OK):
+        yield f"{path} is not a file that can be read"
+
+
+def _wrong_user(user: Entry) -> Iterator[str]:
+    """Yield what kubectl refuses."""
+    if "token" in user and "username" in user:
+        yield "its user has both a token and a username"
+    for kind in ("client-certificate", "client-key"):
+        if {kind, f"{kind}-data"} <= user.keys():
+            yield f"its user has both {kind} and {kind}-data"
+    certificate, key = (
+        any(f"client-{kind}{suffix}" in user for suffix in ("", "-data")) for kind in ("certificate", "key")
+    )
+    if certificate and not key:
+        yield "its user has a client-certificate without a client-key"
+    if "as" not in user and {"as-uid", "as-groups", "as-user-extra"} & user.keys():
+        yield "its user impersonates a group, a uid or extra fields without a user: `as` is missing"
+    if (name := user.get("auth-provider", {}).get("name")) and name != "oidc":
+        yield (
+            f"its user has the auth-provider {name!r}, which Kubernetes replaced by credential plugins (`exec`): "
+            "create the kubeconfig again with your cloud's tool"
+        )
+    if (plugin := user.get("exec")) is not None:
+        if "auth-provider" in user:
+            yield "its user has both an auth-provider and a credential plugin (`exec`)"
+        if "command" not in plugin:
+            yield "the credential plugin of its user has no command"
+        if plugin.get("apiVersion") not in APIS:
+            yield (
+                f"the API version {plugin.get('apiVersion')!r} of its user's credential plugin is not supported: "
+                f"create the kubeconfig again with your cloud's tool, for {APIS[0]}"
+            )
+
+
+def _set_proxy(configuration: Configuration, cluster: Entry) -> None:
+    """Set the proxy: the cluster's own, else that of the environment, by Go's rules.
+
+    The package takes HTTP_PROXY for an https server, and sends a password as it is written in the URL.
+    """
+    server = urlsplit(cluster["server"])
+    proxy, host = cluster.get("proxy-url"), server.hostname or ""
+    if not proxy and not _is_loopback(host):
+        variable = f"{server.scheme}_proxy"
+        proxy = os.environ.get(variable.upper()) or os.environ.get(variable)
+        listed = os.environ.get("NO_PROXY") or os.environ.get("no_proxy") or ""
+        # `.example` and `*.example` are a domain's hosts, and not the domain itself.
+        rules = [rule.strip().removeprefix("*") if rule.strip() != "*" else "*" for rule in listed.split(",")]
+        configuration.no_proxy = ",".join(rule for rule in rules if rule != f".{host}")
+    configuration.proxy = None
+    if not proxy:
+        return
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
+    login = urlsplit(proxy)
+    if login.scheme not in ("http", "https", "socks5", "socks5h") or not login.hostname:
+        raise SpecError(
+            f"The proxy {login.scheme}://{login.hostname or ''} of the cluster is not supported: use http, https or "
+            "socks5."
+        )
+    configuration.proxy = proxy
+    if login.username and login.scheme in ("http", "https"):
+        words = f"{unquote(login.username)}:{unquote(login.password or '')}"
+        configuration.proxy_headers = urllib3.make_headers(proxy_basic_auth=words)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _impersonation(user: Entry) -> Iterator[tuple[str, str]]:
+    if "as" in user:
+        yield "Impersonate-User", user["as"]
+    if "as-uid" in user:
+        yield "Impersonate-Uid", user["as-uid"]
+    for group in user.get("as-groups", ()):
+        yield "Impersonate-Group", group
+    for key, values in user.get("as-user-extra", {}).items():
+        for value in values:
+            yield f"Impersonate-Extra-{quote(key.lower(), safe='')}", value
+
+
+def _changed(path: str) -> tuple[str, int]:
+    try:
+        return path, os.stat(path).st_mtime_ns
+    except OSError as error:
+        raise SpecError(f"{path}, named in the kubeconfig, cannot be read: {error.strerror}.") from error
+
+
+def _certificate(user: Entry) -> tuple[str, str] | None:
+    pair = []
+    for field in ("client-certificate", "client-key"):
+        if written := user.get(f"{field}-data"):
+            try:
+                pair.append(base64.b64decode("".join(written.split()), validate=True).decode())
+            except ValueError as error:
+                raise SpecError(f"{field}-data of the kubeconfig is not base64-encoded text.") from error
+        elif path := user.get(field):
+            pair.append(read(path))
+    return (pair[0], pair[1]) if len(pair) == 2 else None
+
+
+def _load_certificate(context: ssl.SSLContext, certificate: str, key: str) -> None:
+    # Python reads them from files alone; this one is nobody else's, and removed at once.
     with tempfile.TemporaryDirectory(prefix="ocrfleet-") as folder:
         both = Path(folder, "certificate")
         both.touch(0o600)
         both.write_text(f"{certificate.rstrip()}\n{key.rstrip()}\n", "utf-8")
-        made.load_cert_chain(both)
-
-
-def _in_range(host: str, without: str) -> bool:
-    """Check whether an address is in one of NO_PROXY's ranges, such as 10.0.0.0/8."""
-    from ipaddress import ip_address, ip_network
-
-    try:
-        address = ip_address(host)
-        ranges = [ip_network(each.strip(), strict=False) for each in without.split(",") if "/" in each]
-    except ValueError:
-        return False
-    return any(address in each for each in ranges)
+        try:
+            context.load_cert_chain(both, password="")  # an encrypted key is an error, not a question
+        except ssl.SSLError as error:
+            raise SpecError(
+                "The client-certificate of the kubeconfig is not a certificate, or client-key is encrypted or does not "
+                "match it."
+            ) from error

@@ -42,7 +42,7 @@ def test_check_shows_the_server_a_pod(namespace: Namespace, tmp_path: Path, job:
 def checked(user: Account, *words: str | Path) -> str:
     """Give what is said of a job whose dataset is nowhere, which alone ends it with 40."""
     local = ("--set", "run.data.train=file:///none", "--set", "run.output=file:///tmp")
-    out, _ = user("check", *words, "--cluster", *local, code=40)
+    out, _ = user("check", *words, "--request-timeout", "30s", *local, code=40)
     return out
 
 

@@ -53,6 +53,8 @@ class ApiServer:
         """Answers to the next requests, in place of the right ones."""
         self.asked: list[tuple[str, str, dict[str, str], Any]] = []
         """Method, path, query and body of each request."""
+        self.impersonated: list[str] = []
+        """Users that requests were made as."""
         self.written: dict[str, str] = {}
         """Logs by pod."""
         self.cuts = 0
@@ -170,6 +172,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(data) if data else None
         self.cuts = held.cuts  # whatever is cut from now on is this line, too
         held.asked.append((self.command, url.path, query, body))
+        held.impersonated += self.headers.get_all("Impersonate-User") or []
         if held.next:
             wrong = held.next.pop(0)
             return self._fail(wrong.status, wrong.message, wrong.headers)

@@ -27,7 +27,7 @@ def test_without_being_told_to_no_cluster_is_asked(server: ApiServer, ocrfleet: 
 
 
 @pytest.mark.parametrize(
-    "words", [("--cluster",), ("-n", "default"), ("--namespace", "default"), ("--context", "fake")]
+    "words", [("-n", "default"), ("--namespace", "default"), ("--context", "fake"), ("--as", "robot")]
 )
 def test_a_job_that_can_run_there(server: ApiServer, ocrfleet: Ocrfleet, job: Path, words: tuple[str, ...]) -> None:
     before = dict(server.objects)
@@ -70,7 +70,7 @@ def test_a_job_that_can_run_there(server: ApiServer, ocrfleet: Ocrfleet, job: Pa
     ],
 )
 def test_what_is_missing_there(server: ApiServer, ocrfleet: Ocrfleet, job: Path, option: str, said: str) -> None:
-    ran = ocrfleet("check", job, "--cluster", "--set", option)
+    ran = ocrfleet("check", job, "--context", "fake", "--set", option)
     assert said in ran.out
     assert ran.code == 40
     assert ran.out.splitlines()[-1].startswith("The job cannot run: 1 error.")
@@ -84,7 +84,7 @@ def test_a_namespace_that_is_not_there_is_said_once(server: ApiServer, ocrfleet:
 
 def test_a_right_that_is_missing_is_named(server: ApiServer, ocrfleet: Ocrfleet, job: Path) -> None:
     server.refused |= {("create", "jobs"), ("delete", "jobs")}
-    ran = ocrfleet("check", job, "--cluster")
+    ran = ocrfleet("check", job, "--context", "fake")
     assert "error  permissions: to submit runs you need create jobs. manifests/base" in ran.out
     assert "warn   permissions: to watch and delete runs you need delete jobs" in ran.out
     assert ran.code == 42
@@ -92,7 +92,7 @@ def test_a_right_that_is_missing_is_named(server: ApiServer, ocrfleet: Ocrfleet,
 
 def test_what_may_not_be_read_is_named(server: ApiServer, ocrfleet: Ocrfleet, job: Path) -> None:
     server.refused |= {("get", "namespaces"), ("get", "secrets"), ("list", "resourcequotas"), ("create", "pods")}
-    ran = ocrfleet("check", job, "--cluster", "--set", "placement.credentialsSecret=keys")
+    ran = ocrfleet("check", job, "--context", "fake", "--set", "placement.credentialsSecret=keys")
     assert ran.code == 0, ran.out
     for what in ("the namespace default", "placement.credentialsSecret: the Secret keys", "ResourceQuotas"):
         assert f"{what}: not checked, because you may not read it" in ran.out
@@ -102,7 +102,7 @@ def test_what_may_not_be_read_is_named(server: ApiServer, ocrfleet: Ocrfleet, jo
 def test_a_quota_without_room_is_a_warning(server: ApiServer, ocrfleet: Ocrfleet, job: Path) -> None:
     quota = {"hard": {"pods": "3", "requests.cpu": "4", "limits.cpu": "0"}, "used": {"pods": "2", "requests.cpu": "1"}}
     server.put({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "team"}, "status": quota})
-    words = ("check", job, "--cluster", "--set", "placement.resources.requests.cpu=2")
+    words = ("check", job, "--context", "fake", "--set", "placement.resources.requests.cpu=2")
     assert "ok     quota: the ResourceQuota team has room for 1 pods" in ocrfleet(*words).out
     ran = ocrfleet(*words, "--set", "placement.nodes=2")
     assert "pods has 1 free, but 2 nodes need 2; requests.cpu has 3 free, but 2 nodes need 4" in ran.out
@@ -110,12 +110,12 @@ def test_a_quota_without_room_is_a_warning(server: ApiServer, ocrfleet: Ocrfleet
 
 
 def test_auto_is_resolved_first(server: ApiServer, ocrfleet: Ocrfleet, job: Path) -> None:
-    ran = ocrfleet("check", job, "--cluster", "--set", "placement.engine=auto")
+    ran = ocrfleet("check", job, "--context", "fake", "--set", "placement.engine=auto")
     assert "ok     placement.engine: auto selects job, because the job has one node" in ran.out
 
 
 def test_a_queue_that_holds_nothing_back_is_a_warning(server: ApiServer, ocrfleet: Ocrfleet, job: Path) -> None:
-    ran = ocrfleet("check", job, "--cluster", "--set", "placement.queue=team")
+    ran = ocrfleet("check", job, "--context", "fake", "--set", "placement.queue=team")
     assert "warn   placement.queue: nothing holds back a Job in this namespace" in ran.out
 
 
@@ -123,6 +123,6 @@ def test_a_cluster_that_is_away_is_an_error(
     ocrfleet: Ocrfleet, job: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
-    ran = ocrfleet("check", job, "--cluster")
+    ran = ocrfleet("check", job, "--request-timeout", "30s")
     assert "error  No cluster to use" in ran.out
     assert ran.code == 40

@@ -122,7 +122,7 @@ def test_bash_asks_for_names(words: list[str], expected: str, programs: Path, tm
 def test_fish_lets_a_word_follow_only_the_options_that_take_one() -> None:
     script = completion.script(cli.build_parser(), "fish")
     of_check = [line for line in script.splitlines() if "-n '__fish_seen_subcommand_from check'" in line]
-    switch = next(line for line in of_check if "-l cluster " in line)
+    switch = next(line for line in of_check if "-l debug " in line)
     folder = next(line for line in of_check if "-l cache " in line)
     assert " -r -d " not in switch
     assert " -r -d " in folder

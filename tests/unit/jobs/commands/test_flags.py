@@ -55,7 +55,7 @@ class Flag:
 
 
 BASE = {
-    "check": "job.yaml --cluster --set run.data.train=file:///none",
+    "check": "job.yaml --request-timeout 30s --set run.data.train=file:///none",
     "render": "job.yaml",
     "diff": "job.yaml",
     "submit": "job.yaml",
@@ -79,6 +79,13 @@ COMMON = {
     "--context": Flag(value="elsewhere", default="/namespaces/default[/?\n]", effect="/namespaces/team-ocr[/?\n]"),
     "--namespace": Flag(value="ml", default="/namespaces/default[/?\n]", effect="/namespaces/ml[/?\n]"),
     "--timeout": Flag(value="0.5s", effect="cannot answer: starting", wrong=(STARTING,)),
+    "--request-timeout": Flag(value="0.5s", effect="cannot answer: starting", wrong=(STARTING,)),
+    "--kubeconfig": Flag(value="none", effect="kubeconfig none cannot be read"),
+    "--cluster": Flag(value="none", effect="no cluster 'none'"),
+    "--user": Flag(value="none", effect="no user 'none'"),
+    "--server": Flag(value="http://127.0.0.1:1", effect="http://127.0.0.1:1 does not respond"),
+    "--as": Flag(value="robot", effect="^AS robot$"),
+    "--as-group": Flag(value="night", effect="--as-group needs --as"),
     "--debug": Flag(effect="^Traceback", wrong=(Answer(500, "no"),)),
     "--set": Flag(value="name=changed", default="slips-rec", effect="changed"),
 }
@@ -91,9 +98,6 @@ KEPT = f"{RUN} --from file://OUT"
 
 FLAGS: dict[str, dict[str, Flag | list[Flag]]] = {
     "check": {
-        "--cluster": Flag(
-            words="job.yaml --set run.data.train=file:///none", effect="GET /api/v1/namespaces/default\n"
-        ),
         "--cache": Flag(
             value="mine",
             words="job.yaml --set run.data.train=s3://pages/",
@@ -222,6 +226,7 @@ def see(
                 if state == "job-running":
                     each["status"]["phase"] = "Running"
         api.asked.clear()
+        api.impersonated.clear()
 
     def run(command: str, flag: Flag, *more: str, **environment: str) -> str:
         world(flag.state or STATES.get(command, "job-exit-41"))
@@ -240,6 +245,7 @@ def see(
             f"{verb} {path}{'?' if query else ''}{'&'.join(f'{key}={value}' for key, value in sorted(query.items()))}"
             for verb, path, query, _ in api.asked
         ]
+        asked += [f"AS {user}" for user in dict.fromkeys(api.impersonated)]
         made = [f"FILE {path.relative_to(folder)}" for path in folder.rglob("*") if path not in before]
         return "\n".join([*asked, *made, f"CODE {ran.code}", ran.out, ran.err])
 

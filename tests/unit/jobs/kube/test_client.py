@@ -1,8 +1,6 @@
 """The way to the API server, over HTTP: what is sent, what is read, and how its refusals read."""
 
 import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ import pytest
 from jobs.kube import projections
 from jobs.kube.changes import Change
 from jobs.kube.client import Cluster, ExpiredError, MissingKindError
+from jobs.kube.connection import Target, connect
 from jobs.kube.kinds import JOB, POD, Kind
 from tests.unit.jobs.apiserver import Answer, ApiServer
 from tests.unit.jobs.kube.pods import pod
@@ -20,10 +19,10 @@ from trainer.errors import AccessError, ConflictError, OcrfleetError, SpecError,
 
 def test_the_context_says_where_and_the_options_say_it_better(api: ApiServer) -> None:
     assert (Cluster().context, Cluster().namespace) == ("fake", "default")
-    assert Cluster(context="elsewhere").namespace == "team-ocr"
-    assert Cluster(context="elsewhere", namespace="mine").namespace == "mine"
+    assert Cluster(connect(Target(context="elsewhere"))).namespace == "team-ocr"
+    assert Cluster(connect(Target(context="elsewhere")), namespace="mine").namespace == "mine"
     with pytest.raises(SpecError, match=r"no context 'nowhere'. Its contexts: elsewhere, fake\."):
-        Cluster(context="nowhere")
+        connect(Target(context="nowhere"))
 
 
 def test_without_a_kubeconfig_it_says_what_to_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -226,16 +225,3 @@ def test_a_forgotten_state_is_told(api: ApiServer, cluster: Cluster) -> None:
     api.forget()
     with pytest.raises(ExpiredError):
         list(cluster.watch(POD, since="1"))
-
-
-@pytest.mark.usefixtures("api")
-@pytest.mark.timeout(60)  # Python starts
-def test_without_its_package_it_says_which_to_install() -> None:
-    """In a process of its own: threads that other tests leave behind need the package."""
-    code = (
-        "import sys; sys.modules['urllib3'] = None\n"
-        "from jobs.kube.client import Cluster\nfrom jobs.kube.kinds import POD\nCluster().get(POD, 'a')"
-    )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert ran.returncode != 0
-    assert "pip install 'ocrfleet[cluster]'" in ran.stderr.splitlines()[-1]

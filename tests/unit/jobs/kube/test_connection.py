@@ -1,16 +1,25 @@
-"""As whom and how the server is reached: tokens, certificates and proxies, told by a server that answers."""
+"""Which cluster, as whom and how it is reached: kubeconfigs, tokens, certificates and proxies.
+
+A server that answers tells what it was asked. `tests/kubectl` compares the rest with kubectl.
+"""
 
 import base64
+import contextlib
+import os
+import ssl
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from jobs.kube import kubeconfig
-from jobs.kube.connection import Access
-from jobs.kube.kubeconfig import Choice
-from tests.unit.jobs.kube.mirror import Written, _authorization, text_of
+from jobs.kube.client import Cluster
+from jobs.kube.connection import Client, Target, connect, tls
+from jobs.kube.kinds import POD
+from tests.unit.jobs.kube.mirror import Written, _authorization, config, text_of
 from trainer.errors import SpecError, TransientError
 
 
@@ -41,10 +50,99 @@ def test_a_user_may_act_as_another(written: Written) -> None:
     assert said["Impersonate-Extra-Team%2Fno".title()] == ["1", "2"]
 
 
-def test_what_nobody_logs_in_by_any_more_is_said(written: Written) -> None:
-    written.user = {"auth-provider": {"name": "gcp"}}
-    with pytest.raises(SpecError, match=r"the auth-provider 'gcp'.*Create the kubeconfig again"):
+@pytest.mark.parametrize(
+    ("user", "words"),
+    [
+        ({"auth-provider": {"name": "gcp"}}, r"the auth-provider 'gcp'.*: create the kubeconfig again"),
+        (
+            {"auth-provider": {"name": "oidc"}, "exec": {"command": "c"}},
+            "both an auth-provider and a credential plugin",
+        ),
+        ({"token": "t", "username": "me", "password": "p"}, "both a token and a username"),
+        ({"client-certificate-data": "YQ=="}, "a client-certificate without a client-key"),
+        (
+            {"client-key-data": "YQ==", "client-key": "k", "client-certificate": "c"},
+            "both client-key and client-key-data",
+        ),
+        ({"as-groups": ["ocr"]}, "impersonates a group"),
+        ({"exec": {"apiVersion": "client.authentication.k8s.io/v1"}}, "has no command"),
+        ({"exec": {"command": "aws", "apiVersion": "v0"}}, "the API version 'v0' of its user's credential plugin"),
+        ({"token": 7}, "token is not of the type str"),
+        ({"exec": {"command": "aws", "args": [1]}}, "args is not of the type list"),
+    ],
+)
+def test_a_user_that_kubectl_refuses_is_refused(written: Written, user: Any, words: str) -> None:
+    written.user = user
+    with pytest.raises(SpecError, match=words):
         written.open()
+
+
+@pytest.mark.parametrize(
+    ("cluster", "words"),
+    [
+        ({"insecure-skip-tls-verify": True, "certificate-authority-data": "YQ=="}, "exclude each other"),
+        ({"certificate-authority": "a", "certificate-authority-data": "YQ=="}, "both certificate-authority and"),
+        ({"certificate-authority": "gone.pem"}, r"/gone\.pem is not a file that can be read"),
+        ({"server": "api.test:6443"}, "not an address that begins with https://"),
+        ({"proxy-url": "ftp://me:secret@proxy:1080"}, "proxy ftp://proxy of the cluster is not supported"),
+    ],
+)
+def test_a_cluster_that_kubectl_refuses_is_refused(written: Written, cluster: Any, words: str) -> None:
+    written.cluster |= cluster
+    with pytest.raises(SpecError, match=words) as caught:
+        written.open()
+    assert "secret" not in str(caught.value)
+
+
+def test_an_oidc_token_is_sent_as_it_is(written: Written) -> None:
+    written.user = {"auth-provider": {"name": "oidc", "config": {"id-token": "a.b.c"}}}
+    assert _authorization(written.open()) == "Bearer a.b.c"
+
+
+def test_a_token_that_cannot_be_sent_is_refused_without_showing_it(written: Written) -> None:
+    written.user = {"token": "sec\nret"}
+    with pytest.raises(SpecError, match="contains a line break") as caught:
+        written.seen()
+    assert "sec" not in str(caught.value).replace("second", "")
+
+
+def test_the_flags_choose_as_those_of_kubectl(written: Written, plain: int, tmp_path: Path) -> None:
+    server = {"server": f"http://localhost:{plain}"}
+    content = config("a", cluster={"server": "http://a"}, user={"token": "a"})
+    for kind, fields in (("cluster", server), ("user", {"token": "b"})):
+        content[f"{kind}s"].append({"name": "b", kind: fields})
+    content["contexts"].append({"name": "b", "context": {"cluster": "b", "user": "b", "namespace": "ocr"}})
+    (path := tmp_path / "other").write_text(yaml.safe_dump(content), "utf-8")
+
+    def said(**flags: Any) -> tuple[str, str | None, list[str] | None, list[str] | None]:
+        cluster = Cluster(connect(Target(kubeconfig=path, **flags)), deadline=5)
+        token = _authorization(cluster)
+        headers = (cluster.get(POD, "a") or {})["headers"]
+        return cluster.namespace, token, headers.get("Impersonate-User"), headers.get("Impersonate-Group")
+
+    assert said(context="b") == ("ocr", "Bearer b", None, None)
+    assert said(cluster="b") == ("default", "Bearer a", None, None)
+    assert said(cluster="b", user="b") == ("default", "Bearer b", None, None)
+    assert said(server=server["server"]) == ("default", "Bearer a", None, None)
+    assert said(context="b", impersonate="me", groups=("x", "y")) == ("ocr", "Bearer b", ["me"], ["x", "y"])
+    with pytest.raises(SpecError, match="--as-group needs --as"):
+        said(groups=("x",))
+    for kind in ("context", "cluster", "user"):
+        with pytest.raises(SpecError, match=f"no {kind} 'c'. Its {kind}s: a, b"):
+            said(**{kind: "c"})
+    with pytest.raises(SpecError, match="none cannot be read: No such file"):
+        connect(Target(kubeconfig=tmp_path / "none"))
+
+
+def test_credentials_are_not_sent_in_clear_to_another_machine(
+    written: Written, plain: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", f"localhost:{plain}")
+    for user in ({"token": "secret"}, {"username": "me", "password": "secret"}):
+        written.cluster, written.user = {"server": "http://api.test"}, {**user, "as": "robot"}
+        headers = written.seen()["headers"]
+        assert "Authorization" not in headers
+        assert headers["Impersonate-User"] == ["robot"]
 
 
 def test_a_token_file_that_is_not_there_is_named(written: Written) -> None:
@@ -58,10 +156,11 @@ def test_the_server_is_known_by_its_certificate(secured: Written, authority: tru
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     secured.cluster = {"server": secured.cluster["server"], "certificate-authority": "ca.pem"}
     assert secured.seen()
+    del secured.cluster["certificate-authority"]
     secured.cluster["certificate-authority-data"] = text_of(trustme.CA().cert_pem)
     with pytest.raises(TransientError, match="does not respond"):
         secured.seen()
-    secured.cluster["insecure-skip-tls-verify"] = True
+    secured.cluster = {"server": secured.cluster["server"], "insecure-skip-tls-verify": True}
     assert secured.seen()
 
 
@@ -101,11 +200,11 @@ def test_the_user_may_show_a_certificate(
         (
             {"client-certificate-data": "YQ==", "client-key-data": "YQ=="},
             {},
-            "is not a certificate, or client-key does not match it",
+            "is not a certificate, or client-key is encrypted or does not match it",
         ),
         ({"client-certificate-data": "?", "client-key-data": "YQ=="}, {}, "client-certificate-data .* is not base64"),
         ({}, {"certificate-authority-data": "YQ=="}, "is not a certificate"),
-        ({}, {"certificate-authority": "gone.pem"}, r"gone\.pem, named in the kubeconfig, cannot be read"),
+        ({}, {"certificate-authority": "gone.pem"}, r"gone\.pem is not a file that can be read"),
     ],
 )
 def test_a_certificate_that_is_none_is_said(secured: Written, user: Any, cluster: Any, words: str) -> None:
@@ -133,27 +232,142 @@ def test_a_proxy_stands_before_the_server(
 
 
 @pytest.mark.parametrize(
-    ("server", "without", "proxy"),
+    ("server", "without", "proxied"),
     [
-        ("https://api.test", "", "http://proxy:3128"),
-        ("https://api.test:6443", "api.test", None),
-        ("https://a.api.test", ".api.test", None),
-        ("https://10.1.2.3:6443", "10.0.0.0/8", None),
-        ("https://11.1.2.3:6443", "10.0.0.0/8,nonsense", "http://proxy:3128"),
-        ("https://api.test", "*", None),
-        ("https://127.0.0.1:6443", "", None),
-        ("https://localhost", "", None),
-        ("http://api.test", "", None),
+        ("https://api.test", "", True),
+        ("https://api.test:6443", "api.test", False),
+        ("https://api.test:6443", "api.test:443", True),
+        ("https://a.api.test", ".api.test", False),
+        ("https://api.test", ".api.test", True),
+        ("https://a.api.test", "*.api.test", False),
+        ("https://api.test", "*.api.test", True),
+        ("https://10.1.2.3:6443", "10.0.0.0/8", False),
+        ("https://10.1.2.3:6443", "nonsense/99, 10.0.0.0/8", False),
+        ("https://11.1.2.3:6443", "10.0.0.0/8,nonsense", True),
+        ("https://api.test", "*", False),
+        ("https://127.0.0.1:6443", "", False),
+        ("https://[::1]:6443", "", False),
+        ("https://localhost", "", False),
+        ("http://api.test", "", False),
     ],
 )
-def test_what_goes_by_no_proxy(monkeypatch: pytest.MonkeyPatch, server: str, without: str, proxy: str | None) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
+def test_a_proxy_is_used_by_the_rules_of_go(
+    written: Written, monkeypatch: pytest.MonkeyPatch, server: str, without: str, proxied: bool
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "proxy:3128")
     monkeypatch.setenv("NO_PROXY", without)
-    assert Access(Choice("c", kubeconfig.Server(server))).proxy() == proxy
+    written.cluster = {"server": server}
+    written.open()
+    pool = connect().api.rest_client.pool_manager
+    assert (pool.proxy and pool.proxy.url) == ("http://proxy:3128" if proxied else None)
 
 
-def test_a_proxy_of_another_kind_is_refused_without_its_password(written: Written) -> None:
-    written.cluster = {"server": "https://api.test", "proxy-url": "socks5://me:secret@proxy:1080"}
-    with pytest.raises(SpecError, match="socks5://proxy of the cluster is not an HTTP proxy") as caught:
-        written.seen()
-    assert "secret" not in str(caught.value)
+def test_a_password_of_a_proxy_is_decoded(written: Written, plain: int) -> None:
+    written.cluster = {"server": "http://api.test", "proxy-url": f"http://me:p%40ss@127.0.0.1:{plain}"}
+    assert written.seen()["headers"]["Proxy-Authorization"] == [f"Basic {base64.b64encode(b'me:p@ss').decode()}"]
+
+
+def test_a_changed_authority_is_read_again(secured: Written, authority: trustme.CA, tmp_path: Path) -> None:
+    trustme.CA().cert_pem.write_to_path(tmp_path / "ca.pem")
+    secured.cluster = {"server": secured.cluster["server"], "certificate-authority": "ca.pem"}
+    cluster = secured.open()
+    with pytest.raises(TransientError):
+        cluster.get(POD, "a")
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    os.utime(tmp_path / "ca.pem", (1, 1))
+    assert cluster.get(POD, "a")
+
+
+def test_an_intermediate_authority_is_trusted(secured: Written, authority: trustme.CA) -> None:
+    """As in Go; Python wants the root unless it is told."""
+    secured.open()
+    api = connect().api
+    assert isinstance(api, Client)
+    flags = api.tls().verify_flags
+    assert flags & ssl.VERIFY_X509_PARTIAL_CHAIN
+    assert not flags & ssl.VERIFY_X509_STRICT
+    assert tls(api.configuration).verify_mode is ssl.CERT_REQUIRED
+
+
+def test_of_several_files_the_first_word_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = tmp_path / "1" / "config", tmp_path / "2" / "config"
+    for path, content in (
+        (first, {"contexts": [{"name": "b", "context": {"cluster": "b", "namespace": "mine"}}]}),
+        (second, {**config("a"), "clusters": config("a")["clusters"] + config("b")["clusters"]}),
+    ):
+        path.parent.mkdir()
+        path.write_text(yaml.safe_dump(content), "utf-8")
+    monkeypatch.setenv("KUBECONFIG", os.pathsep.join(map(str, (first, tmp_path / "none", second))))
+    first_choice, other = connect(), connect(Target(context="b"))
+    assert (first_choice.context, first_choice.api.configuration.host, first_choice.namespace) == (
+        "a",
+        "https://a",
+        None,
+    )
+    assert (other.context, other.api.configuration.host, other.namespace) == ("b", "https://b", "mine")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "is not YAML"),
+        ("[]\n--- []", "is not YAML"),
+        ("yes", "is not a kubeconfig: it needs lists"),
+        ("contexts: [1]", "is not a kubeconfig: it needs lists"),
+        ("contexts: [{name: a}, {name: a}]", "has two contexts with the name 'a'"),
+        ("current-context: a", "has no context 'a'. Its contexts: none"),
+        (yaml.safe_dump({**config("a"), "clusters": None}), "has no cluster 'a'"),
+        (yaml.safe_dump({**config("a"), "users": []}), "has no user 'a'"),
+        (yaml.safe_dump(config("a", cluster={"tls-server-name": "b"})), "the server of its cluster is not an address"),
+    ],
+)
+def test_a_file_that_names_no_cluster_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, words: str
+) -> None:
+    path = tmp_path / "config"
+    path.write_text(text, "utf-8")
+    monkeypatch.setenv("KUBECONFIG", str(path))
+    with pytest.raises(SpecError, match=words):
+        connect()
+
+
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.sampled_from(["a", "", "https://a", "exec"]),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(
+            st.sampled_from(["name", "cluster", "user", "context", "server", "clusters", "users", "contexts"])
+            | st.sampled_from(["current-context", "tokenFile", "exec", "command", "namespace"]),
+            inner,
+            max_size=4,
+        )
+    ),
+)
+
+
+@settings(deadline=None)
+@given(_VALUES)
+def test_any_file_is_a_choice_or_refused(tmp_path_factory: pytest.TempPathFactory, content: Any) -> None:
+    path = tmp_path_factory.getbasetemp() / "any-kubeconfig"
+    path.write_text(yaml.safe_dump(content), "utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KUBECONFIG", str(path))
+        with contextlib.suppress(SpecError):
+            assert connect().api.configuration.host
+
+
+def test_a_pod_has_its_own_account(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, secure: int, authority: trustme.CA
+) -> None:
+    for name, text in (("token", "one"), ("namespace", "team-ocr\n")):
+        (tmp_path / name).write_text(text, "utf-8")
+    authority.cert_pem.write_to_path(tmp_path / "ca.crt")
+    monkeypatch.setattr("kubernetes.config.incluster_config.SERVICE_TOKEN_FILENAME", str(tmp_path / "token"))
+    monkeypatch.setattr("kubernetes.config.incluster_config.SERVICE_CERT_FILENAME", str(tmp_path / "ca.crt"))
+    monkeypatch.setattr("jobs.kube.connection._NAMESPACE", tmp_path / "namespace")
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "localhost")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(secure))
+    cluster = Cluster(deadline=5)
+    assert (cluster.context, cluster.namespace) == ("in-cluster", "team-ocr")
+    assert _authorization(cluster) == "bearer one"

@@ -1,4 +1,4 @@
-"""Programs that log in: asked once, again when the login is over, and named when they fail."""
+"""Credential plugins: run once, again when the credential expired, and named when they fail."""
 
 import json
 import stat
@@ -105,7 +105,7 @@ def test_a_program_may_give_certificates_and_new_ones_when_they_are_over(
     give("first", 1)
     cluster = secured.open()
     first = cluster.get(POD, "a")
-    monkeypatch.setattr("jobs.kube.login._EARLY", timedelta(hours=2))
+    monkeypatch.setattr("jobs.kube.credentials._EARLY", timedelta(hours=2))
     give("second", 3)
     second = cluster.get(POD, "a")
     assert first
@@ -116,7 +116,7 @@ def test_a_program_may_give_certificates_and_new_ones_when_they_are_over(
 @pytest.mark.parametrize(
     ("change", "status", "error", "words"),
     [
-        ({}, None, AccessError, r"ended with code 1\. Log in again"),
+        ({}, None, AccessError, r"The credential plugin '.*/login' of context 'c' ended with code 1\. Log in again"),
         (
             {"command": "no-such-login", "installHint": "Get it\nfrom us."},
             {},
@@ -127,12 +127,13 @@ def test_a_program_may_give_certificates_and_new_ones_when_they_are_over(
             {"apiVersion": "client.authentication.k8s.io/v1alpha1"},
             {},
             SpecError,
-            "whose API version '.*v1alpha1' is not supported",
+            "the API version '.*v1alpha1' of its user's credential plugin is not supported",
         ),
-        ({"interactiveMode": "Always"}, {}, AccessError, "needs a terminal: run this command in one"),
+        ({"interactiveMode": "Always"}, {}, AccessError, "needs a terminal\\. Run this command in one"),
         ({}, {}, SpecError, "printed an empty credential"),
-        ({}, [], SpecError, "printed no credential"),
-        ({}, {"token": "t", "expirationTimestamp": "soon"}, SpecError, "printed no credential"),
+        ({}, [], SpecError, "printed no valid credential"),
+        ({}, {"token": "t", "expirationTimestamp": "soon"}, SpecError, "printed no valid credential"),
+        ({}, {"token": "t", "expirationTimestamp": "2030-01-01T00:00:00"}, SpecError, "printed no valid credential"),
     ],
 )
 def test_a_program_that_does_not_log_in_is_named(
@@ -161,7 +162,7 @@ def test_a_login_that_the_server_no_longer_takes_is_made_anew_once(
     with pytest.raises(AccessError, match="rejects your credentials"):
         cluster.get(POD, "a")
     assert len(login.runs()) == 1, "it was new, and another would fare no better"
-    monkeypatch.setattr("jobs.kube.connection._QUIET", -1.0)
+    monkeypatch.setattr("jobs.kube.credentials._QUIET", -1.0)
     login.gives({"token": "new"})
     assert _authorization(cluster) == "Bearer new"
     login.gives({"token": "over"})
