@@ -24,7 +24,17 @@ class _Mirror(BaseHTTPRequestHandler):
     def log_message(self, *_: Any) -> None:
         """Say nothing."""
 
+    answered = 0
+    """Requests of this connection."""
+
     def do_GET(self) -> None:
+        if "/namespaces/cut/" in self.path and self.answered:
+            self.close_connection = True
+            return
+        self.answered += 1
+        if "/namespaces/html/" in self.path:
+            self._send(b"<html>Log in</html>")
+            return
         if self.headers["Authorization"] == "Bearer over":
             self.send_error(401)
             return
@@ -32,6 +42,9 @@ class _Mirror(BaseHTTPRequestHandler):
         names = {key: value for part in (shown or {}).get("subject", ()) for key, value in part}
         said = {key.title(): self.headers.get_all(key) for key in self.headers}
         body = json.dumps({"path": self.path, "headers": said, "shown": names.get("organizationalUnitName")}).encode()
+        self._send(body)
+
+    def _send(self, body: bytes) -> None:
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

@@ -225,3 +225,11 @@ def test_a_forgotten_state_is_told(api: ApiServer, cluster: Cluster) -> None:
     api.forget()
     with pytest.raises(ExpiredError):
         list(cluster.watch(POD, since="1"))
+
+
+def test_a_server_that_wants_a_request_again_at_once_is_not_flooded(api: ApiServer) -> None:
+    """For a second after each; the deadline of this call ends before."""
+    api.next = [Answer(429, "busy", {"Retry-After": "0"})] * 2
+    with pytest.raises(TransientError, match="cannot answer: busy"):
+        Cluster(deadline=0.9).get(POD, "a")
+    assert len(api.asked) == 1

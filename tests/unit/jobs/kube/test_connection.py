@@ -267,6 +267,29 @@ def test_a_password_of_a_proxy_is_decoded(written: Written, plain: int) -> None:
     assert written.seen()["headers"]["Proxy-Authorization"] == [f"Basic {base64.b64encode(b'me:p@ss').decode()}"]
 
 
+@pytest.mark.parametrize("ask", ["get", "find", "watch", "served", "serves"])
+def test_a_page_in_place_of_an_api_server_is_named(written: Written, ask: str) -> None:
+    written.open()
+    cluster = Cluster(namespace="html", deadline=5)
+    cluster.host += "/namespaces/html/.."
+    asking: dict[str, Any] = {
+        "get": lambda: cluster.get(POD, "a"),
+        "find": lambda: cluster.find(POD),
+        "watch": lambda: list(cluster.watch(POD, since="1")),
+        "served": lambda: cluster.served("batch"),
+        "serves": lambda: cluster.serves(POD),
+    }
+    with pytest.raises(SpecError, match=r"does not answer as a Kubernetes API server .*a login page may answer"):
+        asking[ask]()
+
+
+def test_a_kept_connection_that_was_closed_is_opened_again(written: Written) -> None:
+    written.open()
+    cluster = Cluster(namespace="cut", deadline=5)
+    assert cluster.get(POD, "a")
+    assert cluster.get(POD, "a")
+
+
 def test_a_changed_authority_is_read_again(secured: Written, authority: trustme.CA, tmp_path: Path) -> None:
     trustme.CA().cert_pem.write_to_path(tmp_path / "ca.pem")
     secured.cluster = {"server": secured.cluster["server"], "certificate-authority": "ca.pem"}
