@@ -433,9 +433,17 @@ class Cluster:
         answer: BaseHTTPResponse = response.response
         return answer
 
-    def _away(self, error: BaseException) -> TransientError:
+    def _away(self, error: BaseException) -> OcrfleetError:
+        cause = _cause(error)
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            return SpecError(
+                f"The certificate of the API server {self.host} is not trusted: {cause}. Check "
+                f"certificate-authority and tls-server-name in the context {self.context!r}."
+            )
+        proxy = getattr(self._api.rest_client.pool_manager, "proxy", None)
+        through = f" through the proxy {proxy.host}:{proxy.port}" if proxy else ""
         return TransientError(
-            f"The API server {self.host} does not respond ({_cause(error)}). Check the context {self.context!r} and "
+            f"The API server {self.host} does not respond{through} ({cause}). Check the context {self.context!r} and "
             f"the network: `kubectl --context {self.context} version` must work, too."
         )
 
@@ -533,4 +541,10 @@ def _pause(answer: BaseHTTPResponse) -> float | None:
 
 
 def _cause(error: BaseException) -> str:
-    return str(getattr(error, "reason", None) or error).partition(": ")[2] or type(error).__name__
+    """Return why a request failed: the words of the operating system or of TLS, without the libraries' own."""
+    cause = "timed out" if "Timeout" in type(error).__name__ else type(error).__name__
+    inner: BaseException | None = error
+    while inner is not None:
+        cause = getattr(inner, "verify_message", None) or getattr(inner, "strerror", None) or cause
+        inner = inner.__cause__ or inner.__context__
+    return cause.rstrip(".")

@@ -379,6 +379,8 @@ def _wrong_cluster(cluster: Entry) -> Iterator[str]:
     """Yield what kubectl refuses, and addresses that are no URL."""
     if not cluster.get("server", "").startswith(("http://", "https://")):
         yield "the server of its cluster is not an address that begins with https://"
+    elif any(sign in cluster["server"] for sign in "@?#"):
+        yield "the server's address has a user name, a query or a fragment"
     if {"certificate-authority", "certificate-authority-data"} <= cluster.keys():
         yield "its cluster has both certificate-authority and certificate-authority-data"
     if cluster.get("insecure-skip-tls-verify") and any(key.startswith("certificate-authority") for key in cluster):

@@ -20,7 +20,7 @@ from jobs.kube.client import Cluster
 from jobs.kube.connection import Client, Target, connect, tls
 from jobs.kube.kinds import POD
 from tests.unit.jobs.kube.mirror import Written, _authorization, config, text_of
-from trainer.errors import SpecError, TransientError
+from trainer.errors import SpecError
 
 
 def test_who_asks_is_in_each_request(written: Written, tmp_path: Path) -> None:
@@ -83,6 +83,7 @@ def test_a_user_that_kubectl_refuses_is_refused(written: Written, user: Any, wor
         ({"insecure-skip-tls-verify": True, "certificate-authority-data": "YQ=="}, "exclude each other"),
         ({"certificate-authority": "a", "certificate-authority-data": "YQ=="}, "both certificate-authority and"),
         ({"certificate-authority": "gone.pem"}, r"/gone\.pem is not a file that can be read"),
+        ({"server": "https://me:secret@api.test"}, "has a user name, a query or a fragment"),
         ({"server": "api.test:6443"}, "not an address that begins with https://"),
         ({"proxy-url": "ftp://me:secret@proxy:1080"}, "proxy ftp://proxy of the cluster is not supported"),
     ],
@@ -158,7 +159,7 @@ def test_the_server_is_known_by_its_certificate(secured: Written, authority: tru
     assert secured.seen()
     del secured.cluster["certificate-authority"]
     secured.cluster["certificate-authority-data"] = text_of(trustme.CA().cert_pem)
-    with pytest.raises(TransientError, match="does not respond"):
+    with pytest.raises(SpecError, match=r"is not trusted: self-signed certificate in certificate chain\. Check cert"):
         secured.seen()
     secured.cluster = {"server": secured.cluster["server"], "insecure-skip-tls-verify": True}
     assert secured.seen()
@@ -166,12 +167,12 @@ def test_the_server_is_known_by_its_certificate(secured: Written, authority: tru
 
 def test_the_server_may_have_another_name(secured: Written) -> None:
     secured.cluster["server"] = secured.cluster["server"].replace("localhost", "127.0.0.1")
-    with pytest.raises(TransientError):
+    with pytest.raises(SpecError):
         secured.seen()
     secured.cluster["tls-server-name"] = "api.test"
     assert secured.seen()
     secured.cluster["tls-server-name"] = "other.test"
-    with pytest.raises(TransientError):
+    with pytest.raises(SpecError):
         secured.seen()
 
 
@@ -283,6 +284,13 @@ def test_a_page_in_place_of_an_api_server_is_named(written: Written, ask: str) -
         asking[ask]()
 
 
+def test_a_proxy_that_is_away_is_named(written: Written) -> None:
+    written.cluster = {"server": "https://api.test", "proxy-url": "http://me:secret@127.0.0.1:1"}
+    with pytest.raises(TransientError, match=r"through the proxy 127\.0\.0\.1:1 \(Connection refused\)") as caught:
+        written.seen()
+    assert "secret" not in str(caught.value)
+
+
 def test_a_kept_connection_that_was_closed_is_opened_again(written: Written) -> None:
     written.open()
     cluster = Cluster(namespace="cut", deadline=5)
@@ -294,7 +302,7 @@ def test_a_changed_authority_is_read_again(secured: Written, authority: trustme.
     trustme.CA().cert_pem.write_to_path(tmp_path / "ca.pem")
     secured.cluster = {"server": secured.cluster["server"], "certificate-authority": "ca.pem"}
     cluster = secured.open()
-    with pytest.raises(TransientError):
+    with pytest.raises(SpecError):
         cluster.get(POD, "a")
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     os.utime(tmp_path / "ca.pem", (1, 1))
