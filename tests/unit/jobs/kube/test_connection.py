@@ -20,7 +20,7 @@ from jobs.kube.client import Cluster
 from jobs.kube.connection import Client, Target, connect, tls
 from jobs.kube.kinds import POD
 from tests.unit.jobs.kube.mirror import Written, _authorization, config, text_of
-from trainer.errors import SpecError
+from trainer.errors import SpecError, TransientError
 
 
 def test_who_asks_is_in_each_request(written: Written, tmp_path: Path) -> None:
