@@ -537,7 +537,7 @@ def _status(data: bytes) -> Mapping[str, Any]:
 def _pause(answer: BaseHTTPResponse) -> float | None:
     """Return the seconds after which the server wants the request again; a server that says 0 is not flooded."""
     told = answer.headers.get("Retry-After", "")
-    return max(float(told), 1.0) if answer.status in (429, 503) and told.isdecimal() else None
+    return max(float(told), 1.0) if (answer.status == 429 or answer.status >= 500) and told.isdecimal() else None
 
 
 def _cause(error: BaseException) -> str:
