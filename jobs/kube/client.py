@@ -429,6 +429,7 @@ class Cluster:
             # A load balancer closes kept connections without a word; what creates an object is not sent twice.
             if verb == "POST":
                 raise
+            self._api.rest_client.close()  # the others may be closed as well
             response = self._api.call_api(verb, url, complete, body, None, timeout)
         answer: BaseHTTPResponse = response.response
         return answer
