@@ -38,7 +38,7 @@ demo: setup ## Train a detector and a recogniser on generated pages, then read n
 ##@ Work on the code
 
 # So that at the end no process waits for another's long file.
-SLOW_FIRST = tests/e2e tests/unit tests/chart tests/manifests
+SLOW_FIRST = tests/e2e tests/unit tests/kubectl tests/chart tests/manifests
 
 .PHONY: test
 test: setup ## Run every test that needs no cluster (some 10 minutes on 2 cores)

