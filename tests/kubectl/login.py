@@ -14,6 +14,7 @@ printf '{"info":%s,"arguments":"%s","own":"%s"}\\n' "$info" "$*" "$OWN" >> "<fol
 cat <<'END'
 PRINTED
 END
+echo "login: done" >&2
 exit CODE
 """
 

@@ -1,9 +1,10 @@
-"""A real HTTP proxy, with TLS or without: whatever name it is asked for, it goes to that port of this machine."""
+"""Real proxies, HTTP and SOCKS: whatever name they are asked for, they go to that port of this machine."""
 
 import select
 import socket
 import ssl
 from http.server import BaseHTTPRequestHandler
+from socketserver import StreamRequestHandler
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,6 +16,11 @@ def proxy(name: str, routes: Routes, *, pair: certificates.Pair | None = None) -
     """Make a proxy."""
     handler = type("Handler", (_Handler,), {"name": name, "routes": routes})
     return Listener(handler, tls=tls_of(pair) if pair else None, host="127.0.0.1")
+
+
+def socks(name: str, routes: Routes) -> Listener:
+    """Make a proxy of SOCKS 5."""
+    return Listener(type("Handler", (_Socks,), {"name": name, "routes": routes}), tls=None, host="127.0.0.1")
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -44,7 +50,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def _connect(self, target: Any) -> socket.socket:
-        server = socket.create_connection(("127.0.0.1", target.port))
         hop = Hop(
             proxy=self.name,
             tls=isinstance(self.connection, ssl.SSLSocket),
@@ -53,8 +58,46 @@ class _Handler(BaseHTTPRequestHandler):
             host=target.hostname,
             sees=decoded(self.headers.get("Authorization")),
         )
-        self.routes.note(server.getsockname()[1], hop)
-        return server
+        return _connect(target.port, hop, self.routes)
+
+
+class _Socks(StreamRequestHandler):
+    """RFC 1928 and RFC 1929, as far as clients use them."""
+
+    name: str
+    routes: Routes
+
+    def handle(self) -> None:
+        methods = self._text(self.rfile.read(2)[1])
+        login = self._login() if "\2" in methods else None
+        if login is None:
+            self.wfile.write(b"\5\0")
+        _, _, _, kind = self.rfile.read(4)
+        host = self._text(self._length()) if kind == 3 else socket.inet_ntoa(self.rfile.read(4))
+        port = int.from_bytes(self.rfile.read(2), "big")
+        hop = Hop(proxy=self.name, tls=False, login=login, method="SOCKS", host=host, sees=None)
+        with _connect(port, hop, self.routes) as server:
+            self.wfile.write(b"\5\0\0\1" + bytes(6))
+            _relay(self.connection, server)
+
+    def _login(self) -> str:
+        self.wfile.write(b"\5\2")
+        self.rfile.read(1)
+        user, password = (self._text(self._length()) for _ in range(2))
+        self.wfile.write(b"\1\0")
+        return f"{user}:{password}"
+
+    def _length(self) -> int:
+        return self.rfile.read(1)[0]
+
+    def _text(self, length: int) -> str:
+        return self.rfile.read(length).decode("utf-8")
+
+
+def _connect(port: int, hop: Hop, routes: Routes) -> socket.socket:
+    server = socket.create_connection(("127.0.0.1", port))
+    routes.note(server.getsockname()[1], hop)
+    return server
 
 
 def _relay(client: socket.socket, server: socket.socket) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from socketserver import TCPServer
+from socketserver import StreamRequestHandler, TCPServer
 from typing import Any, Final
 
 from tests.kubectl import certificates
@@ -172,7 +172,7 @@ class Listener(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, handler: type[BaseHTTPRequestHandler], *, tls: ssl.SSLContext | None, host: str) -> None:
+    def __init__(self, handler: type[StreamRequestHandler], *, tls: ssl.SSLContext | None, host: str) -> None:
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.tls = tls
         super().__init__((host, 0), handler)
@@ -213,7 +213,7 @@ def tls_of(pair: certificates.Pair) -> ssl.SSLContext:
     """Return a server's TLS: it asks for users' certificates, and notes the name that it is asked for."""
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     load(made, pair)
-    certificates.authority().configure_trust(made)
+    certificates.authority("usual").configure_trust(made)
     made.verify_mode = ssl.CERT_OPTIONAL
     made.sni_callback = lambda connection, name, _: setattr(connection, "asked_for", name)
     return made

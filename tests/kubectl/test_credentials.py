@@ -18,7 +18,9 @@ CERTIFICATE = {"client-certificate-data": "<me-cert>", "client-key-data": "<me-k
 
 def replaced_token(request: Request, names: Any) -> Answer | None:
     """Write another token where the first one was, as soon as that has come."""
-    Path(names["folder"], "token").write_text("s3cr3t-second", "utf-8")
+    second = Path(names["folder"], f"token-{request.nth}-{id(request)}")
+    second.write_text("s3cr3t-second", "utf-8")
+    second.rename(second.with_name("token"))
     return two_pages(request, names)
 
 

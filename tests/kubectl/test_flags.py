@@ -84,7 +84,7 @@ CASES = [
         env={"KUBECONFIG": None},
         flags=("--server", "http://127.0.0.1:<plain-port>"),
     ),
-    Case(id="--server that is no address", flags=("--server", "https://[s3cr3t"), works=False),
+    Case(id="--server that is no address", flags=("--server", "https://["), works=False),
     Case(
         id="--kubeconfig",
         files={"other": config(user={"token": "s3cr3t-other"})},

@@ -12,8 +12,8 @@ from tests.kubectl.world import CLUSTER, TOKEN, Case, judge
 
 BETA = "client.authentication.k8s.io/v1beta1"
 CERTIFICATE = {
-    "clientCertificateData": certificates.user().certificate.decode(),
-    "clientKeyData": certificates.user().key.decode(),
+    "clientCertificateData": certificates.user("me").certificate.decode(),
+    "clientKeyData": certificates.user("me").key.decode(),
 }
 
 

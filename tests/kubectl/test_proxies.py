@@ -20,9 +20,16 @@ def by_none(without: str, *, cluster: Any = ADDRESS, works: bool = True, **env: 
     return {"cluster": cluster, "works": works, "env": {"HTTPS_PROXY": PROXY, "NO_PROXY": without, **env}}
 
 
+def plain(**env: str) -> dict[str, Any]:
+    """Return the parts of a case without TLS, and so without credentials."""
+    return {"cluster": PLAIN, "user": {}, "env": env}
+
+
 def told(url: str, **cluster: Any) -> dict[str, Any]:
     return {"cluster": {**NAMED, "proxy-url": url, **cluster}}
 
+
+SOCKS = "ocrfleet speaks no SOCKS, which needs another package"
 
 CASES = [
     Case(id="HTTPS_PROXY", cluster=NAMED, env={"HTTPS_PROXY": PROXY}),
@@ -35,12 +42,13 @@ CASES = [
     Case(id="an empty HTTPS_PROXY beside https_proxy", cluster=NAMED, env={"HTTPS_PROXY": "", "https_proxy": PROXY}),
     Case(id="HTTPS_PROXY without a scheme", cluster=NAMED, env={"HTTPS_PROXY": "<proxy>"}),
     Case(id="HTTPS_PROXY with a slash at its end", cluster=NAMED, env={"HTTPS_PROXY": PROXY + "/"}),
-    Case(id="HTTP_PROXY is for servers without TLS", cluster=PLAIN, env={"HTTP_PROXY": PROXY}),
-    Case(id="http_proxy is for servers without TLS", cluster=PLAIN, env={"http_proxy": PROXY}),
+    Case(id="HTTP_PROXY is for servers without TLS", **plain(HTTP_PROXY=PROXY)),
+    Case(id="http_proxy is for servers without TLS", **plain(http_proxy=PROXY)),
     Case(id="HTTP_PROXY is not for servers with TLS", cluster=ADDRESS, env={"HTTP_PROXY": PROXY}),
     Case(
         id="HTTPS_PROXY is not for servers without TLS",
         cluster={"server": "http://0.0.0.0:<plain-port>"},
+        user={},
         env={"HTTPS_PROXY": PROXY},
     ),
     Case(id="ALL_PROXY is not read", cluster=ADDRESS, env={"ALL_PROXY": PROXY}),
@@ -50,7 +58,7 @@ CASES = [
         env={"HTTPS_PROXY": "gopher://<proxy>"},
         difference="kubectl takes any scheme for http; ocrfleet refuses those that it does not speak",
     ),
-    Case(id="a proxy that is no address", cluster=NAMED, env={"HTTPS_PROXY": "http://[s3cr3t"}, works=False),
+    Case(id="a proxy that is no address", cluster=NAMED, env={"HTTPS_PROXY": "http://me:s3cr3t@["}, works=False),
     Case(
         id="a proxy that is not there", cluster=NAMED, env={"HTTPS_PROXY": "http://me:s3cr3t@127.0.0.1:1"}, works=False
     ),
@@ -63,15 +71,13 @@ CASES = [
     Case(id="a password without a scheme", cluster=NAMED, env={"HTTPS_PROXY": "me:s3cr3t@<proxy>"}),
     Case(
         id="the proxy's password without TLS to the server",
-        cluster=PLAIN,
-        env={"HTTP_PROXY": "http://me:s3cr3t%40@<proxy>"},
+        **plain(HTTP_PROXY="http://me:s3cr3t%40@<proxy>"),
     ),
     Case(id="a proxy with TLS", cluster=NAMED, env={"HTTPS_PROXY": "https://<tls-proxy>"}),
     Case(id="a proxy with TLS and a password", cluster=NAMED, env={"HTTPS_PROXY": "https://me:s3cr3t@<tls-proxy>"}),
     Case(
         id="a proxy with TLS before a server without",
-        cluster=PLAIN,
-        env={"HTTP_PROXY": "https://<tls-proxy>"},
+        **plain(HTTP_PROXY="https://<tls-proxy>"),
         works=False,
     ),
     Case(
@@ -109,9 +115,16 @@ CASES = [
     Case(id="proxy-url with TLS", **told("https://me:s3cr3t@<tls-proxy>")),
     Case(id="proxy-url without a scheme", **told("<proxy>"), works=False),
     Case(id="proxy-url of an unknown kind", **told("gopher://me:s3cr3t@<proxy>"), works=False),
-    Case(id="proxy-url that is no address", **told("http://[s3cr3t"), works=False),
+    Case(id="proxy-url that is no address", **told("http://me:s3cr3t@["), works=False),
+    Case(id="proxy-url of SOCKS", **told("socks5://<socks-proxy>"), difference=SOCKS),
+    Case(
+        id="HTTPS_PROXY of SOCKS",
+        cluster=NAMED,
+        env={"HTTPS_PROXY": "socks5://me:s3cr3t@<socks-proxy>"},
+        difference=SOCKS,
+    ),
     Case(id="an empty proxy-url", **told("", server=ADDRESS["server"])),
-    Case(id="proxy-url of a server without TLS", cluster={**PLAIN, "proxy-url": PROXY}),
+    Case(id="proxy-url of a server without TLS", cluster={**PLAIN, "proxy-url": PROXY}, user={}),
     Case(id="this machine has no proxy before it", cluster=CLUSTER, env={"HTTPS_PROXY": PROXY}),
     Case(
         id="localhost has no proxy before it",
@@ -121,6 +134,7 @@ CASES = [
     Case(
         id="this machine without TLS has no proxy before it",
         cluster={"server": "http://127.0.0.1:<plain-port>"},
+        user={},
         env={"HTTP_PROXY": PROXY},
     ),
     Case(
