@@ -1,6 +1,7 @@
 """Arguments that several commands share."""
 
 import argparse
+import math
 import re
 import sys
 import textwrap
@@ -104,7 +105,7 @@ def cluster(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("cluster and user, as for kubectl")
     group.add_argument("--context", metavar="NAME", help="context of the kubeconfig (default: the current one)")
     group.add_argument(
-        "--kubeconfig", metavar="FILE", type=Path, help="the kubeconfig (default: $KUBECONFIG, else ~/.kube/config)"
+        "--kubeconfig", metavar="FILE", type=_file, help="the kubeconfig (default: $KUBECONFIG, else ~/.kube/config)"
     )
     group.add_argument("--cluster", metavar="NAME", help="cluster of the kubeconfig (default: that of the context)")
     group.add_argument("--user", metavar="NAME", help="user of the kubeconfig (default: that of the context)")
@@ -121,8 +122,8 @@ def cluster(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--request-timeout",
         metavar="TIME",
-        type=duration,
-        help="give up on one call to the API server after this time (default: 30s)",
+        type=_request_timeout,
+        help="give up on one call to the API server after this time; 0: never (default: 30s)",
     )
 
 
@@ -177,11 +178,20 @@ def _namespace(text: str) -> str:
     return text
 
 
+def _file(text: str) -> Path | None:
+    return Path(text) if text else None
+
+
+def _request_timeout(text: str) -> float:
+    return math.inf if text == "0" else duration(text)
+
+
 def duration(text: str) -> float:
-    """Parse a time as Go and kubectl write it; return seconds."""
-    parts = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?", text)
-    hours, minutes, seconds = parts.groups(default="0") if parts else ("0", "0", "0")
-    total = int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    """Parse a time as Go and kubectl write it, or whole seconds; return seconds."""
+    units = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?", text)
+    hours, minutes, seconds, thousandths = units.groups(default="0") if units else ("0", "0", "0", "0")
+    total = int(hours) * 3600 + int(minutes) * 60 + float(seconds) + int(thousandths) / 1000
+    total = total or (int(text) if text.isdecimal() else 0)
     if not total:
         raise argparse.ArgumentTypeError(f"{text!r} is not a time such as 90s, 5m or 1h30m")
     return total

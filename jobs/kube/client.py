@@ -7,6 +7,7 @@ and when a kept connection was closed.
 
 import functools
 import json
+import math
 import re
 import threading
 import time
@@ -371,19 +372,21 @@ class Cluster:
     ) -> bytes:
         headers = {"Accept": "application/json", **({"Content-Type": content} if content else {})}
         until = time.monotonic() + self.deadline
+        tries = 0
         while True:
             with self._answer(verb, path, query or {}, headers, body, silent=until - time.monotonic()) as answer:
                 data = answer.read(_HEAD)
                 if begin and answer.status < 300:
                     begin(data)
                 data += answer.read()
-                pause = _pause(answer)
+                pause = _pause(answer, tries)
             if answer.status < 300:
                 return data
             # The server says when: it is starting, or has too many requests.
             if pause is None or time.monotonic() + pause > until:
                 raise self._error(answer.status, _status(data), verb, path)
             time.sleep(pause)
+            tries += 1
 
     @contextmanager
     def _stream(self, path: str, query: Mapping[str, str], *, silent: float | None) -> Iterator[Iterator[bytes]]:
@@ -422,7 +425,7 @@ class Cluster:
         complete = {**self._api.default_headers, **headers}
         self._api.update_params_for_auth(complete, [], ["BearerToken"], path, verb, body)
         url = self.host + path + (f"?{urlencode(query)}" if query else "")
-        timeout = (min(10.0, self.deadline), silent)
+        timeout = (min(10.0, self.deadline), None if silent == math.inf else silent)
         try:
             response = self._api.call_api(verb, url, complete, body, None, timeout)
         except ProtocolError:
@@ -535,10 +538,11 @@ def _status(data: bytes) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _pause(answer: BaseHTTPResponse) -> float | None:
-    """Return the seconds after which the server wants the request again; a server that says 0 is not flooded."""
+def _pause(answer: BaseHTTPResponse, tries: int) -> float | None:
+    """Return the seconds after which the server wants the request again; one that says 0 is not flooded."""
     told = answer.headers.get("Retry-After", "")
-    return max(float(told), 1.0) if (answer.status == 429 or answer.status >= 500) and told.isdecimal() else None
+    wanted = (answer.status == 429 or answer.status >= 500) and told.isdecimal()
+    return max(float(told), 2.0**tries) if wanted else None
 
 
 def _cause(error: BaseException) -> str:

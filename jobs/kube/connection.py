@@ -6,8 +6,10 @@ which proxy is used. `tests/kubectl` compares both.
 """
 
 import base64
+import contextlib
 import ipaddress
 import os
+import re
 import ssl
 import tempfile
 import threading
@@ -15,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 import urllib3
 from kubernetes.client import ApiClient, Configuration
@@ -49,6 +51,10 @@ _FORMS: Final[Mapping[str, type[Any]]] = {
 
 _PATHS: Final = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
 """Fields that name a file."""
+
+_MODES: Final = ("IfAvailable", "Always", "Never")
+_OLD_MODE: Final = {APIS[1]: "IfAvailable"}
+"""interactiveMode of a plugin that names none, in the version where it need not."""
 
 Entry = Mapping[str, Any]
 """An entry of a kubeconfig, without empty values."""
@@ -98,7 +104,6 @@ class Client(ApiClient):  # type: ignore[misc]  # mypy would read some thousand 
         super().__init__(configuration)
         self.user_agent = "ocrfleet"
         self._user, self._plugin = user, plugin
-        self._impersonation = list(_impersonation(user))
         self._lock = threading.Lock()
         self._certificates: object = None
 
@@ -124,16 +129,22 @@ class Client(ApiClient):  # type: ignore[misc]  # mypy would read some thousand 
         return response
 
     def identity(self) -> list[tuple[str, str]]:
-        """Return the headers of a token that may change, and of impersonation.
+        """Return the headers of the user's token or password, and of impersonation.
 
         Raises:
             AccessError: the credential plugin failed.
             SpecError: a token cannot be read, or cannot be sent.
         """
-        token = self._plugin.login().token if self._plugin else token_of(self._user)
-        if token and not token.isprintable():
-            raise SpecError("The token of the kubeconfig's user contains a line break or another control character.")
-        return [*([("Authorization", f"Bearer {token}")] if token else []), *self._impersonation]
+        headers = list(_impersonation(self._user))
+        if token := self._plugin.login().token if self._plugin else token_of(self._user):
+            headers.append(("Authorization", f"Bearer {token}".strip()))
+        elif "username" in self._user:
+            words = f"{self._user['username']}:{self._user.get('password', '')}"
+            headers.append(("Authorization", f"Basic {base64.b64encode(words.encode()).decode()}"))
+        if not all(value.isprintable() for _, value in headers):
+            raise SpecError("The kubeconfig's user has a line break or a control character in a token or a name.")
+        # Python sends Latin-1, and Go what is written.
+        return [(key, value.encode().decode("latin-1")) for key, value in headers]
 
     def tls(self) -> ssl.SSLContext:
         """Return how the server's certificate is checked, with the client certificate.
@@ -183,16 +194,18 @@ def connect(target: Target | None = None) -> Connection:
     context = _chosen("context", name, files) if name else {}
     cluster = _chosen("cluster", target.cluster or context.get("cluster"), files)
     user = _chosen("user", target.user or context.get("user"), files)
-    if target.impersonate:
-        user = {**user, "as": target.impersonate, "as-groups": list(target.groups)}
-    elif target.groups:
-        raise SpecError("--as-group needs --as: a group is impersonated together with a user.")
-    if target.server:
-        cluster = {**cluster, "server": target.server}
+    user = {
+        **user,
+        **({"as": target.impersonate} if target.impersonate else {}),
+        **({"as-groups": list(target.groups)} if target.groups else {}),
+    }
+    if target.server:  # the name in a certificate is that of the cluster's own address
+        cluster = {**cluster, "server": target.server, "tls-server-name": ""}
     if not cluster and not name:
         return _in_cluster(user)
-    for wrong in (*_wrong_cluster(cluster), *_wrong_user(user)):
-        raise SpecError(f"The context {name or 'of the command line'!r} of the kubeconfig cannot be used: {wrong}.")
+    for wrong in (*_wrong_cluster(cluster), *_wrong_user(user), *_wrong_context(context)):
+        chosen = f"The context {name!r} of the kubeconfig" if name else "The cluster of the command line"
+        raise SpecError(f"{chosen} cannot be used: {wrong}.")
     return Connection(_client(cluster, user, name or ""), name or cluster["server"], context.get("namespace"))
 
 
@@ -259,34 +272,34 @@ def tls(configuration: Configuration) -> ssl.SSLContext:
 
 
 def _client(cluster: Entry, user: Entry, context: str) -> Client:
-    server = urlsplit(cluster["server"])
+    server = _url(cluster["server"], "server")
     if server.scheme == "http" and not _is_loopback(server.hostname or ""):
         # Anybody on the way could read them; kubectl does not send them, either.
         user = {key: value for key, value in user.items() if key.startswith("as")}
     if provider := user.get("auth-provider"):
         user = {**user, "token": (provider.get("config") or {}).get("id-token") or user.get("token")}
     configuration = Configuration(retries=False, no_proxy="")
-    _set_proxy(configuration, cluster)
-    # Tokens, certificates and plugins are ours: they change while a command runs.
-    basic = {key: user.get(key, "") for key in ("username", "password")} if "username" in user else {}
-    known = {key: cluster[key] for key in cluster if key not in ("proxy-url", "extensions")}
+    # Credentials and proxies are ours; the package reads the rest of the cluster's entry.
+    known = {key: value for key, value in cluster.items() if value and key not in ("proxy-url", "extensions")}
     try:
         load_kube_config_from_dict(
             {
                 "current-context": "c",
                 "contexts": [{"name": "c", "context": {"cluster": "c", "user": "c"}}],
-                "clusters": [{"name": "c", "cluster": known}],
-                "users": [{"name": "c", "user": basic}],
+                "clusters": [{"name": "c", "cluster": {**known, "server": server.geturl()}}],
+                "users": [{"name": "c", "user": {}}],
             },
             client_configuration=configuration,
         )
     except (ConfigException, ValueError) as error:
         raise SpecError(f"The kubeconfig cannot be used: {error}.") from error
+    _set_proxy(configuration, server, cluster.get("proxy-url"))
     configuration.connection_pool_maxsize = _CONNECTIONS
     if not configuration.verify_ssl:
         urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+    others = {"token", "tokenFile", "username", "client-certificate", "client-certificate-data"}
     plugin = None
-    if "exec" in user and not basic and not {"token", "tokenFile"} & user.keys():
+    if "exec" in user and not others & user.keys():
         plugin = CredentialPlugin(user["exec"], cluster, context=context)
     return Client(configuration, user, plugin=plugin)
 
@@ -300,7 +313,7 @@ def _in_cluster(user: Entry) -> Connection:
             "No cluster to use: no kubeconfig has a current context. Set KUBECONFIG, or run `kubectl config "
             "use-context NAME`."
         ) from error
-    _set_proxy(configuration, {"server": configuration.host})
+    _set_proxy(configuration, urlsplit(configuration.host), None)
     configuration.connection_pool_maxsize = _CONNECTIONS
     namespace = read(str(_NAMESPACE)).strip() if _NAMESPACE.is_file() else None
     return Connection(Client(configuration, user, plugin=None), "in-cluster", namespace)
@@ -309,8 +322,8 @@ def _in_cluster(user: Entry) -> Connection:
 def _paths(target: Target) -> list[Path]:
     if target.kubeconfig:
         return [target.kubeconfig]
-    named = [Path(each) for each in os.environ.get("KUBECONFIG", "").split(os.pathsep) if each]
-    return [each for each in named or [Path.home() / ".kube" / "config"] if each.exists()]
+    named = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
+    return [path for each in named.split(os.pathsep) if each and (path := Path(each)).exists()]
 
 
 def _load(path: Path) -> dict[str, dict[str, Entry]]:
@@ -324,6 +337,8 @@ def _load(path: Path) -> dict[str, dict[str, Entry]]:
         why = getattr(error, "strerror", None) or "it is not text"
         raise SpecError(f"The kubeconfig {path} cannot be read: {why}.") from error
     try:
+        if raw.get("kind", "Config") != "Config" or (raw.get("apiVersion") or "v1") != "v1":
+            raise ValueError("its kind and apiVersion are not Config and v1")
         file: dict[str, dict[str, Entry]] = {"current-context": {str(raw.get("current-context") or ""): {}}}
         for kind in ("cluster", "user", "context"):
             entries: dict[str, Entry] = {}
@@ -372,12 +387,12 @@ def _chosen(kind: str, name: str | None, files: Sequence[Mapping[str, Mapping[st
     if name and name not in entries:
         known = ", ".join(sorted(entries)) or "none"
         raise SpecError(f"The kubeconfig has no {kind} {name!r}. Its {kind}s: {known}.")
-    return entries[name] if name else {}
+    return entries.get(name or "", {})
 
 
 def _wrong_cluster(cluster: Entry) -> Iterator[str]:
     """Yield what kubectl refuses, and addresses that are no URL."""
-    if not cluster.get("server", "").startswith(("http://", "https://")):
+    if not cluster.get("server", "").lower().startswith(("http://", "https://")):
         yield "the server of its cluster is not an address that begins with https://"
     elif any(sign in cluster["server"] for sign in "@?#"):
         yield "the server's address has a user name, a query or a fragment"
@@ -391,7 +406,7 @@ def _wrong_cluster(cluster: Entry) -> Iterator[str]:
 
 def _wrong_user(user: Entry) -> Iterator[str]:
     """Yield what kubectl refuses."""
-    if "token" in user and "username" in user:
+    if "username" in user and {"token", "tokenFile"} & user.keys():
         yield "its user has both a token and a username"
     for kind in ("client-certificate", "client-key"):
         if {kind, f"{kind}-data"} <= user.keys():
@@ -402,7 +417,7 @@ def _wrong_user(user: Entry) -> Iterator[str]:
     if certificate and not key:
         yield "its user has a client-certificate without a client-key"
     if "as" not in user and {"as-uid", "as-groups", "as-user-extra"} & user.keys():
-        yield "its user impersonates a group, a uid or extra fields without a user: `as` is missing"
+        yield "its user impersonates a group, a uid or extra fields without a user: `as` (--as) is missing"
     if (name := user.get("auth-provider", {}).get("name")) and name != "oidc":
         yield (
             f"its user has the auth-provider {name!r}, which Kubernetes replaced by credential plugins (`exec`): "
@@ -418,36 +433,73 @@ def _wrong_user(user: Entry) -> Iterator[str]:
                 f"the API version {plugin.get('apiVersion')!r} of its user's credential plugin is not supported: "
                 f"create the kubeconfig again with your cloud's tool, for {APIS[0]}"
             )
+        elif plugin.get("interactiveMode", _OLD_MODE.get(plugin["apiVersion"])) not in _MODES:
+            yield "the credential plugin of its user needs interactiveMode: IfAvailable, Always or Never"
 
 
-def _set_proxy(configuration: Configuration, cluster: Entry) -> None:
+def _wrong_context(context: Entry) -> Iterator[str]:
+    if not re.fullmatch("([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?", context.get("namespace", "")):
+        yield f"{context['namespace']!r} is not the name of a namespace"
+
+
+def _set_proxy(configuration: Configuration, server: SplitResult, proxy: str | None) -> None:
     """Set the proxy: the cluster's own, else that of the environment, by Go's rules.
 
     The package takes HTTP_PROXY for an https server, and sends a password as it is written in the URL.
     """
-    server = urlsplit(cluster["server"])
-    proxy, host = cluster.get("proxy-url"), server.hostname or ""
-    if not proxy and not _is_loopback(host):
+    configuration.proxy = None
+    if not proxy and not _is_direct(server):
         variable = f"{server.scheme}_proxy"
         proxy = os.environ.get(variable.upper()) or os.environ.get(variable)
-        listed = os.environ.get("NO_PROXY") or os.environ.get("no_proxy") or ""
-        # `.example` and `*.example` are a domain's hosts, and not the domain itself.
-        rules = [rule.strip().removeprefix("*") if rule.strip() != "*" else "*" for rule in listed.split(",")]
-        configuration.no_proxy = ",".join(rule for rule in rules if rule != f".{host}")
-    configuration.proxy = None
+        proxy = f"http://{proxy}" if proxy and "://" not in proxy else proxy
     if not proxy:
         return
-    proxy = proxy if "://" in proxy else f"http://{proxy}"
-    login = urlsplit(proxy)
+    login = _url(proxy, "proxy")
     if login.scheme not in ("http", "https", "socks5", "socks5h") or not login.hostname:
         raise SpecError(
-            f"The proxy {login.scheme}://{login.hostname or ''} of the cluster is not supported: use http, https or "
-            "socks5."
+            "The proxy of the cluster is not supported: its address must begin with http://, https:// or socks5://."
         )
     configuration.proxy = proxy
     if login.username and login.scheme in ("http", "https"):
         words = f"{unquote(login.username)}:{unquote(login.password or '')}"
         configuration.proxy_headers = urllib3.make_headers(proxy_basic_auth=words)
+
+
+def _is_direct(server: SplitResult) -> bool:
+    """Check whether NO_PROXY, or being on this machine, keeps a server off the environment's proxy."""
+    host, port = server.hostname or "", server.port or {"http": 80, "https": 443}[server.scheme]
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        address = None
+    listed = os.environ.get("NO_PROXY") or os.environ.get("no_proxy") or ""
+    return _is_loopback(host) or any(_matches(rule, host, port, address) for rule in listed.lower().split(","))
+
+
+def _matches(rule: str, host: str, port: int, address: ipaddress.IPv4Address | ipaddress.IPv6Address | None) -> bool:
+    """Check one item of NO_PROXY: `*`, a range, or a host, a domain or an address with or without a port."""
+    rule = rule.strip()
+    if rule == "*":
+        return True
+    if address is not None:
+        with contextlib.suppress(ValueError):
+            return address in ipaddress.ip_network(rule, strict=False)
+    name, _, number = rule.rpartition(":") if re.search(r":\d+$", rule) else (rule, "", str(port))
+    if number != str(port) or not name:
+        return False
+    name = name.strip("[]").removeprefix("*")
+    if address is not None:
+        return name == host
+    return host.endswith(name) if name.startswith(".") else host == name or host.endswith(f".{name}")
+
+
+def _url(text: str, what: str) -> SplitResult:
+    try:
+        parts = urlsplit(text)
+        _ = parts.port, parts.hostname
+    except ValueError as error:
+        raise SpecError(f"The {what} of the cluster is not a valid address: {error}.") from error
+    return parts
 
 
 def _is_loopback(host: str) -> bool:

@@ -181,7 +181,7 @@ def token_of(user: Mapping[str, Any]) -> str | None:
     written: str | None = user.get("token")
     path = user.get("tokenFile")
     if path and (not written or os.access(path, os.R_OK)):
-        return read(path).strip()
+        return read(path).strip() or written
     return written
 
 

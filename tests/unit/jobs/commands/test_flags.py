@@ -85,7 +85,7 @@ COMMON = {
     "--user": Flag(value="none", effect="no user 'none'"),
     "--server": Flag(value="http://127.0.0.1:1", effect="http://127.0.0.1:1 does not respond"),
     "--as": Flag(value="robot", effect="^AS robot$"),
-    "--as-group": Flag(value="night", effect="--as-group needs --as"),
+    "--as-group": Flag(value="night", effect=r"`as` \(--as\) is missing"),
     "--debug": Flag(effect="^Traceback", wrong=(Answer(500, "no"),)),
     "--set": Flag(value="name=changed", default="slips-rec", effect="changed"),
 }

@@ -36,7 +36,11 @@ class Program:
         self.folder, self.path = folder, folder / "login"
         self.path.write_text(_PROGRAM.format(python=sys.executable), "utf-8")
         self.path.chmod(self.path.stat().st_mode | stat.S_IXUSR)
-        self.told: dict[str, Any] = {"apiVersion": "client.authentication.k8s.io/v1", "command": "./login"}
+        self.told: dict[str, Any] = {
+            "apiVersion": "client.authentication.k8s.io/v1",
+            "command": "./login",
+            "interactiveMode": "IfAvailable",
+        }
         written.user = {"exec": self.told}
 
     def gives(self, status: Any) -> None:
