@@ -137,7 +137,7 @@ class Client(ApiClient):  # type: ignore[misc]  # mypy would read some thousand 
         """
         headers = list(_impersonation(self._user))
         if token := self._plugin.login().token if self._plugin else token_of(self._user):
-            headers.append(("Authorization", f"Bearer {token}".strip()))
+            headers.append(("Authorization", f"Bearer {token}".strip(" ")))
         elif "username" in self._user:
             words = f"{self._user['username']}:{self._user.get('password', '')}"
             headers.append(("Authorization", f"Basic {base64.b64encode(words.encode()).decode()}"))
@@ -337,7 +337,7 @@ def _load(path: Path) -> dict[str, dict[str, Entry]]:
         why = getattr(error, "strerror", None) or "it is not text"
         raise SpecError(f"The kubeconfig {path} cannot be read: {why}.") from error
     try:
-        if raw.get("kind", "Config") != "Config" or (raw.get("apiVersion") or "v1") != "v1":
+        if (raw.get("kind") or "Config") != "Config" or (raw.get("apiVersion") or "v1") != "v1":
             raise ValueError("its kind and apiVersion are not Config and v1")
         file: dict[str, dict[str, Entry]] = {"current-context": {str(raw.get("current-context") or ""): {}}}
         for kind in ("cluster", "user", "context"):
@@ -423,6 +423,8 @@ def _wrong_user(user: Entry) -> Iterator[str]:
             f"its user has the auth-provider {name!r}, which Kubernetes replaced by credential plugins (`exec`): "
             "create the kubeconfig again with your cloud's tool"
         )
+    elif name and "id-token" not in (user["auth-provider"].get("config") or {}):
+        yield "the auth-provider oidc of its user has no id-token: log in as for kubectl"
     if (plugin := user.get("exec")) is not None:
         if "auth-provider" in user:
             yield "its user has both an auth-provider and a credential plugin (`exec`)"
@@ -459,7 +461,8 @@ def _set_proxy(configuration: Configuration, server: SplitResult, proxy: str | N
         raise SpecError(
             "The proxy of the cluster is not supported: its address must begin with http://, https:// or socks5://."
         )
-    configuration.proxy = proxy
+    # Go lets the proxy look up the server's name; to urllib3 that is socks5h.
+    configuration.proxy = proxy.replace("socks5:", "socks5h:", 1)
     if login.username and login.scheme in ("http", "https"):
         words = f"{unquote(login.username)}:{unquote(login.password or '')}"
         configuration.proxy_headers = urllib3.make_headers(proxy_basic_auth=words)

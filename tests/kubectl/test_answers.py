@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.kubectl.differences import REDIRECT
 from tests.kubectl.server import Answer, Answers, Request, status, two_pages
 from tests.kubectl.world import CLUSTER, Case, judge
 
@@ -42,11 +43,6 @@ def redirects(code: int, url: str) -> Answers:
     return answer
 
 
-FOLLOWED = (
-    "kubectl follows a redirect, and sends its credentials to whatever host it names; ocrfleet follows none, since "
-    "API servers do not redirect and a stolen token is worth more"
-)
-
 CASES = [
     Case(id="lists in pages", answers=two_pages),
     Case(id="HTML with 200", answers=lambda *_: HTML, works=False),
@@ -78,26 +74,26 @@ CASES = [
     Case(id="a connection that ends after each answer", answers=closes_each),
     Case(id="a kept connection that was closed", answers=drops_second),
     Case(id="a connection that ends before the answer, once", answers=lists(Answer(drops=True), count=1)),
-    Case(id="a redirect to another host", difference=FOLLOWED, answers=redirects(302, "https://localhost:<b-port>")),
+    Case(id="a redirect to another host", difference=REDIRECT, answers=redirects(302, "https://localhost:<b-port>")),
     Case(
         id="a redirect to another port of the host",
-        difference=FOLLOWED,
+        difference=REDIRECT,
         answers=redirects(307, "https://127.0.0.1:<b-port>"),
     ),
     Case(
         id="a redirect to a host without TLS",
-        difference=FOLLOWED,
+        difference=REDIRECT,
         answers=redirects(302, "http://localhost:<plain-port>"),
     ),
     Case(
         id="a redirect to another host, with a password",
-        difference=FOLLOWED,
+        difference=REDIRECT,
         answers=redirects(302, "https://localhost:<b-port>"),
         user={"username": "me", "password": "s3cr3t"},
     ),
     Case(
         id="a redirect to another host, with a certificate",
-        difference=FOLLOWED,
+        difference=REDIRECT,
         answers=redirects(302, "https://localhost:<b-port>"),
         user={"client-certificate-data": "<me-cert>", "client-key-data": "<me-key>", "as": "robot"},
     ),

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.kubectl.differences import LOOPBACK, OIDC, PROMPT, TOKEN_FILE
 from tests.kubectl.server import Answer, Request, status, two_pages
 from tests.kubectl.world import TOKEN, Case, judge
 
@@ -95,11 +96,12 @@ CASES = [
         files={"token": "s3cr3t-first"},
         answers=first_token_expires,
         works=False,
+        difference=TOKEN_FILE,
     ),
     Case(id="a password is sent", user={"username": "me", "password": "s3cr3t:word"}),
     Case(id="a password that is not ASCII is sent as UTF-8", user={"username": "mé", "password": "s3cr3t-wörd"}),
     Case(id="a user without a password", user={"username": "me"}),
-    Case(id="a password without a user", user={"password": "s3cr3t"}, works=False),
+    Case(id="a password without a user", user={"password": "s3cr3t"}, works=False, difference=PROMPT),
     Case(id="a token and a password", user={"token": TOKEN, "username": "me", "password": "s3cr3t"}, works=False),
     Case(
         id="a tokenFile and a password",
@@ -107,7 +109,7 @@ CASES = [
         files={"token": "s3cr3t-filed"},
         works=False,
     ),
-    Case(id="a user without credentials is asked for them", user={}, works=False),
+    Case(id="a user without credentials is asked for them", user={}, works=False, difference=PROMPT),
     Case(id="fields that are not known are ignored", user={"token": TOKEN, "colour": "blue"}),
     Case(id="fields that are null are not there", user={"token": TOKEN, "username": None, "exec": None, "as": None}),
     Case(id="a certificate is shown", user=CERTIFICATE),
@@ -182,7 +184,7 @@ CASES = [
     Case(id="acting as nobody with a uid", user={"token": TOKEN, "as-uid": "7"}, works=False),
     Case(id="acting as nobody with extras", user={"token": TOKEN, "as-user-extra": {"a": ["b"]}}, works=False),
     Case(id="a token is not sent to another machine without TLS", cluster=BEHIND_PROXY),
-    Case(id="a token is not sent to this machine without TLS", cluster=PLAIN),
+    Case(id="a token is not sent to this machine without TLS", cluster=PLAIN, difference=LOOPBACK),
     Case(
         id="a token of a file is not sent without TLS",
         cluster=BEHIND_PROXY,
@@ -203,11 +205,13 @@ CASES = [
             **{"id-token": jwt(seconds=-9), "refresh-token": "s3cr3t-r", "idp-certificate-authority-data": "<ca>"}
         ),
         answers=issuer,
+        difference=OIDC,
     ),
     Case(
         id="OpenID Connect with a token that has expired for good",
         user=oidc(**{"id-token": jwt(seconds=-9)}),
         works=False,
+        difference=OIDC,
     ),
     Case(id="OpenID Connect without an issuer", user={"auth-provider": {"name": "oidc", "config": {}}}, works=False),
     Case(id="an auth-provider that kubectl gave up", user={"auth-provider": {"name": "gcp"}}, works=False),

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.kubectl.differences import LOOPBACK, NO_SCHEME
 from tests.kubectl.login import login
 from tests.kubectl.server import Answer, Request
 from tests.kubectl.world import CLUSTER, TOKEN, Case, config, judge
@@ -62,8 +63,15 @@ CASES = [
     ),
     Case(id="--context, --cluster and --user", **two("--context", "b", "--cluster", "a", "--user", "a")),
     Case(id="--server", cluster=GONE, flags=("--server", "https://127.0.0.1:<port>")),
-    Case(id="--server with another scheme", cluster=GONE, flags=("--server", "http://127.0.0.1:<plain-port>")),
-    Case(id="--server without a scheme", cluster=GONE, flags=("--server", "127.0.0.1:<plain-port>")),
+    Case(
+        id="--server with another scheme",
+        cluster=GONE,
+        flags=("--server", "http://127.0.0.1:<plain-port>"),
+        difference=LOOPBACK,
+    ),
+    Case(
+        id="--server without a scheme", cluster=GONE, flags=("--server", "127.0.0.1:<plain-port>"), difference=NO_SCHEME
+    ),
     Case(
         id="--server drops the name of the certificate",
         cluster={**GONE, "tls-server-name": "other.test"},

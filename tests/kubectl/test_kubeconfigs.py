@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.kubectl.differences import DOCUMENTS, NAMESPACE, PROMPT
 from tests.kubectl.world import CLUSTER, TOKEN, Case, Link, config, date, judge
 
 EMPTY = {"apiVersion": "v1", "kind": "Config"}
@@ -67,7 +68,9 @@ CASES = [
     Case(id="a kubeconfig that is not text", files={"config": "\x00\x01s3cr3t"}, works=False),
     Case(id="a kubeconfig with a byte order mark", files={"config": "\ufeff" + yaml.safe_dump(config())}),
     Case(
-        id="a kubeconfig of two documents", files={"config": yaml.safe_dump(config()) + "---\n" + yaml.safe_dump(EMPTY)}
+        id="a kubeconfig of two documents",
+        files={"config": yaml.safe_dump(config()) + "---\n" + yaml.safe_dump(EMPTY)},
+        difference=DOCUMENTS,
     ),
     Case(
         id="a kubeconfig with an anchor",
@@ -91,11 +94,16 @@ CASES = [
     Case(id="no current context", **changed(current_context=""), works=False),
     Case(id="a current context that is missing", **changed(current_context="gone"), works=False),
     Case(id="a context without a cluster", **changed(contexts=[{"name": "c", "context": {"user": "c"}}]), works=False),
-    Case(id="a context without a user", **changed(contexts=[{"name": "c", "context": {"cluster": "c"}}]), works=False),
+    Case(
+        id="a context without a user",
+        **changed(contexts=[{"name": "c", "context": {"cluster": "c"}}]),
+        works=False,
+        difference=PROMPT,
+    ),
     Case(id="a context of nothing", **changed(contexts=[{"name": "c"}]), works=False),
     Case(id="a context whose cluster is missing", **changed(clusters=[]), works=False),
     Case(id="a context whose user is missing", **changed(users=[]), works=False),
-    Case(id="a user of nothing", **changed(users=[{"name": "c"}]), works=False),
+    Case(id="a user of nothing", **changed(users=[{"name": "c"}]), works=False, difference=PROMPT),
     Case(id="a cluster of nothing", **changed(clusters=[{"name": "c"}]), works=False),
     Case(
         id="a cluster without a server",
@@ -132,8 +140,9 @@ CASES = [
     Case(
         id="a namespace that is none",
         context={"namespace": "Team_OCR"},
+        difference=NAMESPACE,
     ),
-    Case(id="a namespace that climbs", context={"namespace": "../default"}, works=False),
+    Case(id="a namespace that climbs", context={"namespace": "../default"}, works=False, difference=NAMESPACE),
     Case(
         id="several files are one",
         env=files("clusters", "users", "contexts"),

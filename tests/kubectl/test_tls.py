@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.kubectl import certificates
+from tests.kubectl.differences import NO_SCHEME
 from tests.kubectl.server import PREFIX, Answer, Request, two_pages
 from tests.kubectl.world import CLUSTER, Case, Link, judge
 
@@ -131,7 +132,11 @@ CASES = [
     Case(id="a server with spaces", cluster={**CLUSTER, "server": SERVER + " "}, works=False),
     Case(id="a server of another scheme", cluster={**CLUSTER, "server": "ftp://127.0.0.1:<port>"}, works=False),
     Case(id="a server with a port that is none", cluster={**CLUSTER, "server": "https://127.0.0.1:port"}, works=False),
-    Case(id="a server without a scheme is asked without TLS", cluster={"server": "127.0.0.1:<plain-port>"}),
+    Case(
+        id="a server without a scheme is asked without TLS",
+        cluster={"server": "127.0.0.1:<plain-port>"},
+        difference=NO_SCHEME,
+    ),
     Case(id="a server without TLS, asked with it", **known(port="<plain-port>"), works=False),
     Case(id="a server that changes its authority", answers=changes_authority, works=False),
     Case(id="a server that is not there", **known(port="1"), works=False),

@@ -54,8 +54,9 @@ def test_a_user_may_act_as_another(written: Written) -> None:
     ("user", "words"),
     [
         ({"auth-provider": {"name": "gcp"}}, r"the auth-provider 'gcp'.*: create the kubeconfig again"),
+        ({"auth-provider": {"name": "oidc"}}, "has no id-token: log in as for kubectl"),
         (
-            {"auth-provider": {"name": "oidc"}, "exec": {"command": "c"}},
+            {"auth-provider": {"name": "oidc", "config": {"id-token": "t"}}, "exec": {"command": "c"}},
             "both an auth-provider and a credential plugin",
         ),
         ({"token": "t", "username": "me", "password": "p"}, "both a token and a username"),
