@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 from benchmarks import namespaces
 from benchmarks.pairs import DEADLINE, Pair, in_turn, ran
 from jobs.engines import job as engine
-from jobs.jobfile import model as jobfile
+from jobs.jobfile import text
 from jobs.kube.client import Cluster
 from jobs.kube.connection import Target, connect
 from jobs.kube.fields import RUN_LABEL
@@ -40,13 +40,13 @@ _AT_ONCE: Final = 8
 def fleet(*, runs: int, nodes: int) -> Iterator[Cluster]:
     """Make runs in a namespace of their own, which is deleted afterwards."""
     with namespaces.own("listing") as cluster:
-        *others, job = render(jobfile.load(FILE))
-        for each in others:
+        rendered = render(text.read(FILE))
+        for each in rendered.objects:
             if each["kind"] == "ServiceAccount":  # no pod is taken without
                 cluster.apply(each)
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             for number in range(runs):
-                made = copies(job, f"listing-{number:08x}", nodes=nodes)
+                made = copies(rendered.workload, f"listing-{number:08x}", nodes=nodes)
                 list(pool.map(lambda each: cluster.create(kind_of(each), each), made))
         yield cluster
 

@@ -29,7 +29,7 @@ from benchmarks.pairs import Case, Pair, as_facts, as_table, in_turn, ran, timed
 from jobs.commands.options import positive
 from jobs.jobfile import model as jobfile
 from jobs.rendering import helm
-from jobs.rendering.render import render
+from jobs.rendering.render import Rendered, render
 from tests.chart.helm import program
 from trainer.errors import OcrfleetError
 
@@ -133,14 +133,18 @@ def _template(job: Path) -> bytes:
 
 def run_files(job: Path, *, files: int) -> list[Pair]:
     """Time each of many job files that differ in their names; for every hundredth `helm template` is timed anew."""
+
+    def loaded(path: Path) -> Rendered:
+        return render(jobfile.as_dict(jobfile.load(path)), checked=True)
+
     with _named(job) as next_file:
-        render(jobfile.load(job))  # the first loads the chart
+        loaded(job)  # the first loads the chart
         _template(job)
         found: list[Pair] = []
         for number in range(files):
             path = next_file()
             peer = timed(lambda path=path: _template(path)) if number % _AGAIN == 0 else found[-1][1]  # type: ignore[misc]
-            found.append((timed(lambda path=path: render(jobfile.load(path))), peer))  # type: ignore[misc]
+            found.append((timed(lambda path=path: loaded(path)), peer))  # type: ignore[misc]
         return found
 
 

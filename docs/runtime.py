@@ -16,8 +16,8 @@ from typing import Any, Final
 
 from docs.chart import LEAST
 from jobs.jobfile import model as jobfile
-from jobs.rendering import render
 from jobs.rendering.manifests import Object
+from jobs.rendering.render import render
 from trainer.formats.yaml import to_yaml
 
 FILE: Final = Path(__file__).parents[1] / "manifests" / "components" / "trainjob-runtime" / "runtime.yaml"
@@ -69,7 +69,7 @@ def runtime() -> Object:
 
 def _workload(engine: str) -> Object:
     job = jobfile.load(to_yaml({**LEAST, "placement": {**LARGEST, "engine": engine}}))
-    return render.workload(render.render(job))
+    return render(jobfile.as_dict(job)).workload
 
 
 def _without(whole: Mapping[str, Any], *names: str) -> dict[str, Any]:

@@ -3,21 +3,22 @@
 Dry runs show what the server's own admission would do. What this user may not read is reported.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from jobs.checks.dataset import Finding, errors
 from jobs.diagnosis.admission import in_words
 from jobs.diagnosis.capacity import in_unit, wanted
-from jobs.jobfile.model import TrainingJob
+from jobs.jobfile.model import TrainingJob, as_dict
+from jobs.jobfile.text import with_engine
 from jobs.kube.client import Cluster
 from jobs.kube.fields import at, name_of, quantity
 from jobs.kube.kinds import EVENT, NAMESPACE, POD, Kind, kind_of
 from jobs.kube.objects import Object
-from jobs.rendering.render import render, with_engine, workload
+from jobs.rendering.render import Rendered, render
 from jobs.runs import submit
-from jobs.runs.engine_auto import ask, choose, held_back
+from jobs.runs.engine_auto import engine_for, held_back
 from trainer.contract import ExitCode
 from trainer.errors import AccessError, OcrfleetError
 
@@ -26,13 +27,10 @@ from trainer.errors import AccessError, OcrfleetError
 class _Asked:
     cluster: Cluster
     job: TrainingJob
-    """With its engine."""
+    engine: str
+    """The one of the job file; in place of `auto`, the one that the cluster has chosen."""
 
-    objects: Sequence[Object]
-
-    @property
-    def workload(self) -> Object:
-        return self.objects[-1]
+    rendered: Rendered
 
 
 def check(job: TrainingJob, cluster: Cluster) -> Iterator[Finding]:
@@ -42,11 +40,13 @@ def check(job: TrainingJob, cluster: Cluster) -> Iterator[Finding]:
         yield there
         if there.level == "error":
             return
-        if job.placement.engine == "auto":
-            engine, why = choose(ask(cluster, job), nodes=job.placement.nodes, queue=job.placement.queue)
+        values = as_dict(job)
+        engine: str = job.placement.engine
+        if engine == "auto":
+            engine, why = engine_for(cluster, values)
             yield Finding("ok", f"placement.engine: auto selects {engine}, because {why}")
-            job = with_engine(job, engine)
-        asked = _Asked(cluster=cluster, job=job, objects=render(job, namespace=cluster.namespace))
+        rendered = render(with_engine(values, engine), namespace=cluster.namespace)
+        asked = _Asked(cluster=cluster, job=job, engine=engine, rendered=rendered)
     except OcrfleetError as error:
         yield from errors(error)
         return
@@ -70,13 +70,13 @@ def _namespace(cluster: Cluster) -> Finding:
 
 
 def _engine(asked: _Asked) -> Iterator[Finding]:
-    kind = kind_of(asked.workload)
+    kind = kind_of(asked.rendered.workload)
     if asked.cluster.serves(kind):
-        yield Finding("ok", f"placement.engine: the cluster serves {asked.job.placement.engine} ({kind.version})")
+        yield Finding("ok", f"placement.engine: the cluster serves {asked.engine} ({kind.version})")
     else:
         yield Finding(
             "error",
-            f"placement.engine is {asked.job.placement.engine!r}, but the cluster does not serve {kind.kind} of "
+            f"placement.engine is {asked.engine!r}, but the cluster does not serve {kind.kind} of "
             f"{kind.version}: have an administrator install it, or set `auto`.",
             ExitCode.SPEC,
         )
@@ -87,8 +87,8 @@ _LOOK: Final = (("list", POD, ""), ("watch", POD, ""), ("get", POD, "log"), ("li
 
 
 def _rights(asked: _Asked) -> Iterator[Finding]:
-    kinds = {kind_of(each) for each in asked.objects}
-    mine = kind_of(asked.workload)
+    kinds = {kind_of(each) for each in asked.rendered.objects}
+    mine = kind_of(asked.rendered.workload)
     submits = [(verb, kind, "") for kind in sorted(kinds, key=str) for verb in ("get", "create", "patch")]
     manages = [*_LOOK, *((verb, mine, "") for verb in ("list", "watch", "delete"))]
     for what, wants, level in (("submit", submits, "error"), ("watch and delete", manages, "warn")):
@@ -109,7 +109,7 @@ def _rights(asked: _Asked) -> Iterator[Finding]:
 
 def _named(asked: _Asked) -> Iterator[Finding]:
     """Look for objects that the job file names and others create."""
-    placement, volcano = asked.job.placement, asked.job.placement.engine == "volcano"
+    placement, volcano = asked.job.placement, asked.engine == "volcano"
     names: list[tuple[str, Kind, str | None]] = [
         ("placement.serviceAccount", Kind("v1", "ServiceAccount"), placement.service_account),
         ("placement.credentialsSecret", Kind("v1", "Secret"), placement.credentials_secret),
@@ -123,16 +123,17 @@ def _named(asked: _Asked) -> Iterator[Finding]:
     if placement.queue and not volcano:
         if version := asked.cluster.served("kueue.x-k8s.io"):
             names.append(("placement.queue", Kind(version, "LocalQueue"), placement.queue))
-        if asked.cluster.serves(kind_of(asked.workload)) and not held_back(asked.cluster, asked.job):
+        workload = asked.rendered.workload
+        if asked.cluster.serves(kind_of(workload)) and not held_back(asked.cluster, workload):
             yield Finding(
                 "warn",
-                f"placement.queue: nothing holds back a {asked.workload['kind']} in this namespace, so the run would "
+                f"placement.queue: nothing holds back a {workload['kind']} in this namespace, so the run would "
                 "start at once. Check that Kueue is installed and manages the namespace",
             )
     elif placement.priority:
         kind = Kind("scheduling.k8s.io/v1", "PriorityClass", namespaced=False)
         names.append(("placement.priority", kind, placement.priority))
-    made = {(each["kind"], name_of(each)) for each in asked.objects}
+    made = {(each["kind"], name_of(each)) for each in asked.rendered.objects}
     for field, kind, name in names:
         if name and (kind.kind, name) not in made:
             yield _there(asked.cluster, field, kind, name)
@@ -176,9 +177,9 @@ def _quota(asked: _Asked) -> Iterator[Finding]:
 
 def _bare(asked: _Asked) -> Object:
     """Return a pod as every engine makes it, without a ServiceAccount that the job would create."""
-    found = workload(render(with_engine(asked.job, "job"), namespace=asked.cluster.namespace))
+    found = render(with_engine(as_dict(asked.job), "job"), namespace=asked.cluster.namespace).workload
     template = found["spec"]["template"]
-    made = {name_of(each) for each in asked.objects if each["kind"] == "ServiceAccount"}
+    made = {name_of(each) for each in asked.rendered.objects if each["kind"] == "ServiceAccount"}
     spec = {key: value for key, value in template["spec"].items() if key != "serviceAccountName" or value not in made}
     metadata = {**template["metadata"], "name": f"{name_of(found)}-check", "namespace": asked.cluster.namespace}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
@@ -206,9 +207,9 @@ def _pod(asked: _Asked) -> Iterator[Finding]:
 
 
 def _admission(asked: _Asked) -> Iterator[Finding]:
-    if not asked.cluster.serves(kind_of(asked.workload)):
+    if not asked.cluster.serves(kind_of(asked.rendered.workload)):
         return  # said already
-    for step in submit.plan(asked.cluster, asked.objects):
+    for step in submit.plan(asked.cluster, asked.rendered.objects):
         yield Finding("ok", f"admission: {step.sentence} (dry run)")
 
 

@@ -54,25 +54,30 @@ def _compare(arguments: argparse.Namespace) -> int:
     from jobs.rendering import helm
 
     helm.warm()
-    job = options.read_job(arguments)
+    values = options.read_text(arguments)
     cluster = options.connect(arguments)
     from jobs.commands.submit import engine_chosen
+    from jobs.jobfile import text as jobtext
     from jobs.kube.fields import name_of, run_of
-    from jobs.rendering.render import render, workload
+    from jobs.rendering.render import render
     from jobs.runs import find
     from jobs.runs.diff import Difference, compare
 
-    new = workload(render(engine_chosen(arguments, job, cluster), namespace=cluster.namespace))
+    if jobtext.engine_of(values) == "auto":
+        rendered = render(engine_chosen(values, cluster), namespace=cluster.namespace)
+    else:
+        rendered = render(values, namespace=cluster.namespace)
+    new, name = rendered.workload, values["name"]
     if arguments.name:
         old = find.find(cluster, arguments.name)
     else:
-        before = find.workloads(cluster, name=job.name)
-        mine = [each for each in before if run_of(each) == run_of(new)]
+        before = find.workloads(cluster, name=name)
+        mine = [each for each in before if run_of(each) == rendered.run_id]
         mine = [each for each in mine if name_of(each) == name_of(new)] or mine
         if not before:
             found = Difference(
-                sentence=f"A new run {run_of(new)}: the namespace {cluster.namespace} has no run of the job "
-                f"{job.name}.",
+                sentence=f"A new run {rendered.run_id}: the namespace {cluster.namespace} has no run of the job "
+                f"{name}.",
                 changes=(),
                 same=False,
             )

@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     if jobtext.engine_of(raw) == "auto":
         show.say("placement.engine is auto. Rendering uses no cluster, so it takes the engine `job`.")
-    objects = render(jobtext.without_auto(raw), namespace=arguments.namespace)
+    objects = render(jobtext.without_auto(raw), namespace=arguments.namespace).objects
     if arguments.out is None:
         sys.stdout.write(manifests.write(objects, arguments.output))
         return 0

@@ -8,9 +8,11 @@ from jobs.commands import options, show, watch
 from jobs.errors import UsageError
 
 if TYPE_CHECKING:
-    from jobs.jobfile.model import TrainingJob
+    from collections.abc import Mapping
+
     from jobs.kube.client import Cluster
     from jobs.kube.objects import Object
+    from jobs.rendering.render import Rendered
 
 
 def add(commands: options.Commands) -> None:
@@ -53,58 +55,44 @@ def run(arguments: argparse.Namespace) -> int:
 
     helm.warm()
     raw = options.read_text(arguments)
-    from jobs.kube.fields import name_of, run_of
+    from jobs.jobfile import text as jobtext
+    from jobs.kube.fields import name_of
     from jobs.kube.kinds import kind_of
-    from jobs.rendering.render import render, workload
+    from jobs.rendering.render import render
 
+    auto = jobtext.engine_of(raw) == "auto"
     if arguments.dry_run == "client":
-        objects = render(_with_engine(arguments, raw))
-        for each in objects:
+        rendered = render(engine_chosen(raw, options.connect(arguments)) if auto else raw)
+        for each in rendered.objects:
             show.say(f"{each['kind']} {name_of(each)}: rendered; not sent to a server")
     else:
         cluster = options.connect(arguments)
-        objects = render(_with_engine(arguments, raw, cluster), namespace=cluster.namespace)
-        _submit(cluster, objects, dry_run=bool(arguments.dry_run))
-    made = workload(objects)
-    print(run_of(made), flush=True)
+        rendered = render(engine_chosen(raw, cluster) if auto else raw, namespace=cluster.namespace)
+        _submit(cluster, rendered, dry_run=bool(arguments.dry_run))
+    print(rendered.run_id, flush=True)
     if not arguments.watch:
         return 0
+    made = rendered.workload
     held = cluster.get(kind_of(made), name_of(made)) or made
     return watch.follow(cluster, held, timeout=arguments.timeout, stream=sys.stderr)
 
 
-def _with_engine(
-    arguments: argparse.Namespace, raw: "dict[str, Any]", cluster: "Cluster | None" = None
-) -> "TrainingJob | dict[str, Any]":
-    from jobs.jobfile import text as jobtext
+def engine_chosen(values: "Mapping[str, Any]", cluster: "Cluster") -> "Mapping[str, Any]":
+    """Return a job file's values with an engine in place of `auto`, and print which and why."""
+    from jobs.jobfile.text import with_engine
+    from jobs.runs.engine_auto import engine_for
 
-    if jobtext.engine_of(raw) != "auto":
-        return raw
-    from jobs.jobfile.model import from_raw
-
-    return engine_chosen(arguments, from_raw(raw), cluster)
-
-
-def engine_chosen(arguments: argparse.Namespace, job: "TrainingJob", cluster: "Cluster | None" = None) -> "TrainingJob":
-    """Return the job with an engine in place of `auto`, and print which and why."""
-    if job.placement.engine != "auto":
-        return job
-    from jobs.rendering.render import with_engine
-    from jobs.runs import engine_auto
-
-    offer = engine_auto.ask(cluster or options.connect(arguments), job)
-    engine, why = engine_auto.choose(offer, nodes=job.placement.nodes, queue=job.placement.queue)
+    engine, why = engine_for(cluster, values)
     show.say(f"placement.engine is auto: {engine}, because {why}.")
-    return with_engine(job, engine)
+    return with_engine(values, engine)
 
 
-def _submit(cluster: "Cluster", objects: "tuple[Object, ...]", *, dry_run: bool) -> None:
-    from jobs.rendering.render import workload
+def _submit(cluster: "Cluster", rendered: "Rendered", *, dry_run: bool) -> None:
     from jobs.runs import submit
     from trainer.errors import NotFoundError
 
     try:
-        steps = submit.plan(cluster, objects)
+        steps = submit.plan(cluster, rendered.objects)
     except NotFoundError as error:
         raise NotFoundError(f"{error} Create it, or choose another with -n.") from error
     if not dry_run:
@@ -113,7 +101,7 @@ def _submit(cluster: "Cluster", objects: "tuple[Object, ...]", *, dry_run: bool)
         show.say(f"{step.sentence}{' (by a dry run of the server)' if dry_run else ''}")
     if all(step.deed in ("there", "helm") for step in steps):
         show.say(f"Nothing changed. {_standing(steps[-1].body)}")
-    for image in _images(workload(objects)):
+    for image in _images(rendered.workload):
         if submit.moves(image):
             show.say(
                 f"warning: the tag of the image {image} may move to other content, and the run's id would stay the "

@@ -44,9 +44,14 @@ def engine_of(raw: Mapping[str, Any]) -> str:
     return engine if isinstance(engine, str) else USUAL
 
 
+def with_engine(raw: Mapping[str, Any], engine: str) -> Mapping[str, Any]:
+    """Return the same fields with another engine."""
+    return {**raw, "placement": {**raw.get("placement", {}), "engine": engine}}
+
+
 def without_auto(raw: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the same fields, with the usual engine in place of `auto`: only a cluster can choose another."""
-    return {**raw, "placement": {**raw["placement"], "engine": USUAL}} if engine_of(raw) == "auto" else raw
+    return with_engine(raw, USUAL) if engine_of(raw) == "auto" else raw
 
 
 USUAL: Final = "job"

@@ -50,7 +50,7 @@ class HelmMissingError(OcrfleetError):
     """No usable Helm on this machine. `ocrfleet check` goes on without the objects."""
 
 
-def objects(values: Mapping[str, Any], *, checked: bool = True) -> "list[Object]":
+def objects(values: Mapping[str, Any], *, checked: bool = False) -> "list[Object]":
     """Render a job with the chart.
 
     Args:

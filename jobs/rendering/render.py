@@ -1,77 +1,55 @@
-"""`TrainingJob` → Kubernetes objects, by the chart: no object is built here, and none is changed."""
+"""A job file's values → Kubernetes objects, by the chart: no object is built here, and none is changed."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from typing import Any, Final
 
+from jobs.kube.fields import RUN_LABEL, label
 from jobs.kube.objects import Object
 from jobs.rendering import helm
 from trainer.errors import SpecError
 
-if TYPE_CHECKING:
-    from jobs.jobfile.model import TrainingJob
-
 _HOOK: Final = "helm.sh/hook"
-_RUN: Final = "ocrfleet.io/run"
 
 
-def render(job: "TrainingJob | Mapping[str, Any]", *, namespace: str | None = None) -> tuple[Object, ...]:
-    """Return the objects of a job in the order to make them, the workload last.
+@dataclass(frozen=True)
+class Rendered:
+    """The objects of a job."""
+
+    objects: tuple[Object, ...]
+    """In the order to create them: accounts, names and rules must exist when a pod starts. The workload is the last."""
+
+    workload: Object
+    """The one object that makes pods."""
+
+    run_id: str
+
+
+def render(values: Mapping[str, Any], *, checked: bool = False, namespace: str | None = None) -> Rendered:
+    """Return the objects of a job.
 
     Args:
-        job: what to train and where, its engine chosen; or what a job file says, as `jobtext` reads it. Then the chart
-            alone judges it, and where that refuses, the model says what is wrong: the two refuse alike.
-        namespace: written into each object. None: whoever applies them says where.
+        values: the fields of a job file, its engine chosen, as `jobfile.text.read` or `jobfile.model.as_dict` returns
+            them.
+        checked: they are of a `TrainingJob`: the chart's schema, which would say the same again and takes most of the
+            time, is left out.
+        namespace: written into each object. None: the one who applies them chooses it.
 
     Raises:
-        SpecError: the job was refused.
+        SpecError: the job was refused. The chart decides, and the model then finds each fault with its place.
         OcrfleetError: there is no Helm.
     """
-    made = _judged(job) if isinstance(job, Mapping) else _made(job)
-    # The pod of `helm test` is for Helm alone.
-    objects = sorted((each for each in made if _HOOK not in _metadata(each, "annotations")), key=_place)
-    return tuple(each if namespace is None else _placed(each, namespace) for each in objects)
-
-
-def _made(job: "TrainingJob") -> list[Object]:
-    from jobs.jobfile.model import as_dict
-
-    return helm.objects(as_dict(job))
-
-
-def _judged(raw: Mapping[str, Any]) -> list[Object]:
     try:
-        return helm.objects(raw, checked=False)
+        made = helm.objects(values, checked=checked)
     except SpecError:
-        from jobs.jobfile.model import from_raw
+        from jobs.jobfile.model import from_raw  # its import takes longer than a render, and few job files need it
 
-        from_raw(raw)  # all that is wrong, at once and with its places
+        from_raw(values)
         raise
-
-
-def with_engine(job: "TrainingJob", engine: str) -> "TrainingJob":
-    """Return the same job for an engine that was chosen in place of `auto`."""
-    from jobs.jobfile.model import TrainingJob, as_dict
-    from trainer.run.spec import from_dict
-
-    raw = as_dict(job)
-    raw["placement"]["engine"] = engine
-    return from_dict(TrainingJob, raw, where="")
-
-
-def workload(objects: tuple[Object, ...]) -> Object:
-    """Return the one object of a render that makes pods."""
-    (found,) = (each for each in objects if _RUN in _metadata(each, "labels"))
-    return found
-
-
-def _place(each: Object) -> tuple[bool, str, str]:
-    # Accounts, names and rules must be there when a pod starts; a workload alone carries the run's label.
-    return _RUN in _metadata(each, "labels"), each["kind"], each["metadata"]["name"]
-
-
-def _placed(each: Object, namespace: str) -> Object:
-    return {**each, "metadata": {**each["metadata"], "namespace": namespace}}
-
-
-def _metadata(each: Object, field: str) -> Mapping[str, str]:
-    return each["metadata"].get(field) or {}
+    # The pod of `helm test` is for Helm alone.
+    objects = [each for each in made if _HOOK not in (each["metadata"].get("annotations") or {})]
+    # A workload alone has the run's label.
+    objects.sort(key=lambda each: (bool(label(each, RUN_LABEL)), each["kind"], each["metadata"]["name"]))
+    if namespace is not None:
+        objects = [{**each, "metadata": {**each["metadata"], "namespace": namespace}} for each in objects]
+    return Rendered(objects=tuple(objects), workload=objects[-1], run_id=label(objects[-1], RUN_LABEL))

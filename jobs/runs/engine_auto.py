@@ -5,14 +5,15 @@ Kubeflow Trainer and PaddleJob are never chosen: they give a run nothing that a 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from jobs.engines import ENGINES, engine_of
-from jobs.jobfile.model import TrainingJob
+from jobs.diagnosis import kueue
+from jobs.engines import ENGINES, engine_of, job
+from jobs.jobfile.text import with_engine
 from jobs.kube.client import Cluster
-from jobs.kube.fields import run_of
 from jobs.kube.kinds import Kind
-from jobs.rendering.render import render, with_engine, workload
+from jobs.kube.objects import Object
+from jobs.rendering.render import render
 from jobs.runs.find import workloads
 from trainer.errors import AccessError, SpecError
 
@@ -26,9 +27,6 @@ _ALONE: Final = ("job", "jobset")
 @dataclass(frozen=True, kw_only=True)
 class Offer:
     """What a cluster offers for a job."""
-
-    holder: str | None = None
-    """The engine of the object that has this run already."""
 
     queued: Mapping[str, bool]
     """Engines whose API is served and that take the job; whether Kueue holds an object with a queue's name back."""
@@ -48,8 +46,6 @@ def choose(offer: Offer, *, nodes: int, queue: str | None) -> tuple[str, str]:
     Raises:
         SpecError: nothing there would let it wait in its queue.
     """
-    if offer.holder:
-        return offer.holder, "this run already has an object of that engine"
     fits = [each for each in (_GANGS if nodes > 1 else _ALONE) if each in offer.queued]
     if queue:
         fits = [each for each in fits if offer.queued[each]]
@@ -66,29 +62,38 @@ def choose(offer: Offer, *, nodes: int, queue: str | None) -> tuple[str, str]:
     return "job", "the job has one node" if nodes == 1 else "JobSet is not installed, or the name is too long for it"
 
 
-def ask(cluster: Cluster, job: TrainingJob) -> Offer:
-    """Return what a cluster offers for a job. Nothing is changed there."""
-    plain = workload(render(with_engine(job, "job"), namespace=cluster.namespace))
+def engine_for(cluster: Cluster, values: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the engine for a job on a cluster, and why it was chosen. Nothing is changed there.
+
+    Args:
+        cluster: where.
+        values: the fields of the job file.
+
+    Raises:
+        SpecError: the job was refused, or nothing there would let it wait in its queue.
+    """
+    plain = render(with_engine(values, job.NAME), namespace=cluster.namespace)
+    queue = kueue.name_in(plain.workload) or None
     try:
-        held = workloads(cluster, run=run_of(plain))
+        held = workloads(cluster, run=plain.run_id)
     except AccessError:  # whoever may not look takes the answer of an empty namespace
         held = []
     if held and (engine := engine_of(held[-1])):
-        return Offer(holder=engine.NAME, queued={})
+        return engine.NAME, "this run already has an object of that engine"
     queued = {}
     for name in _ALONE:
         if cluster.serves(Kind(ENGINES[name].VERSION, ENGINES[name].KIND)):
             try:
-                there = with_engine(job, name)
+                made = plain if name == job.NAME else render(with_engine(values, name), namespace=cluster.namespace)
             except SpecError:
                 continue
-            queued[name] = bool(job.placement.queue) and held_back(cluster, there)
+            queued[name] = queue is not None and held_back(cluster, made.workload)
     volcano = Kind(ENGINES["volcano"].VERSION, ENGINES["volcano"].KIND)
-    return Offer(queued=queued, volcano=cluster.serves(volcano))
+    offer = Offer(queued=queued, volcano=cluster.serves(volcano))
+    return choose(offer, nodes=job.size(plain.workload), queue=queue)
 
 
-def held_back(cluster: Cluster, job: TrainingJob) -> bool:
-    """Check by a dry run whether Kueue suspends the job: only administrators may read its configuration."""
-    shown = workload(render(job, namespace=cluster.namespace))
-    engine = ENGINES[job.placement.engine]
-    return engine.suspended(cluster.apply(shown, dry_run=True))
+def held_back(cluster: Cluster, workload: Object) -> bool:
+    """Check by a dry run whether Kueue suspends an object: only administrators may read its configuration."""
+    engine = engine_of(workload)
+    return engine is not None and engine.suspended(cluster.apply(workload, dry_run=True))

@@ -117,13 +117,13 @@ IN_RUN: Final = '''
 LATER: Final = """
 import json, sys
 from docs import chart
-from jobs.jobfile import model as jobfile
-from jobs.rendering.render import render, workload
+from jobs.jobfile import text as jobtext
+from jobs.rendering.render import render
 from tests.chart.test_ids import id_in_python
 
 chart.write()
 print(json.dumps([
-    [id_in_python(text), workload(render(jobfile.load(text)))["metadata"]["labels"]["ocrfleet.io/run"]]
+    [id_in_python(text), render(jobtext.read(text)).run_id]
     for text in json.load(sys.stdin)
 ]))
 """

@@ -12,16 +12,14 @@ from typing import Any
 import pytest
 
 from jobs.diagnosis.exit_codes import MEANINGS
-from jobs.jobfile import model as jobfile
-from jobs.kube.fields import name_of, run_of
+from jobs.kube.fields import name_of
 from jobs.kube.kinds import kind_of
-from jobs.rendering.render import render, workload
+from jobs.rendering.render import Rendered, render
 from tests.cluster.controllers import need_engine
 from tests.cluster.kube import Namespace, Object, condition
 from tests.cluster.machine.addons import JOBSET, TRAINER
 from tests.cluster.test_commands_rbac import JOB, Account, account
 from trainer.contract import ExitCode
-from trainer.formats.yaml import to_yaml
 
 pytestmark = pytest.mark.builds(JOBSET, TRAINER)
 
@@ -40,13 +38,13 @@ def comes_back(engine: str, code: int) -> bool:
     return code == ExitCode.STOPPED or (engine == "trainjob" and code in RETRIED)
 
 
-def objects(engine: str, code: int, image: str) -> tuple[Object, ...]:
+def objects(engine: str, code: int, image: str) -> Rendered:
     """Give a run's objects as the chart makes them, whose pods only say why, and end with the code."""
     placement = {"device": "cpu", "engine": engine, "image": image, "retries": 0}
     if comes_back(engine, code):
         placement["deadlines"] = {"run": "20s"}
-    made = render(jobfile.load(to_yaml({**JOB, "name": f"ends-{code}", "placement": placement})))
-    for each in trainers(workload(made)):
+    made = render({**JOB, "name": f"ends-{code}", "placement": placement})
+    for each in trainers(made.workload):
         each["command"] = ["/tiny", "exit", str(int(code)), "-", f"error: this ends with {int(code)}"]
     return made
 
@@ -82,11 +80,11 @@ def test_what_is_told_of_pods_that_only_exit_with_each_code(
     need_engine(namespace.cluster, engine)
     user = account(namespace, tmp_path, "ocrfleet-user")
     made = {code: objects(engine, code, tiny) for code in CODES}
-    for each in chain(*made.values()):
+    for each in chain(*(rendered.objects for rendered in made.values())):
         namespace.apply(each)
     for each in made.values():
-        over(namespace, workload(each))
-    runs = {code: run_of(workload(each)) for code, each in made.items()}
+        over(namespace, each.workload)
+    runs = {code: each.run_id for code, each in made.items()}
 
     listed = {each["run"]: each for each in json.loads(user("list", "-o", "json")[0])}
     assert set(listed) == set(runs.values())

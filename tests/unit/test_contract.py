@@ -14,7 +14,7 @@ import yaml
 
 from docs.chart import CHART
 from jobs import cli
-from jobs.jobfile import model as jobfile
+from jobs.jobfile import text as jobtext
 from jobs.rendering import helm
 from jobs.rendering.render import render
 from tests.chart.helm import helm as real_helm
@@ -73,7 +73,7 @@ def test_the_command_line_refuses_another_chart(
         assert f"error: The chart in {other} belongs to ocrfleet 9.8.7 with contract " in said
         assert f"to ocrfleet {contract.VERSION} with contract 1: install both from one wheel." in said
     with pytest.raises(SpecError):
-        render(jobfile.load(JOB))
+        render(jobtext.read(JOB))
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from jobs import cli
-from jobs.jobfile import model as jobfile
+from jobs.jobfile import text as jobtext
 from jobs.rendering import manifests
 from jobs.rendering.render import render
 from tests.chart.test_render import CASES, FILES, ROOT
@@ -25,7 +25,7 @@ NAMES = [path.stem for path in FILES]
 
 @pytest.mark.parametrize("path", FILES, ids=NAMES)
 def test_what_is_written_is_read_the_same(path: Path, ocrfleet: Callable[..., Any]) -> None:
-    found = list(render(jobfile.load(path)))
+    found = list(render(jobtext.read(path)).objects)
     text = ocrfleet("render", path).out
     assert list(yaml.safe_load_all(text)) == found
     assert manifests.read(text) == found
@@ -101,7 +101,8 @@ def test_a_folder_gets_a_file_for_each_object(form: str, ocrfleet: Callable[...,
     assert (ran.code, ran.out) == (0, "")
     assert ran.err == "5 objects in a/b: 5 new, 0 changed, 0 unchanged.\n"
     files = {path.name: manifests.read(path.read_text()) for path in (tmp_path / "a" / "b").iterdir()}
-    assert files == {f"{manifests.name_of(o).replace('/', '-')}.{form}": [o] for o in render(jobfile.load(JOB))}
+    objects = render(jobtext.read(JOB)).objects
+    assert files == {f"{manifests.name_of(each).replace('/', '-')}.{form}": [each] for each in objects}
 
 
 def test_rendering_again_replaces_older_forms_and_leaves_other_runs(

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from jobs.engines import ENGINES, engine_of
-from jobs.jobfile import model as jobfile
+from jobs.jobfile import text as jobtext
 from jobs.jobfile.placement import Engine as EngineName
-from jobs.rendering.render import render, workload
+from jobs.rendering.render import render
 from tests.unit.jobs.engines.test_runfile import JOB
 from tests.unit.jobs.states.read import FILES, recorded
 from trainer import contract
@@ -70,7 +70,7 @@ def variables(found: Any) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", ENGINES)
 def test_ranks_are_read_off_the_label_that_the_chart_gives_the_pods_theirs_from(name: str) -> None:
-    found = workload(render(jobfile.load(JOB, sets=[f"placement.engine={name}"])))
+    found = render(jobtext.read(JOB, sets=[f"placement.engine={name}"])).workload
     engine = engine_of(found)
     assert engine is ENGINES[name]
     assert (found["apiVersion"], found["kind"]) == (engine.VERSION, engine.KIND)

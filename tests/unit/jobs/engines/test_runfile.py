@@ -3,8 +3,8 @@
 import pytest
 
 from jobs.engines import ENGINES, runfile
-from jobs.jobfile import model as jobfile
-from jobs.rendering.render import render, workload
+from jobs.jobfile import text as jobtext
+from jobs.rendering.render import render
 
 JOB = """
 apiVersion: ocrfleet.io/v1
@@ -16,7 +16,7 @@ placement: {nodes: 2}
 
 @pytest.mark.parametrize("engine", sorted(ENGINES))
 def test_every_engines_object_tells_its_run_and_output(engine: str) -> None:
-    found = workload(render(jobfile.load(JOB, sets=[f"placement.engine={engine}"])))
+    found = render(jobtext.read(JOB, sets=[f"placement.engine={engine}"])).workload
     told = runfile.of(found)
     assert told is not None
     assert (told["name"], told["run"]["recipe"]) == ("slips", "rec-crnn-mobile")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from jobs.jobfile import model as jobfile
+from jobs.jobfile import text as jobtext
 from jobs.rendering import helm
 from jobs.rendering.render import render
 from tests.chart.test_render import CASES, ROOT
@@ -39,7 +40,7 @@ def test_without_any_helm_the_error_says_what_to_install(monkeypatch: pytest.Mon
     with pytest.raises(
         OcrfleetError, match=r"Install the package helm-python-sdk, or the `helm` program, 3\.16 or newer\."
     ):
-        render(jobfile.load(JOB))
+        render(jobtext.read(JOB))
 
 
 @pytest.mark.parametrize(
@@ -60,7 +61,7 @@ def test_an_old_helm_is_refused_by_its_version(
     old.write_text(f"#!/bin/sh\necho {says}\n")
     old.chmod(0o755)
     with pytest.raises(OcrfleetError) as refused:
-        render(jobfile.load(JOB))
+        render(jobtext.read(JOB))
     assert sentence in str(refused.value)
 
 
@@ -71,14 +72,14 @@ def test_a_fault_of_the_chart_is_not_the_users(tmp_path: Path, monkeypatch: pyte
     use("helm4", monkeypatch, tmp_path)
     monkeypatch.setattr(helm, "CHART", tmp_path)
     with pytest.raises(OcrfleetError, match="a fault of ocrfleet") as fault:
-        render(jobfile.load(JOB))
+        render(jobtext.read(JOB))
     assert fault.value.exit_code == 1
 
 
 def test_a_chart_that_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(helm, "CHART", tmp_path)
     with pytest.raises(OcrfleetError, match="Install it again"):
-        render(jobfile.load(JOB))
+        render(jobtext.read(JOB))
 
 
 def test_a_wheel_has_every_file_of_the_chart_that_helm_reads() -> None:

@@ -7,8 +7,9 @@ import pytest
 import yaml
 
 from jobs.jobfile import model as jobfile
+from jobs.jobfile import text as jobtext
 from jobs.rendering import manifests
-from jobs.rendering.render import render, workload
+from jobs.rendering.render import render
 from tests.chart.helm import rendered
 from tests.chart.test_render import CASES, FILES
 from trainer.errors import SpecError
@@ -28,25 +29,28 @@ def as_helm_has_it(path: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("path", FILES, ids=NAMES)
 def test_a_job_file_gives_what_helm_alone_makes_of_it(path: Path, which: str) -> None:
-    found = render(jobfile.load(path))
+    found = render(jobtext.read(path)).objects
     assert sorted(found, key=manifests.name_of) == as_helm_has_it(path)
+    assert render(jobfile.as_dict(jobfile.load(path)), checked=True).objects == found
 
 
 def test_the_workload_comes_last_and_no_hook_is_among_them(which: str) -> None:
-    found = render(jobfile.load(JOB))
-    assert [each["kind"] for each in found] == ["NetworkPolicy", "PodMonitor", "Service", "ServiceAccount", "Job"]
-    assert workload(found) == found[-1]
+    found = render(jobtext.read(JOB))
+    kinds = ["NetworkPolicy", "PodMonitor", "Service", "ServiceAccount", "Job"]
+    assert [each["kind"] for each in found.objects] == kinds
+    assert found.workload == found.objects[-1]
+    assert found.workload["metadata"]["name"].startswith(f"{found.run_id}-")
 
 
 def test_a_namespace_is_written_into_each_object_and_changes_nothing_else() -> None:
-    job = jobfile.load(JOB)
-    for plain, placed in zip(render(job), render(job, namespace="team-ocr"), strict=True):
+    job = jobtext.read(JOB)
+    for plain, placed in zip(render(job).objects, render(job, namespace="team-ocr").objects, strict=True):
         assert placed["metadata"].pop("namespace") == "team-ocr"
         assert placed == plain
 
 
 def test_the_chart_refuses_with_its_sentence_alone(which: str) -> None:
-    job = jobfile.load(JOB, sets=["placement.engine=auto"])
+    job = jobtext.read(JOB, sets=["placement.engine=auto"])
     with pytest.raises(SpecError) as refused:
         render(job)
     assert str(refused.value) == (

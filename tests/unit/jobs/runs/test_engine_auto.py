@@ -29,7 +29,6 @@ Ocrfleet = Callable[..., Any]
         (Offer(queued={"job": False, "jobset": False}, volcano=True), 2, "q", "volcano"),
         (Offer(queued={"job": True}, volcano=True), 2, "q", "job"),
         (Offer(queued={"job": False}, volcano=True), 2, None, "job"),
-        (Offer(holder="trainjob", queued={}), 2, "q", "trainjob"),
     ],
 )
 def test_which_engine_is_chosen(offer: Offer, nodes: int, queue: str | None, engine: str) -> None:
