@@ -123,7 +123,7 @@ lint: setup ## Check style, types and the layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-GENERATED = docs/reference ':(glob)charts/ocr-training/*' manifests/components/trainjob-runtime
+GENERATED = docs/reference ':(glob)charts/ocr-training/*' manifests/components/trainjob-runtime jobs/commands/completions
 
 .PHONY: verify
 verify: setup ## Write the reference pages and the chart's values again; fail when they differ from what is committed

@@ -1,4 +1,5 @@
-"""Writes docs/reference from the code, the chart's values, schema and README, and the runtime of engine `trainjob`.
+"""Writes docs/reference from the code, the chart's values, schema and README, the runtime of engine `trainjob`, and the
+completion scripts.
 
 `make verify` runs it, as `python -m docs.generate`, and wants no difference.
 
@@ -13,10 +14,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from docs import chart, fields, runtime
+from docs import chart, completion, fields, runtime
 from docs.fields import class_of, line, meaning, table, values_of
 from jobs.cli import build_parser
-from jobs.commands.completion import children, walk
+from jobs.commands.complete import children, walk
 from trainer import contract, recipes
 from trainer.formats.yaml import to_yaml
 
@@ -32,7 +33,7 @@ ENVIRONMENT: Final = {
 
 
 def main() -> None:
-    """Write all pages, the chart's files, and the runtime that goes with it."""
+    """Write all pages, the chart's files with the runtime that goes with them, and the completion scripts."""
     REFERENCE.mkdir(exist_ok=True)
     pages = {
         "job-file.md": job_file(),
@@ -44,6 +45,7 @@ def main() -> None:
         (REFERENCE / name).write_text(HEAD + text.rstrip() + "\n", "utf-8", newline="\n")
     chart.write()
     runtime.write()
+    completion.write()
 
 
 # --- the job file ---------------------------------------------------------------------------------------------------

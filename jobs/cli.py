@@ -1,7 +1,7 @@
 """The command `ocrfleet`: parse the arguments, run the command, return its exit code.
 
-Of the commands' modules only the one that is asked for is imported, and what a command needs, it imports when it
-runs: so a command begins at once, and `ocrfleet --help` works without Paddle.
+Of the commands' modules only that of the requested command is imported: a command starts at once, and `ocrfleet --help`
+loads none of them.
 """
 
 import argparse
@@ -12,11 +12,10 @@ import importlib
 import os
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, NoReturn
 
-from jobs.commands import version
-from trainer.contract import ExitCode
+from trainer.contract import CONTRACT, VERSION, ExitCode
 from trainer.errors import OcrfleetError
 
 _EPILOG = """\
@@ -42,36 +41,40 @@ _COMPLETE: Final = "__complete"
 """What scripts of shells ask with; nobody types it."""
 
 
-_MODULES: Final[Mapping[str, tuple[str, ...]]] = {
-    "init": ("init",),
-    "recipes": ("recipes",),
-    "check": ("check",),
-    "run": ("run",),
-    "render": ("render",),
-    "diff": ("diff",),
-    "submit": ("submit",),
-    "overview": ("list", "top"),
-    "status": ("status", "events"),
-    "watch": ("watch",),
-    "logs": ("logs",),
-    "stop": ("stop", "resume"),
-    "delete": ("delete", "prune"),
-    "shell": ("shell",),
-    "predict": ("predict",),
-    "data": ("data",),
-    "models": ("models",),
-    "version": ("version",),
-    "completion": ("completion",),
+_COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
+    "init": ("init.add", "write a commented job file"),
+    "recipes": ("recipes.add", "list the recipes, or show one of them"),
+    "check": ("check.add", "check job file, data and access before training"),
+    "run": ("run.add", "train, verify and publish on this machine"),
+    "render": ("render.add", "write the Kubernetes objects of a job"),
+    "diff": ("diff.add", "show what a job file would change on a cluster"),
+    "submit": ("submit.add", "start a run on a cluster"),
+    "list": ("overview.add_list", "list the runs of a namespace with their status"),
+    "top": ("overview.add_top", "show the cost of runs: device-hours, idle and queue time"),
+    "status": ("status.add_status", "show the status of a run, its reason, and the next step"),
+    "events": ("status.add_events", "show the Kubernetes events of a run"),
+    "watch": ("watch.add", "follow a run and exit with its exit code"),
+    "logs": ("logs.add", "show the logs of a run's nodes and workers"),
+    "stop": ("stop.add_stop", "stop a run after a checkpoint; it can be resumed"),
+    "resume": ("stop.add_resume", "continue a stopped run"),
+    "delete": ("delete.add_delete", "delete a run's objects from the cluster"),
+    "prune": ("delete.add_prune", "delete the objects of a job's old runs"),
+    "shell": ("shell.add", "open a shell in a pod of a run"),
+    "predict": ("predict.add", "read images with published models"),
+    "data": ("data.add", "check, split or crop a dataset"),
+    "models": ("models.add", "list, show, pull or promote published models"),
+    "version": ("version.add", "show the versions of ocrfleet and its packages"),
+    "completion": ("completion.add", "write a completion script for a shell"),
 }
-"""The modules of `jobs.commands` in the order of the help, and the commands of each."""
+"""The commands in the order of the help: the function of `jobs.commands` that adds what each takes, and its summary."""
 
 
-def build_parser(program: str = "ocrfleet", *, word: str | None = None) -> argparse.ArgumentParser:
+def build_parser(program: str = "ocrfleet", *, load: Collection[str] = tuple(_COMMANDS)) -> argparse.ArgumentParser:
     """Make the parser of all commands; each parsed result has `run`, the function to call.
 
     Args:
         program: its name.
-        word: a command: if there is such a one, the parser knows the commands of its module alone.
+        load: the commands whose arguments are wanted; of the others it knows the name and the summary.
     """
     parser = argparse.ArgumentParser(
         prog=program,
@@ -80,10 +83,16 @@ def build_parser(program: str = "ocrfleet", *, word: str | None = None) -> argpa
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    version.add_flag(parser)
+    about = f"ocrfleet {VERSION}, contract {CONTRACT}"
+    parser.add_argument(
+        "--version", action="version", version=about, help="show the version and the contract, and exit"
+    )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for name in [each for each, words in _MODULES.items() if word in words] or _MODULES:
-        importlib.import_module(f"jobs.commands.{name}").add(commands)
+    for name, (place, summary) in _COMMANDS.items():
+        command = commands.add_parser(name, help=summary, allow_abbrev=False)
+        if name in load:
+            module, _, add = place.partition(".")
+            getattr(importlib.import_module(f"jobs.commands.{module}"), add)(command)
     return parser
 
 
@@ -113,8 +122,8 @@ def main(argv: Sequence[str] | None = None, *, program: str = "ocrfleet") -> int
     if words[:1] == [_COMPLETE]:
         print(*_complete(words[1:]), sep="\n")
         return int(ExitCode.DONE)
-    arguments = build_parser(program, word=next(iter(words), None)).parse_args(words)
-    arguments.build_parser = build_parser  # `completion` writes a script for all commands
+    asked = [word for word in words if not word.startswith("-")][:1]
+    arguments = build_parser(program, load=asked).parse_args(words)
     try:
         code: int = arguments.run(arguments)
         sys.stdout.flush()
@@ -138,9 +147,9 @@ def main(argv: Sequence[str] | None = None, *, program: str = "ocrfleet") -> int
 
 
 def _complete(words: Sequence[str]) -> list[str]:
-    from jobs.commands import completion
-
-    return completion.in_time(build_parser(), words)
+    complete = importlib.import_module("jobs.commands.complete")
+    found: list[str] = complete.in_time(build_parser(load=words[:1]), words)
+    return found
 
 
 def _leave(code: int) -> NoReturn:

@@ -1,1 +1,4 @@
-"""One module a command: `add` says its words to argparse, `run` does it. Nothing else in `jobs` prints."""
+"""One module a command: `add` adds its arguments to a parser, `run` runs it. Nothing else in `jobs` prints.
+
+`jobs.cli` imports the module of the requested command alone, so each imports what it needs at its top.
+"""

@@ -1,23 +1,23 @@
 """`ocrfleet check`."""
 
 import argparse
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
-from jobs.commands import options, show
+from jobs.checks import dataset, objects
+from jobs.commands import options
+from jobs.commands.document import document
+from jobs.commands.progress import count, transfer
+from jobs.jobfile import model as jobfile
+from jobs.jobfile import text as jobtext
+from jobs.models.cache import Cache
+from trainer.errors import OcrfleetError
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
-    from jobs.checks.dataset import Finding
-
-
-def add(commands: options.Commands) -> None:
-    """Add the command to the parser."""
-    parser = options.command(
-        commands,
-        "check",
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add its arguments."""
+    options.command(
+        parser,
         run=run,
-        summary="check job file, data and access before training",
         text="Check a job before it runs: the file and every override; whether the chart renders it; each label line "
         "and image of the dataset, which is downloaded into the cache; the dictionary; the batch size against the "
         "number of samples; access to the output, and whether it supports conditional writes. With -n, --context or "
@@ -36,8 +36,6 @@ def add(commands: options.Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print findings one by one, then the verdict."""
-    from jobs.checks import dataset
-
     findings: list[dataset.Finding] = []
     for finding in _findings(arguments):
         findings.append(finding)
@@ -46,33 +44,27 @@ def run(arguments: argparse.Namespace) -> int:
     text, code = dataset.verdict(findings)
     if arguments.output:
         rows = [{"level": f.level, "text": f.text, "code": int(f.code)} for f in findings]
-        show.document({"verdict": text, "code": int(code), "findings": rows}, arguments.output)
+        document({"verdict": text, "code": int(code), "findings": rows}, arguments.output)
     else:
         print(text)
     return int(code)
 
 
-def _findings(arguments: argparse.Namespace) -> "Iterator[Finding]":
-    from jobs.rendering import helm
-
-    helm.warm()
-    from jobs.checks import cluster, dataset, objects
-    from jobs.jobfile.model import from_raw
-    from jobs.models.cache import Cache
-    from trainer.errors import OcrfleetError
-
+def _findings(arguments: argparse.Namespace) -> Iterator[dataset.Finding]:
     try:
-        raw = options.read_text(arguments)
-        job = from_raw(raw)
+        values = jobtext.read(options.source(arguments.job), sets=arguments.sets)
+        job = jobfile.from_raw(values)
         yield dataset.Finding("ok", f"{arguments.job}: a job file, {job.name}")
         with_cluster = options.names_cluster(arguments)
         if not with_cluster:  # else the job is rendered for the cluster's engine
-            yield from objects.check(raw)
+            yield from objects.check(values)
         tools = dataset.Tools(
-            cache=Cache.choose(arguments.cache), transfer=show.transfer("fetch"), count=show.count("read", "images")
+            cache=Cache.choose(arguments.cache), transfer=transfer("fetch"), count=count("read", "images")
         )
         yield from dataset.preflight(job, tools)
         if with_cluster:
+            from jobs.checks import cluster  # without a cluster, nothing of its client is loaded
+
             yield from cluster.check(job, options.connect(arguments))
     except OcrfleetError as error:
         yield from dataset.errors(error)

@@ -2,34 +2,40 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from jobs.commands import options, show
+from jobs.commands.document import document
+from jobs.commands.progress import count, transfer
+from jobs.models import locations
+from jobs.models.cache import Cache
+from trainer.contract import ExitCode
+from trainer.datasets import hashing, labels, tools
+from trainer.datasets.splits import Plan
+from trainer.datasets.tools import Findings, Written
+from trainer.errors import DatasetError
+from trainer.run.spec import MaxRefused
 
-if TYPE_CHECKING:
-    from trainer.datasets.tools import Findings, Written
 
-
-def add(commands: options.Commands) -> None:
-    """Add the commands to the parser."""
-    parser = commands.add_parser(
-        "data",
-        help="check, split or crop a dataset",
-        description="Check a dataset, or make another one from it. A run does all of this by itself.",
-        allow_abbrev=False,
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add its commands."""
+    summaries = {
+        "check": "read every label line and image, and list what a run would refuse",
+        "split": "divide a dataset by image, as a run does",
+        "crop": "crop the lines of pages, for a recogniser",
+    }
+    checking, splitting, cropping = options.group(
+        parser, "Check a dataset, or make another one from it. A run does all of this by itself.", summaries
     )
-    deeds = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    _add_check(deeds)
-    _add_split(deeds)
-    _add_crop(deeds)
+    _add_check(checking)
+    _add_split(splitting)
+    _add_crop(cropping)
 
 
-def _add_check(deeds: options.Commands) -> None:
-    parser = options.command(
-        deeds,
-        "check",
+def _add_check(parser: argparse.ArgumentParser) -> None:
+    options.command(
+        parser,
         run=check,
-        summary="read every label line and image, and list what a run would refuse",
         text="Read every label line and every image of a dataset, as a run would, and list what a run would refuse, "
         "with file and line. The exit code is 41 if a run would end with 41.",
         examples="ocrfleet data check s3://ocr-data/slips/\nocrfleet data check exported/ --task rec -o json\n"
@@ -55,12 +61,10 @@ def _add_check(deeds: options.Commands) -> None:
     options.output(parser, "yaml", "json")
 
 
-def _add_split(deeds: options.Commands) -> None:
-    parser = options.command(
-        deeds,
-        "split",
+def _add_split(parser: argparse.ArgumentParser) -> None:
+    options.command(
+        parser,
         run=split,
-        summary="divide a dataset by image, as a run does",
         text="Copy a dataset into a new folder with a label file for each split: train.txt, val.txt and test.txt. An "
         "image stays in its split when others are added.",
         examples="ocrfleet data split exported/ --ratio 8:1:1 --out divided/",
@@ -70,12 +74,10 @@ def _add_split(deeds: options.Commands) -> None:
     _written(parser)
 
 
-def _add_crop(deeds: options.Commands) -> None:
-    parser = options.command(
-        deeds,
-        "crop",
+def _add_crop(parser: argparse.ArgumentParser) -> None:
+    options.command(
+        parser,
         run=crop,
-        summary="crop the lines of pages, for a recogniser",
         text="Crop every labelled line from its page into a new folder, with crop_img/ and rec_gt.txt as in "
         "PPOCRLabel.",
         examples="ocrfleet data crop s3://ocr-data/slips/ --out lines/",
@@ -124,12 +126,8 @@ def _limits(text: str) -> tuple[float, float]:
 
 def check(arguments: argparse.Namespace) -> int:
     """List what a run would refuse."""
-    from trainer.contract import ExitCode
-    from trainer.datasets import hashing, tools
-    from trainer.datasets.splits import Plan
-    from trainer.run.spec import MaxRefused
-
-    root, task = _open(arguments)
+    root = _fetch(arguments.dataset, arguments.cache)
+    task = arguments.task or _task(root)
     train, evaluation = arguments.max_refused
     plan = Plan(
         shares=hashing.shares_of(arguments.ratio),
@@ -142,10 +140,10 @@ def check(arguments: argparse.Namespace) -> int:
         characters=arguments.dictionary,
         plan=plan,
         part=arguments.part,
-        progress=show.count("read", "images"),
+        progress=count("read", "images"),
     )
     if arguments.output:
-        show.document(_facts(found), arguments.output)
+        document(_facts(found), arguments.output)
     else:
         _print_findings(found)
     return int(ExitCode.DATASET if found.fatal else ExitCode.DONE)
@@ -153,41 +151,33 @@ def check(arguments: argparse.Namespace) -> int:
 
 def split(arguments: argparse.Namespace) -> int:
     """Divide a dataset."""
-    from trainer.datasets import tools
-
-    root, task = _open(arguments)
+    root = _fetch(arguments.dataset, arguments.cache)
+    task = arguments.task or _task(root)
     written = tools.divide(root, arguments.out, task=task, shares=arguments.ratio, seed=arguments.seed)
     return _print_written(written, arguments.output)
 
 
 def crop(arguments: argparse.Namespace) -> int:
     """Cut lines out of pages."""
-    from trainer.datasets import tools
-
-    arguments.task = "det"
-    root, _ = _open(arguments)
-    written = tools.crop(root, arguments.out, progress=show.count("crop", "pages"))
+    root = _fetch(arguments.dataset, arguments.cache)
+    written = tools.crop(root, arguments.out, progress=count("crop", "pages"))
     return _print_written(written, arguments.output)
 
 
-def _open(arguments: argparse.Namespace) -> tuple[Path, Literal["det", "rec"]]:
-    """Download a dataset, and determine its task."""
-    from jobs.models import locations
-    from jobs.models.cache import Cache
-    from trainer.datasets import labels
-    from trainer.errors import DatasetError
+def _fetch(dataset: str, cache: Path | None) -> Path:
+    return locations.folder(dataset, Cache.choose(cache), progress=transfer("fetch"))
 
-    root = locations.folder(arguments.dataset, Cache.choose(arguments.cache), progress=show.transfer("fetch"))
-    if arguments.task:
-        return root, arguments.task
+
+def _task(root: Path) -> Literal["det", "rec"]:
+    """Return the task that the labels are of."""
     try:
         labels.read(root, "det")
     except DatasetError:
-        return root, "rec"
-    return root, "det"
+        return "rec"
+    return "det"
 
 
-def _facts(found: "Findings") -> dict[str, Any]:
+def _facts(found: Findings) -> dict[str, Any]:
     return {
         "task": found.task,
         "form": found.form,
@@ -203,7 +193,7 @@ def _facts(found: "Findings") -> dict[str, Any]:
     }
 
 
-def _print_findings(found: "Findings") -> None:
+def _print_findings(found: Findings) -> None:
     unit = {"det": "pages", "rec": "lines"}[found.task]
     print(f"{found.root}: {found.form}, checked for {found.task}.")
     print(f"Images: {found.images}. Usable {unit}: {found.samples}. Ignored: {found.ignored}.")
@@ -224,11 +214,11 @@ def _print_findings(found: "Findings") -> None:
         )
 
 
-def _print_written(written: "Written", output: str | None) -> int:
+def _print_written(written: Written, output: str | None) -> int:
     for problem in written.problems:
         show.say(f"skipped  {problem.sentence}")
     if output:
-        show.document({"root": str(written.root), "labelFiles": dict(written.label_files)}, output)
+        document({"root": str(written.root), "labelFiles": dict(written.label_files)}, output)
         return 0
     for name, lines in written.label_files.items():
         print(f"{written.root / name}: {lines} lines")

@@ -2,24 +2,26 @@
 
 import argparse
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from jobs.commands import options, show
+from jobs.diagnosis.observe import observe
+from jobs.engines import runfile
 from jobs.errors import UsageError
+from jobs.kube.client import Cluster
+from jobs.kube.fields import name_of, run_of
+from jobs.kube.kinds import kind_of
+from jobs.kube.objects import Object
+from jobs.rendering import manifests
+from jobs.runs import find, wait
+from jobs.runs import prune as pruning
+from trainer.errors import NotFoundError
 
-if TYPE_CHECKING:
-    from jobs.engines.status import Observed
-    from jobs.kube.client import Cluster
-    from jobs.kube.objects import Object
 
-
-def add(commands: options.Commands) -> None:
-    """Add the commands to the parser."""
-    parser = options.command(
-        commands,
-        "delete",
+def add_delete(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `delete`."""
+    options.command(
+        parser,
         run=delete,
-        summary="delete a run's objects from the cluster",
         text="Delete a run's objects and pods from the cluster: all of them for a run's id, or one for an object's "
         "name. The bucket is not touched: published models, checkpoints and logs stay, and the same job file, "
         "submitted again, continues from the last checkpoint. A run with running pods is refused: stop it first, "
@@ -35,11 +37,13 @@ def add(commands: options.Commands) -> None:
     )
     parser.add_argument("--wait", action="store_true", help="return when its pods are gone (default: return at once)")
     options.cluster(parser)
-    parser = options.command(
-        commands,
-        "prune",
+
+
+def add_prune(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `prune`."""
+    options.command(
+        parser,
         run=prune,
-        summary="delete the objects of a job's old runs",
         text="Delete the objects of a job's finished runs, except the newest N. Runs that have not finished and "
         "buckets are never touched.",
         examples="ocrfleet prune slips-rec --done --keep 5 --dry-run\nocrfleet prune slips-rec --done --keep 5",
@@ -56,13 +60,8 @@ def add(commands: options.Commands) -> None:
 def delete(arguments: argparse.Namespace) -> int:
     """Delete a run's objects."""
     cluster = options.connect(arguments)
-    from jobs.diagnosis.observe import observe
-    from jobs.engines import runfile
-    from jobs.kube.fields import name_of, run_of
-    from jobs.runs import prune as pruning
-    from jobs.runs import wait
-
-    chosen = [_with_pods(cluster, each) for each in _chosen(cluster, arguments.name)]
+    now = datetime.now(UTC)
+    chosen = [find.gather(cluster, each, now=now, whole=False) for each in _chosen(cluster, arguments.name)]
     busy = [status for each in chosen if pruning.trains(status := observe(each))]
     if busy and not arguments.yes:
         raise UsageError(
@@ -70,8 +69,8 @@ def delete(arguments: argparse.Namespace) -> int:
             "keeps the run; --yes deletes it anyway."
         )
     for each in chosen:
-        _remove(cluster, each.workload)
-        print(f"{_title(each.workload)} deleted")
+        cluster.delete(kind_of(each.workload), name_of(each.workload))
+        print(f"{manifests.name_of(each.workload)} deleted")
     run = run_of(chosen[0].workload)
     where = runfile.output(chosen[0].workload)
     show.say(
@@ -87,10 +86,6 @@ def delete(arguments: argparse.Namespace) -> int:
 def prune(arguments: argparse.Namespace) -> int:
     """Delete the objects of old runs."""
     cluster = options.connect(arguments)
-    from jobs.runs import find
-    from jobs.runs import prune as pruning
-    from trainer.errors import NotFoundError
-
     found = find.workloads(cluster, name=arguments.job_name)
     if not found:
         raise NotFoundError(
@@ -100,39 +95,17 @@ def prune(arguments: argparse.Namespace) -> int:
     old = pruning.prunable(found, keep=arguments.keep, now=datetime.now(UTC))
     for each in old:
         if not arguments.dry_run:
-            _remove(cluster, each)
-        print(f"{_title(each)} deleted{' (dry run)' if arguments.dry_run else ''}")
+            cluster.delete(kind_of(each), name_of(each))
+        print(f"{manifests.name_of(each)} deleted{' (dry run)' if arguments.dry_run else ''}")
     if not old:
         show.say(f"Nothing to delete: {arguments.job_name} has at most {arguments.keep} finished runs.")
     return 0
 
 
-def _chosen(cluster: "Cluster", word: str) -> "list[Object]":
-    from jobs.kube.fields import name_of, run_of
-    from jobs.runs import find
-
+def _chosen(cluster: Cluster, word: str) -> list[Object]:
     found = find.find(cluster, word)
     if name_of(found) == word:
         return [found]
     if run_of(found) != word:
         raise UsageError(f"{word} is the name of a job: name one of its runs, such as {run_of(found)}, the newest.")
     return find.workloads(cluster, run=word)
-
-
-def _with_pods(cluster: "Cluster", workload: "Object") -> "Observed":
-    from jobs.runs import find
-
-    return find.gather(cluster, workload, now=datetime.now(UTC), whole=False)
-
-
-def _remove(cluster: "Cluster", workload: "Object") -> None:
-    from jobs.kube.fields import name_of
-    from jobs.kube.kinds import kind_of
-
-    cluster.delete(kind_of(workload), name_of(workload))
-
-
-def _title(workload: "Object") -> str:
-    from jobs.rendering import manifests
-
-    return manifests.name_of(workload)

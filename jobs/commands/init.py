@@ -8,6 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from jobs.commands import options, show
+from jobs.jobfile import model as jobfile
+from trainer import contract, recipes
+from trainer.errors import SpecError
+from trainer.recipes import distill
 
 TEMPLATE = """\
 # A job file of ocrfleet. docs/reference/job-file.md explains every field.
@@ -58,13 +62,11 @@ _TEACHER = """\
 _MEANINGS = {"det": "finds the lines of a page", "rec": "reads one line"}
 
 
-def add(commands: options.Commands) -> None:
-    """Add the command to the parser."""
-    parser = options.command(
-        commands,
-        "init",
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add its arguments."""
+    options.command(
+        parser,
         run=run,
-        summary="write a commented job file",
         text="Write a commented job file to standard output, or with -f to a new file, for you to edit. The recipe "
         "sets the task; `ocrfleet recipes` lists all recipes.",
         examples="ocrfleet init slips-rec --recipe rec-crnn-mobile -f job.yaml\n"
@@ -81,9 +83,13 @@ def add(commands: options.Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the file."""
-    from jobs.jobfile import model as jobfile
-
-    text = render(arguments)
+    text = filled(
+        arguments.name,
+        recipes.load(arguments.recipe),
+        data=arguments.data or f"s3://ocr-data/{arguments.name}/",
+        output=arguments.output or f"s3://ocr-models/{arguments.name}/",
+        file=arguments.filename or "job.yaml",
+    )
     # A wrong name or location is refused here, not first when the job runs.
     jobfile.load(text)
     if arguments.filename is None:
@@ -94,22 +100,19 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def render(arguments: argparse.Namespace) -> str:
+def filled(name: str, recipe: recipes.Recipe, *, data: str, output: str, file: Path | str) -> str:
     """Fill the template in."""
-    from trainer import contract, recipes
-
-    recipe = recipes.load(arguments.recipe)
     rec = recipe.task == "rec"
     text = TEMPLATE.format(
-        file=arguments.filename or "job.yaml",
+        file=file,
         version=contract.API_VERSION,
-        name=arguments.name,
+        name=name,
         task=recipe.task,
         task_meaning=_MEANINGS[recipe.task],
         recipe=recipe.name,
         summary=recipe.summary,
-        data=arguments.data or f"s3://ocr-data/{arguments.name}/",
-        output=arguments.output or f"s3://ocr-models/{arguments.name}/",
+        data=data,
+        output=output,
         dictionary="    dictionary: auto  # the characters of the labels\n" if rec else "",
         epochs=recipe.config["Global"]["epoch_num"],
         batch=recipe.config["Train"]["loader"]["batch_size_per_card"],
@@ -121,8 +124,6 @@ def render(arguments: argparse.Namespace) -> str:
 
 def _distill(config: Mapping[str, Any]) -> str:
     """Return the `distill` part of a recipe with several networks; empty for a recipe with one."""
-    from trainer.recipes import distill
-
     if not distill.is_distillation(config):
         return ""
     frozen = any(distill.networks(config).values())
@@ -130,8 +131,6 @@ def _distill(config: Mapping[str, Any]) -> str:
 
 
 def _write_new(path: Path, text: str) -> None:
-    from trainer.errors import SpecError
-
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)

@@ -2,25 +2,27 @@
 
 import argparse
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from pathlib import Path
 
 from jobs.commands import options, show
+from jobs.diagnosis.observe import observe
+from jobs.engines import engine_of, runfile
 from jobs.errors import UsageError
-from trainer.errors import OcrfleetError
+from jobs.kube.client import Cluster
+from jobs.kube.fields import name_of, run_of
+from jobs.kube.kinds import POD
+from jobs.kube.objects import Object
+from jobs.runs import bucket_logs, find, pod_logs
+from jobs.runs.pod_logs import Line
+from trainer.errors import NotFoundError, OcrfleetError
 
-if TYPE_CHECKING:
-    from jobs.kube.client import Cluster
-    from jobs.kube.objects import Object
-    from jobs.runs.pod_logs import Line
 
-
-def add(commands: options.Commands) -> None:
-    """Add the command to the parser."""
-    parser = options.command(
-        commands,
-        "logs",
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add its arguments."""
+    options.command(
+        parser,
         run=run,
-        summary="show the logs of a run's nodes and workers",
         text="Show the logs of a run. They are read from its pods while these exist; otherwise, and with --attempt or "
         "--rank, from the run's bucket. With a job file instead of RUN no cluster is needed: runs of `ocrfleet "
         "run` also leave their logs in the bucket. The bucket is read with your own AWS credentials. With "
@@ -55,13 +57,11 @@ def add(commands: options.Commands) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Show logs."""
     _check(arguments)
-    if arguments.source or arguments.name.endswith((".yaml", ".yml", ".json")) or "/" in arguments.name:
-        return _from_bucket(arguments, *_named(arguments))
+    if arguments.source:
+        return _from_bucket(arguments, arguments.source, [arguments.name])
+    if arguments.name.endswith((".yaml", ".yml", ".json")) or "/" in arguments.name:
+        return _from_bucket(arguments, *bucket_logs.of_job_file(Path(arguments.name)))
     cluster = options.connect(arguments)
-    from jobs.engines import runfile
-    from jobs.kube.fields import run_of
-    from jobs.runs import find
-
     workload = find.find(cluster, arguments.name)
     where = runfile.output(workload), [run_of(workload)]
     if arguments.rank is not None or arguments.attempt is not None:
@@ -74,12 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise type(error)(f"{_why_none(cluster, workload)} {error}") from error
 
 
-def _why_none(cluster: "Cluster", workload: "Object") -> str:
-    from datetime import UTC, datetime
-
-    from jobs.diagnosis.observe import observe
-    from jobs.runs import find
-
+def _why_none(cluster: Cluster, workload: Object) -> str:
     status = observe(find.gather(cluster, workload, now=datetime.now(UTC)))
     return f"No pod of {status.run} has a log. The run is {status.phase}. {status.reason.text}".rstrip()
 
@@ -94,31 +89,8 @@ def _check(arguments: argparse.Namespace) -> None:
         )
 
 
-def _named(arguments: argparse.Namespace) -> tuple[str, list[str]]:
-    """Return the bucket and the possible run ids: from --from and RUN, or from a job file."""
-    if arguments.source:
-        return arguments.source, [arguments.name]
-    from pathlib import Path
-
-    from jobs.jobfile import model as jobfile
-    from trainer.run.identity import run_id
-
-    job = jobfile.load(Path(arguments.name))
-    placement = job.placement
-    devices = placement.nodes * placement.devices_per_node
-    # Without a device the chart takes a GPU, and `ocrfleet run` what the machine has.
-    kinds = [placement.device] if placement.device else ["gpu", "cpu"]
-    ids = [run_id(job.name, run=job.run, image=placement.image, device=each, devices=devices) for each in kinds]
-    return job.run.output, ids
-
-
-def _from_pods(arguments: argparse.Namespace, cluster: "Cluster", workload: "Object") -> bool:
+def _from_pods(arguments: argparse.Namespace, cluster: Cluster, workload: Object) -> bool:
     """Print the logs of the pods; return whether there was any."""
-    from jobs.engines import engine_of
-    from jobs.kube.fields import name_of
-    from jobs.kube.kinds import POD
-    from jobs.runs import pod_logs
-
     engine = engine_of(workload)
     if engine is None:
         return False
@@ -134,7 +106,7 @@ def _from_pods(arguments: argparse.Namespace, cluster: "Cluster", workload: "Obj
     return _show(pod_logs.read(cluster, newest, tail=arguments.tail), several=several)
 
 
-def _show(lines: "Iterator[Line]", *, several: bool) -> bool:
+def _show(lines: Iterator[Line], *, several: bool) -> bool:
     found = False
     for line in lines:
         found = True
@@ -143,9 +115,6 @@ def _show(lines: "Iterator[Line]", *, several: bool) -> bool:
 
 
 def _from_bucket(arguments: argparse.Namespace, output: str, runs: list[str]) -> int:
-    from jobs.runs import bucket_logs
-    from trainer.errors import NotFoundError
-
     if not output:
         raise NotFoundError(f"The object of {runs[0]} does not name its bucket. Name it with --from s3://…")
     found = [bucket_logs.kept(output, each) for each in runs]

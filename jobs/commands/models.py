@@ -3,13 +3,16 @@
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jobs.commands import options, show
-
-if TYPE_CHECKING:
-    from trainer.registry.distillation import Distillation, Network
-    from trainer.registry.models import Channel, Manifest
+from jobs.commands.document import document
+from jobs.commands.progress import transfer
+from jobs.models import pull as pulls
+from trainer.registry import models as registry
+from trainer.registry.distillation import Distillation, Network
+from trainer.registry.models import Channel, Manifest
+from trainer.storage import open_store
 
 _MODEL = "s3://BUCKET/PREFIX (the newest run), …@CHANNEL or …#RUN"
 _MAIN = {"det": "hmean", "rec": "acc"}
@@ -17,31 +20,29 @@ _COLUMNS = {"RUN": "run", "METRIC": "metric", "VALUE": "value", "CREATED": "crea
 _WIDE = {"RECIPE": "recipe", "SAMPLES": "samples", "MODEL NAME": "modelName", "DATASET": "dataset"}
 
 
-def add(commands: options.Commands) -> None:
-    """Add the commands to the parser."""
-    parser = commands.add_parser(
-        "models",
-        help="list, show, pull or promote published models",
-        description="Look at published models, download them, and point channels at them.",
-        allow_abbrev=False,
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add its commands."""
+    summaries = {
+        "list": "list the published runs of a location",
+        "show": "show a published model",
+        "pull": "download a model and check the sha256 of every file",
+        "promote": "point a channel at a model",
+    }
+    listing, showing, pulling, promoting = options.group(
+        parser, "Look at published models, download them, and point channels at them.", summaries
     )
-    deeds = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    listing = options.command(
-        deeds,
-        "list",
+    options.command(
+        listing,
         run=list_models,
-        summary="list the published runs of a location",
         text="List the models published at a location, the oldest first, with their main metric and channels.",
         examples="ocrfleet models list s3://ocr-models/slips-rec/\n"
         "ocrfleet models list s3://ocr-models/slips-rec/ -o wide",
     )
     listing.add_argument("output_location", metavar="LOCATION", help="a job's run.output")
     options.output(listing, "yaml", "json", "wide")
-    showing = options.command(
-        deeds,
-        "show",
+    options.command(
+        showing,
         run=show_model,
-        summary="show a published model",
         text="Show a published model: metrics, dataset, recipe and files. For a distillation, also show the size, "
         "speed and metrics of each network, which one was chosen and why, and the gain from its teacher. With "
         "--record, show everything that is needed to repeat the run.",
@@ -53,16 +54,14 @@ def add(commands: options.Commands) -> None:
         "--record", action="store_true", help="show the record: job file, configuration, versions, timings"
     )
     options.output(showing, "yaml", "json")
-    _add_pull(deeds)
-    _add_promote(deeds)
+    _add_pull(pulling)
+    _add_promote(promoting)
 
 
-def _add_pull(deeds: options.Commands) -> None:
-    parser = options.command(
-        deeds,
-        "pull",
+def _add_pull(parser: argparse.ArgumentParser) -> None:
+    options.command(
+        parser,
         run=pull,
-        summary="download a model and check the sha256 of every file",
         text="Download a published model with its record and report into a folder.",
         examples="ocrfleet models pull s3://ocr-models/slips-rec@production model/\n"
         "ocrfleet models pull s3://ocr-models/slips-rec model/ --only inference",
@@ -77,12 +76,10 @@ def _add_pull(deeds: options.Commands) -> None:
     )
 
 
-def _add_promote(deeds: options.Commands) -> None:
-    parser = options.command(
-        deeds,
-        "promote",
+def _add_promote(parser: argparse.ArgumentParser) -> None:
+    options.command(
+        parser,
         run=promote,
-        summary="point a channel at a model",
         text="Point a channel, such as production, at a published run, and keep the history. A new channel is "
         "created. If two people promote at once, the history has both and the later one wins.",
         examples="ocrfleet models promote s3://ocr-models/slips-rec@candidate production",
@@ -98,15 +95,11 @@ def _add_promote(deeds: options.Commands) -> None:
 
 def list_models(arguments: argparse.Namespace) -> int:
     """List the published models."""
-    from jobs.models import pull as pulls
-    from trainer.registry import models as registry
-    from trainer.storage import open_store
-
     store = open_store(pulls.parse(arguments.output_location).output)
     channels = registry.list_channels(store)
     rows = [_row(manifest, channels) for manifest in registry.list_models(store)]
     if arguments.output in ("yaml", "json"):
-        show.document(rows, arguments.output)
+        document(rows, arguments.output)
     elif rows:
         show.table(rows, _COLUMNS | (_WIDE if arguments.output == "wide" else {}))
     else:
@@ -116,16 +109,12 @@ def list_models(arguments: argparse.Namespace) -> int:
 
 def show_model(arguments: argparse.Namespace) -> int:
     """Show a model."""
-    from jobs.models import pull as pulls
-    from trainer.registry import models as registry
-    from trainer.storage import open_store
-
     named = pulls.parse(arguments.model)
     store = open_store(named.output)
     manifest = registry.show(store, named.run())
     record = f"runs/{manifest.run}/{manifest.attempt}/record.json"
     if arguments.record:
-        show.document(json.loads(store.get(record)), arguments.output)
+        document(json.loads(store.get(record)), arguments.output)
         return 0
     facts = {
         **_row(manifest, registry.list_channels(store)),
@@ -136,19 +125,15 @@ def show_model(arguments: argparse.Namespace) -> int:
         evaluations = json.loads(store.get(record))["metrics"]["training"]["evaluations"]
         facts["distillation"] = _distillation(manifest.distillation, evaluations)
     facts["files"] = [{"path": f.path, "size": f.size, "sha256": f.sha256} for f in manifest.files]
-    show.document(facts, arguments.output)
+    document(facts, arguments.output)
     return 0
 
 
 def pull(arguments: argparse.Namespace) -> int:
     """Download a model."""
-    from jobs.models import pull as pulls
-    from trainer.registry import models as registry
-    from trainer.storage import open_store
-
     named = pulls.parse(arguments.model)
     manifest, moved = registry.pull(
-        open_store(named.output), named.run(), arguments.directory, show.transfer("pull"), parts=arguments.only
+        open_store(named.output), named.run(), arguments.directory, transfer("pull"), parts=arguments.only
     )
     show.say(f"{manifest.run}: {moved.files} files, {moved.bytes:,} bytes, {moved.moved_files} of them new.")
     print(arguments.directory)
@@ -157,10 +142,6 @@ def pull(arguments: argparse.Namespace) -> int:
 
 def promote(arguments: argparse.Namespace) -> int:
     """Point a channel at one."""
-    from jobs.models import pull as pulls
-    from trainer.registry import models as registry
-    from trainer.storage import open_store
-
     named = pulls.parse(arguments.model)
     run = named.run()
     store = open_store(named.output)
@@ -171,7 +152,7 @@ def promote(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _distillation(told: "Distillation", evaluations: list[dict[str, Any]]) -> dict[str, Any]:
+def _distillation(told: Distillation, evaluations: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the results of each network, as in the report."""
     return {
         "picked": told.picked,
@@ -193,7 +174,7 @@ def _distillation(told: "Distillation", evaluations: list[dict[str, Any]]) -> di
     }
 
 
-def _network(network: "Network") -> dict[str, Any]:
+def _network(network: Network) -> dict[str, Any]:
     seconds = network.seconds_per_image
     return {
         "name": network.name,
@@ -205,7 +186,7 @@ def _network(network: "Network") -> dict[str, Any]:
     }
 
 
-def _row(manifest: "Manifest", channels: "list[Channel]") -> dict[str, Any]:
+def _row(manifest: Manifest, channels: list[Channel]) -> dict[str, Any]:
     metric = _MAIN[manifest.task]
     return {
         "run": manifest.run,

@@ -5,43 +5,44 @@ import math
 import re
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from jobs.jobfile.model import TrainingJob
     from jobs.kube.client import Cluster
-
-Commands = Any
-"""The result of `add_subparsers`, whose class is private to argparse."""
 
 
 def command(
-    commands: Commands, name: str, *, run: Callable[[argparse.Namespace], int], summary: str, text: str, examples: str
-) -> argparse.ArgumentParser:
-    """Add a command.
+    parser: argparse.ArgumentParser, *, run: Callable[[argparse.Namespace], int], text: str, examples: str
+) -> None:
+    """Make a parser that of a command.
 
     Args:
-        commands: the parser's sub-commands.
-        name: its word.
+        parser: of its word.
         run: runs the command and returns the exit code.
-        summary: its line in the list of commands.
         text: what it does, in one paragraph.
         examples: lines at the end of its help.
     """
     indented = "\n".join(f"  {line}" for line in examples.strip().splitlines())
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name,
-        help=summary,
-        description=textwrap.fill(text, 80),
-        epilog=f"examples:\n{indented}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser.description = textwrap.fill(text, 80)
+    parser.epilog = f"examples:\n{indented}"
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.set_defaults(run=run)
-    return parser
+
+
+def group(parser: argparse.ArgumentParser, text: str, summaries: Mapping[str, str]) -> list[argparse.ArgumentParser]:
+    """Return the parsers of a command's own commands, such as `models list`.
+
+    Args:
+        parser: of its word.
+        text: what they have in common.
+        summaries: of each by its name.
+    """
+    parser.description = text
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    return [commands.add_parser(name, help=summary, allow_abbrev=False) for name, summary in summaries.items()]
 
 
 def job_file(parser: argparse.ArgumentParser) -> None:
@@ -135,6 +136,7 @@ def names_cluster(arguments: argparse.Namespace) -> bool:
 
 def connect(arguments: argparse.Namespace) -> "Cluster":
     """Return the cluster that the arguments name. No request is sent yet."""
+    # Commands without a cluster have options, too, and must not wait for its client.
     from jobs.kube.client import DEADLINE, Cluster
     from jobs.kube.connection import Target, connect
 
@@ -152,22 +154,9 @@ def connect(arguments: argparse.Namespace) -> "Cluster":
     return Cluster(connect(target), namespace=arguments.namespace, deadline=deadline)
 
 
-def read_text(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Read the job file of a command, with its --set options, unchecked."""
-    from jobs.jobfile import text as jobtext
-
-    return jobtext.read(_source(arguments), sets=arguments.sets)
-
-
-def read_job(arguments: argparse.Namespace) -> "TrainingJob":
-    """Load the job file of a command, with its --set options."""
-    from jobs.jobfile import model as jobfile
-
-    return jobfile.load(_source(arguments), sets=arguments.sets)
-
-
-def _source(arguments: argparse.Namespace) -> Path | str:
-    return sys.stdin.read() if arguments.job == "-" else Path(arguments.job)
+def source(job: str) -> Path | str:
+    """Return the path that JOB is, or what standard input has."""
+    return sys.stdin.read() if job == "-" else Path(job)
 
 
 def _namespace(text: str) -> str:

@@ -3,22 +3,24 @@
 import argparse
 import gc
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jobs.commands import options, show
+from jobs.commands.document import document
+from jobs.diagnosis import describe
+from jobs.diagnosis.cost import Cost, cost
+from jobs.diagnosis.observe import observe
+from jobs.engines.status import Observed, Status
+from jobs.kube.fields import text
+from jobs.kube.times import span
+from jobs.runs import find
 
-if TYPE_CHECKING:
-    from jobs.diagnosis.cost import Cost
-    from jobs.engines.status import Observed, Status
 
-
-def add(commands: options.Commands) -> None:
-    """Add the commands to the parser."""
-    parser = options.command(
-        commands,
-        "list",
+def add_list(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `list`."""
+    options.command(
+        parser,
         run=list_runs,
-        summary="list the runs of a namespace with their status",
         text="List the runs of a namespace, the newest last, each with its phase, how many of its nodes run or are "
         "done, and why it waits or failed. On a terminal the reason is cut to fit; elsewhere, and with -o wide, "
         "it is complete. `ocrfleet status` shows more of one run, such as which runs hold its quota and which "
@@ -36,11 +38,13 @@ def add(commands: options.Commands) -> None:
         help="output format; name: only the run ids, each once (default: a table)",
     )
     options.cluster(parser)
-    parser = options.command(
-        commands,
-        "top",
+
+
+def add_top(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `top`."""
+    options.command(
+        parser,
         run=top,
-        summary="show the cost of runs: device-hours, idle and queue time",
         text="Show the cost of runs, the most expensive first. DEVICE-HOURS: devices of the pods, from scheduling to "
         "the end of the container. IDLE: the part of DEVICE-HOURS in which some node was not working, because it "
         "had no pod or was pulling its image; nodes that are done do not count as missing. QUEUED: time from the "
@@ -65,14 +69,10 @@ _SPACE = {"NAMESPACE": "namespace"}
 
 def list_runs(arguments: argparse.Namespace) -> int:
     """List runs."""
-    from jobs.diagnosis import describe
-    from jobs.kube import times
-    from jobs.kube.fields import text
-
     found = _read(arguments)
     facts = [describe.facts(each, namespace=text(at.workload, "metadata", "namespace")) for at, each in found]
     if arguments.output in ("yaml", "json"):
-        show.document(facts, arguments.output)
+        document(facts, arguments.output)
         return 0
     if arguments.output == "name":
         print(*dict.fromkeys(each["run"] for each in facts), sep="\n", end="\n" if facts else "")
@@ -81,9 +81,9 @@ def list_runs(arguments: argparse.Namespace) -> int:
         {
             **one,
             "ready": describe.ready(status),
-            "age": times.span(at.now - status.created) if status.created else None,
+            "age": span(at.now - status.created) if status.created else None,
             "queue": status.queue.name if status.queue else None,
-            "begun": times.span(at.now - status.started) if status.started else None,
+            "begun": span(at.now - status.started) if status.started else None,
             "exit": status.exit_code,
         }
         for (at, status), one in zip(found, facts, strict=True)
@@ -100,14 +100,12 @@ _TOP = {"RUN": "run", "PHASE": "phase", "DEVICES": "devices", "DEVICE-HOURS": "h
 
 def top(arguments: argparse.Namespace) -> int:
     """Show what runs have cost."""
-    found = [(at, status, _cost(at, status)) for at, status in _read(arguments)]
+    found = [(at, status, cost(at, status)) for at, status in _read(arguments)]
     found.sort(key=lambda each: -1.0 if each[2].device_hours is None else each[2].device_hours, reverse=True)
     facts = [_spent(*each) for each in found]
     if arguments.output in ("yaml", "json"):
-        show.document(facts, arguments.output)
+        document(facts, arguments.output)
         return 0
-    from jobs.kube.times import span
-
     rows = [
         {
             **one,
@@ -125,15 +123,7 @@ def top(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _cost(at: "Observed", status: "Status") -> "Cost":
-    from jobs.diagnosis.cost import cost
-
-    return cost(at, status)
-
-
-def _spent(at: "Observed", status: "Status", cost: "Cost") -> dict[str, Any]:
-    from jobs.kube.fields import text
-
+def _spent(at: Observed, status: Status, cost: Cost) -> dict[str, Any]:
     return {
         "run": status.run,
         "object": status.name,
@@ -151,11 +141,8 @@ def _hours(hours: float | None) -> str:
     return "?" if hours is None else f"{hours:.2f}"
 
 
-def _read(arguments: argparse.Namespace) -> "list[tuple[Observed, Status]]":
+def _read(arguments: argparse.Namespace) -> list[tuple[Observed, Status]]:
     cluster = options.connect(arguments)
-    from jobs.diagnosis.observe import observe
-    from jobs.runs import find
-
     # A thousand runs are a million objects, none of them garbage: to look for it takes as long as to read them.
     gc.disable()
     everywhere = arguments.all_namespaces

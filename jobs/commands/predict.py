@@ -8,17 +8,22 @@ import sys
 from pathlib import Path
 
 from jobs.commands import options, show
+from jobs.commands.progress import transfer
+from jobs.errors import UsageError
+from jobs.local import plan
+from jobs.models import pull
+from jobs.models.cache import Cache
+from trainer.contract import ExitCode
+from trainer.run import worker_env
 
 PROGRAM = (sys.executable, "-m", "trainer.ppocr.predict")
 
 
-def add(commands: options.Commands) -> None:
-    """Add the command to the parser."""
-    parser = options.command(
-        commands,
-        "predict",
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add its arguments."""
+    options.command(
+        parser,
         run=run,
-        summary="read images with published models",
         text="Read images or folders of images. For each image, write its text, a JSON file, and a picture with "
         "boxes, text and confidence. With --det and --rec, pages are read; with --det alone, boxes are found; "
         "with --rec alone, each image is one line. A model is a folder or a published model: s3://BUCKET/PREFIX "
@@ -50,11 +55,6 @@ def add(commands: options.Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Fetch the models, and read the images in a child process, which loads Paddle."""
-    from jobs.errors import UsageError
-    from jobs.local import plan
-    from jobs.models import pull
-    from jobs.models.cache import Cache
-
     if not arguments.det and not arguments.rec:
         raise UsageError("No model is given: use --det, --rec, or both.")
     cache = Cache.choose(arguments.cache)
@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
     for option in ("det", "rec"):
         named = getattr(arguments, option)
         if named:
-            words += [f"--{option}", str(pull.fetch(named, cache, progress=show.transfer(f"fetch {option}")))]
+            words += [f"--{option}", str(pull.fetch(named, cache, progress=transfer(f"fetch {option}")))]
     if arguments.font:
         words += ["--font", str(arguments.font)]
     words += ["--device", arguments.device or plan.this_machine(), "--out", str(arguments.out)]
@@ -73,9 +73,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 def read(words: list[str]) -> int:
     """Read images in a process without credentials for buckets; it shares our stdout."""
-    from trainer.contract import ExitCode
-    from trainer.run import worker_env
-
     process = subprocess.Popen([*PROGRAM, *words], env=worker_env.without_secrets(os.environ))
     try:
         code = process.wait()

@@ -4,21 +4,20 @@ import argparse
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from jobs.commands import options, show
+from jobs.jobfile import text as jobtext
+from jobs.kube.objects import Object
+from jobs.rendering import helm, manifests
+from jobs.rendering.render import render
+from trainer.errors import SpecError
 
-if TYPE_CHECKING:
-    from jobs.kube.objects import Object
 
-
-def add(commands: options.Commands) -> None:
-    """Add the command to the parser."""
-    parser = options.command(
-        commands,
-        "render",
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add its arguments."""
+    options.command(
+        parser,
         run=run,
-        summary="write the Kubernetes objects of a job",
         text="Render a job file with the chart, for `kubectl apply` or a GitOps repository. The objects go to "
         "standard output, or with --out to one file each. No cluster is needed. `helm template` renders the same "
         "objects from the same file. Needs the package helm-python-sdk, or Helm 3.16 or newer.",
@@ -42,17 +41,11 @@ def add(commands: options.Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Render a job file."""
-    from jobs.rendering import helm
-
     helm.warm()
-    raw = options.read_text(arguments)
-    from jobs.jobfile import text as jobtext
-    from jobs.rendering import manifests
-    from jobs.rendering.render import render
-
-    if jobtext.engine_of(raw) == "auto":
+    values = jobtext.read(options.source(arguments.job), sets=arguments.sets)
+    if jobtext.engine_of(values) == "auto":
         show.say("placement.engine is auto. Rendering uses no cluster, so it takes the engine `job`.")
-    objects = render(jobtext.without_auto(raw), namespace=arguments.namespace).objects
+    objects = render(jobtext.without_auto(values), namespace=arguments.namespace).objects
     if arguments.out is None:
         sys.stdout.write(manifests.write(objects, arguments.output))
         return 0
@@ -60,15 +53,12 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def save(folder: Path, files: Mapping[str, "Object"], *, form: str) -> str:
+def save(folder: Path, files: Mapping[str, Object], *, form: str) -> str:
     """Write objects into a folder; return a sentence about what changed.
 
     Raises:
         SpecError: a file of that name holds something else, or the folder cannot be written; nothing is changed.
     """
-    from jobs.rendering import manifests
-    from trainer.errors import SpecError
-
     try:
         before = {name: _text(folder / name) for name in files}
         for name, text in before.items():

@@ -5,16 +5,16 @@ import os
 from pathlib import Path
 
 from jobs.commands import options, show
+from jobs.jobfile import model as jobfile
+from jobs.local import plan
 from trainer import contract
 
 
-def add(commands: options.Commands) -> None:
-    """Add the command to the parser."""
-    parser = options.command(
-        commands,
-        "run",
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add its arguments."""
+    options.command(
+        parser,
         run=run,
-        summary="train, verify and publish on this machine",
         text="Run the whole pipeline on this machine: fetch, prepare, train, evaluate, export, verify, publish. Each "
         "node is a process, and each device one of its workers. Stages that are done are skipped, and a stopped "
         "run resumes. Ctrl-C saves a checkpoint and ends with 143; a second Ctrl-C within 5 s kills the run.\n"
@@ -63,9 +63,7 @@ def add(commands: options.Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run a job to its end."""
-    from jobs.local import plan
-
-    job = options.read_job(arguments)
+    job = jobfile.load(options.source(arguments.job), sets=arguments.sets)
     workdir = arguments.workdir or Path(os.environ.get(contract.ENV_WORKDIR) or plan.DEFAULT_WORKDIR)
     planned = plan.plan(
         job,

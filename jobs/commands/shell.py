@@ -2,24 +2,26 @@
 
 import argparse
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jobs.commands import options
-
-if TYPE_CHECKING:
-    from jobs.kube.client import Cluster
-    from jobs.kube.objects import Object
+from jobs.engines import engine_of
+from jobs.kube import exec
+from jobs.kube.client import Cluster
+from jobs.kube.fields import name_of, run_of, text
+from jobs.kube.kinds import POD
+from jobs.kube.objects import Object
+from jobs.runs import find, pod_logs
+from trainer.errors import NotFoundError
 
 _SHELL = ("sh", "-c", "command -v bash >/dev/null && exec bash || exec sh")
 
 
-def add(commands: options.Commands) -> None:
-    """Add the command to the parser."""
-    parser = options.command(
-        commands,
-        "shell",
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add its arguments."""
+    options.command(
+        parser,
         run=run,
-        summary="open a shell in a pod of a run",
         text="Open a shell in a pod of a run, or run a command there, and exit with its code. On a terminal the "
         "command gets a terminal; in a pipe, input and output pass through unchanged. A failed pod stays for the "
         "time that placement.debug.holdOnFailure sets.",
@@ -51,10 +53,6 @@ def _take_command(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Open a shell."""
     cluster = options.connect(arguments)
-    from jobs.kube import exec
-    from jobs.kube.fields import name_of
-    from jobs.runs import find, pod_logs
-
     pod = _pod(cluster, find.find(cluster, arguments.name), arguments.node)
     terminal = exec.terminal()
     words = arguments.words or _SHELL
@@ -62,18 +60,12 @@ def run(arguments: argparse.Namespace) -> int:
     return exec.attach(opened, terminal=terminal)
 
 
-def _pod(cluster: "Cluster", workload: "Object", node: int) -> "Object":
+def _pod(cluster: Cluster, workload: Object, node: int) -> Object:
     """Return the running pod of a node.
 
     Raises:
         NotFoundError: the node has no running pod.
     """
-    from jobs.engines import engine_of
-    from jobs.kube.fields import name_of, run_of, text
-    from jobs.kube.kinds import POD
-    from jobs.runs import pod_logs
-    from trainer.errors import NotFoundError
-
     engine = engine_of(workload)
     pods = cluster.find(POD, selector=engine.pod_selector(name_of(workload)))[0] if engine else []
     found = pod_logs.by_rank(pods, engine)[node] if engine and node in pod_logs.by_rank(pods, engine) else []

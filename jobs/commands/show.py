@@ -1,28 +1,11 @@
-"""Output of commands: tables, YAML and JSON to stdout, sentences to stderr."""
+"""Text of commands: tables to stdout, sentences to stderr, each as wide as its terminal."""
 
-import json
 import os
 import re
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, TextIO
-
-if TYPE_CHECKING:
-    from trainer.telemetry.callbacks import OnProgress
-
-
-def document(value: Any, output: str | None) -> None:
-    """Print data as YAML, or as JSON when that is asked for."""
-    if output == "json":
-        import msgspec
-
-        # A list of a thousand runs is 2 MB; Python's own writer takes three times as long.
-        print(msgspec.json.format(json.dumps(value, ensure_ascii=False), indent=2))
-        return
-    from trainer.formats.yaml import to_yaml
-
-    print(to_yaml(value).rstrip())
+from typing import Any, Final, TextIO
 
 
 def table(
@@ -92,27 +75,3 @@ def _cell(value: Any) -> str:
 def say(sentence: str) -> None:
     """Print a sentence to standard error."""
     print(sentence, file=sys.stderr, flush=True)
-
-
-def transfer(what: str) -> "OnProgress | None":
-    """Return a function that shows bytes that come or go; None without the trainer's packages."""
-    try:
-        from trainer.telemetry.progress import Progress
-    except ModuleNotFoundError:
-        return None
-    shown = Progress(sys.stderr)
-    return lambda done, total: shown.transfer(what, done, total)
-
-
-def count(what: str, unit: str) -> "OnProgress | None":
-    """Return a function that shows how many of something are done; None without the trainer's packages."""
-    try:
-        from trainer.telemetry.progress import Progress
-    except ModuleNotFoundError:
-        return None
-    shown = Progress(sys.stderr)
-
-    def move(done: int, total: int) -> None:
-        shown.show({"event": "progress", "rank": 0, "what": what, "done": done, "total": total, "unit": unit})
-
-    return move

@@ -5,15 +5,21 @@ import sys
 from datetime import UTC, datetime
 
 from jobs.commands import options, show
+from jobs.commands.document import document
+from jobs.diagnosis import describe
+from jobs.diagnosis import events as event_lines
+from jobs.diagnosis.observe import observe
+from jobs.kube import times
+from jobs.kube.fields import name_of
+from jobs.kube.kinds import EVENT
+from jobs.runs import find
 
 
-def add(commands: options.Commands) -> None:
-    """Add the commands to the parser."""
-    parser = options.command(
-        commands,
-        "status",
+def add_status(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `status`."""
+    options.command(
+        parser,
         run=status,
-        summary="show the status of a run, its reason, and the next step",
         text="Show the phase of a run, the reason and the next step. Then show its nodes: the Kubernetes node, how "
         "often the pod was lost and came back, and the exit code. What your account may not read is left out, "
         "and the reason has less detail. The exit code is 0 when the run could be read, even if the run failed.",
@@ -24,11 +30,13 @@ def add(commands: options.Commands) -> None:
     options.run_name(parser)
     options.output(parser, "wide", "yaml", "json")
     options.cluster(parser)
-    parser = options.command(
-        commands,
-        "events",
+
+
+def add_events(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `events`."""
+    options.command(
+        parser,
         run=events,
-        summary="show the Kubernetes events of a run",
         text="Show the events of a run's objects: the workload, its child objects, its pods (also deleted ones) and "
         "Kueue's Workload. The oldest come first; a repeated event is shown once, with its count. Kubernetes "
         "keeps events for an hour.",
@@ -45,14 +53,10 @@ _NODES = {"NODE": "rank", "PHASE": "phase", "MACHINE": "machine", "RESTARTS": "r
 def status(arguments: argparse.Namespace) -> int:
     """Show where a run stands."""
     cluster = options.connect(arguments)
-    from jobs.diagnosis import describe
-    from jobs.diagnosis.observe import observe
-    from jobs.runs import find
-
     now = datetime.now(UTC)
     found = observe(find.gather(cluster, find.find(cluster, arguments.name), now=now))
     if arguments.output in ("yaml", "json"):
-        show.document(describe.facts(found, namespace=cluster.namespace), arguments.output)
+        document(describe.facts(found, namespace=cluster.namespace), arguments.output)
         return 0
     print(show.wrapped(describe.head(found, namespace=cluster.namespace, now=now), sys.stdout))
     if found.nodes:
@@ -70,18 +74,12 @@ _EVENTS = {"LAST": "age", "COUNT": "count", "TYPE": "type", "REASON": "reason", 
 def events(arguments: argparse.Namespace) -> int:
     """Show what the cluster has said of a run."""
     cluster = options.connect(arguments)
-    from jobs.diagnosis import events as event_lines
-    from jobs.kube import times
-    from jobs.kube.fields import name_of
-    from jobs.kube.kinds import EVENT
-    from jobs.runs import find
-
     now = datetime.now(UTC)
     workload = find.find(cluster, arguments.name)
     observed = find.gather(cluster, workload, now=now, whole=False)
     found = event_lines.of(observed, cluster.find(EVENT)[0])
     if arguments.output in ("yaml", "json"):
-        show.document([each.facts() for each in found], arguments.output)
+        document([each.facts() for each in found], arguments.output)
         return 0
     if not found:
         show.say(f"No events of {name_of(workload)}. Kubernetes keeps events for an hour.")

@@ -1,25 +1,20 @@
 """`ocrfleet stop` and `ocrfleet resume`."""
 
 import argparse
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from datetime import UTC, datetime
 
 from jobs.commands import options, show
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from jobs.engines.status import Observed
-    from jobs.kube.client import Cluster
-    from jobs.runs.suspend import Decision
+from jobs.kube.fields import run_of
+from jobs.runs import find, suspend, wait
+from jobs.runs.suspend import Decision
 
 
-def add(commands: options.Commands) -> None:
-    """Add the commands to the parser."""
-    parser = options.command(
-        commands,
-        "stop",
+def add_stop(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `stop`."""
+    options.command(
+        parser,
         run=stop,
-        summary="stop a run after a checkpoint; it can be resumed",
         text="Stop a run: its pods write a checkpoint and end, and their devices become free. `ocrfleet resume` "
         "continues from the checkpoint. Under Kueue the run's Workload is deactivated, so that the queue does "
         "not start it again. Submitting the same job file does not resume a stopped run. The command returns at "
@@ -29,11 +24,13 @@ def add(commands: options.Commands) -> None:
         "ocrfleet stop slips-rec-1a2b3c4d --wait --timeout 10m",
     )
     _words(parser, "return when its pods are gone")
-    parser = options.command(
-        commands,
-        "resume",
+
+
+def add_resume(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `resume`."""
+    options.command(
+        parser,
         run=resume,
-        summary="continue a stopped run",
         text="Continue a stopped run from its checkpoint. In a queue it goes to the end. A failed run cannot be "
         "resumed: increase placement.retry in its job file, and submit the file again.",
         examples="ocrfleet resume slips-rec-1a2b3c4d\nocrfleet resume slips-rec --wait && ocrfleet logs slips-rec -f",
@@ -49,46 +46,23 @@ def _words(parser: argparse.ArgumentParser, wait: str) -> None:
 
 def stop(arguments: argparse.Namespace) -> int:
     """Stop a run."""
-    cluster = options.connect(arguments)
-    from jobs.runs import suspend
-
-    observed = _observed(cluster, arguments.name)
-    decision = suspend.stop(observed, queues=cluster.served("kueue.x-k8s.io") is not None)
-    return _do(arguments, cluster, observed, decision, suspend.at_rest)
+    return _suspend(arguments, suspend.stop, suspend.at_rest)
 
 
 def resume(arguments: argparse.Namespace) -> int:
-    """Let a run go on."""
+    """Let a run continue."""
+    return _suspend(arguments, suspend.resume, suspend.let_go)
+
+
+def _suspend(arguments: argparse.Namespace, decide: Callable[..., Decision], until: Callable[..., bool]) -> int:
     cluster = options.connect(arguments)
-    from jobs.runs import suspend
-
-    observed = _observed(cluster, arguments.name)
-    decision = suspend.resume(observed, queues=cluster.served("kueue.x-k8s.io") is not None)
-    return _do(arguments, cluster, observed, decision, suspend.let_go)
-
-
-def _observed(cluster: "Cluster", name: str) -> "Observed":
-    from datetime import UTC, datetime
-
-    from jobs.runs import find
-
-    return find.gather(cluster, find.find(cluster, name), now=datetime.now(UTC), whole=False)
-
-
-def _do(
-    arguments: argparse.Namespace,
-    cluster: "Cluster",
-    observed: "Observed",
-    decision: "Decision",
-    until: "Callable[..., bool]",
-) -> int:
-    from jobs.kube.fields import run_of
-    from jobs.runs import wait as waiting
-
+    workload = find.find(cluster, arguments.name)
+    observed = find.gather(cluster, workload, now=datetime.now(UTC), whole=False)
+    decision = decide(observed, queues=cluster.served("kueue.x-k8s.io") is not None)
     if decision.change is not None:
         cluster.change(decision.change)
     show.say(decision.sentence)
     if arguments.wait:
-        waiting.wait(cluster, observed, until, timeout=arguments.timeout)
+        wait.wait(cluster, observed, until, timeout=arguments.timeout)
     print(run_of(observed.workload))
     return 0

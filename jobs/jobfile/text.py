@@ -44,7 +44,7 @@ def engine_of(raw: Mapping[str, Any]) -> str:
     return engine if isinstance(engine, str) else USUAL
 
 
-def with_engine(raw: Mapping[str, Any], engine: str) -> Mapping[str, Any]:
+def with_engine(raw: Mapping[str, Any], engine: str) -> dict[str, Any]:
     """Return the same fields with another engine."""
     return {**raw, "placement": {**raw.get("placement", {}), "engine": engine}}
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from trainer.contract import STAGES
@@ -96,6 +97,21 @@ def kept(output: str, run: str, *, environ: Mapping[str, str] | None = None) -> 
     found = (_log(info.key) for info in store.list())
     files = sorted((each for each in found if each), key=_place)
     return KeptLogs(run=run, uri=uri, files=tuple(files), store=store)
+
+
+def of_job_file(path: Path) -> tuple[str, list[str]]:
+    """Return the bucket that a job file names, and the ids that its run can have."""
+    # Its import takes longer than the rest of the command, and most logs are read by a run's name.
+    from jobs.jobfile.model import load
+    from trainer.run.identity import run_id
+
+    job = load(path)
+    placement = job.placement
+    devices = placement.nodes * placement.devices_per_node
+    # Without a device the chart takes a GPU, and `ocrfleet run` what the machine has.
+    kinds = [placement.device] if placement.device else ["gpu", "cpu"]
+    ids = [run_id(job.name, run=job.run, image=placement.image, device=each, devices=devices) for each in kinds]
+    return job.run.output, ids
 
 
 def _log(key: str) -> KeptLog | None:

@@ -3,13 +3,13 @@
 Kubeflow Trainer and PaddleJob are never chosen: they give a run nothing that a JobSet or a Job does not.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from jobs.diagnosis import kueue
 from jobs.engines import ENGINES, engine_of, job
-from jobs.jobfile.text import with_engine
+from jobs.jobfile import text as jobtext
 from jobs.kube.client import Cluster
 from jobs.kube.kinds import Kind
 from jobs.kube.objects import Object
@@ -62,6 +62,24 @@ def choose(offer: Offer, *, nodes: int, queue: str | None) -> tuple[str, str]:
     return "job", "the job has one node" if nodes == 1 else "JobSet is not installed, or the name is too long for it"
 
 
+def resolve(cluster: Cluster, values: Mapping[str, Any], *, say: Callable[[str], None]) -> Mapping[str, Any]:
+    """Return a job file's values with an engine in place of `auto`.
+
+    Args:
+        cluster: where the job goes.
+        values: the fields of the job file.
+        say: prints which engine was chosen, and why.
+
+    Raises:
+        SpecError: the job was refused, or nothing there would let it wait in its queue.
+    """
+    if jobtext.engine_of(values) != "auto":
+        return values
+    engine, why = engine_for(cluster, values)
+    say(f"placement.engine is auto: {engine}, because {why}.")
+    return jobtext.with_engine(values, engine)
+
+
 def engine_for(cluster: Cluster, values: Mapping[str, Any]) -> tuple[str, str]:
     """Return the engine for a job on a cluster, and why it was chosen. Nothing is changed there.
 
@@ -72,7 +90,7 @@ def engine_for(cluster: Cluster, values: Mapping[str, Any]) -> tuple[str, str]:
     Raises:
         SpecError: the job was refused, or nothing there would let it wait in its queue.
     """
-    plain = render(with_engine(values, job.NAME), namespace=cluster.namespace)
+    plain = render(jobtext.with_engine(values, job.NAME), namespace=cluster.namespace)
     queue = kueue.name_in(plain.workload) or None
     try:
         held = workloads(cluster, run=plain.run_id)
@@ -84,7 +102,7 @@ def engine_for(cluster: Cluster, values: Mapping[str, Any]) -> tuple[str, str]:
     for name in _ALONE:
         if cluster.serves(Kind(ENGINES[name].VERSION, ENGINES[name].KIND)):
             try:
-                made = plain if name == job.NAME else render(with_engine(values, name), namespace=cluster.namespace)
+                made = render(jobtext.with_engine(values, name), namespace=cluster.namespace)
             except SpecError:
                 continue
             queued[name] = queue is not None and held_back(cluster, made.workload)

@@ -114,7 +114,15 @@ def _called(found: Object) -> str:
 _VERSION: Final = re.compile(r"v?\d+\.\d+")
 
 
-def moves(image: str) -> bool:
-    """Check whether an image's tag may move: it has no digest, and its tag is not a version."""
-    tag = image.rpartition("/")[2].partition(":")[2]
-    return "@" not in image and not _VERSION.match(tag)
+def moving_images(workload: Object) -> list[str]:
+    """Return the images of a workload whose tag may move: it has no digest, and its tag is not a version."""
+    tags = {image: image.rpartition("/")[2].partition(":")[2] for image in _images(workload)}
+    return [image for image, tag in tags.items() if "@" not in image and not _VERSION.match(tag)]
+
+
+def _images(found: object) -> set[str]:
+    """Look for the images in depth: each engine keeps its pod template in a place of its own."""
+    if isinstance(found, dict):
+        own = {found["image"]} if isinstance(found.get("image"), str) else set()
+        return own.union(*map(_images, found.values()))
+    return set().union(*map(_images, found)) if isinstance(found, list) else set()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from jobs import cli
-from jobs.commands.completion import children, walk
+from jobs.commands.complete import children, walk
 from trainer import recipes
 
 HEAVY = {
@@ -29,11 +29,43 @@ HEAVY = {
 COMMANDS = [path for path, parser in walk(cli.build_parser()) if not children(parser)]
 
 
-def test_help_loads_nothing_heavy() -> None:
-    """Measured in a process of its own by what is imported, not by time."""
-    script = "import sys; from jobs import cli; cli.build_parser().format_help(); print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+def loaded_by(*words: object) -> set[str]:
+    """Return the modules that a command has loaded at its end, in a process of its own."""
+    script = (
+        "import os, sys; from jobs import cli; out = os.dup(1); os.dup2(2, 1)\n"
+        "try: cli.main(sys.argv[1:])\n"
+        "except SystemExit: pass\n"
+        "os.write(out, ' '.join(sys.modules).encode())"
+    )
+    command = [sys.executable, "-c", script, *map(str, words)]
+    return set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+
+
+def test_help_loads_no_command_and_nothing_heavy() -> None:
+    loaded = loaded_by("--help")
+    assert "jobs.commands" not in loaded
     assert not HEAVY & {name.partition(".")[0] for name in loaded}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "init slips --recipe rec-crnn-mobile",
+        "recipes",
+        "render JOB",
+        "run JOB --stage publish",
+        "check JOB",
+        "predict --rec none line.png",
+        "data check none",
+        "models list file://none",
+        "version -o json",
+        "completion bash",
+    ],
+)
+def test_a_command_without_a_cluster_loads_no_client(words: str, job: Path) -> None:
+    loaded = loaded_by(*words.replace("JOB", str(job)).split())
+    assert f"jobs.commands.{words.split()[0]}" in loaded
+    assert not {"urllib3", "kubernetes", "websocket", "jobs.kube.client"} & loaded
 
 
 @pytest.mark.parametrize("path", COMMANDS)

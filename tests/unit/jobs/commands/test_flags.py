@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from jobs import cli
-from jobs.commands.completion import children, walk
+from jobs.commands.complete import children, walk
 from tests.unit.jobs.apiserver import Answer, ApiServer
 from tests.unit.jobs.logged import output
 from tests.unit.jobs.submitted import JOB

@@ -1,10 +1,8 @@
-"""Tables and documents go to standard output, as they are read again. On a terminal: test_overview.py."""
+"""Tables go to standard output, sentences to standard error. On a terminal: test_overview.py."""
 
 import io
-import json
 
 import pytest
-import yaml
 
 from jobs.commands import show
 
@@ -25,14 +23,6 @@ def test_a_table_has_its_columns_under_their_headings(capsys: pytest.CaptureFixt
 def test_a_file_gets_a_table_whole_however_wide(capsys: pytest.CaptureFixture[str]) -> None:
     show.table([{"name": "a", "text": "x" * 500}], {"NAME": "name", "TEXT": "text"}, cut=True, spare=["NAME"])
     assert capsys.readouterr().out.splitlines()[1] == f"a      {'x' * 500}"
-
-
-@pytest.mark.parametrize("value", [{"a": [1, None, "zwölf", "6:2:2"]}, [], "text"])
-def test_a_document_is_read_again_as_it_was(value: object, capsys: pytest.CaptureFixture[str]) -> None:
-    show.document(value, "json")
-    assert json.loads(capsys.readouterr().out) == value
-    show.document(value, None)
-    assert yaml.safe_load(capsys.readouterr().out) == value
 
 
 def test_what_is_said_is_no_part_of_the_result(capsys: pytest.CaptureFixture[str]) -> None:

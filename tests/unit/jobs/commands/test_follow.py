@@ -1,0 +1,71 @@
+"""What following a run shows on a terminal, and elsewhere. How it ends: test_watch.py."""
+
+import fcntl
+import os
+import pty
+import struct
+import termios
+
+import pytest
+
+from jobs.commands.follow import Screen
+from tests.unit.jobs.runs.test_watch import STEP
+
+
+def read(side: int) -> str:
+    """Give all that was written to the other side of a terminal or pipe, which is closed."""
+    found = b""
+    try:
+        while block := os.read(side, 10_000):
+            found += block
+    except OSError:
+        pass  # Linux says EIO when the other side of a pty is closed
+    os.close(side)
+    return found.decode()
+
+
+@pytest.mark.parametrize(
+    ("columns", "standing"),
+    [
+        (60, "  6% train: epoch 1/8, step 2/32, loss 61.43, 14 s left"),
+        (80, "  6% train: epoch 1/8, step 2/32, loss 61.43, 8.72 samples/s, 14 s left"),
+        (0, "  6% train: epoch 1/8, step 2/32, loss 61.43, 8.72 samples/s, 14 s left"),
+    ],
+)
+def test_on_a_terminal_progress_stays_in_one_line(columns: int, standing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other lines stand above it; what its stage says next takes its place."""
+    monkeypatch.setenv("TERM", "xterm")
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    with os.fdopen(follower, "w", encoding="utf-8") as stream:
+        screen = Screen(stream)
+        screen.said("train ...")
+        screen.said(STEP.format(1))
+        screen.said(STEP.format(2))
+        screen.line("lines is Waiting.")
+        screen.said("train: epoch 1, evaluated")
+        screen.said("train done in 14 s")
+        screen.close()
+    shown = read(leader)
+    first, rest = shown.split("\r\n", 1)
+    assert first == "train ..."
+    clear = "\r\033[K"
+    assert rest == (
+        f"{clear}{standing.replace('6%', '3%').replace('2/32', '1/32')}{clear}{standing}"
+        f"{clear}lines is Waiting.\r\n{standing}{clear}train: epoch 1, evaluated\r\n"
+        f"{standing}{clear}train done in 14 s\r\n"
+    )
+
+
+@pytest.mark.parametrize("terminal", ["dumb", "pipe"])
+def test_where_no_line_can_be_written_over_each_has_its_own(terminal: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb" if terminal == "dumb" else "xterm")
+    leader, follower = pty.openpty() if terminal == "dumb" else os.pipe()
+    with os.fdopen(follower, "w", encoding="utf-8") as stream:
+        screen = Screen(stream)
+        screen.said(STEP.format(1))
+        screen.said(STEP.format(2))
+        screen.close()
+    shown = read(leader)
+    assert shown.split() == f"{STEP.format(1)} {STEP.format(2)}".split()
+    assert "\033" not in shown
