@@ -10,6 +10,7 @@ from typing import Final
 from jobs.checks.dataset import Finding, errors
 from jobs.diagnosis.admission import in_words
 from jobs.diagnosis.capacity import in_unit, wanted
+from jobs.engines import Engine, engine_of
 from jobs.jobfile.model import TrainingJob, as_dict
 from jobs.jobfile.text import with_engine
 from jobs.kube.client import Cluster
@@ -18,7 +19,7 @@ from jobs.kube.kinds import EVENT, NAMESPACE, POD, Kind, kind_of
 from jobs.kube.objects import Object
 from jobs.rendering.render import Rendered, render
 from jobs.runs import submit
-from jobs.runs.engine_auto import engine_for, held_back
+from jobs.runs.engine_auto import render_auto
 from trainer.contract import ExitCode
 from trainer.errors import AccessError, OcrfleetError
 
@@ -27,7 +28,7 @@ from trainer.errors import AccessError, OcrfleetError
 class _Asked:
     cluster: Cluster
     job: TrainingJob
-    engine: str
+    engine: Engine
     """The one of the job file; in place of `auto`, the one that the cluster has chosen."""
 
     rendered: Rendered
@@ -40,12 +41,13 @@ def check(job: TrainingJob, cluster: Cluster) -> Iterator[Finding]:
         yield there
         if there.level == "error":
             return
-        values = as_dict(job)
-        engine: str = job.placement.engine
-        if engine == "auto":
-            engine, why = engine_for(cluster, values)
-            yield Finding("ok", f"placement.engine: auto selects {engine}, because {why}")
-        rendered = render(with_engine(values, engine), namespace=cluster.namespace)
+        if job.placement.engine == "auto":
+            rendered, chosen = render_auto(cluster, as_dict(job))
+            yield Finding("ok", f"placement.engine: auto selects {chosen}")
+        else:
+            rendered = render(as_dict(job), namespace=cluster.namespace)
+        engine = engine_of(rendered.workload)
+        assert engine  # the chart makes objects of no other
         asked = _Asked(cluster=cluster, job=job, engine=engine, rendered=rendered)
     except OcrfleetError as error:
         yield from errors(error)
@@ -72,11 +74,11 @@ def _namespace(cluster: Cluster) -> Finding:
 def _engine(asked: _Asked) -> Iterator[Finding]:
     kind = kind_of(asked.rendered.workload)
     if asked.cluster.serves(kind):
-        yield Finding("ok", f"placement.engine: the cluster serves {asked.engine} ({kind.version})")
+        yield Finding("ok", f"placement.engine: the cluster serves {asked.engine.NAME} ({kind.version})")
     else:
         yield Finding(
             "error",
-            f"placement.engine is {asked.engine!r}, but the cluster does not serve {kind.kind} of "
+            f"placement.engine is {asked.engine.NAME!r}, but the cluster does not serve {kind.kind} of "
             f"{kind.version}: have an administrator install it, or set `auto`.",
             ExitCode.SPEC,
         )
@@ -109,7 +111,7 @@ def _rights(asked: _Asked) -> Iterator[Finding]:
 
 def _named(asked: _Asked) -> Iterator[Finding]:
     """Look for objects that the job file names and others create."""
-    placement, volcano = asked.job.placement, asked.engine == "volcano"
+    placement, volcano = asked.job.placement, asked.engine.NAME == "volcano"
     names: list[tuple[str, Kind, str | None]] = [
         ("placement.serviceAccount", Kind("v1", "ServiceAccount"), placement.service_account),
         ("placement.credentialsSecret", Kind("v1", "Secret"), placement.credentials_secret),
@@ -124,7 +126,12 @@ def _named(asked: _Asked) -> Iterator[Finding]:
         if version := asked.cluster.served("kueue.x-k8s.io"):
             names.append(("placement.queue", Kind(version, "LocalQueue"), placement.queue))
         workload = asked.rendered.workload
-        if asked.cluster.serves(kind_of(workload)) and not held_back(asked.cluster, workload):
+        if asked.cluster.serves(kind_of(workload)):
+            # By a dry run: only administrators may read Kueue's configuration.
+            held_back = asked.engine.suspended(asked.cluster.apply(workload, dry_run=True))
+        else:
+            held_back = True  # _engine says what is missing
+        if not held_back:
             yield Finding(
                 "warn",
                 f"placement.queue: nothing holds back a {workload['kind']} in this namespace, so the run would "
@@ -209,7 +216,7 @@ def _pod(asked: _Asked) -> Iterator[Finding]:
 def _admission(asked: _Asked) -> Iterator[Finding]:
     if not asked.cluster.serves(kind_of(asked.rendered.workload)):
         return  # said already
-    for step in submit.plan(asked.cluster, asked.rendered.objects):
+    for step in submit.send(asked.cluster, asked.rendered.objects, dry_run=True):
         yield Finding("ok", f"admission: {step.sentence} (dry run)")
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Iterator
+from pathlib import Path
 
 from jobs.checks import dataset, objects
 from jobs.commands import options
@@ -52,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _findings(arguments: argparse.Namespace) -> Iterator[dataset.Finding]:
     try:
-        values = jobtext.read(options.source(arguments.job), sets=arguments.sets)
+        values = jobtext.read(Path(arguments.job), sets=arguments.sets)
         job = jobfile.from_raw(values)
         yield dataset.Finding("ok", f"{arguments.job}: a job file, {job.name}")
         with_cluster = options.names_cluster(arguments)

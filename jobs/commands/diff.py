@@ -1,14 +1,16 @@
 """`ocrfleet diff`."""
 
 import argparse
+from pathlib import Path
 
 from jobs.commands import options, show
 from jobs.commands.document import document
 from jobs.jobfile import text as jobtext
 from jobs.kube.fields import name_of, run_of
 from jobs.rendering.render import render
-from jobs.runs import engine_auto, find
+from jobs.runs import find
 from jobs.runs.diff import Difference, compare
+from jobs.runs.engine_auto import render_auto
 from trainer.contract import ExitCode
 from trainer.errors import OcrfleetError
 
@@ -56,9 +58,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _difference(arguments: argparse.Namespace) -> Difference:
-    values = jobtext.read(options.source(arguments.job), sets=arguments.sets)
+    values = jobtext.read(Path(arguments.job), sets=arguments.sets)
     cluster = options.connect(arguments)
-    new = render(engine_auto.resolve(cluster, values, say=show.say), namespace=cluster.namespace)
+    if jobtext.engine_named(values) == "auto":
+        new, chosen = render_auto(cluster, values)
+        show.say(f"placement.engine is auto: {chosen}.")
+    else:
+        new = render(values, namespace=cluster.namespace)
     if arguments.name:
         return compare(new.workload, find.find(cluster, arguments.name))
     before = find.workloads(cluster, name=values["name"])

@@ -2,48 +2,65 @@
 
 import os
 import sys
+from contextlib import closing
 from typing import Final, TextIO
 
 from jobs.commands import show
-from jobs.engines.status import Status
+from jobs.engines import runfile
+from jobs.engines.status import Phase, Status
 from jobs.kube.client import Cluster
-from jobs.kube.fields import run_of
 from jobs.kube.objects import Object
-from jobs.runs import progress_lines, watch
+from jobs.runs import watch
+from trainer.contract import ExitCode
 
 INTERRUPTED: Final = 130
 """The exit code of kubectl at Ctrl-C. It is none of the run's codes, since the run has not ended."""
 
 
-def follow(cluster: Cluster, workload: Object, *, timeout: float | None = None, stream: TextIO | None = None) -> int:
+def follow(
+    cluster: Cluster, workload: Object, *, run: str, timeout: float | None = None, stream: TextIO | None = None
+) -> int:
     """Print a run's progress until its end, and return its exit code.
 
     Args:
         cluster: where it is.
         workload: its object.
+        run: its id.
         timeout: seconds; None: until its end.
         stream: where to print; None: stdout.
     """
-    screen = Screen(stream or sys.stdout)
     code = 0
     try:
-        for seen in watch.Watching(cluster, workload, timeout=timeout).seen():
-            if isinstance(seen, Status):
-                code = watch.exit_code(seen)
-                screen.line(watch.sentence(seen, workload))
-            elif isinstance(seen, watch.Said):
-                screen.said(seen.text)
-            else:
-                screen.line(seen.text)
+        with closing(Screen(stream or sys.stdout)) as screen:
+            for seen in watch.Watching(cluster, workload, timeout=timeout).seen():
+                if isinstance(seen, Status):
+                    code = exit_code(seen)
+                    screen.line(sentence(seen, workload))
+                elif isinstance(seen, watch.Said):
+                    screen.said(seen)
+                else:
+                    screen.line(seen.text)
     except KeyboardInterrupt:
-        screen.close()
-        name = run_of(workload)
-        words = f"{name} continues. To watch it again: `ocrfleet watch {name}`. To stop it: `ocrfleet stop {name}`."
+        words = f"{run} continues. To watch it again: `ocrfleet watch {run}`. To stop it: `ocrfleet stop {run}`."
         show.say(show.wrapped(words, sys.stderr))
         return INTERRUPTED
-    finally:
-        screen.close()
     return code
+
+
+def sentence(status: Status, workload: Object) -> str:
+    """Describe the status of a run, and where its published model is."""
+    if status.phase is not Phase.SUCCEEDED:
+        return f"{status.run} is {status.phase}. {status.reason}".rstrip()
+    output = runfile.output(workload)
+    where = f" See `ocrfleet models show {output}#{status.run}`." if output else ""
+    return f"{status.run} is done: its model is published.{where}"
+
+
+def exit_code(status: Status) -> int:
+    """Return the exit code of a run, its own if it has one."""
+    if status.phase is Phase.SUCCEEDED:
+        return int(ExitCode.DONE)
+    return status.exit_code or int(ExitCode.FAILED)
 
 
 class Screen:
@@ -57,28 +74,25 @@ class Screen:
 
     def line(self, text: str) -> None:
         """Print a line above the progress."""
-        self._above(text)
+        clear = "\r\033[K" if self._standing else ""
+        self._write(f"{clear}{show.wrapped(text, self._stream)}\n{self._standing}")
 
-    def said(self, text: str) -> None:
+    def said(self, line: watch.Said) -> None:
         """Print a line of the leader's log."""
-        if self._terminal and (progress := progress_lines.progress(text)):
+        if self._terminal and (progress := line.progress):
             # A terminal that is as wide as its text may wrap it.
             self._standing = progress.fitted((show.width_of(self._stream) or 80) - 1)
             self._write(f"\r\033[K{self._standing}")
             return
-        if progress_lines.turns(text):
+        if line.turns:
             self.close()
-        self._above(text)
+        self.line(line.text)
 
     def close(self) -> None:
         """Remove the progress."""
         if self._standing:
             self._write("\r\033[K")
             self._standing = ""
-
-    def _above(self, text: str) -> None:
-        clear = "\r\033[K" if self._standing else ""
-        self._write(f"{clear}{show.wrapped(text, self._stream)}\n{self._standing}")
 
     def _write(self, text: str) -> None:
         self._stream.write(text)

@@ -3,7 +3,6 @@
 import argparse
 import math
 import re
-import sys
 import textwrap
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -152,11 +151,6 @@ def connect(arguments: argparse.Namespace) -> "Cluster":
     deadline = arguments.request_timeout or DEADLINE
     deadline = min(arguments.timeout or deadline, deadline)
     return Cluster(connect(target), namespace=arguments.namespace, deadline=deadline)
-
-
-def source(job: str) -> Path | str:
-    """Return the path that JOB is, or what standard input has."""
-    return sys.stdin.read() if job == "-" else Path(job)
 
 
 def _namespace(text: str) -> str:

@@ -42,8 +42,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Render a job file."""
     helm.warm()
-    values = jobtext.read(options.source(arguments.job), sets=arguments.sets)
-    if jobtext.engine_of(values) == "auto":
+    values = jobtext.read(Path(arguments.job), sets=arguments.sets)
+    if jobtext.engine_named(values) == "auto":
         show.say("placement.engine is auto. Rendering uses no cluster, so it takes the engine `job`.")
     objects = render(jobtext.without_auto(values), namespace=arguments.namespace).objects
     if arguments.out is None:

@@ -63,7 +63,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run a job to its end."""
-    job = jobfile.load(options.source(arguments.job), sets=arguments.sets)
+    job = jobfile.load(Path(arguments.job), sets=arguments.sets)
     workdir = arguments.workdir or Path(os.environ.get(contract.ENV_WORKDIR) or plan.DEFAULT_WORKDIR)
     planned = plan.plan(
         job,

@@ -2,9 +2,8 @@
 
 import argparse
 import sys
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
 
 from jobs.commands import options, show
 from jobs.commands.follow import follow
@@ -12,11 +11,10 @@ from jobs.diagnosis.observe import observe
 from jobs.engines.status import Observed, Phase
 from jobs.errors import UsageError
 from jobs.jobfile import text as jobtext
-from jobs.kube.fields import name_of
-from jobs.kube.kinds import kind_of
 from jobs.kube.objects import Object
 from jobs.rendering.render import render
-from jobs.runs import engine_auto, submit
+from jobs.runs import submit
+from jobs.runs.engine_auto import render_auto
 from trainer.errors import NotFoundError
 
 
@@ -54,28 +52,29 @@ def run(arguments: argparse.Namespace) -> int:
     """Submit a job."""
     if arguments.watch and arguments.dry_run:
         raise UsageError("--watch and --dry-run exclude each other: a dry run starts nothing to watch.")
-    values: Mapping[str, Any] = jobtext.read(options.source(arguments.job), sets=arguments.sets)
-    if arguments.dry_run == "client":
-        if jobtext.engine_of(values) == "auto":
-            values = engine_auto.resolve(options.connect(arguments), values, say=show.say)
-        rendered = render(values)
+    values = jobtext.read(Path(arguments.job), sets=arguments.sets)
+    auto, client = jobtext.engine_named(values) == "auto", arguments.dry_run == "client"
+    cluster = options.connect(arguments) if auto or not client else None
+    if cluster and auto:
+        rendered, chosen = render_auto(cluster, values)
+        show.say(f"placement.engine is auto: {chosen}.")
+    else:
+        rendered = render(values, namespace=cluster.namespace if cluster else None)
+    if client or not cluster:
         for each in rendered.objects:
-            show.say(f"{each['kind']} {name_of(each)}: rendered; not sent to a server")
+            show.say(f"{each['kind']} {each['metadata']['name']}: rendered; not sent to a server")
         print(rendered.run_id)
         return 0
-    cluster = options.connect(arguments)
-    rendered = render(engine_auto.resolve(cluster, values, say=show.say), namespace=cluster.namespace)
+    moving = submit.moving_images(rendered.workload)
     try:
-        steps = submit.plan(cluster, rendered.objects)
+        steps = submit.send(cluster, rendered.objects, dry_run=bool(arguments.dry_run))
     except NotFoundError as error:
         raise NotFoundError(f"{error} Create it, or choose another with -n.") from error
-    if not arguments.dry_run:
-        submit.do(cluster, steps)
     for step in steps:
         show.say(f"{step.sentence}{' (by a dry run of the server)' if arguments.dry_run else ''}")
     if all(step.deed in ("there", "helm") for step in steps):
         show.say(f"Nothing changed. {_standing(steps[-1].body)}")
-    for image in submit.moving_images(rendered.workload):
+    for image in moving:
         show.say(
             f"warning: the tag of the image {image} may move to other content, and the run's id would stay the same: "
             "use a version or a digest in placement.image."
@@ -83,8 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
     print(rendered.run_id, flush=True)
     if not arguments.watch:
         return 0
-    held = cluster.get(kind_of(rendered.workload), name_of(rendered.workload)) or rendered.workload
-    return follow(cluster, held, timeout=arguments.timeout, stream=sys.stderr)
+    return follow(cluster, steps[-1].body, run=rendered.run_id, timeout=arguments.timeout, stream=sys.stderr)
 
 
 def _standing(workload: Object) -> str:

@@ -4,6 +4,7 @@ import argparse
 
 from jobs.commands import options
 from jobs.commands.follow import follow
+from jobs.kube.fields import run_of
 from jobs.runs import find
 
 
@@ -27,4 +28,5 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Watch a run."""
     cluster = options.connect(arguments)
-    return follow(cluster, find.find(cluster, arguments.name), timeout=arguments.timeout)
+    workload = find.find(cluster, arguments.name)
+    return follow(cluster, workload, run=run_of(workload), timeout=arguments.timeout)

@@ -74,7 +74,7 @@ def load(source: Path | str, *, sets: Sequence[str] = ()) -> TrainingJob:
     """Read a job file.
 
     Args:
-        source: a path, or the text itself.
+        source: a path, `-` for standard input; or the text itself.
         sets: `--set` options, such as `run.train.epochs=3`, applied in their order.
 
     Raises:

@@ -4,6 +4,7 @@ Nothing here knows the fields, so a file can be read without the model of `jobs/
 tenth of a second to import.
 """
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +14,8 @@ from trainer import contract
 from trainer.errors import SpecError
 from trainer.formats.yaml import parse_yaml
 
+STDIN: Final = Path("-")
+
 MAX_BYTES: Final = 1_000_000
 """The largest job file. A run's whole configuration has about 10 kB; etcd stores objects of at most 1.5 MB."""
 
@@ -21,23 +24,29 @@ def read(source: Path | str, *, sets: Sequence[str] = ()) -> dict[str, Any]:
     """Read a job file.
 
     Args:
-        source: a path, or the text itself.
+        source: a path, `-` for standard input; or the text itself.
         sets: `--set` options, such as `run.train.epochs=3`, applied in their order.
 
     Raises:
         SpecError: it cannot be read, is not YAML that Helm reads the same, or has another version.
     """
+    if source == STDIN:
+        source = sys.stdin.read()
     name = str(source) if isinstance(source, Path) else "job file"
-    raw = parse_yaml(_text(source) if isinstance(source, Path) else source, source=name)
+    text = _content(source) if isinstance(source, Path) else source
+    raw = parse_yaml(text, source=name)
     if not isinstance(raw, dict):
         raise SpecError(f"{name} is not a job file: a job file begins with `apiVersion: {contract.API_VERSION}`.")
-    for text in sets:
-        apply(raw, text)
-    _check_version(raw, name)
+    for override in sets:
+        apply(raw, override)
+    version = raw.get("apiVersion")
+    if version != contract.API_VERSION:
+        what = "is missing" if version is None else f"is {version!r}, which this version of ocrfleet does not know"
+        raise SpecError(f"{name}: apiVersion {what}. Write {contract.API_VERSION!r}.")
     return raw
 
 
-def engine_of(raw: Mapping[str, Any]) -> str:
+def engine_named(raw: Mapping[str, Any]) -> str:
     """Return the engine that a job file names, else the usual one. Whether the engine exists is checked elsewhere."""
     placement = raw.get("placement")
     engine = placement.get("engine") if isinstance(placement, dict) else None
@@ -51,14 +60,14 @@ def with_engine(raw: Mapping[str, Any], engine: str) -> dict[str, Any]:
 
 def without_auto(raw: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the same fields, with the usual engine in place of `auto`: only a cluster can choose another."""
-    return with_engine(raw, USUAL) if engine_of(raw) == "auto" else raw
+    return with_engine(raw, USUAL) if engine_named(raw) == "auto" else raw
 
 
 USUAL: Final = "job"
 """The engine of a job file that names none."""
 
 
-def _text(path: Path) -> str:
+def _content(path: Path) -> str:
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
@@ -73,10 +82,3 @@ def _text(path: Path) -> str:
         raise SpecError(f"{path} is not UTF-8 text: byte {error.start} cannot be read. Save it as UTF-8.") from error
     except OSError as error:
         raise SpecError(f"{path} cannot be read: {error.strerror}.") from error
-
-
-def _check_version(raw: Mapping[str, Any], name: str) -> None:
-    version = raw.get("apiVersion")
-    if version != contract.API_VERSION:
-        what = "is missing" if version is None else f"is {version!r}, which this version of ocrfleet does not know"
-        raise SpecError(f"{name}: apiVersion {what}. Write {contract.API_VERSION!r}.")

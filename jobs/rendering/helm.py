@@ -16,7 +16,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
-from jobs.jobfile.text import USUAL, engine_of
+from jobs.jobfile.text import USUAL
+from jobs.rendering import manifests
 from trainer import contract
 from trainer.errors import OcrfleetError, SpecError, TransientError
 
@@ -50,28 +51,27 @@ class HelmMissingError(OcrfleetError):
     """No usable Helm on this machine. `ocrfleet check` goes on without the objects."""
 
 
-def objects(values: Mapping[str, Any], *, checked: bool = False) -> "list[Object]":
+def objects(values: Mapping[str, Any], *, engine: str, checked: bool = False) -> "list[Object]":
     """Render a job with the chart.
 
     Args:
         values: the job file.
+        engine: that it names.
         checked: the model has read it, and it has all of its defaults. Else the chart's schema reads it, too.
 
     Raises:
         SpecError: the chart refused the job, its sentence; or it is the chart of another ocrfleet.
         OcrfleetError: there is no Helm, or the chart itself is at fault.
     """
-    from jobs.rendering import manifests  # whose imports take long, and `warm` comes first
-
     if not (CHART / "Chart.yaml").is_file():
         raise OcrfleetError(
             f"{CHART} has no chart: this installation of ocrfleet is incomplete. Install it again from a wheel."
         )
     _refuse_another_contract(CHART)
     if (helm_python := _sdk()) is None:
-        return manifests.read(_by_program(values))
+        return _by_program(values)
     try:
-        made = _loaded(CHART, engine_of(values), checked).render(dict(values), name=RELEASE)
+        made = _loaded(CHART, engine, checked).render(dict(values), name=RELEASE)
         # Helm's own reader is half again as fast as libyaml; within a document no line of the chart is such a one.
         texts = (text for name in sorted(made) for text in made[name].split("\n---\n"))
         return [found for found in map(helm_python.values_from_yaml, texts) if found]
@@ -82,8 +82,6 @@ def objects(values: Mapping[str, Any], *, checked: bool = False) -> "list[Object
 @functools.cache
 def _refuse_another_contract(chart: Path) -> None:
     """Two versions may be mixed by a copy of files; what such a chart makes, no trainer would understand."""
-    from jobs.rendering import manifests
-
     (about,) = manifests.read((chart / "Chart.yaml").read_text("utf-8"))
     found = (about.get("annotations") or {}).get(contract.CONTRACT_ANNOTATION)
     if found != str(contract.CONTRACT):
@@ -161,7 +159,7 @@ def _templates(chart: Path, engine: str) -> list[Path]:
     return sorted(path for path in (*top.glob("*.*"), *engines) if path.suffix != ".txt")
 
 
-def _by_program(values: Mapping[str, Any]) -> str:
+def _by_program(values: Mapping[str, Any]) -> "list[Object]":
     import shutil
     import subprocess
 
@@ -189,7 +187,7 @@ def _by_program(values: Mapping[str, Any]) -> str:
         raise HelmMissingError(f"{program} {what}. {INSTALL}")
     if done.returncode:
         raise refusal(done.stderr)
-    return done.stdout
+    return manifests.read(done.stdout)
 
 
 _OWN: Final = re.compile(

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from jobs.kube.fields import RUN_LABEL, label
+from jobs.jobfile.text import engine_named
+from jobs.kube.fields import RUN_LABEL
 from jobs.kube.objects import Object
 from jobs.rendering import helm
 from trainer.errors import SpecError
@@ -39,8 +40,9 @@ def render(values: Mapping[str, Any], *, checked: bool = False, namespace: str |
         SpecError: the job was refused. The chart decides, and the model then finds each fault with its place.
         OcrfleetError: there is no Helm.
     """
+    engine = engine_named(values)
     try:
-        made = helm.objects(values, checked=checked)
+        made = helm.objects(values, engine=engine, checked=checked)
     except SpecError:
         from jobs.jobfile.model import from_raw  # its import takes longer than a render, and few job files need it
 
@@ -49,7 +51,9 @@ def render(values: Mapping[str, Any], *, checked: bool = False, namespace: str |
     # The pod of `helm test` is for Helm alone.
     objects = [each for each in made if _HOOK not in (each["metadata"].get("annotations") or {})]
     # A workload alone has the run's label.
-    objects.sort(key=lambda each: (bool(label(each, RUN_LABEL)), each["kind"], each["metadata"]["name"]))
+    objects.sort(
+        key=lambda each: (RUN_LABEL in (each["metadata"].get("labels") or {}), each["kind"], each["metadata"]["name"])
+    )
     if namespace is not None:
         objects = [{**each, "metadata": {**each["metadata"], "namespace": namespace}} for each in objects]
-    return Rendered(objects=tuple(objects), workload=objects[-1], run_id=label(objects[-1], RUN_LABEL))
+    return Rendered(tuple(objects), workload=objects[-1], run_id=objects[-1]["metadata"]["labels"][RUN_LABEL])

@@ -3,17 +3,16 @@
 Kubeflow Trainer and PaddleJob are never chosen: they give a run nothing that a JobSet or a Job does not.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from jobs.diagnosis import kueue
-from jobs.engines import ENGINES, engine_of, job
-from jobs.jobfile import text as jobtext
+from jobs.engines import ENGINES, engine_of, job, volcano
+from jobs.jobfile.text import with_engine
 from jobs.kube.client import Cluster
-from jobs.kube.kinds import Kind
-from jobs.kube.objects import Object
-from jobs.rendering.render import render
+from jobs.kube.kinds import Kind, kind_of
+from jobs.rendering.render import Rendered, render
 from jobs.runs.find import workloads
 from trainer.errors import AccessError, SpecError
 
@@ -62,56 +61,44 @@ def choose(offer: Offer, *, nodes: int, queue: str | None) -> tuple[str, str]:
     return "job", "the job has one node" if nodes == 1 else "JobSet is not installed, or the name is too long for it"
 
 
-def resolve(cluster: Cluster, values: Mapping[str, Any], *, say: Callable[[str], None]) -> Mapping[str, Any]:
-    """Return a job file's values with an engine in place of `auto`.
-
-    Args:
-        cluster: where the job goes.
-        values: the fields of the job file.
-        say: prints which engine was chosen, and why.
-
-    Raises:
-        SpecError: the job was refused, or nothing there would let it wait in its queue.
-    """
-    if jobtext.engine_of(values) != "auto":
-        return values
-    engine, why = engine_for(cluster, values)
-    say(f"placement.engine is auto: {engine}, because {why}.")
-    return jobtext.with_engine(values, engine)
-
-
-def engine_for(cluster: Cluster, values: Mapping[str, Any]) -> tuple[str, str]:
-    """Return the engine for a job on a cluster, and why it was chosen. Nothing is changed there.
+def render_auto(cluster: Cluster, values: Mapping[str, Any]) -> tuple[Rendered, str]:
+    """Render a job for the engine that a cluster offers. Nothing is changed there.
 
     Args:
         cluster: where.
-        values: the fields of the job file.
+        values: the fields of a job file with `placement.engine: auto`.
+
+    Returns:
+        The job's objects, and the engine with the reason: `job, because the job has one node`.
 
     Raises:
         SpecError: the job was refused, or nothing there would let it wait in its queue.
     """
-    plain = render(jobtext.with_engine(values, job.NAME), namespace=cluster.namespace)
-    queue = kueue.name_in(plain.workload) or None
+    made = {}
+    for name in _ALONE:
+        try:
+            made[name] = render(with_engine(values, name), namespace=cluster.namespace)
+        except SpecError:  # a JobSet's names are longer
+            if name == job.NAME:
+                raise
+    plain = made[job.NAME]
     try:
         held = workloads(cluster, run=plain.run_id)
     except AccessError:  # whoever may not look takes the answer of an empty namespace
         held = []
     if held and (engine := engine_of(held[-1])):
-        return engine.NAME, "this run already has an object of that engine"
-    queued = {}
-    for name in _ALONE:
-        if cluster.serves(Kind(ENGINES[name].VERSION, ENGINES[name].KIND)):
-            try:
-                made = render(jobtext.with_engine(values, name), namespace=cluster.namespace)
-            except SpecError:
-                continue
-            queued[name] = queue is not None and held_back(cluster, made.workload)
-    volcano = Kind(ENGINES["volcano"].VERSION, ENGINES["volcano"].KIND)
-    offer = Offer(queued=queued, volcano=cluster.serves(volcano))
-    return choose(offer, nodes=job.size(plain.workload), queue=queue)
-
-
-def held_back(cluster: Cluster, workload: Object) -> bool:
-    """Check by a dry run whether Kueue suspends an object: only administrators may read its configuration."""
-    engine = engine_of(workload)
-    return engine is not None and engine.suspended(cluster.apply(workload, dry_run=True))
+        name, why = engine.NAME, "this run already has an object of that engine"
+    else:
+        queue = kueue.name_in(plain.workload) or None
+        offer = Offer(
+            queued={
+                # By a dry run: only administrators may read Kueue's configuration.
+                name: queue is not None and ENGINES[name].suspended(cluster.apply(each.workload, dry_run=True))
+                for name, each in made.items()
+                if cluster.serves(kind_of(each.workload))
+            },
+            volcano=cluster.serves(Kind(volcano.VERSION, volcano.KIND)),
+        )
+        name, why = choose(offer, nodes=job.size(plain.workload), queue=queue)
+    rendered = made.get(name) or render(with_engine(values, name), namespace=cluster.namespace)
+    return rendered, f"{name}, because {why}"

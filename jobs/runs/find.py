@@ -47,9 +47,11 @@ def workloads(
             refused.append(error)
             return []
         # A Job that a JobSet or Kueue has made is part of another engine's object.
-        return [each for each in found if not _made_by_engine(each)]
+        owners = [{text(owner, "kind") for owner in several(each, "metadata", "ownerReferences")} for each in found]
+        return [each for each, by in zip(found, owners, strict=True) if not by & names]
 
     kinds = [Kind(each.VERSION, each.KIND) for each in ENGINES.values()]
+    names = {each.kind for each in kinds}
     with ThreadPoolExecutor(len(kinds)) as pool:
         found = [each for some in pool.map(one, kinds) for each in some]
     if len(refused) == len(kinds):
@@ -251,11 +253,6 @@ _POD_GROUP: Final = Kind("scheduling.volcano.sh/v1beta1", "PodGroup")
 def _workload_kind(cluster: Cluster) -> Kind | None:
     version = cluster.served("kueue.x-k8s.io")
     return Kind(version, kueue.KIND) if version else None
-
-
-def _made_by_engine(found: Object) -> bool:
-    kinds = {each.KIND for each in ENGINES.values()}
-    return any(text(each, "kind") in kinds for each in several(found, "metadata", "ownerReferences"))
 
 
 def _owned(found: Object, owners: set[str]) -> bool:

@@ -7,7 +7,7 @@ changed, since its name is a digest of its content.
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from jobs.kube.client import Cluster
@@ -25,9 +25,11 @@ _MANAGED: Final = "app.kubernetes.io/managed-by"
 
 @dataclass(frozen=True)
 class Step:
-    """What to do with one object."""
+    """What is done with one object."""
 
     body: Object
+    """The workload's as the server has it, once it was sent."""
+
     deed: Deed
 
     @property
@@ -43,28 +45,30 @@ class Step:
         return f"{_called(self.body)}: {words[self.deed]}"
 
 
-def plan(cluster: Cluster, objects: Sequence[Object]) -> list[Step]:
-    """Let the server check all objects; return what applying each would do. Nothing is changed.
+def send(cluster: Cluster, objects: Sequence[Object], *, dry_run: bool = False) -> list[Step]:
+    """Let the server check all objects, then apply them, the workload last; return what that did with each.
+
+    Args:
+        cluster: where.
+        objects: of a job, the workload last.
+        dry_run: only check; the steps are what applying would do.
 
     Raises:
-        SpecError: the server does not take one, or one is another's and differs.
-        TransientError: one of the name is being deleted.
+        SpecError: the server rejects one, or one belongs to somebody else and differs. Nothing was changed.
+        TransientError: one of the name is being deleted. Nothing was changed.
     """
     # At once: an answer of a server far away takes longer than all else.
     with ThreadPoolExecutor(len(objects)) as pool:
-        return list(pool.map(lambda each: _step(cluster, each, cluster.get(kind_of(each), name_of(each))), objects))
+        steps = list(pool.map(lambda each: _step(cluster, each), objects))
+        if dry_run:
+            return steps
+        *others, workload = steps
+        list(pool.map(cluster.apply, (step.body for step in others if step.deed in ("made", "changed"))))
+    return [*others, replace(workload, body=cluster.apply(workload.body)) if workload.deed == "made" else workload]
 
 
-def do(cluster: Cluster, steps: Sequence[Step]) -> None:
-    """Apply a plan, the workload last."""
-    *others, workload = (step.body if step.deed in ("made", "changed") else None for step in steps)
-    with ThreadPoolExecutor(len(steps)) as pool:
-        list(pool.map(cluster.apply, filter(None, others)))
-    if workload:
-        cluster.apply(workload)
-
-
-def _step(cluster: Cluster, body: Object, old: Object | None) -> Step:
+def _step(cluster: Cluster, body: Object) -> Step:
+    old = cluster.get(kind_of(body), name_of(body))
     if old is None:
         cluster.apply(body, dry_run=True)
         return Step(body, "made")

@@ -11,7 +11,7 @@ from typing import Final
 
 from jobs.diagnosis import kueue
 from jobs.diagnosis.observe import observe
-from jobs.engines import engine_of, runfile
+from jobs.engines import engine_of
 from jobs.engines.status import Observed, Phase, Status
 from jobs.kube.client import Cluster
 from jobs.kube.fields import name_of, run_of, text
@@ -19,7 +19,6 @@ from jobs.kube.informer import PATIENCE, Collection, Following
 from jobs.kube.kinds import EVENT, POD, Kind, kind_of
 from jobs.kube.objects import Object
 from jobs.runs import find, pod_logs, progress_lines
-from trainer.contract import ExitCode
 from trainer.errors import AccessError, NotFoundError, OcrfleetError, SpecError, TransientError
 
 _BETWEEN: Final = 2.0
@@ -40,6 +39,16 @@ class Said:
     """A line of the leader's log."""
 
     text: str
+
+    @property
+    def progress(self) -> progress_lines.Progress | None:
+        """How far a stage is, if the line says that and nothing else."""
+        return progress_lines.progress(self.text)
+
+    @property
+    def turns(self) -> bool:
+        """Whether a stage begins or ends with it: no earlier progress holds any more."""
+        return progress_lines.turns(self.text)
 
 
 @dataclass(frozen=True)
@@ -221,19 +230,3 @@ def _collections(cluster: Cluster, workload: Object, pods: str) -> dict[str, Col
         mine = f"kueue.x-k8s.io/job-uid={uid}"
         found["queued"] = Collection(kind=Kind(queues, kueue.KIND), selector=mine, needed=False)
     return found
-
-
-def sentence(status: Status, workload: Object) -> str:
-    """Describe the status of a run, and where its published model is."""
-    if status.phase is not Phase.SUCCEEDED:
-        return f"{status.run} is {status.phase}. {status.reason}".rstrip()
-    output = runfile.output(workload)
-    where = f" See `ocrfleet models show {output}#{status.run}`." if output else ""
-    return f"{status.run} is done: its model is published.{where}"
-
-
-def exit_code(status: Status) -> int:
-    """Return the exit code of a run, its own if it has one."""
-    if status.phase is Phase.SUCCEEDED:
-        return int(ExitCode.DONE)
-    return status.exit_code or int(ExitCode.FAILED)

@@ -9,6 +9,7 @@ import termios
 import pytest
 
 from jobs.commands.follow import Screen
+from jobs.runs.watch import Said
 from tests.unit.jobs.runs.test_watch import STEP
 
 
@@ -39,12 +40,12 @@ def test_on_a_terminal_progress_stays_in_one_line(columns: int, standing: str, m
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     with os.fdopen(follower, "w", encoding="utf-8") as stream:
         screen = Screen(stream)
-        screen.said("train ...")
-        screen.said(STEP.format(1))
-        screen.said(STEP.format(2))
+        screen.said(Said("train ..."))
+        screen.said(Said(STEP.format(1)))
+        screen.said(Said(STEP.format(2)))
         screen.line("lines is Waiting.")
-        screen.said("train: epoch 1, evaluated")
-        screen.said("train done in 14 s")
+        screen.said(Said("train: epoch 1, evaluated"))
+        screen.said(Said("train done in 14 s"))
         screen.close()
     shown = read(leader)
     first, rest = shown.split("\r\n", 1)
@@ -63,8 +64,8 @@ def test_where_no_line_can_be_written_over_each_has_its_own(terminal: str, monke
     leader, follower = pty.openpty() if terminal == "dumb" else os.pipe()
     with os.fdopen(follower, "w", encoding="utf-8") as stream:
         screen = Screen(stream)
-        screen.said(STEP.format(1))
-        screen.said(STEP.format(2))
+        screen.said(Said(STEP.format(1)))
+        screen.said(Said(STEP.format(2)))
         screen.close()
     shown = read(leader)
     assert shown.split() == f"{STEP.format(1)} {STEP.format(2)}".split()

@@ -19,7 +19,7 @@ from jobs.kube.client import Cluster
 from jobs.kube.fields import name_of
 from jobs.runs import find
 from tests.unit.jobs.apiserver import ApiServer
-from tests.unit.jobs.commands.test_watch import read
+from tests.unit.jobs.commands.test_follow import read
 from tests.unit.jobs.runs.test_find import another
 from tests.unit.jobs.states.read import FILES, NOW, status
 from tests.unit.jobs.states.read import recorded as recorded_state

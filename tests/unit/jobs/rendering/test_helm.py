@@ -26,7 +26,7 @@ def test_the_schema_refuses_by_the_fields_path(which: str, monkeypatch: pytest.M
     values = jobfile.as_dict(jobfile.load(JOB))
     values["placement"] |= {"nodes": 0, "retries": "many"}
     with pytest.raises(SpecError) as refused:
-        helm.objects(values)
+        helm.objects(values, engine="job")
     first, second = sorted(str(refused.value).splitlines())
     assert first.startswith("placement.nodes: ")
     assert first.endswith("1.")

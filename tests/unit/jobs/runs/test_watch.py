@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from jobs.commands.follow import sentence
 from jobs.engines.runfile import ANNOTATION
 from jobs.engines.status import Status
 from jobs.kube.client import Cluster
@@ -39,7 +40,7 @@ class Watcher:
         try:
             for each in seen:
                 with self._came:
-                    self.words.append(watch.sentence(each, workload) if isinstance(each, Status) else each.text)
+                    self.words.append(sentence(each, workload) if isinstance(each, Status) else each.text)
                     self._came.notify_all()
         except OcrfleetError as error:
             self.error = error
