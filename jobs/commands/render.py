@@ -8,7 +8,7 @@ from pathlib import Path
 from jobs.commands import options, show
 from jobs.jobfile import text as jobtext
 from jobs.kube.objects import Object
-from jobs.rendering import helm, manifests
+from jobs.rendering import manifests
 from jobs.rendering.render import render
 from trainer.errors import SpecError
 
@@ -41,7 +41,6 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Render a job file."""
-    helm.warm()
     values = jobtext.read(Path(arguments.job), sets=arguments.sets)
     if jobtext.engine_named(values) == "auto":
         show.say("placement.engine is auto. Rendering uses no cluster, so it takes the engine `job`.")

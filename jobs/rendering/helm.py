@@ -1,30 +1,25 @@
 """Helm, which makes objects of the chart: in this process where `helm-python-sdk` is installed, else a program on PATH.
 
-The one module that knows either. Both are given whole values, which the model of the job file has checked, and both
-give the same objects; what stands in them is the chart's affair.
+The one module that knows either. Both get the values of a job file, and both give the same objects.
 """
 
-import contextlib
 import functools
 import io
 import json
-import os
 import re
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
 from jobs.jobfile.text import USUAL
+from jobs.kube.objects import Object
 from jobs.rendering import manifests
 from trainer import contract
 from trainer.errors import OcrfleetError, SpecError, TransientError
 
 if TYPE_CHECKING:
     import helm_python
-
-    from jobs.kube.objects import Object
 
 # In a checkout this is a link, in an installed package it is the files.
 CHART: Final = Path(__file__).with_name("chart")
@@ -51,7 +46,7 @@ class HelmMissingError(OcrfleetError):
     """No usable Helm on this machine. `ocrfleet check` goes on without the objects."""
 
 
-def objects(values: Mapping[str, Any], *, engine: str, checked: bool = False) -> "list[Object]":
+def objects(values: Mapping[str, Any], *, engine: str, checked: bool = False) -> list[Object]:
     """Render a job with the chart.
 
     Args:
@@ -90,31 +85,6 @@ def _refuse_another_contract(chart: Path) -> None:
             f"this command belongs to ocrfleet {contract.VERSION} with contract {contract.CONTRACT}: install both "
             "from one wheel."
         )
-
-
-def warm() -> None:
-    """Start to load the Helm library in the background, while the model of the job file is imported.
-
-    Only the library is loaded here: other Python work would contend for the GIL.
-    """
-    threading.Thread(target=_link, daemon=True).start()
-
-
-def _link() -> None:
-    """Let the system load the library of 75 MB, while Python goes on.
-
-    Python 3.11 itself holds its lock over that, a quarter of a command's time; a function of C that is called lets go
-    of it. What is loaded stays so, and the package finds it there.
-    """
-    import ctypes
-    from importlib.util import find_spec
-
-    # Who names another library gets that one alone.
-    spec = None if os.environ.get("HELM_C_LIB") else find_spec("helm_python")
-    for folder in spec.submodule_search_locations or () if spec else ():
-        for library in Path(folder, "lib").glob("libhelm_c.so.*.*"):
-            with contextlib.suppress(OSError, AttributeError):
-                ctypes.CDLL(None).dlopen(bytes(library), os.RTLD_NOW)
 
 
 def _sdk() -> ModuleType | None:
@@ -159,7 +129,7 @@ def _templates(chart: Path, engine: str) -> list[Path]:
     return sorted(path for path in (*top.glob("*.*"), *engines) if path.suffix != ".txt")
 
 
-def _by_program(values: Mapping[str, Any]) -> "list[Object]":
+def _by_program(values: Mapping[str, Any]) -> list[Object]:
     import shutil
     import subprocess
 
