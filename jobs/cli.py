@@ -41,6 +41,9 @@ _COMPLETE: Final = "__complete"
 """What scripts of shells ask with; nobody types it."""
 
 
+_OF_CLUSTER: Final = ("kubernetes", "urllib3", "websocket")
+"""Packages of the extra `cluster`, without which only commands for this machine work."""
+
 _COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "init": ("init.add", "write a commented job file"),
     "recipes": ("recipes.add", "list the recipes, or show one of them"),
@@ -123,7 +126,13 @@ def main(argv: Sequence[str] | None = None, *, program: str = "ocrfleet") -> int
         print(*_complete(words[1:]), sep="\n")
         return int(ExitCode.DONE)
     asked = [word for word in words if not word.startswith("-")][:1]
-    arguments = build_parser(program, load=asked).parse_args(words)
+    try:
+        arguments = build_parser(program, load=asked).parse_args(words)
+    except ModuleNotFoundError as error:
+        if not (sentence := _missing(error)):
+            raise
+        _say_all("error: ", sentence)
+        return int(ExitCode.FAILED)
     try:
         code: int = arguments.run(arguments)
         sys.stdout.flush()
@@ -142,8 +151,17 @@ def main(argv: Sequence[str] | None = None, *, program: str = "ocrfleet") -> int
     except Exception as error:  # noqa: BLE001  # the last place that can say anything
         _show_traceback(arguments)
         remedy = "" if arguments.debug else " Run the command again with --debug, and report the traceback."
-        _say_all("error: ", f"Fault of ocrfleet: {type(error).__name__}: {error}.{remedy}")
+        _say_all("error: ", _missing(error) or f"Fault of ocrfleet: {type(error).__name__}: {error}.{remedy}")
         return int(ExitCode.FAILED)
+
+
+def _missing(error: Exception) -> str:
+    """Return which package to install, where an error says that it is missing."""
+    package = str(error.name).partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    known = package in _OF_CLUSTER
+    return (
+        f"The package `{package}` is not installed. Install it with `pip install 'ocrfleet[cluster]'`." if known else ""
+    )
 
 
 def _complete(words: Sequence[str]) -> list[str]:

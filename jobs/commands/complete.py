@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
+from jobs.commands import options
 from jobs.kube.fields import label, run_of
 from jobs.kube.objects import Object
 from jobs.runs import find

@@ -200,3 +200,15 @@ def test_zsh_and_fish_have_every_command(ocrfleet: Callable[..., Any]) -> None:
     fish = ocrfleet("completion", "fish").out
     for path in COMMANDS:
         assert f"-a {path.rpartition('/')[2]} " in fish
+
+
+@pytest.mark.timeout(60)  # Python starts
+@pytest.mark.parametrize("words", [("list",), ("check", "job.yaml", "-n", "a")])
+def test_without_its_package_a_command_says_which_to_install(words: tuple[str, ...], tmp_path: Path) -> None:
+    job = "name: a\nrun: {task: rec, recipe: rec-crnn-mobile, data: {train: file:///none}, output: file:///tmp/none}\n"
+    (tmp_path / "job.yaml").write_text(f"apiVersion: ocrfleet.io/v1\n{job}", "utf-8")
+    code = f"import sys; sys.modules['kubernetes'] = None\nfrom jobs import cli\nsys.exit(cli.main({list(words)!r}))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert ran.returncode == 1
+    assert "error: The package `kubernetes` is not installed" in ran.stderr
+    assert "pip install 'ocrfleet[cluster]'" in ran.stderr.splitlines()[-1]

@@ -14,6 +14,8 @@ from jobs.commands import options
     [
         (options.duration, "90s", 90),
         (options.duration, "0.3s", 0.3),
+        (options.duration, "500ms", 0.5),
+        (options.duration, "5", 5),
         (options.duration, "5m", 300),
         (options.duration, "1h30m", 5400),
         (options.duration, "1h1m1.5s", 3661.5),
@@ -30,7 +32,7 @@ def test_a_value_is_read(parse: Callable[[str], Any], text: str, value: float) -
 @pytest.mark.parametrize(
     ("parse", "text"),
     [
-        *((options.duration, text) for text in ("", "5", "0s", "1s5m", "-1s", "1d", "1.5m")),
+        *((options.duration, text) for text in ("", "0", "0s", "1s5m", "-1s", "1d", "1.5m")),
         *((options.positive, text) for text in ("", "0", "-1", "1.5", "x")),
         *((options.count, text) for text in ("", "-1", "1.5")),
         *((options.port, text) for text in ("0", "65536", "-1", "http")),
