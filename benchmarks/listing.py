@@ -20,9 +20,10 @@ from benchmarks.pairs import DEADLINE, Pair, in_turn, ran
 from jobs.engines import job as engine
 from jobs.jobfile import text
 from jobs.kube.client import Cluster
-from jobs.kube.connection import Target, connect
+from jobs.kube.connection import connect
 from jobs.kube.fields import RUN_LABEL
 from jobs.kube.kinds import JOB, POD, Kind, kind_of
+from jobs.kube.kubeconfig import Target
 from jobs.kube.objects import Object
 from jobs.rendering.render import render
 

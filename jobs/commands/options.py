@@ -137,7 +137,8 @@ def connect(arguments: argparse.Namespace) -> "Cluster":
     """Return the cluster that the arguments name. No request is sent yet."""
     # Commands without a cluster have options, too, and must not wait for its client.
     from jobs.kube.client import DEADLINE, Cluster
-    from jobs.kube.connection import Target, connect
+    from jobs.kube.connection import connect
+    from jobs.kube.kubeconfig import Target
 
     target = Target(
         kubeconfig=arguments.kubeconfig,

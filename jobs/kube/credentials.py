@@ -22,9 +22,6 @@ from kubernetes.config.kube_config import ConfigNode
 
 from trainer.errors import AccessError, OcrfleetError, SpecError
 
-APIS: Final = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
-"""Versions of the plugins' API."""
-
 _EXTENSION: Final = "client.authentication.k8s.io/exec"
 """The cluster's extension that is passed to plugins."""
 

@@ -10,8 +10,9 @@ import pytest
 from jobs.kube import projections
 from jobs.kube.changes import Change
 from jobs.kube.client import Cluster, ExpiredError, MissingKindError
-from jobs.kube.connection import Target, connect
+from jobs.kube.connection import connect
 from jobs.kube.kinds import JOB, POD, Kind
+from jobs.kube.kubeconfig import Target
 from tests.unit.jobs.apiserver import Answer, ApiServer
 from tests.unit.jobs.kube.pods import pod
 from trainer.errors import AccessError, ConflictError, OcrfleetError, SpecError, TransientError

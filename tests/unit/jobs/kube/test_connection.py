@@ -1,10 +1,9 @@
-"""Which cluster, as whom and how it is reached: kubeconfigs, tokens, certificates and proxies.
+"""As whom and how the server is reached: tokens, certificates, and what answers in its place.
 
-A server that answers tells what it was asked. `tests/kubectl` compares the rest with kubectl.
+`tests/kubectl` compares the rest with kubectl.
 """
 
 import base64
-import contextlib
 import os
 import ssl
 from pathlib import Path
@@ -12,15 +11,12 @@ from typing import Any
 
 import pytest
 import trustme
-import yaml
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from jobs.kube.client import Cluster
-from jobs.kube.connection import Client, Target, connect, tls
+from jobs.kube.connection import Client, connect, tls
 from jobs.kube.kinds import POD
-from tests.unit.jobs.kube.mirror import Written, _authorization, config, text_of
-from trainer.errors import SpecError, TransientError
+from tests.unit.jobs.kube.mirror import Written, _authorization, text_of
+from trainer.errors import SpecError
 
 
 def test_who_asks_is_in_each_request(written: Written, tmp_path: Path) -> None:
@@ -50,54 +46,6 @@ def test_a_user_may_act_as_another(written: Written) -> None:
     assert said["Impersonate-Extra-Team%2Fno".title()] == ["1", "2"]
 
 
-@pytest.mark.parametrize(
-    ("user", "words"),
-    [
-        ({"auth-provider": {"name": "gcp"}}, r"the auth-provider 'gcp'.*: create the kubeconfig again"),
-        ({"auth-provider": {"name": "oidc"}}, "has no id-token: log in as for kubectl"),
-        (
-            {"auth-provider": {"name": "oidc", "config": {"id-token": "t"}}, "exec": {"command": "c"}},
-            "both an auth-provider and a credential plugin",
-        ),
-        ({"token": "t", "username": "me", "password": "p"}, "both a token and a username"),
-        ({"client-certificate-data": "YQ=="}, "a client-certificate without a client-key"),
-        (
-            {"client-key-data": "YQ==", "client-key": "k", "client-certificate": "c"},
-            "both client-key and client-key-data",
-        ),
-        ({"as-groups": ["ocr"]}, "impersonates a group"),
-        ({"exec": {"apiVersion": "client.authentication.k8s.io/v1"}}, "has no command"),
-        ({"exec": {"command": "aws", "apiVersion": "v0"}}, "the API version 'v0' of its user's credential plugin"),
-        ({"exec": {"command": "aws", "apiVersion": "client.authentication.k8s.io/v1"}}, "needs interactiveMode"),
-        ({"tokenFile": "t", "username": "me"}, "both a token and a username"),
-        ({"token": 7}, "token is not of the type str"),
-        ({"exec": {"command": "aws", "args": [1]}}, "args is not of the type list"),
-    ],
-)
-def test_a_user_that_kubectl_refuses_is_refused(written: Written, user: Any, words: str) -> None:
-    written.user = user
-    with pytest.raises(SpecError, match=words):
-        written.open()
-
-
-@pytest.mark.parametrize(
-    ("cluster", "words"),
-    [
-        ({"insecure-skip-tls-verify": True, "certificate-authority-data": "YQ=="}, "exclude each other"),
-        ({"certificate-authority": "a", "certificate-authority-data": "YQ=="}, "both certificate-authority and"),
-        ({"certificate-authority": "gone.pem"}, r"/gone\.pem is not a file that can be read"),
-        ({"server": "https://me:secret@api.test"}, "has a user name, a query or a fragment"),
-        ({"server": "api.test:6443"}, "not an address that begins with https://"),
-        ({"proxy-url": "ftp://me:secret@proxy:1080"}, "proxy of the cluster is not supported: its address must begin"),
-    ],
-)
-def test_a_cluster_that_kubectl_refuses_is_refused(written: Written, cluster: Any, words: str) -> None:
-    written.cluster |= cluster
-    with pytest.raises(SpecError, match=words) as caught:
-        written.open()
-    assert "secret" not in str(caught.value)
-
-
 def test_an_oidc_token_is_sent_as_it_is(written: Written) -> None:
     written.user = {"auth-provider": {"name": "oidc", "config": {"id-token": "a.b.c"}}}
     assert _authorization(written.open()) == "Bearer a.b.c"
@@ -108,34 +56,6 @@ def test_a_token_that_cannot_be_sent_is_refused_without_showing_it(written: Writ
     with pytest.raises(SpecError, match="has a line break or a control character in a token") as caught:
         written.seen()
     assert "sec" not in str(caught.value).replace("second", "")
-
-
-def test_the_flags_choose_as_those_of_kubectl(written: Written, plain: int, tmp_path: Path) -> None:
-    server = {"server": f"http://localhost:{plain}"}
-    content = config("a", cluster={"server": "http://a"}, user={"token": "a"})
-    for kind, fields in (("cluster", server), ("user", {"token": "b"})):
-        content[f"{kind}s"].append({"name": "b", kind: fields})
-    content["contexts"].append({"name": "b", "context": {"cluster": "b", "user": "b", "namespace": "ocr"}})
-    (path := tmp_path / "other").write_text(yaml.safe_dump(content), "utf-8")
-
-    def said(**flags: Any) -> tuple[str, str | None, list[str] | None, list[str] | None]:
-        cluster = Cluster(connect(Target(kubeconfig=path, **flags)), deadline=5)
-        token = _authorization(cluster)
-        headers = (cluster.get(POD, "a") or {})["headers"]
-        return cluster.namespace, token, headers.get("Impersonate-User"), headers.get("Impersonate-Group")
-
-    assert said(context="b") == ("ocr", "Bearer b", None, None)
-    assert said(cluster="b") == ("default", "Bearer a", None, None)
-    assert said(cluster="b", user="b") == ("default", "Bearer b", None, None)
-    assert said(server=server["server"]) == ("default", "Bearer a", None, None)
-    assert said(context="b", impersonate="me", groups=("x", "y")) == ("ocr", "Bearer b", ["me"], ["x", "y"])
-    with pytest.raises(SpecError, match=r"`as` \(--as\) is missing"):
-        said(groups=("x",))
-    for kind in ("context", "cluster", "user"):
-        with pytest.raises(SpecError, match=f"no {kind} 'c'. Its {kind}s: a, b"):
-            said(**{kind: "c"})
-    with pytest.raises(SpecError, match="none cannot be read: No such file"):
-        connect(Target(kubeconfig=tmp_path / "none"))
 
 
 def test_credentials_are_not_sent_in_clear_to_another_machine(
@@ -219,58 +139,6 @@ def test_a_certificate_that_is_none_is_said(secured: Written, user: Any, cluster
         secured.seen()
 
 
-@pytest.mark.parametrize("told", ["the kubeconfig", "the environment"])
-def test_a_proxy_stands_before_the_server(
-    written: Written, plain: int, monkeypatch: pytest.MonkeyPatch, told: str
-) -> None:
-    written.cluster = {"server": "http://api.test:6443"}
-    proxy = f"http://me:pass@127.0.0.1:{plain}"
-    if told == "the kubeconfig":
-        written.cluster["proxy-url"] = proxy
-        monkeypatch.setenv("NO_PROXY", "api.test")
-    else:
-        monkeypatch.setenv("HTTP_PROXY", proxy)
-    seen = written.seen()
-    assert seen["path"].startswith("http://api.test:6443/api/v1/")
-    assert seen["headers"]["Proxy-Authorization"] == [f"Basic {base64.b64encode(b'me:pass').decode()}"]
-
-
-@pytest.mark.parametrize(
-    ("server", "without", "proxied"),
-    [
-        ("https://api.test", "", True),
-        ("https://api.test:6443", "api.test", False),
-        ("https://api.test:6443", "api.test:443", True),
-        ("https://a.api.test", ".api.test", False),
-        ("https://api.test", ".api.test", True),
-        ("https://a.api.test", "*.api.test", False),
-        ("https://api.test", "*.api.test", True),
-        ("https://10.1.2.3:6443", "10.0.0.0/8", False),
-        ("https://10.1.2.3:6443", "nonsense/99, 10.0.0.0/8", False),
-        ("https://11.1.2.3:6443", "10.0.0.0/8,nonsense", True),
-        ("https://api.test", "*", False),
-        ("https://127.0.0.1:6443", "", False),
-        ("https://[::1]:6443", "", False),
-        ("https://localhost", "", False),
-        ("http://api.test", "", False),
-    ],
-)
-def test_a_proxy_is_used_by_the_rules_of_go(
-    written: Written, monkeypatch: pytest.MonkeyPatch, server: str, without: str, proxied: bool
-) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", "proxy:3128")
-    monkeypatch.setenv("NO_PROXY", without)
-    written.cluster = {"server": server}
-    written.open()
-    pool = connect().api.rest_client.pool_manager
-    assert (pool.proxy and pool.proxy.url) == ("http://proxy:3128" if proxied else None)
-
-
-def test_a_password_of_a_proxy_is_decoded(written: Written, plain: int) -> None:
-    written.cluster = {"server": "http://api.test", "proxy-url": f"http://me:p%40ss@127.0.0.1:{plain}"}
-    assert written.seen()["headers"]["Proxy-Authorization"] == [f"Basic {base64.b64encode(b'me:p@ss').decode()}"]
-
-
 @pytest.mark.parametrize("ask", ["get", "find", "watch", "served", "serves"])
 def test_a_page_in_place_of_an_api_server_is_named(written: Written, ask: str) -> None:
     written.open()
@@ -285,13 +153,6 @@ def test_a_page_in_place_of_an_api_server_is_named(written: Written, ask: str) -
     }
     with pytest.raises(SpecError, match=r"does not answer as a Kubernetes API server .*a login page may answer"):
         asking[ask]()
-
-
-def test_a_proxy_that_is_away_is_named(written: Written) -> None:
-    written.cluster = {"server": "https://api.test", "proxy-url": "http://me:secret@127.0.0.1:1"}
-    with pytest.raises(TransientError, match=r"through the proxy 127\.0\.0\.1:1 \(Connection refused\)") as caught:
-        written.seen()
-    assert "secret" not in str(caught.value)
 
 
 def test_a_kept_connection_that_was_closed_is_opened_again(written: Written) -> None:
@@ -321,73 +182,6 @@ def test_an_intermediate_authority_is_trusted(secured: Written, authority: trust
     assert flags & ssl.VERIFY_X509_PARTIAL_CHAIN
     assert not flags & ssl.VERIFY_X509_STRICT
     assert tls(api.configuration).verify_mode is ssl.CERT_REQUIRED
-
-
-def test_of_several_files_the_first_word_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first, second = tmp_path / "1" / "config", tmp_path / "2" / "config"
-    for path, content in (
-        (first, {"contexts": [{"name": "b", "context": {"cluster": "b", "namespace": "mine"}}]}),
-        (second, {**config("a"), "clusters": config("a")["clusters"] + config("b")["clusters"]}),
-    ):
-        path.parent.mkdir()
-        path.write_text(yaml.safe_dump(content), "utf-8")
-    monkeypatch.setenv("KUBECONFIG", os.pathsep.join(map(str, (first, tmp_path / "none", second))))
-    first_choice, other = connect(), connect(Target(context="b"))
-    assert (first_choice.context, first_choice.api.configuration.host, first_choice.namespace) == (
-        "a",
-        "https://a",
-        None,
-    )
-    assert (other.context, other.api.configuration.host, other.namespace) == ("b", "https://b", "mine")
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("{", "is not YAML"),
-        ("[]\n--- []", "is not YAML"),
-        ("yes", "is not a kubeconfig: it needs lists"),
-        ("contexts: [1]", "is not a kubeconfig: it needs lists"),
-        ("contexts: [{name: a}, {name: a}]", "has two contexts with the name 'a'"),
-        ("current-context: a", "has no context 'a'. Its contexts: none"),
-        (yaml.safe_dump({**config("a"), "clusters": None}), "has no cluster 'a'"),
-        (yaml.safe_dump({**config("a"), "users": []}), "has no user 'a'"),
-        (yaml.safe_dump(config("a", cluster={"tls-server-name": "b"})), "the server of its cluster is not an address"),
-    ],
-)
-def test_a_file_that_names_no_cluster_says_why(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, words: str
-) -> None:
-    path = tmp_path / "config"
-    path.write_text(text, "utf-8")
-    monkeypatch.setenv("KUBECONFIG", str(path))
-    with pytest.raises(SpecError, match=words):
-        connect()
-
-
-_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.sampled_from(["a", "", "https://a", "exec"]),
-    lambda inner: (
-        st.lists(inner, max_size=2)
-        | st.dictionaries(
-            st.sampled_from(["name", "cluster", "user", "context", "server", "clusters", "users", "contexts"])
-            | st.sampled_from(["current-context", "tokenFile", "exec", "command", "namespace"]),
-            inner,
-            max_size=4,
-        )
-    ),
-)
-
-
-@settings(deadline=None)
-@given(_VALUES)
-def test_any_file_is_a_choice_or_refused(tmp_path_factory: pytest.TempPathFactory, content: Any) -> None:
-    path = tmp_path_factory.getbasetemp() / "any-kubeconfig"
-    path.write_text(yaml.safe_dump(content), "utf-8")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KUBECONFIG", str(path))
-        with contextlib.suppress(SpecError):
-            assert connect().api.configuration.host
 
 
 def test_a_pod_has_its_own_account(
