@@ -11,7 +11,6 @@ from jobs.engines.status import Phase, Status
 from jobs.kube.client import Cluster
 from jobs.kube.objects import Object
 from jobs.runs import watch
-from trainer.contract import ExitCode
 
 INTERRUPTED: Final = 130
 """The exit code of kubectl at Ctrl-C. It is none of the run's codes, since the run has not ended."""
@@ -34,7 +33,7 @@ def follow(
         with closing(Screen(stream or sys.stdout)) as screen:
             for seen in watch.Watching(cluster, workload, timeout=timeout).seen():
                 if isinstance(seen, Status):
-                    code = exit_code(seen)
+                    code = watch.exit_code(seen)
                     screen.line(sentence(seen, workload))
                 elif isinstance(seen, watch.Said):
                     screen.said(seen)
@@ -54,13 +53,6 @@ def sentence(status: Status, workload: Object) -> str:
     output = runfile.output(workload)
     where = f" See `ocrfleet models show {output}#{status.run}`." if output else ""
     return f"{status.run} is done: its model is published.{where}"
-
-
-def exit_code(status: Status) -> int:
-    """Return the exit code of a run, its own if it has one."""
-    if status.phase is Phase.SUCCEEDED:
-        return int(ExitCode.DONE)
-    return status.exit_code or int(ExitCode.FAILED)
 
 
 class Screen:

@@ -17,7 +17,8 @@ from typing import Any, Final
 from urllib.parse import quote, unquote, urlsplit
 
 import urllib3
-from kubernetes.client import ApiClient, Configuration
+from kubernetes.client import ApiClient as ApiClient  # for jobs.library
+from kubernetes.client import Configuration
 from kubernetes.client.rest import RESTClientObject, RESTResponse, should_bypass_proxies
 from kubernetes.config import ConfigException, load_incluster_config, load_kube_config_from_dict
 from urllib3.util.ssl_ import create_urllib3_context

@@ -19,6 +19,7 @@ from jobs.kube.informer import PATIENCE, Collection, Following
 from jobs.kube.kinds import EVENT, POD, Kind, kind_of
 from jobs.kube.objects import Object
 from jobs.runs import find, pod_logs, progress_lines
+from trainer.contract import ExitCode
 from trainer.errors import AccessError, NotFoundError, OcrfleetError, SpecError, TransientError
 
 _BETWEEN: Final = 2.0
@@ -61,6 +62,13 @@ class Notice:
 _CHANGED: Final = "changed"
 _ENDED: Final = "ended"
 """What comes beside lines: objects have changed; a log is read to its end."""
+
+
+def exit_code(status: Status) -> int:
+    """Return the exit code of a run, its own if it has one."""
+    if status.phase is Phase.SUCCEEDED:
+        return int(ExitCode.DONE)
+    return status.exit_code or int(ExitCode.FAILED)
 
 
 class Watching:
