@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from docs.fields import line, meaning, schema, table, values_of
 from jobs.jobfile import model as jobfile
+from jobs.jobfile.fieldtypes import AMOUNT, REDUCIBLE, SIZE
 from trainer import contract
 from trainer.formats.canonical_json import LARGEST
 from trainer.formats.yaml import CONTROL, to_yaml
@@ -242,13 +243,14 @@ def draft7() -> dict[str, Any]:
         **result,
         "allOf": [*result.get("allOf", ()), _TEXTS],
         "definitions": {
+            "reducible": {"type": "string", "pattern": REDUCIBLE},
             "texts": {
                 "pattern": _PLAIN,
                 "patternProperties": {_PLAIN: _TEXTS},
                 # Not propertyNames, of which Helm 4 names a wrong place.
                 "additionalProperties": False,
                 "items": _TEXTS,
-            }
+            },
         },
     }
 
@@ -274,6 +276,8 @@ def _converted(part: Mapping[str, Any], classes: Mapping[str, Any], *, path: str
         result.setdefault("maximum", LARGEST)
     if "const" in whole:
         result["enum"] = [whole["const"]]
+    if result.get("pattern") in (AMOUNT, SIZE):
+        result |= _IN_LARGEST_UNIT
     if text := line(f"{whole.get('description', '')} {_remedy(whole)}"):
         result["description"] = text
     return result | _inside(whole, classes, path=path)
@@ -283,6 +287,12 @@ def _remedy(part: Mapping[str, Any]) -> str:
     words = words_of(part.get("pattern", ""))
     return f"{words[0].upper()}{words[1:]}." if words else ""
 
+
+_IN_LARGEST_UNIT: Final = {
+    "if": {"$ref": "#/definitions/reducible"},
+    # Of a schema's refusals, that of a short pattern is the easiest to read.
+    "then": {"pattern": "^[1-9][0-9]{0,2}(k|Ki|[MGT]i?)?$"},
+}
 
 _KEPT: Final = (
     *("type", "enum", "default", "pattern", "maxLength"),

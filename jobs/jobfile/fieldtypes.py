@@ -5,7 +5,6 @@ What Kubernetes refuses is refused here.
 
 import re
 from collections.abc import Mapping
-from decimal import Decimal
 from ipaddress import ip_network
 from typing import Annotated, Any, Final
 
@@ -14,12 +13,12 @@ from pydantic_core import PydanticCustomError
 
 from trainer.run.spec import WHOLE, spelled, words_of
 
-# As many digits as fit into 64 bits with their unit; Kubernetes refuses volumes of no size.
-_QUANTITY: Final = (
-    r"^([1-9][0-9]{0,17}|([1-9][0-9]{0,9}(\.[0-9]{1,3})?|0\.[0-9]{0,2}[1-9])(Ki|k)|"
-    r"([1-9][0-9]{0,6}(\.[0-9]{1,3})?|0\.[0-9]{0,2}[1-9])(Mi|Gi|M|G)|"
-    r"([1-9][0-9]{0,4}(\.[0-9]{1,3})?|0\.[0-9]{0,2}[1-9])(Ti|T))$"
-)
+# Amounts are written as Kubernetes writes them back: in an object that a controller owns, another spelling of the same
+# amount would be a change at every apply. So the chart passes them on as they are.
+SIZE: Final = "^[1-9][0-9]{0,4}(k|Ki|[MGT]i?)$"
+AMOUNT: Final = "^(0|[1-9][0-9]{0,4}(m|k|Ki|[MGT]i?)?)$"
+REDUCIBLE: Final = f"^([0-9]+000[mkMGT]?|({'|'.join(str(1024 * times) for times in range(1, 98))})[KMGT]i)$"
+"""Amounts of at most five digits that a larger unit writes with fewer."""
 _CRON: Final = r"^(@(yearly|annually|monthly|weekly|daily|midnight|hourly)|[0-9A-Za-z*/,?-]+( +[0-9A-Za-z*/,?-]+){4})$"
 _DNS: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 _IMAGE: Final = (
@@ -30,12 +29,10 @@ _DOMAIN: Final = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}
 _WORD: Final = "[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 _LABEL: Final = rf"^({_DOMAIN}/)?{_WORD}$"
 _LABEL_VALUE: Final = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$"
-_AMOUNT: Final = r"^([0-9]{1,15}|[0-9]{1,12}\.[0-9]{1,3})(m|Ki|Mi|Gi|Ti|k|M|G|T)?$"
 _RESOURCE: Final = rf"^(cpu|memory|ephemeral-storage|{_DOMAIN}/{_WORD})$"
 _TIME: Final = "^([1-9][0-9]{0,8}s|[1-9][0-9]{0,6}m|[1-9][0-9]{0,4}h)$"
 _PAUSE: Final = "^([0-9]{1,5}[sm]|[0-9]{1,3}h)$"
 
-Quantity = Annotated[str, spelled(_QUANTITY, "write a size such as 512Mi or 50Gi")]
 Cron = Annotated[str, spelled(_CRON, 'write five fields, minute hour day month weekday, such as "0 3 * * 0"')]
 ObjectName = Annotated[
     str,
@@ -63,24 +60,38 @@ Time = Annotated[str, spelled(_TIME, "write a time above 0, such as 30s, 5m or 2
 Pause = Annotated[str, spelled(_PAUSE, "write a time such as 0m, 30s, 5m or 24h")]
 
 
-spelled(_AMOUNT, "write an amount such as 4, 500m or 16Gi")
+def _in_largest_unit(size: str) -> str:
+    if re.fullmatch(REDUCIBLE, size):
+        raise PydanticCustomError("amount", "{words}", {"words": words_of(SIZE)})
+    return size
+
+
+Quantity = Annotated[
+    str,
+    spelled(SIZE, "write a whole number with the largest unit, such as 50Gi, 1536Mi for 1.5Gi, or 2Gi for 2048Mi"),
+    AfterValidator(_in_largest_unit),
+]
+
+spelled(
+    AMOUNT, "write a whole number with the largest unit, such as 4, 500m for 0.5, 1536Mi for 1.5Gi, or 2Gi for 2048Mi"
+)
 
 
 def _amount(value: Any) -> Any:
     # A number or a text, as Kubernetes takes both; a union's refusal would name each kind in a sentence of its own.
     if isinstance(value, str):
-        fits = re.fullmatch(_AMOUNT, value) is not None
+        fits = re.fullmatch(AMOUNT, value) and not re.fullmatch(REDUCIBLE, value)
     else:
-        fits = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 10**15
+        fits = isinstance(value, int | float) and not isinstance(value, bool) and value in range(1000)
     if not fits:
-        raise PydanticCustomError("amount", "{words}", {"words": words_of(_AMOUNT)})
+        raise PydanticCustomError("amount", "{words}", {"words": words_of(AMOUNT)})
     return value
 
 
 Amount = Annotated[
     Any,
     AfterValidator(_amount),
-    WithJsonSchema({"type": ["string", "number"], "pattern": _AMOUNT, "minimum": 0, "maximum": 10**15}),
+    WithJsonSchema({"type": ["string", "integer"], "pattern": AMOUNT, "minimum": 0, "maximum": 999}),
 ]
 ResourceName = Annotated[
     str,
@@ -88,17 +99,6 @@ ResourceName = Annotated[
     spelled(_RESOURCE, "write cpu, memory, ephemeral-storage, or a device by its domain, such as example.com/fpga"),
 ]
 Amounts = Mapping[ResourceName, Amount]
-_UNITS: Final = {
-    **{"": Decimal(1), "m": Decimal("0.001"), "k": Decimal(10**3), "M": Decimal(10**6), "G": Decimal(10**9)},
-    **{"T": Decimal(10**12), "Ki": Decimal(2**10), "Mi": Decimal(2**20), "Gi": Decimal(2**30), "Ti": Decimal(2**40)},
-}
-
-
-def size(amount: object) -> float:
-    """Return an amount as a number, memory in bytes."""
-    digits, unit = re.fullmatch(r"([0-9.e+-]+?)([A-Za-z]*)", str(amount)).groups()  # type: ignore[union-attr]
-    return float(Decimal(digits) * _UNITS[unit])
-
 
 _BYTE: Final = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _CIDR4: Final = rf"{_BYTE}(\.{_BYTE}){{3}}/(3[0-2]|[12]?[0-9])"

@@ -336,7 +336,7 @@ class Chart:
     """Additional environment variables."""
 
     extra_volumes: Objects = ()
-    """Additional volumes, as in a pod's `volumes`."""
+    """Additional volumes, as in a pod's `volumes`. Sizes are passed on as written: write 2Gi, not 2048Mi."""
 
     extra_volume_mounts: Objects = ()
     """Additional mounts, as in a container's `volumeMounts`."""

@@ -89,10 +89,6 @@ def test_another_run_is_another_run() -> None:
     ("sets", "sentence"),
     [
         (("placement.engine=auto",), "only `ocrfleet submit` can ask the cluster"),
-        (
-            ("placement.storage.sharedMemory=64Gi",),
-            "uses memory within the limit. Increase the limit, or lower sharedMemory",
-        ),
         (("placement.serviceAccount=ours",), "the secret would hide the account's identity; choose one"),
         (("chart.identity.preset=gke",), "the secret would hide the identity; choose one"),
         (("run.config.Global.epoch_num=1",), "run needs one of `recipe` and `config`, and not both"),

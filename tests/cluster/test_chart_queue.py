@@ -69,12 +69,10 @@ def test_the_same_file_again_takes_nothing_from_a_run_that_has_its_quota(
     need_engine(namespace.cluster, engine)
     bucket = Bucket(server=s3_outside, name=namespace.name)
     namespace.apply(bucket.keys())
-    # As Kubernetes itself does not write it; to a TrainJob other words would be a change of what may not change.
-    tenth = {"requests": {"cpu": "0.10"}}
+    tenth = {"requests": {"cpu": "100m"}}
     content = lines.job(
         bucket, image="none", engine=engine, queue="queue", priority=f"{namespace.name}-low", resources=tenth
     )
-    content["placement"]["storage"]["scratch"] = "2048Mi"
     file = tmp_path / "values.yaml"
     file.write_text(yaml.safe_dump(content), "utf-8")
 

@@ -71,11 +71,6 @@ which leaves them out where it has read the job. */}}
 {{- if contains "/" $name -}}
 {{- fail (printf "placement.resources.requests has %s: devices are requested by limits; move it to placement.resources.limits" $name) -}}
 {{- end -}}
-{{- if hasKey $limits $name -}}
-{{- if gt (include "ocr.bytes" $amount | float64) (include "ocr.bytes" (get $limits $name) | float64) -}}
-{{- fail (printf "placement.resources.requests.%s is more than placement.resources.limits.%s: a request cannot exceed the limit; increase the limit, or lower the request" $name $name) -}}
-{{- end -}}
-{{- end -}}
 {{- end -}}
 {{- range $name, $amount := $limits -}}
 {{- if eq $name "nvidia.com/gpu" -}}
@@ -87,14 +82,8 @@ which leaves them out where it has read the job. */}}
 {{- if hasPrefix "requests." $name -}}
 {{- fail (printf "placement.resources.limits has %s: write the name of the device, without `requests.`" $name) -}}
 {{- end -}}
-{{- $whole := ternary (regexMatch "^[0-9]+$" (toString $amount)) (eq (floor $amount) (float64 $amount)) (kindIs "string" $amount) -}}
-{{- if and (contains "/" $name) (not $whole) -}}
+{{- if and (contains "/" $name) (hasSuffix "m" (toString $amount)) -}}
 {{- fail (printf "placement.resources.limits.%s is %v: the number of devices must be a whole number" $name $amount) -}}
-{{- end -}}
-{{- end -}}
-{{- if hasKey $limits "memory" -}}
-{{- if le (include "ocr.bytes" $limits.memory | float64) (include "ocr.bytes" $placement.storage.sharedMemory | float64) -}}
-{{- fail (printf "placement.storage.sharedMemory is %s, but placement.resources.limits.memory is %v: /dev/shm uses memory within the limit. Increase the limit, or lower sharedMemory." $placement.storage.sharedMemory $limits.memory) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -99,11 +99,3 @@ kustomize.toolkit.fluxcd.io/prune: disabled
 {{- /* A number that begins with 0 would be read as an octal one. */ -}}
 {{- mul (regexFind "[1-9][0-9]*" . | int64) (get $unit (regexFind "[smh]$" .)) -}}
 {{- end -}}
-
-{{- /* An amount such as 500m, 512Mi or 1.5G as a number; a size is then in bytes. */ -}}
-{{- define "ocr.bytes" -}}
-{{- $unit := dict "" 1 "m" 0.001 "k" 1000 "M" 1000000 "G" 1000000000 "T" 1000000000000 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 -}}
-{{- $text := toString . -}}
-{{- $suffix := regexFind "[A-Za-z]*$" $text -}}
-{{- mulf (trimSuffix $suffix $text | float64) (get $unit $suffix) -}}
-{{- end -}}

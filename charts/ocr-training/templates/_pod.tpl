@@ -156,13 +156,13 @@ spec:
           - path: run.yaml
             fieldRef: {fieldPath: "metadata.annotations['ocrfleet.io/run.yaml']"}
     - name: work
-      emptyDir: {sizeLimit: {{ include "ocr.amount" $placement.storage.scratch | quote }}}
+      emptyDir: {sizeLimit: {{ $placement.storage.scratch | quote }}}
     - name: cache
       {{- include "ocr.cache" .root | nindent 6 }}
     - name: tmp
-      emptyDir: {sizeLimit: {{ include "ocr.amount" $chart.tmp | quote }}}
+      emptyDir: {sizeLimit: {{ $chart.tmp | quote }}}
     - name: shared-memory
-      emptyDir: {medium: Memory, sizeLimit: {{ include "ocr.amount" $placement.storage.sharedMemory | quote }}}
+      emptyDir: {medium: Memory, sizeLimit: {{ $placement.storage.sharedMemory | quote }}}
     {{- with $placement.credentialsSecret }}
     - name: credentials
       secret: {secretName: {{ . | quote }}, defaultMode: 0440}
@@ -172,7 +172,7 @@ spec:
       configMap: {name: {{ . | quote }}}
     {{- end }}
     {{- with $chart.extraVolumes }}
-    {{- include "ocr.writtenVolumes" . | nindent 4 }}
+    {{- toYaml . | nindent 4 }}
     {{- end }}
 {{- end -}}
 
@@ -188,9 +188,9 @@ ephemeral:
       {{- with $cache.storageClass }}
       storageClassName: {{ . | quote }}
       {{- end }}
-      resources: {requests: {storage: {{ include "ocr.amount" $cache.ephemeral | quote }}}}
+      resources: {requests: {storage: {{ $cache.ephemeral | quote }}}}
 {{- else -}}
-emptyDir: {sizeLimit: {{ include "ocr.amount" ($cache.emptyDir | default "50Gi") | quote }}}
+emptyDir: {sizeLimit: {{ $cache.emptyDir | default "50Gi" | quote }}}
 {{- end -}}
 {{- end -}}
 
@@ -211,7 +211,7 @@ emptyDir: {sizeLimit: {{ include "ocr.amount" ($cache.emptyDir | default "50Gi")
 {{- $asked := dict -}}
 {{- range $part, $amounts := dict "requests" ($given.requests | default dict) "limits" $limits -}}
 {{- range $resource, $amount := $amounts -}}
-{{- $_ := set $amounts $resource (include "ocr.amount" $amount) -}}
+{{- $_ := set $amounts $resource (toString $amount) -}}
 {{- end -}}
 {{- if $amounts -}}
 {{- $_ := set $asked $part $amounts -}}
@@ -238,4 +238,20 @@ emptyDir: {sizeLimit: {{ include "ocr.amount" ($cache.emptyDir | default "50Gi")
 
 {{- define "ocr.serviceAccount" -}}
 {{- .Values.placement.serviceAccount | default .Values.chart.serviceAccount.name | default (ternary .Values.name "default" .Values.chart.serviceAccount.create) -}}
+{{- end -}}
+
+{{- /* Variables or mounts as Kubernetes writes them back, without what is empty or off. In kinds that it does not know, anything else is a change at each apply, and Kueue could not start a TrainJob. */ -}}
+{{- define "ocr.writtenFields" -}}
+{{- $items := deepCopy . -}}
+{{- range $each := $items -}}
+{{- range $field, $value := $each -}}
+{{- if not $value -}}
+{{- $_ := unset $each $field -}}
+{{- end -}}
+{{- end -}}
+{{- with dig "valueFrom" "resourceFieldRef" dict $each -}}
+{{- $_ := set . "divisor" (.divisor | default "0" | toString) -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $items -}}
 {{- end -}}

@@ -6,13 +6,12 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from jobs.jobfile import fieldtypes
-from jobs.jobfile.fieldtypes import size
 
 
 @pytest.mark.parametrize(
     ("kind", "good", "bad"),
     [
-        ("Quantity", ["1", "512Mi", "0.5Gi", "99999.999Ti"], ["0", "0Gi", "1.5", "100000Ti", "5gi", "-1Gi", ""]),
+        ("Quantity", ["1k", "512Mi", "1536Mi", "99999Ti"], ["1", "0Gi", "1.5Gi", "2048Mi", "100000Ti", "5gi", ""]),
         ("Cron", ["0 3 * * 0", "*/5 * * * MON-FRI", "@daily"], ["0 3 * *", "@reboot", "0 3 * * 0 2026", ""]),
         ("ObjectName", ["a", "a.b-c", "a" * 253], ["A", "a_b", "-a", "a-", "a" * 254, ""]),
         ("LabelledName", ["a" * 63], ["a" * 64, "A"]),
@@ -20,7 +19,7 @@ from jobs.jobfile.fieldtypes import size
         ("LabelValue", ["", "A_b.c", "a" * 63], ["-a", "a" * 64, "a/b"]),
         ("Time", ["1s", "90m", "99999h"], ["0s", "1d", "1h30m", "100000h", "5"]),
         ("Pause", ["0m", "99999s", "999h"], ["1000h", "1d", "5"]),
-        ("Amount", [4, 0, 0.5, "500m", "16Gi", 10**15], [-1, True, "16gi", 10**15 + 1, "", None]),
+        ("Amount", [4, 0, 4.0, 999, "500m", "16Gi"], [-1, 0.5, 1000, True, "1000m", "16gi", "", None]),
         ("ResourceName", ["cpu", "memory", "ephemeral-storage", "example.com/fpga"], ["gpu", "storage", "a/"]),
         ("Cidr", ["10.0.0.0/8", "0.0.0.0/0", "1.2.3.4/32", "2600:1f18::/32", "::/0"], ["10.0.0.1/8", "1.2.3.4/33"]),
         ("Port", [1, 65535], [0, 65536, "80"]),
@@ -36,23 +35,3 @@ def test_a_form_takes_what_kubernetes_takes_and_refuses_the_rest(kind: str, good
     for value in bad:
         with pytest.raises(ValidationError):
             adapter.validate_python(value, strict=True)
-
-
-@pytest.mark.parametrize(
-    ("amount", "number"),
-    [
-        *(
-            ("500m", 0.5),
-            ("2", 2),
-            (2, 2),
-            (0.5, 0.5),
-            (1e-05, 1e-05),
-            ("1k", 1e3),
-            ("1Ki", 1024),
-            ("1.5Gi", 1.5 * 2**30),
-        ),
-        *(("1M", 1e6), ("1Mi", 2**20), ("1G", 1e9), ("1T", 1e12), ("1Ti", 2**40)),
-    ],
-)
-def test_an_amount_is_compared_by_its_number(amount: object, number: float) -> None:
-    assert size(amount) == number

@@ -80,7 +80,7 @@ def test_every_job_survives_a_round_trip(
         (["run.task=ocr"], "run.task is 'ocr': input should be 'det' or 'rec'."),
         (["placement.engine=jobs"], "'paddlejob' or 'auto'."),
         (["placement.nodes=0"], "placement.nodes is 0"),
-        (["placement.storage.scratch=20GB"], "write a size such as 512Mi"),
+        (["placement.storage.scratch=20GB"], "write a whole number with the largest unit, such as 50Gi"),
         (["placement.deadlines.stall=15"], "placement.deadlines.stall is 15"),
         (["placement.storage.cache={emptyDir: 1Gi, existingClaim: x}"], "emptyDir and existingClaim: choose one"),
         (["placement.serviceAccount=a", "placement.credentialsSecret=b"], "choose one"),

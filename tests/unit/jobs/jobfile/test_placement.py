@@ -13,11 +13,7 @@ RESOURCES = "placement.resources"
 @pytest.mark.parametrize(
     ("bad", "place", "good"),
     [
-        (
-            [f"{RESOURCES}.requests={{cpu: 4}}", f"{RESOURCES}.limits={{cpu: 3999m}}"],
-            f"{RESOURCES}.requests.cpu",
-            [f"{RESOURCES}.requests={{cpu: 4}}", f"{RESOURCES}.limits={{cpu: 4000m}}"],
-        ),
+        ([f"{RESOURCES}.requests={{cpu: 0.5}}"], f"{RESOURCES}.requests.cpu", [f"{RESOURCES}.requests={{cpu: 500m}}"]),
         (
             [f"{RESOURCES}.requests={{example.com/fpga: 1}}"],
             f"{RESOURCES}.limits",
@@ -31,10 +27,10 @@ RESOURCES = "placement.resources"
         (
             [f"{RESOURCES}.limits={{requests.example.com/fpga: 1}}"],
             f"{RESOURCES}.limits",
-            [f"{RESOURCES}.limits={{cpu: 0.5}}"],
+            [f"{RESOURCES}.limits={{cpu: 500m}}"],
         ),
         (
-            [f"{RESOURCES}.limits={{example.com/fpga: 0.5}}"],
+            [f"{RESOURCES}.limits={{example.com/fpga: 500m}}"],
             f"{RESOURCES}.limits.example.com/fpga",
             [f"{RESOURCES}.limits={{example.com/fpga: 2.0}}"],
         ),
@@ -53,11 +49,6 @@ RESOURCES = "placement.resources"
             [f"{CACHE}.existingClaim=pages", "placement.nodes=2"],
             "accessMode: ReadWriteMany",
             [f"{CACHE}.existingClaim=pages", "placement.nodes=2", f"{CACHE}.accessMode=ReadWriteMany"],
-        ),
-        (
-            [f"{RESOURCES}.limits={{memory: 8Gi}}", "placement.storage.sharedMemory=8Gi"],
-            "sharedMemory is 8Gi",
-            [f"{RESOURCES}.limits={{memory: 8193Mi}}", "placement.storage.sharedMemory=8Gi"],
         ),
         (
             ["placement.serviceAccount=a", "placement.credentialsSecret=b"],

@@ -103,7 +103,10 @@ RICH["chart"] |= {
     "podLabels": {"team": "ocr"},
     "extraVolumes": [{"name": "v"}],
 }
-RICH["placement"] |= {"resources": {"requests": {"cpu": 0.5, "memory": "1Gi"}}, "tolerations": [{"operator": "Exists"}]}
+RICH["placement"] |= {
+    "resources": {"requests": {"cpu": "500m", "memory": "1Gi"}},
+    "tolerations": [{"operator": "Exists"}],
+}
 
 
 def verdicts(raw: dict[str, Any]) -> tuple[str, str]:
