@@ -8,6 +8,7 @@ import json
 import re
 import textwrap
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +16,7 @@ from typing import Any, Final
 from docs.fields import line, meaning, schema, table, values_of
 from jobs.jobfile import model as jobfile
 from jobs.jobfile.fieldtypes import AMOUNT, REDUCIBLE, SIZE
+from jobs.jobfile.reserved import RESERVED
 from trainer import contract
 from trainer.formats.canonical_json import LARGEST
 from trainer.formats.yaml import CONTROL, to_yaml
@@ -95,7 +97,12 @@ REC: Final = ["acc", "norm_edit_dis"]
 
 
 def _needs(field: str, *, where: Mapping[str, Any]) -> dict[str, Any]:
-    return {"if": {"properties": where, "required": list(where)}, "then": {"required": [field]}}
+    there = {"required": [field], "properties": {field: {"type": "string"}}}
+    return {"if": {"properties": where, "required": list(where)}, "then": there}
+
+
+def _belongs(field: str, *, where: Mapping[str, Any]) -> dict[str, Any]:
+    return {"if": {"properties": where, "required": list(where)}, "else": {"properties": {field: {"type": "null"}}}}
 
 
 # Of what a channel names, the manifest has the digest.
@@ -119,7 +126,11 @@ RULES: Final[dict[str, list[dict[str, Any]]]] = {
     "chart.identity": [
         _needs("role", where={"preset": {"const": "aws-irsa"}}),
         _needs("clientId", where={"preset": {"const": "azure"}}),
+        _belongs("role", where={"preset": {"const": "aws-irsa"}}),
+        _belongs("account", where={"preset": {"const": "gke"}}),
+        _belongs("clientId", where={"preset": {"const": "azure"}}),
     ],
+    "chart.topology": [_needs("key", where={"required": {"const": True}})],
 }
 """Rules over several fields that a schema can say so that a reader of its refusal knows what to do."""
 
@@ -132,6 +143,7 @@ def write() -> None:
         "values.schema.json": _escaped(json.dumps(draft7(), indent=1, ensure_ascii=False)) + "\n",
         "defaults.json": json.dumps(defaults(), indent=1, ensure_ascii=False) + "\n",
         "identity.json": json.dumps(identity(), indent=1, ensure_ascii=False) + "\n",
+        "reserved.json": json.dumps([asdict(rule) for rule in RESERVED], indent=1) + "\n",
         "README.md": readme(),
     }
     CHART.mkdir(parents=True, exist_ok=True)

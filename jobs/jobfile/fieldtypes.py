@@ -5,7 +5,6 @@ What Kubernetes refuses is refused here.
 
 import re
 from collections.abc import Mapping
-from ipaddress import ip_network
 from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, Field, WithJsonSchema
@@ -29,6 +28,7 @@ _DOMAIN: Final = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\.[a-z0-9]([-a-z0-9]{0,61}
 _WORD: Final = "[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 _LABEL: Final = rf"^({_DOMAIN}/)?{_WORD}$"
 _LABEL_VALUE: Final = r"^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$"
+_REQUEST: Final = "^(cpu|memory|ephemeral-storage)$"
 _RESOURCE: Final = rf"^(cpu|memory|ephemeral-storage|{_DOMAIN}/{_WORD})$"
 _TIME: Final = "^([1-9][0-9]{0,8}s|[1-9][0-9]{0,6}m|[1-9][0-9]{0,4}h)$"
 _PAUSE: Final = "^([0-9]{1,5}[sm]|[0-9]{1,3}h)$"
@@ -98,26 +98,17 @@ ResourceName = Annotated[
     Field(max_length=253),
     spelled(_RESOURCE, "write cpu, memory, ephemeral-storage, or a device by its domain, such as example.com/fpga"),
 ]
-Amounts = Mapping[ResourceName, Amount]
+RequestName = Annotated[
+    str,
+    spelled(_REQUEST, "write cpu, memory or ephemeral-storage; devices are requested by placement.resources.limits"),
+]
 
 _BYTE: Final = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _CIDR4: Final = rf"{_BYTE}(\.{_BYTE}){{3}}/(3[0-2]|[12]?[0-9])"
 _CIDR6: Final = "(::|([0-9a-fA-F]{1,4}:){1,7}:)/(12[0-8]|1[01][0-9]|[1-9]?[0-9])"
 
-
-def _aligned(cidr: str) -> str:
-    try:
-        ip_network(cidr)
-    except ValueError as error:
-        words = "{cidr} has bits set beyond its prefix: write the first address of the range"
-        raise PydanticCustomError("cidr", words, {"cidr": repr(cidr)}) from error
-    return cidr
-
-
 Cidr = Annotated[
-    str,
-    spelled(f"^({_CIDR4}|{_CIDR6})$", "write a range of addresses such as 10.0.0.0/8 or 2600:1f18::/32"),
-    AfterValidator(_aligned),
+    str, spelled(f"^({_CIDR4}|{_CIDR6})$", "write a range of addresses such as 10.0.0.0/8 or 2600:1f18::/32")
 ]
 _PORT: Final = "(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3})"
 _HOST: Final = r"([0-9A-Za-z]([-0-9A-Za-z.]*[0-9A-Za-z])?|\[[0-9A-Fa-f:.]+\])"

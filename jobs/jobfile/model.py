@@ -45,21 +45,17 @@ class TrainingJob:
     """Settings that a platform team makes once for its clusters. Only the chart reads them."""
 
     def __post_init__(self) -> None:
-        """Refuse two kinds of credentials, a device under two names, and names that are taken or too long."""
+        """Refuse two kinds of credentials, and names that are taken or too long."""
         if self.placement.credentials_secret and self.chart.identity.preset != "none":
             raise ValueError(
                 "the job has placement.credentialsSecret and chart.identity: the secret would hide the identity; "
                 "choose one"
             )
-        if self.chart.rdma.resource and self.chart.rdma.resource in self.placement.resources.limits:
-            raise ValueError(
-                f"placement.resources.limits has {self.chart.rdma.resource}: it is set from chart.rdma; remove it"
-            )
         account = self.chart.service_account
-        if self.name == "default" and account.create and not (account.name or self.placement.service_account):
+        if account.create and not self.placement.service_account and (account.name or self.name) == "default":
             raise ValueError(
-                "name is default, and every namespace already has a ServiceAccount of that name: choose another name, "
-                "or set chart.serviceAccount.name"
+                "the ServiceAccount would be named default, and every namespace already has one of that name: choose "
+                "another name, or set chart.serviceAccount.create: false"
             )
         # JobSet wants -<8>-<4>-node-0-<node>-<5> to fit behind the name into 63.
         longest = 35 - len(str(self.placement.nodes - 1))

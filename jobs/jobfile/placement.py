@@ -11,7 +11,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from jobs.jobfile.fieldtypes import (
-    Amounts,
+    Amount,
     Cron,
     Image,
     LabelledName,
@@ -19,10 +19,11 @@ from jobs.jobfile.fieldtypes import (
     ObjectName,
     Pause,
     Quantity,
+    RequestName,
+    ResourceName,
     Time,
     TimeZone,
 )
-from jobs.jobfile.reserved import refuse_twice
 from trainer import contract
 from trainer.run.spec import STRICT, WHOLE, Flag
 
@@ -30,35 +31,22 @@ Engine = Literal["job", "jobset", "trainjob", "volcano", "paddlejob", "auto"]
 Device = Literal["gpu", "cpu"]
 
 
-def _check_device(name: str, amount: str | float) -> None:
-    if name == "nvidia.com/gpu":
-        raise ValueError(f"placement.resources.limits has {name}: it is set from placement.devicesPerNode; remove it")
-    if name.startswith("requests."):
-        raise ValueError(f"placement.resources.limits has {name}: write the name of the device, without `requests.`")
-    if "/" in name and str(amount).endswith("m"):
-        raise ValueError(f"placement.resources.limits.{name} is {amount}: the number of devices must be a whole number")
-
-
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Resources:
     """CPU, memory and other resources of a pod. Devices are added from `devicesPerNode`."""
 
-    requests: Amounts = Field(default_factory=dict)
+    requests: Mapping[RequestName, Amount] = Field(default_factory=dict)
     """Resource requests of a pod, such as `cpu: 4, memory: 16Gi`. Empty: the chart's defaults for a device."""
 
-    limits: Amounts = Field(default_factory=dict)
+    limits: Mapping[ResourceName, Amount] = Field(default_factory=dict)
     """Resource limits of a pod. Empty: the memory limit equals the request, and CPU has no limit."""
 
     def __post_init__(self) -> None:
-        """Refuse what Kubernetes would refuse."""
-        for name in self.requests:
-            if "/" in name:
-                raise ValueError(
-                    f"placement.resources.requests has {name}: devices are requested by limits; move it to "
-                    "placement.resources.limits"
-                )
-        for name, amount in self.limits.items():
-            _check_device(name, amount)
+        """Refuse GPUs, which have a field of their own."""
+        if "nvidia.com/gpu" in self.limits:
+            raise ValueError(
+                "placement.resources.limits has nvidia.com/gpu: it is set from placement.devicesPerNode; remove it"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -88,8 +76,6 @@ class Cache:
             raise ValueError(f"placement.storage.cache has {' and '.join(given)}: choose one")
         if self.storage_class and not self.ephemeral:
             raise ValueError("placement.storage.cache.storageClass needs `ephemeral`, which is not set")
-        if self.access_mode != "ReadWriteOnce" and not (self.ephemeral or self.existing_claim):
-            raise ValueError("placement.storage.cache.accessMode needs `ephemeral` or `existingClaim`; neither is set")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -191,13 +177,12 @@ class Placement:
     """For debugging a run that fails."""
 
     def __post_init__(self) -> None:
-        """Refuse two kinds of credentials, a repeated secret, and a claim that not all nodes can mount."""
+        """Refuse two kinds of credentials, and a claim that not all nodes can mount."""
         if self.service_account and self.credentials_secret:
             raise ValueError(
                 "placement has serviceAccount and credentialsSecret: the secret would hide the account's identity; "
                 "choose one"
             )
-        refuse_twice(self.image_pull_secrets, "placement.imagePullSecrets")
         cache = self.storage.cache
         if self.nodes > 1 and cache.existing_claim and cache.access_mode != "ReadWriteMany":
             raise ValueError(
@@ -230,10 +215,3 @@ class Schedule:
 
     suspend_after_failures: Annotated[int, Field(ge=1), WHOLE] = 3
     """Consecutive failed runs after which the schedule is suspended. 3: fewer may be bad luck."""
-
-    def __post_init__(self) -> None:
-        """Refuse a schedule without `cron`."""
-        known = self.__pydantic_fields__  # type: ignore[attr-defined]
-        given = [field.alias for name, field in known.items() if getattr(self, name) != field.default]
-        if self.cron is None and given:
-            raise ValueError(f"schedule.cron is missing: without it schedule.{given[0]} has no effect")

@@ -29,18 +29,7 @@ from jobs.jobfile.fieldtypes import (
     Url,
     VariableName,
 )
-from jobs.jobfile.reserved import (
-    ALWAYS,
-    ANNOTATIONS,
-    BARE,
-    IDENTITY,
-    LABELS,
-    MOUNTS,
-    VARIABLES,
-    VOLUMES,
-    refuse_own,
-    refuse_twice,
-)
+from jobs.jobfile.reserved import refuse_reserved
 from trainer.run.spec import STRICT, WHOLE, Flag
 
 Objects = tuple[Mapping[str, Any], ...]
@@ -157,13 +146,6 @@ class ServiceAccount:
     automount_token: Flag = False
     """Mount a token for the API server. Training does not need one."""
 
-    def __post_init__(self) -> None:
-        """Refuse to create the account that every namespace has."""
-        if self.create and self.name == "default":
-            raise ValueError(
-                "chart.serviceAccount.name is default, which every namespace has already: also set `create: false`"
-            )
-
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Proxy:
@@ -214,17 +196,6 @@ class Rdma:
     count: Annotated[int, Field(ge=1, le=64), WHOLE] = 1
     """Cards per pod."""
 
-    def __post_init__(self) -> None:
-        """Refuse a GPU as a network card."""
-        if self.resource and self.resource.startswith("requests."):
-            raise ValueError(
-                f"chart.rdma.resource is {self.resource}: write the name of the device, without `requests.`"
-            )
-        if self.resource == "nvidia.com/gpu":
-            raise ValueError(
-                "chart.rdma.resource is nvidia.com/gpu: name the network cards; GPUs are placement.devicesPerNode"
-            )
-
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Topology:
@@ -265,19 +236,6 @@ class EnvVar:
 
     value_from: Mapping[str, Any] | None = None
     """The source of its value, as in a pod's `valueFrom`."""
-
-    def __post_init__(self) -> None:
-        """Refuse variables that ocrfleet sets, and keys in plain text."""
-        if self.name.startswith(("OCRFLEET_", "PADDLE_")):
-            raise ValueError(f"chart.extraEnv has {self.name}: only ocrfleet sets such variables")
-        if self.name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
-            raise ValueError(
-                f"chart.extraEnv has {self.name}: put keys into a Secret, and name it in placement.credentialsSecret"
-            )
-        if self.name in VARIABLES:
-            raise ValueError(f"chart.extraEnv has {self.name}: it is set from {VARIABLES[self.name]}")
-        if self.value and self.value_from is not None:
-            raise ValueError(f"chart.extraEnv has {self.name} with value and valueFrom: choose one")
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -342,22 +300,9 @@ class Chart:
     """Additional mounts, as in a container's `volumeMounts`."""
 
     def __post_init__(self) -> None:
-        """Refuse what would replace something of ocrfleet, and duplicates."""
-        refuse_own(self.pod_labels, "chart.podLabels", (*LABELS, *BARE, "azure.workload.identity/use"))
-        refuse_own(self.pod_annotations, "chart.podAnnotations")
-        refuse_own(self.pod_monitor.labels, "chart.podMonitor.labels", LABELS)
-        refuse_own(self.service_account.annotations, "chart.serviceAccount.annotations", IDENTITY)
-        if sum(len(f"{name}{value}".encode()) for name, value in self.pod_annotations.items()) > ANNOTATIONS:
-            raise ValueError("chart.podAnnotations are larger than 32 KiB: a pod with run.yaml has no room for more")
-        refuse_twice([each.name for each in self.extra_env], "chart.extraEnv")
-        refuse_twice(
-            [str(each["name"]) for each in self.extra_volumes if each.get("name")], "chart.extraVolumes", VOLUMES
-        )
-        paths = [str(each["mountPath"]) for each in self.extra_volume_mounts if each.get("mountPath")]
-        refuse_twice([path.rstrip("/") for path in paths], "chart.extraVolumeMounts", MOUNTS)
-        known = {*ALWAYS, *(str(each.get("name")) for each in self.extra_volumes)}
-        for each in self.extra_volume_mounts:
-            if (name := str(each.get("name"))) not in known:
-                raise ValueError(
-                    f"chart.extraVolumeMounts has the volume {name}, which is not in chart.extraVolumes: add it there"
-                )
+        """Refuse names that ocrfleet or an engine sets, and keys in plain text."""
+        refuse_reserved(self.pod_labels, "chart.podLabels")
+        refuse_reserved(self.pod_annotations, "chart.podAnnotations")
+        refuse_reserved(self.pod_monitor.labels, "chart.podMonitor.labels")
+        refuse_reserved(self.service_account.annotations, "chart.serviceAccount.annotations")
+        refuse_reserved([variable.name for variable in self.extra_env], "chart.extraEnv")

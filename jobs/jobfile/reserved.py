@@ -1,47 +1,56 @@
-"""Names that a pod of ocrfleet already has, so `chart` cannot use them. The chart's templates have the same lists."""
+"""Names that ocrfleet or an engine sets, so `chart` cannot. docs/chart.py writes the table for the templates."""
 
-from collections.abc import Collection, Iterable, Sequence
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
-VARIABLES: Final = {
-    "AWS_ENDPOINT_URL": "chart.endpoint.url",
-    "AWS_REGION": "chart.endpoint.region",
-    "AWS_SHARED_CREDENTIALS_FILE": "placement.credentialsSecret",
-    "AWS_CA_BUNDLE": "chart.caBundle",
-    "SSL_CERT_FILE": "chart.caBundle",
-    "HTTP_PROXY": "chart.proxy.http",
-    "HTTPS_PROXY": "chart.proxy.https",
-    "NO_PROXY": "chart.proxy.noProxy",
-}
-ALWAYS: Final = ("run", "work", "cache", "tmp", "shared-memory")
-VOLUMES: Final = (*ALWAYS, "credentials", "authorities")
-MOUNTS: Final = (
-    *("/etc/ocrfleet", "/etc/ocrfleet-credentials", "/etc/ocrfleet-authorities"),
-    *("/work", "/work/data", "/tmp", "/dev/shm"),
-)
-IDENTITY: Final = (
-    *("eks.amazonaws.com/role-arn", "iam.gke.io/gcp-service-account", "azure.workload.identity/client-id"),
-    *("helm.sh/resource-policy", "argocd.argoproj.io/sync-options", "argocd.argoproj.io/compare-options"),
-    "kustomize.toolkit.fluxcd.io/prune",
-)
-LABELS: Final = ("app.kubernetes.io/name", "app.kubernetes.io/part-of", "app.kubernetes.io/managed-by")
-_OWN: Final = ("ocrfleet.io/", "batch.kubernetes.io/", "jobset.sigs.k8s.io/", "training.kubeflow.org/", "volcano.sh/")
-BARE: Final = ("job-name", "controller-uid")
-ANNOTATIONS: Final = 32_768
-"""Bytes for annotations in addition to run.yaml's 200 KiB; a pod may have 256 KiB."""
+
+@dataclass(frozen=True)
+class Rule:
+    """Names that a field may not have."""
+
+    field: str
+    names: str
+    """A pattern, of the syntax that Go and Python share."""
+
+    why: str
 
 
-def refuse_own(names: Iterable[str], where: str, own: Collection[str] = ()) -> None:
-    """Refuse labels or annotations that already have a meaning."""
+_SET: Final = "only ocrfleet or the engine sets it"
+_OWN: Final = (
+    "^(ocrfleet[.]io|batch[.]kubernetes[.]io|jobset[.]sigs[.]k8s[.]io|training[.]kubeflow[.]org|volcano[.]sh)/"
+)
+_LABELS: Final = "^app[.]kubernetes[.]io/(name|part-of|managed-by)$"
+_ENV: Final = "chart.extraEnv"
+
+RESERVED: Final = (
+    Rule("chart.podLabels", f"{_OWN}|{_LABELS}|^(job-name|controller-uid|azure[.]workload[.]identity/use)$", _SET),
+    Rule("chart.podAnnotations", _OWN, _SET),
+    Rule("chart.podMonitor.labels", f"{_OWN}|{_LABELS}", _SET),
+    Rule(
+        "chart.serviceAccount.annotations",
+        f"{_OWN}|^(eks[.]amazonaws[.]com/role-arn|iam[.]gke[.]io/gcp-service-account|azure[.]workload[.]identity/client-id)$"
+        "|^(helm[.]sh/resource-policy|argocd[.]argoproj[.]io/(sync|compare)-options|kustomize[.]toolkit[.]fluxcd[.]io/prune)$",
+        _SET,
+    ),
+    Rule(_ENV, "^(OCRFLEET|PADDLE)_", "only ocrfleet sets such variables"),
+    Rule(
+        _ENV,
+        "^AWS_(ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN)$",
+        "put keys into a Secret, and name it in placement.credentialsSecret",
+    ),
+    Rule(_ENV, "^AWS_SHARED_CREDENTIALS_FILE$", "it is set from placement.credentialsSecret"),
+    Rule(_ENV, "^AWS_ENDPOINT_URL$", "it is set from chart.endpoint.url"),
+    Rule(_ENV, "^AWS_REGION$", "it is set from chart.endpoint.region"),
+    Rule(_ENV, "^(AWS_CA_BUNDLE|SSL_CERT_FILE)$", "it is set from chart.caBundle"),
+    Rule(_ENV, "^(HTTP|HTTPS|NO)_PROXY$", "it is set from chart.proxy"),
+)
+
+
+def refuse_reserved(names: Iterable[str], field: str) -> None:
+    """Refuse names of a field that already have a meaning."""
     for name in names:
-        if name in own or name.startswith(_OWN):
-            raise ValueError(f"{where} has {name}: only ocrfleet or the engine sets it")
-
-
-def refuse_twice(names: Sequence[str], where: str, own: Collection[str] = ()) -> None:
-    """Refuse names that the pod already has, and duplicates."""
-    for place, name in enumerate(names):
-        if name in own:
-            raise ValueError(f"{where} has {name}, which the pod has already: choose another")
-        if name in names[:place]:
-            raise ValueError(f"{where} has {name} twice: remove one")
+        for rule in RESERVED:
+            if rule.field == field and re.search(rule.names, name):
+                raise ValueError(f"{field} has {name}: {rule.why}")

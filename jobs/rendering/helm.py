@@ -30,12 +30,6 @@ OLDEST: Final = (3, 16)
 DEADLINE: Final = 60.0
 """Seconds for a program that takes a tenth of one."""
 
-_CONTRADICTIONS: Final = ("_contradictions.tpl", "_refusechart.tpl")
-"""Templates that only refuse, and only what the model refuses."""
-
-_NOTHING: Final = b'{{- define "ocr.refuseContradictions" -}}{{- end -}}'
-"""In their place."""
-
 RELEASE: Final = "ocrfleet"
 """Helm wants a name for the release; the chart takes none of it."""
 
@@ -100,8 +94,8 @@ def _sdk() -> ModuleType | None:
 def _loaded(chart: Path, engine: str, checked: bool) -> "helm_python.Chart":
     """Load the chart, but for what gives no objects of a job: Helm parses all that is there in each render.
 
-    Schema and contradictions are what the model says, too; they take most of the time of a render. The notes and the
-    test pod take half of the rest, the other engines a tenth.
+    The schema is what the model says, too, and takes most of the time of a render. The notes and the test pod take half
+    of the rest, the other engines a tenth.
     """
     import tarfile
 
@@ -110,15 +104,14 @@ def _loaded(chart: Path, engine: str, checked: bool) -> "helm_python.Chart":
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w:gz", compresslevel=1) as tar:
         for path in [
-            *(chart / name for name in ("Chart.yaml", "values.yaml", "defaults.json", "identity.json")),
+            *(
+                chart / name
+                for name in ("Chart.yaml", "values.yaml", "defaults.json", "identity.json", "reserved.json")
+            ),
             *([] if checked else [chart / "values.schema.json"]),
-            *(path for path in _templates(chart, engine) if not (checked and path.name in _CONTRADICTIONS)),
+            *_templates(chart, engine),
         ]:
             tar.add(path, f"ocr-training/{path.relative_to(chart)}")
-        if checked:
-            nothing = tarfile.TarInfo(f"ocr-training/templates/{_CONTRADICTIONS[0]}")
-            nothing.size = len(_NOTHING)
-            tar.addfile(nothing, io.BytesIO(_NOTHING))
     return helm_python.Chart.load_archive(archive.getvalue())
 
 

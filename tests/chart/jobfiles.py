@@ -1,8 +1,8 @@
 """Job files that the chart's schema takes, made from the schema itself, with what is odd in every corner.
 
 A few fields beside those of the least job, so that a failure shrinks to a file that a reader understands.
-What is handed on as it is (tolerations, affinity, volumes, selectors) is well formed here: its content is Kubernetes'
-affair. So is what it names; but not how it meets what the chart writes, so the names are ours as often as not.
+What is handed on as it is (amounts, tolerations, affinity, volumes, selectors) is well formed here, as Kubernetes
+checks its content: requests within limits, each volume once, and one for each mount.
 """
 
 import re
@@ -209,15 +209,9 @@ EXPRESSION: Final = st.fixed_dictionaries(
 SELECTOR: Final = st.fixed_dictionaries(
     {}, optional={"matchLabels": LABELS, "matchExpressions": st.lists(EXPRESSION, max_size=2)}
 )
-NAMES: Final = st.sampled_from(
-    ["scans", "more", "run", "work", "cache", "tmp", "shared-memory", "credentials", "authorities"]
-)
-PATHS: Final = st.sampled_from(
-    [
-        *("/scans", "/more", "/work", "/work/", "/work/data", "/work/data/x", "/tmp", "/dev/shm"),
-        *("/etc/ocrfleet", "/etc/ocrfleet-credentials", "/etc/ocrfleet-authorities"),
-    ]
-)
+OURS: Final = ("scans", "more")
+NAMES: Final = st.sampled_from([*OURS, "run", "work", "cache", "tmp", "shared-memory"])
+PATHS: Final = st.sampled_from(["/scans", "/more", "/scans/more", "/work/more", "/work/data/x", "/tmp/x"])
 NEAR: Final = st.fixed_dictionaries(
     {"topologyKey": st.sampled_from(["rack", "kubernetes.io/hostname"]), "labelSelector": SELECTOR}
 )
@@ -239,17 +233,30 @@ NODES: Final = st.just(
 )
 VOLUME: Final = st.builds(
     lambda name, source: {"name": name, **source},
-    NAMES,
+    st.sampled_from(OURS),
     st.sampled_from([{"emptyDir": {}}, {"secret": {"secretName": "a"}}, {"persistentVolumeClaim": {"claimName": "a"}}]),
 )
 FROM: Final = st.sampled_from(
     [{"secretKeyRef": {"name": "a", "key": "b"}}, {"fieldRef": {"fieldPath": "status.podIP"}}]
 )
 
-VARIABLE: Final = st.fixed_dictionaries(
-    {"name": text(LEAVES["chart.extraEnv"]["items"]["properties"]["name"])},
-    optional={"value": text({}), "valueFrom": st.none() | FROM},
+VARIABLE: Final = st.builds(
+    lambda name, value: {"name": name, **value},
+    text(LEAVES["chart.extraEnv"]["items"]["properties"]["name"]),
+    st.fixed_dictionaries({}, optional={"value": text({}), "valueFrom": st.none()})
+    | st.fixed_dictionaries({"valueFrom": FROM}),
 )
+SMALL: Final = {
+    "cpu": st.sampled_from(["100m", "1500m", 1, 2.0, "3"]),
+    "memory": st.sampled_from(["512Mi", "1536Mi", "1500M", "1Gi"]),
+    "ephemeral-storage": st.sampled_from(["1k", "500M", "1Gi"]),
+}
+LARGE: Final = {
+    "cpu": st.sampled_from(["31850m", 4, 64.0, "999"]),
+    "memory": st.sampled_from(["15000Mi", "64Gi", "99999Ti"]),
+    "ephemeral-storage": st.sampled_from(["2Gi", "1T"]),
+    **dict.fromkeys(["example.com/a", "a.b/c", "nvidia.com/gpu"], st.sampled_from([0, 1, "8", "3k"])),
+}
 
 HANDED_ON: Final[dict[str, Values]] = {
     "placement.tolerations": st.lists(
@@ -274,7 +281,14 @@ HANDED_ON: Final[dict[str, Values]] = {
         ),
         max_size=2,
     ),
-    "chart.extraEnv": st.lists(VARIABLE, max_size=3),
+    "placement.imagePullSecrets": st.lists(of(LEAVES["placement.imagePullSecrets"]["items"]), max_size=3, unique=True),
+    "placement.resources.requests": st.fixed_dictionaries({}, optional=SMALL),
+    "placement.resources.limits": st.fixed_dictionaries({}, optional=LARGE),
+    "chart.rdma.resource": of(LEAVES["chart.rdma.resource"]).filter(lambda name: not name.startswith("requests.")),
+    "chart.networkPolicy.s3.cidrs": st.lists(
+        st.sampled_from(["0.0.0.0/0", "10.0.0.0/8", "1.2.3.4/32", "::/0", "2600:1f18::/32", "fe80::/10"]), max_size=3
+    ),
+    "chart.extraEnv": st.lists(VARIABLE, max_size=3, unique_by=lambda each: each["name"]),
     "chart.extraVolumes": st.lists(VOLUME, max_size=3, unique_by=lambda each: each["name"]),
     "chart.extraVolumeMounts": st.lists(
         st.fixed_dictionaries({"name": NAMES, "mountPath": PATHS}), max_size=3, unique_by=lambda each: each["mountPath"]
@@ -299,4 +313,6 @@ def job_files(draw: st.DrawFn, engines: tuple[str, ...]) -> dict[str, Any]:
     fields: dict[str, Any] = {"placement.engine": draw(st.sampled_from(engines))}
     for path in draw(st.lists(st.sampled_from(sorted(VALUES)), max_size=10, unique=True)):
         fields = {**NEEDS.get(path, {}), **fields, path: draw(VALUES[path])}
+    if fields.get("chart.extraVolumeMounts"):
+        fields["chart.extraVolumes"] = [{"name": name, "emptyDir": {}} for name in OURS]
     return with_fields(fields)

@@ -11,7 +11,7 @@ from docs.chart import CHART
 from jobs import cli
 from tests.chart.helm import HelmError, outcome, rendered, sentence
 from tests.chart.test_leaves import NEEDS, REFUSED, SILENT, other, with_fields
-from tests.chart.test_rules import REFUSALS
+from tests.chart.test_rules import IN_THE_SCHEMA, REFUSALS
 from trainer.contract import ExitCode
 from trainer.formats.yaml import to_yaml
 
@@ -45,7 +45,7 @@ OTHERS: Final[list[dict[str, Any]]] = [
         for character in ("\x7f", "\x85", "\x9f", "\ufffe", "\uffff")
     ),
 ]
-CASES: Final = [*(fields for fields, _ in REFUSALS), *OTHERS]
+CASES: Final = [*(fields for fields, *_ in (*REFUSALS, *IN_THE_SCHEMA)), *OTHERS]
 
 
 @pytest.fixture

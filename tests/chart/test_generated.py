@@ -20,9 +20,9 @@ from trainer.errors import SpecError
 from trainer.formats.yaml import to_yaml
 
 OF_THE_CHART: Final = re.compile(
-    "schedule.cron is set, but scheduled runs are not available yet"
+    "schedule is set, but scheduled runs are not available yet"
     "|notify.webhookSecret is set, but webhooks are not available yet"
-    "|but a (TrainJob|Job of Volcano) (can|has) "
+    "|but a (TrainJob|Job of Volcano) (can|has)"
     "|which Kubeflow Trainer ignores"
     "|run is larger than 200 KiB"
 )

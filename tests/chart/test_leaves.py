@@ -88,18 +88,16 @@ NEEDS: Final[dict[str, dict[str, Any]]] = {
     "chart.proxy.noProxy": {"chart.proxy.https": "http://proxy.example.com:3128"},
     "chart.caBundle.key": {"chart.caBundle.configMap": "ours"},
     "chart.rdma.count": {"chart.rdma.resource": "rdma.example.com/hca"},
-    "chart.extraVolumeMounts": {"chart.extraVolumes": [{"name": "scans", "emptyDir": {}}]},
     "chart.topology.required": {"chart.topology.key": "rack"},
 }
 """What a field needs beside it: without that it is refused, or has nothing to say anything about."""
 
 REFUSED: Final = {
     "notify.webhookSecret": "notify.webhookSecret is set, but webhooks are not available yet",
-    "schedule.cron": "schedule.cron is set, but scheduled runs are not available yet",
     "placement.engine": "placement.engine is auto: only `ocrfleet submit` can ask the cluster.",
 } | {
-    f"schedule.{field}": f"schedule.cron is missing: without it schedule.{field} has no effect"
-    for field in ("timeZone", "skipIfUnchanged", "suspendAfterFailures")
+    f"schedule.{field}": "schedule is set, but scheduled runs are not available yet"
+    for field in ("cron", "timeZone", "skipIfUnchanged", "suspendAfterFailures")
 }
 """What is refused whatever is beside it, and how."""
 

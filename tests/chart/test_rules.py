@@ -6,23 +6,26 @@ import helm_python
 import pytest
 
 from jobs.jobfile import model as jobfile
+from jobs.jobfile.reserved import RESERVED
 from tests.chart.helm import outcome
 from tests.chart.test_leaves import with_fields
 from trainer.errors import SpecError
 from trainer.formats.yaml import to_yaml
 
+ROLE = "arn:aws:iam::000000000000:role/x"
 CLAIM = {"placement.nodes": 2, "placement.storage.cache.existingClaim": "scans"}
 
 
 REFUSALS: Final[list[tuple[dict[str, Any], str]]] = [
     ({"run.config": {"Global": {}}}, "run needs one of `recipe` and `config`, and not both"),
+    ({"run.config": {}}, "run needs one of `recipe` and `config`, and not both"),
+    (
+        {"run.distill.teacher": "channel:teacher", "run.distill.randomTeacher": True},
+        "run.distill has both teacher and randomTeacher: choose one",
+    ),
     (
         {"placement.storage.cache.emptyDir": "1Gi", "placement.storage.cache.ephemeral": "1Gi"},
         "placement.storage.cache has emptyDir and ephemeral: choose one",
-    ),
-    (
-        {"placement.storage.cache.accessMode": "ReadWriteMany"},
-        "placement.storage.cache.accessMode needs `ephemeral` or `existingClaim`; neither is set",
     ),
     (
         CLAIM,
@@ -34,65 +37,24 @@ REFUSALS: Final[list[tuple[dict[str, Any], str]]] = [
         "the secret would hide the account's identity; choose one",
     ),
     (
-        {"name": "a" * 35, "placement.engine": "jobset", "placement.nodes": 2},
-        "name has 35 characters: with placement.engine jobset and 2 nodes it may have at most 34",
-    ),
-    (
-        {"placement.resources": {"requests": {"example.com/fpga": 1}}},
-        "placement.resources.requests has example.com/fpga: devices are requested by limits",
-    ),
-    (
-        {"placement.resources.limits": {"nvidia.com/gpu": 8}},
-        "it is set from placement.devicesPerNode; remove it",
-    ),
-    ({"placement.resources.limits": {"requests.x.io/a": 8}}, "write the name of the device, without `requests.`"),
-    (
-        {"placement.resources.limits": {"x.io/a": "500m"}},
-        "placement.resources.limits.x.io/a is 500m: the number of devices",
-    ),
-    (
-        {"placement.resources.limits": {"x.io/a": 1}, "chart.rdma.resource": "x.io/a"},
-        "placement.resources.limits has x.io/a: it is set from chart.rdma; remove it",
-    ),
-    (
-        {"run.init.pretrained": "s3://b/x", "run.init.sha256": None},
-        "run.init.sha256 is missing: a .pdparams file is",
-    ),
-    (
-        {"run.distill.teacher": "s3://b/x", "run.distill.teacherSha256": None},
-        "run.distill.teacherSha256 is missing: a .pdparams file is",
-    ),
-    (
-        {"run.distill.teacher": "channel:teacher", "run.distill.randomTeacher": True},
-        "run.distill has both teacher and randomTeacher: choose one",
-    ),
-    (
-        {"placement.storage.cache": {"storageClass": "fast", "ephemeral": None}},
-        "placement.storage.cache.storageClass needs `ephemeral`, which is not set",
-    ),
-    (
-        {"chart.identity": {"preset": "aws-irsa", "role": None}},
-        "chart.identity.role is missing: the preset aws-irsa needs it",
-    ),
-    (
-        {"chart.identity": {"preset": "gke", "role": "arn:aws:iam::000000000000:role/x"}},
-        "chart.identity.role belongs to the preset aws-irsa, but the preset is gke",
-    ),
-    (
         {"chart.identity.preset": "gke", "placement.credentialsSecret": "keys"},
         "the job has placement.credentialsSecret and chart.identity: the secret would hide the identity; choose one",
     ),
     (
-        {"name": "default"},
-        "name is default, and every namespace already has a ServiceAccount of that name: choose another name, or set "
-        "chart.serviceAccount.name",
+        {"placement.resources.limits": {"nvidia.com/gpu": 8}},
+        "placement.resources.limits has nvidia.com/gpu: it is set from placement.devicesPerNode; remove it",
     ),
-    ({"chart.serviceAccount.name": "default"}, "which every namespace has already: also set `create: false`"),
-    ({"chart.rdma.resource": "nvidia.com/gpu"}, "name the network cards; GPUs are placement.devicesPerNode"),
-    ({"chart.topology.required": True}, "chart.topology.required needs chart.topology.key, which is not set"),
+    (
+        {"name": "a" * 35, "placement.engine": "jobset", "placement.nodes": 2},
+        "name has 35 characters: with placement.engine jobset and 2 nodes it may have at most 34",
+    ),
     *(
-        ({"chart.networkPolicy.s3.cidrs": ["10.0.0.0/8", cidr]}, f"'{cidr}'")
-        for cidr in ("10.0.0.1/8", "255.255.255.255/31", "2600:1f18::/20", "fc00:1::/7", "fe80::/8")
+        (
+            account,
+            "the ServiceAccount would be named default, and every namespace already has one of that name: choose "
+            "another name, or set chart.serviceAccount.create: false",
+        )
+        for account in ({"name": "default"}, {"chart.serviceAccount.name": "default"})
     ),
     *(
         ({f"chart.{part}": {name: "a"}}, f"chart.{part} has {name}: only ocrfleet or the engine sets it")
@@ -110,41 +72,35 @@ REFUSALS: Final[list[tuple[dict[str, Any], str]]] = [
             ("serviceAccount.annotations", "helm.sh/resource-policy"),
         )
     ),
-    ({"chart.podAnnotations": {"a": "é" * 16_400}}, "chart.podAnnotations are larger than 32 KiB"),
-    ({"chart.extraEnv": [{"name": "PADDLE_MASTER"}]}, "chart.extraEnv has PADDLE_MASTER: only ocrfleet sets such"),
-    ({"chart.extraEnv": [{"name": "AWS_SESSION_TOKEN"}]}, "chart.extraEnv has AWS_SESSION_TOKEN: put keys into a"),
-    ({"chart.extraEnv": [{"name": "NO_PROXY"}]}, "chart.extraEnv has NO_PROXY: it is set from chart.proxy.noProxy"),
-    ({"chart.extraEnv": [{"name": "A"}, {"name": "A"}]}, "chart.extraEnv has A twice: remove one"),
-    (
-        {"chart.extraEnv": [{"name": "A", "value": "b", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}]},
-        "chart.extraEnv has A with value and valueFrom: choose one",
+    *(
+        ({"chart.extraEnv": [{"name": name}]}, f"chart.extraEnv has {name}: {why}")
+        for name, why in (
+            ("OCRFLEET_NODES", "only ocrfleet sets such variables"),
+            ("PADDLE_MASTER", "only ocrfleet sets such variables"),
+            ("AWS_SESSION_TOKEN", "put keys into a Secret, and name it in placement.credentialsSecret"),
+            ("AWS_SHARED_CREDENTIALS_FILE", "it is set from placement.credentialsSecret"),
+            ("AWS_ENDPOINT_URL", "it is set from chart.endpoint.url"),
+            ("AWS_REGION", "it is set from chart.endpoint.region"),
+            ("SSL_CERT_FILE", "it is set from chart.caBundle"),
+            ("NO_PROXY", "it is set from chart.proxy"),
+        )
     ),
-    ({"chart.extraVolumes": [{"name": "work"}]}, "chart.extraVolumes has work, which the pod has already"),
-    (
-        {"chart.extraVolumeMounts": [{"name": "a", "mountPath": "/work/data/"}]},
-        "chart.extraVolumeMounts has /work/data, which the pod has already: choose another",
-    ),
-    (
-        {"chart.extraVolumeMounts": [{"name": "tmp", "mountPath": "/a"}, {"name": "work", "mountPath": "/a/"}]},
-        "chart.extraVolumeMounts has /a twice: remove one",
-    ),
-    (
-        {"chart.extraVolumeMounts": [{"name": "scans", "mountPath": "/scans"}]},
-        "chart.extraVolumeMounts has the volume scans, which is not in chart.extraVolumes: add it there",
-    ),
-    (
-        {"chart.extraVolumeMounts": [{"name": "credentials", "mountPath": "/scans"}]},
-        "chart.extraVolumeMounts has the volume credentials, which is not in chart.extraVolumes",
-    ),
-    ({"placement.imagePullSecrets": ["a", "b", "a"]}, "placement.imagePullSecrets has a twice: remove one"),
-    (
-        {"chart.rdma.resource": "requests.x.io/a"},
-        "chart.rdma.resource is requests.x.io/a: write the name of the device",
-    ),
-    ({"run.config": {}}, "run needs one of `recipe` and `config`, and not both"),
-    ({"schedule.suspendAfterFailures": 4}, "without it schedule.suspendAfterFailures has no effect"),
 ]
 """Fields of a job file that contradict each other, and words of the sentence that refuses them."""
+
+IN_THE_SCHEMA: Final[list[tuple[dict[str, Any], str, str]]] = [
+    ({"run.init.pretrained": "s3://b/x"}, "run.init", "sha256"),
+    ({"run.init.pretrained": "s3://b/x", "run.init.sha256": None}, "run.init", "sha256"),
+    ({"run.distill.teacher": "s3://b/x", "run.distill.teacherSha256": None}, "run.distill", "teacherSha256"),
+    ({"placement.storage.cache.storageClass": "fast"}, "placement.storage.cache", "ephemeral"),
+    ({"chart.identity": {"preset": "aws-irsa", "role": None}}, "chart.identity", "role"),
+    ({"chart.identity.preset": "azure"}, "chart.identity", "clientId"),
+    ({"chart.identity": {"preset": "gke", "role": ROLE}}, "chart.identity", "role"),
+    ({"chart.identity": {"clientId": "0" * 8 + "-0000" * 3 + "-" + "0" * 12}}, "chart.identity", "clientId"),
+    ({"chart.identity": {"preset": "none", "account": "a@b.iam.gserviceaccount.com"}}, "chart.identity", "account"),
+    ({"chart.topology.required": True}, "chart.topology", "key"),
+]
+"""Fields that contradict each other, the part of the file, and the field that its schema refuses or wants."""
 
 
 @pytest.mark.parametrize(("fields", "words"), REFUSALS)
@@ -156,6 +112,25 @@ def test_model_and_chart_refuse_alike(fields: dict[str, Any], words: str) -> Non
     with pytest.raises(SpecError) as refused:
         jobfile.load(to_yaml(job))
     assert words in str(refused.value)
+
+
+@pytest.mark.parametrize(("fields", "part", "field"), IN_THE_SCHEMA)
+def test_where_the_schema_refuses_the_model_names_the_same_field(fields: dict[str, Any], part: str, field: str) -> None:
+    job = with_fields(fields)
+    made = outcome(job)
+    assert isinstance(made, str)
+    assert f"at '/{part.replace('.', '/')}" in made
+    assert field in made
+    with pytest.raises(SpecError) as refused:
+        jobfile.load(to_yaml(job))
+    assert part in str(refused.value)
+    assert field in str(refused.value)
+
+
+def test_every_reserved_name_has_its_case() -> None:
+    met = [words for _, words in REFUSALS]
+    for rule in RESERVED:
+        assert any(words.startswith(f"{rule.field} has ") and words.endswith(rule.why) for words in met), rule
 
 
 def test_a_run_that_no_annotation_can_carry_is_refused() -> None:
@@ -172,11 +147,38 @@ def test_a_claim_that_all_nodes_can_mount_is_taken() -> None:
     assert jobfile.load(to_yaml(job)).placement.storage.cache.access_mode == "ReadWriteMany"
 
 
-@pytest.mark.parametrize("cidr", ["0.0.0.0/0", "10.0.0.0/8", "1.2.3.4/32", "::/0", "fc00::/7", "2600:1f18::/32"])
-def test_a_range_that_begins_with_its_first_address_is_taken(cidr: str) -> None:
-    job = with_fields({"chart.networkPolicy.s3.cidrs": [cidr]})
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"name": "default", "chart.serviceAccount.create": False},
+        {"name": "default", "chart.serviceAccount.name": "ours"},
+        {"name": "default", "placement.serviceAccount": "ours"},
+        {"chart.serviceAccount": {"name": "default", "create": False}},
+    ],
+)
+def test_an_account_that_exists_already_may_be_the_default_one(fields: dict[str, Any]) -> None:
+    job = with_fields(fields)
     assert isinstance(outcome(job), dict)
-    assert jobfile.load(to_yaml(job)).chart.network_policy.s3.cidrs == (cidr,)
+    jobfile.load(to_yaml(job))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"placement.resources": {"requests": {"cpu": 8}, "limits": {"cpu": 4}}},
+        {"placement.resources.limits": {"example.com/fpga": "500m"}},
+        {"placement.imagePullSecrets": ["a", "a"]},
+        {"chart.networkPolicy.s3.cidrs": ["10.0.0.1/8"]},
+        {"chart.extraEnv": [{"name": "A"}, {"name": "A"}]},
+        {"chart.extraVolumes": [{"name": "work", "emptyDir": {}}]},
+        {"chart.extraVolumeMounts": [{"name": "none", "mountPath": "/work"}]},
+    ],
+    ids=str,
+)
+def test_what_the_api_server_refuses_is_left_to_it(fields: dict[str, Any]) -> None:
+    job = with_fields(fields)
+    assert isinstance(outcome(job), dict)
+    jobfile.load(to_yaml(job))
 
 
 @pytest.mark.parametrize("name", ["true", "null", "no", "on", "y", "n"])

@@ -25,7 +25,7 @@
 {{- if not (hasKey . "OcrRoot") -}}
 {{- $values := mergeOverwrite (.Files.Get "defaults.json" | fromJson) (include "ocr.bare" .Values | fromJson) -}}
 {{- $onlyWhenSet := (.Files.Get "identity.json" | fromJson).onlyWhenSet -}}
-{{- $_ := dict "Values" $values "Version" .Chart.AppVersion "Contract" (index .Chart.Annotations "ocrfleet.io/contract") "OnlyWhenSet" $onlyWhenSet | set . "OcrRoot" -}}
+{{- $_ := dict "Values" $values "Defaults" (.Files.Get "defaults.json") "Reserved" (.Files.Get "reserved.json" | fromJsonArray) "Version" .Chart.AppVersion "Contract" (index .Chart.Annotations "ocrfleet.io/contract") "OnlyWhenSet" $onlyWhenSet | set . "OcrRoot" -}}
 {{- end -}}
 {{- end -}}
 

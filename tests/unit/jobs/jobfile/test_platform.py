@@ -188,6 +188,8 @@ def test_model_and_schema_take_and_refuse_the_same(raw: dict[str, Any], changes:
         ("placement.storage.cache.storageClass", "fast"),
         ("chart.identity.preset", "aws-irsa"),
         ("chart.identity.preset", "azure"),
+        ("chart.identity.account", "a@b.iam.gserviceaccount.com"),
+        ("chart.topology.required", True),
     ],
 )
 def test_a_rule_that_a_schema_can_say_in_words_is_in_it(path: str, value: Any) -> None:

@@ -1,9 +1,9 @@
-"""Labels and names that a pod has already are refused, those of every engine too."""
+"""Names that a pod has already are refused, those of every engine too."""
 
 import pytest
 
 from jobs.engines import ENGINES
-from jobs.jobfile.reserved import BARE, refuse_own, refuse_twice
+from jobs.jobfile.reserved import refuse_reserved
 
 
 @pytest.mark.parametrize("name", ENGINES)
@@ -11,18 +11,11 @@ def test_no_label_by_which_an_engine_finds_its_pods_may_be_given_again(name: str
     engine = ENGINES[name]
     for key in (engine.RANK_LABEL, engine.pod_selector("").removesuffix("=")):
         with pytest.raises(ValueError, match=rf"^chart\.podLabels has {key}: "):
-            refuse_own([key], "chart.podLabels")
+            refuse_reserved([key], "chart.podLabels")
 
 
-def test_what_another_rule_names_is_refused_and_the_rest_is_free() -> None:
+def test_a_name_is_refused_only_in_the_field_that_its_rule_is_for() -> None:
     with pytest.raises(ValueError, match="has job-name"):
-        refuse_own(["team", "job-name"], "chart.podLabels", BARE)
-    refuse_own(["team", "example.com/ocrfleet.io"], "chart.podLabels", BARE)
-
-
-def test_a_name_is_refused_when_the_pod_has_it_and_when_it_is_there_twice() -> None:
-    with pytest.raises(ValueError, match="has work, which the pod has already"):
-        refuse_twice(["mine", "work"], "chart.volumes", ["work"])
-    with pytest.raises(ValueError, match="has mine twice"):
-        refuse_twice(["mine", "other", "mine"], "chart.volumes")
-    refuse_twice(["mine", "other"], "chart.volumes", ["work"])
+        refuse_reserved(["team", "job-name"], "chart.podLabels")
+    refuse_reserved(["team", "job-name"], "chart.podAnnotations")
+    refuse_reserved(["team", "example.com/ocrfleet.io", "my-job-name"], "chart.podLabels")
