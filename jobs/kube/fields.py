@@ -1,6 +1,6 @@
 """Read objects of Kubernetes without trusting their shape: what is not as it should be is as if it were not there."""
 
-import re
+import functools
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -85,18 +85,20 @@ def run_of(found: Object) -> str:
     return label(found, RUN_LABEL) or name_of(found)
 
 
-_UNITS: Final = {"": 1.0, "n": 1e-9, "u": 1e-6, "m": 1e-3} | {
-    suffix: float(base**power)
-    for base, suffixes in ((1000, "kMGTPE"), (1024, ("Ki", "Mi", "Gi", "Ti", "Pi", "Ei")))
-    for power, suffix in enumerate(suffixes, start=1)
-}
-_QUANTITY: Final = re.compile(r"([+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)(|[numkMGTPE]|[KMGTPE]i)\Z")
-
-
 def quantity(value: Any) -> float:
-    """Return an amount of a resource, such as `4`, `250m` or `16Gi`; 0 for what is none."""
-    match = _QUANTITY.match(str(value))
-    return float(match[1]) * _UNITS[match[2]] if match else 0.0
+    """Return an amount of a resource, such as `4`, `250m` or `16Gi`; 0 for anything else."""
+    return _parsed(str(value))
+
+
+@functools.lru_cache(maxsize=4096)  # the same few amounts, in thousands of pods
+def _parsed(amount: str) -> float:
+    # Imported here: commands without a cluster read fields, too, and do without the package.
+    from kubernetes.utils.quantity import parse_quantity
+
+    try:
+        return float(parse_quantity(amount))
+    except (ValueError, ArithmeticError):
+        return 0.0
 
 
 def spelled(amount: float) -> str:

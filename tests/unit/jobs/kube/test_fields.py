@@ -1,5 +1,7 @@
 """Objects are read without trust in their shape."""
 
+import subprocess
+import sys
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,7 +25,10 @@ from jobs.kube.fields import (
 
 @pytest.mark.parametrize(
     ("spelled", "amount"),
-    [("4", 4), ("250m", 0.25), ("16Mi", 16 * 2**20), ("1.5G", 1.5e9), ("1e3", 1000), ("", 0), ("four", 0), (None, 0)],
+    [
+        *((4, 4), ("4", 4), ("250m", 0.25), ("16Mi", 16 * 2**20), ("1.5G", 1.5e9), ("1e3", 1000)),
+        *(("", 0), ("four", 0), ("9e999999E", 0), (None, 0), (True, 0), ({"cpu": 4}, 0)),
+    ],
 )
 def test_a_quantity_is_read_as_kubernetes_writes_it(spelled: Any, amount: float) -> None:
     assert quantity(spelled) == pytest.approx(amount)
@@ -97,3 +102,13 @@ def test_a_message_is_one_line_of_at_most_300_characters(length: int, kept: int)
     assert len(line) == kept
     assert line.endswith("…") == (length > kept)
     assert one_line("one\n  two.\n") == "one two"
+
+
+def test_the_package_kubernetes_is_loaded_only_for_amounts() -> None:
+    """Commands without a cluster read fields, too, and its import takes longer than they do."""
+    script = (
+        "import sys; from jobs.kube.fields import quantity, text; from jobs.jobfile import model; text({}, 'kind')\n"
+        "before = 'kubernetes' in sys.modules; quantity('4'); print(before, 'kubernetes' in sys.modules)"
+    )
+    ran = subprocess.run([sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["False", "True"]
