@@ -66,7 +66,7 @@ def test_options(words: list[str], name: str, value: Any) -> None:
         (["none.yaml"], 40, "error: none.yaml does not exist."),
         ([JOB, "--set", "placement.nodes=0"], 40, "error: placement.nodes is 0"),
         ([JOB, "--set", "placement.node=1"], 40, "Did you mean 'nodes'?"),
-        ([JOB, "--set", "placement.storage.sharedMemory=64Gi"], 40, "error: placement.storage.sharedMemory is 64Gi"),
+        ([JOB, "--set", "placement.storage.scratch=2048Mi"], 40, "error: placement.storage.scratch is '2048Mi'"),
     ],
 )
 def test_what_is_wrong_is_a_sentence_and_nothing_is_written(
