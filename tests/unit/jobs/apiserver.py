@@ -7,7 +7,7 @@ import copy
 import json
 import threading
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -49,6 +49,8 @@ class ApiServer:
         self.kinds = {"batch/v1": ["Job", "CronJob"], "v1": ["Pod", "Event", "Service"]}
         self.refused: set[tuple[str, str]] = set()
         """Pairs of a verb and a plural that this user may not."""
+        self.webhooks: list[Callable[[Object], None]] = []
+        """Each may change an object that is applied, in a dry run too, as a mutating admission webhook does."""
         self.next: list[Answer] = []
         """Answers to the next requests, in place of the right ones."""
         self.asked: list[tuple[str, str, dict[str, str], Any]] = []
@@ -237,6 +239,8 @@ class _Handler(BaseHTTPRequestHandler):
             held._drop(path)
             return self._answer({"kind": "Status", "status": "Success"})
         merged = _merged(copy.deepcopy(old) if old else {}, body)
+        for webhook in held.webhooks:
+            webhook(merged)
         if old and {**merged, "metadata": {**merged["metadata"], "resourceVersion": ""}} == {
             **old,
             "metadata": {**old["metadata"], "resourceVersion": ""},

@@ -108,6 +108,9 @@ def test_options_of_the_others(words: list[str], name: str, value: Any) -> None:
     ("words", "sentence"),
     [
         ([], "the following arguments are required: COMMAND"),
+        (["data"], "the following arguments are required: COMMAND"),
+        (["models"], "the following arguments are required: COMMAND"),
+        (["data", "split", "d"], "the following arguments are required: --out"),
         (["rendr"], "invalid choice"),
         (["run"], "the following arguments are required: JOB"),
         (["run", "j", "--nodes", "0"], "'0' is not a whole number above 0"),
@@ -125,6 +128,13 @@ def test_a_wrong_command_line_ends_with_2(words: list[str], sentence: str, ocrfl
     assert ran.code == 2
     assert sentence in ran.err
     assert ran.out == ""
+
+
+@pytest.mark.parametrize("path", dict(walk(cli.build_parser())))
+def test_no_option_is_abbreviated(path: str, ocrfleet: Callable[..., Any]) -> None:
+    """A script that says `--hel` would break as soon as another option begins like that."""
+    ran = ocrfleet(*filter(None, path.split("/")), "--hel")
+    assert (ran.code, ran.out) == (2, "")
 
 
 def test_an_error_is_a_sentence_and_its_exit_code(ocrfleet: Callable[..., Any]) -> None:

@@ -20,6 +20,79 @@ def test_data_check_lists_what_is_refused(pages: Path, ocrfleet: Callable[..., A
     assert (ran.code, ran.out.splitlines()[-1]) == (0, "A run would use it, without the 1 refused samples.")
 
 
+def test_data_check_of_pages_in_words(pages: Path, ocrfleet: Callable[..., Any]) -> None:
+    ran = ocrfleet("data", "check", pages)
+    digest = json.loads(ocrfleet("data", "check", pages, "-o", "json").out)["digest"]
+    assert ran.out.splitlines() == [
+        f"{pages}: PPOCRLabel export, checked for det.",
+        "Images: 6. Usable pages: 6. Ignored: 0.",
+        "Splits: train 4, eval 1, test 1.",
+        f"Digest: {digest}",
+        "No problems found.",
+    ]
+    assert ran.err == "read 6/6 images\n"
+
+
+@pytest.fixture
+def lines(pages: Path, ocrfleet: Callable[..., Any], tmp_path: Path) -> Path:
+    """The lines of the pages, and one whose image is missing."""
+    ran = ocrfleet("data", "crop", pages, "--out", "lines")
+    assert (ran.code, ran.out, ran.err) == (0, "lines/rec_gt.txt: 12 lines\n", "crop 6/6 pages\n")
+    with (tmp_path / "lines" / "rec_gt.txt").open("a") as labels:
+        labels.write("crop_img/none.jpg\tC\n")
+    return tmp_path / "lines"
+
+
+def test_data_check_of_lines_in_words_and_as_data(lines: Path, ocrfleet: Callable[..., Any]) -> None:
+    ran = ocrfleet("data", "check", lines, "--seed", "7")
+    shown = json.loads(ocrfleet("data", "check", lines, "--seed", "7", "-o", "json").out)
+    fatal = (
+        "rec_gt.txt:13: the image is missing: 'crop_img/none.jpg'. 1 of 5 training samples are refused, but "
+        "run.data.maxRefused.train allows 1 %. Fix them (`ocrfleet data check` lists all), remove their lines, or "
+        "raise the limit."
+    )
+    assert ran.out.splitlines() == [
+        f"{lines}: PaddleOCR rec label files, checked for rec.",
+        "Images: 13. Usable lines: 12. Ignored: 0.",
+        "Splits: train 4, eval 6, test 2.",
+        "Characters: 8. Longest label: 2 characters.",
+        "012345AB",
+        f"Digest: {shown['digest']}",
+        "refused  rec_gt.txt:13: the image is missing: 'crop_img/none.jpg'",
+        f"A run would end: {fatal}",
+    ]
+    assert len(shown.pop("digest")) == 64
+    assert shown == {
+        "task": "rec",
+        "form": "PaddleOCR rec label files",
+        "images": 13,
+        "samples": 12,
+        "splits": {"train": 4, "eval": 6, "test": 2},
+        "ignored": 0,
+        "characters": "012345AB",
+        "maxTextLength": 2,
+        "problems": [
+            {"source": "rec_gt.txt:13", "reason": "the image is missing: 'crop_img/none.jpg'", "about": "image"}
+        ],
+        "fatal": fatal,
+    }
+
+
+def test_data_check_refuses_labels_outside_the_dictionary(
+    lines: Path, ocrfleet: Callable[..., Any], tmp_path: Path
+) -> None:
+    (tmp_path / "digits.txt").write_text("".join(f"{digit}\n" for digit in range(10)))
+    ran = ocrfleet("data", "check", lines, "--dictionary", tmp_path / "digits.txt", "--max-refused", "1:1")
+    refused = [line for line in ran.out.splitlines() if line.startswith("refused")]
+    assert len(refused) == 13
+    assert ran.code == 41
+
+
+@pytest.mark.parametrize("limits", ["0:0", "1:1", "0:1", "1:0"])
+def test_limits_may_be_none_or_all(pages: Path, ocrfleet: Callable[..., Any], limits: str) -> None:
+    assert ocrfleet("data", "check", pages, "--max-refused", limits).code == 0
+
+
 @pytest.mark.parametrize("limits", ["1", "a:b", "0:2", "-1:0", "nan:0"])
 def test_limits_that_are_no_shares_are_a_wrong_command_line(
     pages: Path, ocrfleet: Callable[..., Any], limits: str
@@ -43,11 +116,35 @@ def test_data_check_as_json_has_the_digest(pages: Path, job: Path, ocrfleet: Cal
 
 def test_data_split_and_crop(pages: Path, ocrfleet: Callable[..., Any], tmp_path: Path) -> None:
     ran = ocrfleet("data", "split", pages, "--ratio", "1:0:0", "--out", "divided")
-    assert (ran.code, ran.out) == (0, "divided/train.txt: 6 lines\n")
+    assert (ran.code, ran.out, ran.err) == (0, "divided/train.txt: 6 lines\n", "")
     written = json.loads(ocrfleet("data", "crop", pages, "--out", "lines", "-o", "json").out)
     assert written["labelFiles"] == {"rec_gt.txt": 12}
     assert (tmp_path / "lines" / "rec_gt.txt").is_file()
     assert ocrfleet("data", "check", "lines").out.splitlines()[0].endswith("checked for rec.")
+
+
+def test_data_split_divides_as_its_seed_says(pages: Path, ocrfleet: Callable[..., Any], tmp_path: Path) -> None:
+    def divided(*words: str) -> dict[str, str]:
+        out = tmp_path / f"divided{'-'.join(words)}"
+        shown = json.loads(ocrfleet("data", "split", pages, "--out", out, *words, "-o", "json").out)
+        texts = {path.name: path.read_text("utf-8") for path in out.glob("*.txt")}
+        lines = {name: len(text.splitlines()) for name, text in texts.items()}
+        assert shown == {"root": str(out), "labelFiles": lines}
+        return texts
+
+    usual = divided()
+    assert usual == divided("--seed", "42") == divided("--ratio", "6:2:2")
+    assert usual != divided("--seed", "7")
+
+
+def test_data_crop_says_what_it_skips(pages: Path, ocrfleet: Callable[..., Any]) -> None:
+    (pages / "3.png").write_bytes(b"no image")
+    ran = ocrfleet("data", "crop", pages, "--out", "lines")
+    assert (ran.code, ran.out) == (0, "lines/rec_gt.txt: 10 lines\n")
+    assert ran.err.splitlines()[1:] == [
+        f"skipped  Label.txt:4#{line}: the image is truncated, or not an image that OpenCV reads: '3.png'"
+        for line in (1, 2)
+    ]
 
 
 def test_a_dataset_that_is_not_there(ocrfleet: Callable[..., Any]) -> None:
