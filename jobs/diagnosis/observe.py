@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from jobs.diagnosis import kueue
@@ -102,10 +102,13 @@ def _failed(told: State, found: Sequence[NodeStatus]) -> _Stand:
 def _culprit(code: int | None, found: Sequence[NodeStatus]) -> NodeStatus | None:
     """Return the node that ended the run: the one with this code, else the first that failed by itself."""
     ended = [node for node in found if node.exit_code or node.phase is NodePhase.FAILED]
-    ended.sort(key=lambda node: (node.finished is None, node.finished and node.finished.timestamp(), node.rank))
+    ended.sort(key=lambda node: node.finished or _NEVER)
     if code is not None:
         return next((node for node in ended if node.exit_code == code), None)
     return next((node for node in ended if node.exit_code not in _PASSING), ended[0] if ended else None)
+
+
+_NEVER: Final = datetime.max.replace(tzinfo=UTC)
 
 
 # -- told to have no pods ----------------------------------------------------------------------------------------------

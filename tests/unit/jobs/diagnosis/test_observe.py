@@ -1,12 +1,13 @@
 """What real controllers have said of real runs, in our words: each state was recorded by states/record.py."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from jobs.engines import ENGINES, engine_of
-from jobs.engines.status import NodePhase, Phase
-from tests.unit.jobs.states.read import FILES, recorded, status
+from jobs.engines.status import NodePhase, Phase, Status
+from tests.unit.jobs.states.read import FILES, NOW, recorded, status
 
 RUN = "lines-1a2b3c4d"
 
@@ -208,6 +209,144 @@ def test_a_run_that_was_just_resumed_waits_and_is_not_stopped() -> None:
     assert status(objects).phase is Phase.WAITING
 
 
+def moment(ago: float) -> str:
+    return (NOW - timedelta(seconds=ago)).isoformat()
+
+
+def pod(rank: int, phase: str = "Running", *, on: str = "node1", **state: Any) -> dict[str, Any]:
+    """Return a pod of a Job, with the state of its container."""
+    return {
+        "metadata": {"name": f"a-{rank}", "labels": {"batch.kubernetes.io/job-completion-index": str(rank)}},
+        "spec": {"nodeName": on},
+        "status": {"phase": phase, "containerStatuses": [{"name": "trainer", "state": state}]},
+    }
+
+
+def ended(rank: int, code: int, *, ago: float) -> dict[str, Any]:
+    return pod(rank, "Failed", terminated={"exitCode": code, "finishedAt": moment(ago)})
+
+
+def gang(*pods: dict[str, Any], size: int = 2, kind: str = "", made: float = 3600, **job: Any) -> Status:
+    """Return the status of a Job with these pods, which has a condition of a type if that is named."""
+    conditions = [{"type": kind, "status": "True", "message": job.pop("message", "")}]
+    workload = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": "a", "creationTimestamp": moment(made)},
+        "spec": {"completions": size},
+        "status": {"conditions": conditions if kind else [], **job},
+    }
+    return status({"workload": workload, "pods": pods})
+
+
+def test_a_run_started_when_its_controller_says_else_with_its_first_node() -> None:
+    pods = [pod(rank, running={"startedAt": moment(ago)}) for rank, ago in enumerate((40, 60, 50))]
+    assert gang(*pods, startTime=moment(90)).started == NOW - timedelta(seconds=90)
+    assert gang(*pods).started == NOW - timedelta(seconds=60)
+    assert gang().started is None
+
+
+def test_a_run_that_kueue_has_not_seen_yet_is_in_the_queue_that_it_names() -> None:
+    queue = status(recorded("kueue-waiting") | {"queued": None}).queue
+    assert queue
+    assert queue.name == "team"
+
+
+@pytest.mark.parametrize(
+    ("pods", "culprit", "code"),
+    [
+        # 75 and 143 are what the others end with when one is lost.
+        ([ended(0, 75, ago=9), ended(1, 143, ago=8), ended(2, 44, ago=7)], 2, 44),
+        ([ended(0, 75, ago=8), ended(1, 143, ago=9)], 1, 143),
+        ([ended(0, 44, ago=8), ended(1, 41, ago=9), ended(2, 1, ago=7)], 1, 41),
+        ([ended(0, 44, ago=9), ended(1, 41, ago=9)], 0, 44),
+        ([pod(0, "Failed"), ended(1, 41, ago=9)], 1, 41),
+        ([pod(0, "Failed"), pod(1)], 0, None),
+        ([pod(0, terminated={"exitCode": 41}), pod(1)], 0, 41),
+    ],
+)
+def test_the_node_that_failed_first_by_itself_is_the_one_to_blame(
+    pods: list[dict[str, Any]], culprit: int, code: int | None
+) -> None:
+    told = gang(*pods, size=len(pods), kind="Failed")
+    assert told.phase is Phase.FAILED
+    assert told.reason.text.startswith(f"Node {culprit} failed: ")
+    assert told.exit_code == code
+
+
+def test_the_node_to_blame_has_the_code_that_the_job_names() -> None:
+    said = "Container trainer for pod default/a-1 failed with exit code 41 matching FailJob rule at index 0"
+    told = gang(ended(0, 44, ago=9), ended(1, 41, ago=8), kind="Failed", message=said)
+    assert told.reason.text == "Node 1 failed: the dataset is wrong (exit code 41)."
+    told = gang(ended(0, 44, ago=9), ended(1, 1, ago=8), kind="Failed", message=said)
+    assert told.reason.text == "It failed: the dataset is wrong (exit code 41)."
+    assert told.exit_code == 41
+
+
+@pytest.mark.parametrize(
+    ("ago", "advice"),
+    [(5, ""), (30, ""), (31, "See `kubectl describe job a`."), (3600, "See `kubectl describe job a`.")],
+)
+def test_a_controller_that_made_no_pod_for_half_a_minute_is_to_be_looked_at(ago: float, advice: str) -> None:
+    told = gang(made=ago)
+    assert (told.phase, told.reason.text) == (Phase.WAITING, "Nodes 0 and 1 have no pod.")
+    assert told.reason.advice == advice
+    assert not gang(pod(0), pod(1, "Pending"), made=ago).reason.advice
+
+
+def test_an_object_without_nodes_waits_for_its_controller() -> None:
+    told = gang(size=0)
+    assert (told.phase, told.nodes) == (Phase.WAITING, ())
+    assert told.reason.text == "Its controller has not created a pod yet."
+
+
+WAITS = {"waiting": {"reason": "CrashLoopBackOff"}}
+TAKEN = {"metadata": {**pod(1)["metadata"], "deletionTimestamp": moment(9)}}
+
+
+@pytest.mark.parametrize(
+    ("pods", "words"),
+    [
+        ([], "Nodes 0 and 1 have no pod."),
+        ([pod(0)], "Node 1 has no pod."),
+        ([pod(0), pod(1, "Succeeded")], ""),
+        ([pod(0), pod(1, "Pending", on="")], "Node 1 is not scheduled."),
+        ([pod(0, "Pending"), pod(1, "Pending")], "Nodes 0 and 1 are starting."),
+        ([pod(0, "Pending"), pod(1, "Pending", on="")], "Node 1 is not scheduled."),
+        ([pod(0, "Pending", on="")], "Node 1 has no pod."),
+        ([pod(0), pod(1) | TAKEN], "Node 1 is ending."),
+        ([pod(0, "Pending"), pod(1) | TAKEN], "Node 0 is starting."),
+        ([pod(0), ended(1, 41, ago=9)], "Node 1 failed: the dataset is wrong (exit code 41)."),
+        ([pod(0, "Pending", on=""), ended(1, 41, ago=9)], "Node 1 failed: the dataset is wrong (exit code 41)."),
+        (
+            [ended(0, 41, ago=9), ended(1, 44, ago=9), ended(2, 41, ago=9)],
+            "Nodes 0 and 2 failed: the dataset is wrong (exit code 41).",
+        ),
+        (
+            [pod(0), pod(1, "Novel")],
+            "Node 1 is in an unknown state: its pod has the phase 'Novel', which this version "
+            "of ocrfleet does not know.",
+        ),
+        ([pod(rank, "Pending") for rank in range(3)], "Nodes 0, 1 and 2 are starting."),
+        ([pod(rank, "Pending") for rank in range(4)], "Nodes 0, 1, 2 and 3 are starting."),
+        ([pod(rank, "Pending") for rank in range(5)], "Nodes 0, 1, 2 and 2 more are starting."),
+        ([pod(rank, "Pending") for rank in range(9)], "Nodes 0, 1, 2 and 6 more are starting."),
+    ],
+)
+def test_the_reason_of_a_run_is_that_of_the_nodes_that_most_need_a_person(
+    pods: list[dict[str, Any]], words: str
+) -> None:
+    """One with a reason comes first, then the one that is least far."""
+    told = gang(*pods)
+    assert told.phase is (Phase.WAITING if words else Phase.RUNNING)
+    assert told.reason.text == words
+
+
+def test_a_failed_node_is_replaced_only_where_a_retry_can_help() -> None:
+    assert gang(pod(0), ended(1, 75, ago=9)).reason.advice.startswith("A new pod replaces it")
+    assert gang(pod(0), ended(1, 41, ago=9)).reason.advice.startswith("Check it with `ocrfleet data check`")
+
+
 def volcano(word: str, **group: Any) -> dict[str, Any]:
     """Give a Job of Volcano in a phase, and its PodGroup."""
     name = "lines-1a2b3c4d-9f0e"
@@ -233,6 +372,15 @@ def test_volcano_says_why_its_queue_holds_a_run() -> None:
     assert told.reason.text == f"Volcano cannot place all of its nodes: {said}."
     assert told.reason.advice == "See `kubectl describe podgroup lines-1a2b3c4d-9f0e-1`."
     assert "Its queue does not have room" in status(volcano("Pending", phase="Pending")).reason.text
+
+
+def test_volcano_says_why_no_pod_of_a_run_is_there_yet() -> None:
+    told = status(volcano("Running", phase="Unknown"))
+    assert told.phase is Phase.WAITING
+    assert told.reason.text == "Some of its nodes run; the others cannot be scheduled."
+    objects = volcano("Running", phase="Unknown")
+    del objects["workload"]["spec"]["tasks"]
+    assert status(objects).reason == told.reason
 
 
 def test_volcano_says_what_ended_a_run() -> None:
