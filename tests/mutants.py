@@ -116,14 +116,26 @@ def _nodes(tree: ast.Module) -> Iterator[ast.AST]:
             continue
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             continue
-        if isinstance(node, ast.AnnAssign) and isinstance(node.value, ast.Constant) and node in tree.body:
-            continue  # a constant with a name, such as a deadline or a size in pixels: a test could only repeat it
+        if isinstance(node, ast.AnnAssign) and node.value and node in tree.body and _is_plain(node.value):
+            continue  # a constant with a name, such as a deadline, a size or a colour: a test could only repeat it
         yield node
         skipped = {"annotation", "returns", "decorator_list", "type_params"}
         for name, value in ast.iter_fields(node):
             if name not in skipped:
                 children = value if isinstance(value, list) else [value]
                 todo.extend(child for child in reversed(children) if isinstance(child, ast.AST))
+
+
+def _is_plain(value: ast.expr) -> bool:
+    """Check for a number or a string, several of them, or such as `8 << 20` and `timedelta(seconds=30)`."""
+    match value:
+        case ast.Call(func=ast.Name(id="timedelta"), args=args, keywords=keywords):
+            return all(map(_is_plain, (*args, *(keyword.value for keyword in keywords))))
+        case ast.Tuple(elts=elements):
+            return all(map(_is_plain, elements))
+        case ast.BinOp(left=left, right=right):
+            return _is_plain(left) and _is_plain(right)
+    return isinstance(value, ast.Constant)
 
 
 def _can_change(node: ast.AST) -> bool:

@@ -11,6 +11,9 @@ SOURCE = textwrap.dedent('''
     """A docstring with 1 < 2."""
 
     LIMIT: "0 < 1" = 3
+    SIZES: Final = (8 << 20, 16 * 1024)
+    PATIENCE: Final = timedelta(seconds=30)
+    KINDS: Final = {"page": False}
 
     def check(value: int) -> int:
         """Check it."""
@@ -32,6 +35,7 @@ def test_each_mutant_changes_one_thing_and_neither_words_nor_named_constants(
         "value < LIMIT  ->  value <= LIMIT",
         "note(value)  ->  ...",
         "return value  ->  return None",
+        "False  ->  True",
     }
     for mutant in made:
         changed = set(mutant.text().splitlines()) - set(mutants.ast.unparse(mutants.ast.parse(SOURCE)).splitlines())

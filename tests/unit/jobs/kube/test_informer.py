@@ -1,5 +1,6 @@
 """Following: what is there, through restarts of the server and states that it has forgotten."""
 
+import threading
 import time
 
 import pytest
@@ -9,7 +10,7 @@ from jobs.kube.informer import Collection, Following
 from jobs.kube.kinds import NODE, POD, Kind
 from tests.unit.jobs.apiserver import Answer, ApiServer
 from tests.unit.jobs.kube.pods import pod
-from trainer.errors import AccessError, TransientError
+from trainer.errors import AccessError, OcrfleetError, TransientError
 
 
 @pytest.fixture(autouse=True)
@@ -60,11 +61,48 @@ def test_following_gives_up_a_server_that_stays_away(api: ApiServer, cluster: Cl
 def test_a_server_is_back_when_it_answers_though_nothing_changes(api: ApiServer, cluster: Cluster) -> None:
     with Following(cluster, {"pods": Collection(kind=POD)}) as following:
         following.wait(10)
-        api.next = [Answer(503, "starting")]
+        began = time.monotonic()
+        api.next = [Answer(503, "starting")] * 10_000
         api.cut()
         assert following.wait(10)
+        since = following.away_since
+        assert since is not None
+        assert began <= since <= time.monotonic()
+        api.next = []
         while following.away_since is not None:
             assert following.wait(10), "the server answers again, and nobody was told"
+
+
+def test_a_wait_returns_when_its_time_is_over_and_what_was_seen_is_no_change(api: ApiServer, cluster: Cluster) -> None:
+    api.put(pod("a"))
+    with Following(cluster, {"pods": Collection(kind=POD)}) as following:
+        assert following.wait() is True
+        assert following.wait(0) is False
+        api.put(pod("b"))
+        assert following.wait() is True
+        assert names(following) == ["a", "b"]
+
+
+def test_nothing_is_followed_once_it_is_closed(api: ApiServer, cluster: Cluster) -> None:
+    with Following(cluster, {"closed": Collection(kind=POD)}) as following:
+        assert following.wait(10)
+        (thread,) = (each for each in threading.enumerate() if each.name == "follow-closed")
+    api.put(pod("a"))
+    thread.join(10)
+    assert not thread.is_alive()
+    assert names(following, "closed") == []
+
+
+@pytest.mark.parametrize(("everywhere", "seen"), [(False, ["a"]), (True, ["a", "b"])])
+def test_other_namespaces_are_followed_when_that_is_asked_for(
+    everywhere: bool, seen: list[str], api: ApiServer, cluster: Cluster
+) -> None:
+    collection = Collection(kind=POD, everywhere=everywhere) if everywhere else Collection(kind=POD)
+    api.put(pod("b"), namespace="other")
+    api.put(pod("a"))
+    with Following(cluster, {"pods": collection}) as following:
+        assert following.wait(10)
+        assert names(following) == seen
 
 
 def test_following_asks_a_server_that_is_away_less_and_less(
@@ -84,6 +122,15 @@ def test_following_asks_a_server_that_is_away_less_and_less(
         assert tuple(waited[:5]) == (*pauses, pauses[-1], pauses[-1])
 
 
+def test_an_answer_that_no_retry_can_help_ends_it(api: ApiServer, cluster: Cluster) -> None:
+    api.next = [Answer(400, "no such selector")]
+    with (
+        Following(cluster, {"pods": Collection(kind=POD)}) as following,
+        pytest.raises(OcrfleetError, match="no such selector"),
+    ):
+        following.wait()
+
+
 def test_what_is_not_needed_may_be_refused_or_missing(api: ApiServer, cluster: Cluster) -> None:
     api.refused.add(("list", "nodes"))
     kueue = Kind("kueue.x-k8s.io/v1beta2", "Workload")
@@ -96,4 +143,4 @@ def test_what_is_not_needed_may_be_refused_or_missing(api: ApiServer, cluster: C
         assert following.wait(10)
         assert [following.now(name) for name in wanted] == [[], None, None]
     with Following(cluster, {"nodes": Collection(kind=NODE)}) as following, pytest.raises(AccessError):
-        following.wait(10)
+        following.wait()
