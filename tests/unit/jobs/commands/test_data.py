@@ -93,7 +93,7 @@ def test_limits_may_be_none_or_all(pages: Path, ocrfleet: Callable[..., Any], li
     assert ocrfleet("data", "check", pages, "--max-refused", limits).code == 0
 
 
-@pytest.mark.parametrize("limits", ["1", "a:b", "0:2", "-1:0", "nan:0"])
+@pytest.mark.parametrize("limits", ["1", "a:b", "0:2", "2:0", "-1:0", "0:-1", "nan:0", "0:1:0"])
 def test_limits_that_are_no_shares_are_a_wrong_command_line(
     pages: Path, ocrfleet: Callable[..., Any], limits: str
 ) -> None:
@@ -126,10 +126,10 @@ def test_data_split_and_crop(pages: Path, ocrfleet: Callable[..., Any], tmp_path
 def test_data_split_divides_as_its_seed_says(pages: Path, ocrfleet: Callable[..., Any], tmp_path: Path) -> None:
     def divided(*words: str) -> dict[str, str]:
         out = tmp_path / f"divided{'-'.join(words)}"
-        shown = json.loads(ocrfleet("data", "split", pages, "--out", out, *words, "-o", "json").out)
+        ran = ocrfleet("data", "split", pages, "--out", out, *words, "-o", "json")
         texts = {path.name: path.read_text("utf-8") for path in out.glob("*.txt")}
         lines = {name: len(text.splitlines()) for name, text in texts.items()}
-        assert shown == {"root": str(out), "labelFiles": lines}
+        assert (ran.code, json.loads(ran.out)) == (0, {"root": str(out), "labelFiles": lines})
         return texts
 
     usual = divided()

@@ -13,7 +13,9 @@ from trainer import recipes
 
 @pytest.mark.parametrize("recipe", recipes.names())
 def test_init_writes_a_job_file_that_loads(recipe: str, ocrfleet: Callable[..., Any], tmp_path: Path) -> None:
-    assert ocrfleet("init", "slips", "--recipe", recipe, "-f", "job.yaml").code == 0
+    ran = ocrfleet("init", "slips", "--recipe", recipe, "-f", "job.yaml")
+    assert (ran.code, ran.out) == (0, "")
+    assert ran.err == "job.yaml was written. Next: edit it, then run `ocrfleet check job.yaml`.\n"
     job = jobfile.load(tmp_path / "job.yaml")
     assert (job.name, job.run.recipe, job.run.task) == ("slips", recipe, recipe[:3])
     assert ocrfleet("init", "slips", "--recipe", recipe).out.replace(" ", "") == (
@@ -32,8 +34,41 @@ def test_init_writes_a_distillation_that_the_trainer_takes(recipe: str, ocrfleet
     recipes.resolve(run)
 
 
+@pytest.mark.parametrize(
+    ("recipe", "lines"),
+    [
+        (
+            "det-db-mobile",
+            [
+                "  task: det                          # finds the lines of a page",
+                "    # epochs: …                      # default: 1200, from the recipe",
+                "    # batchSizePerDevice: …          # default: 8, from the recipe",
+                "  #   minimum: 0.90                  # hmean on the test split",
+            ],
+        ),
+        (
+            "rec-crnn-mobile",
+            [
+                "  task: rec                          # reads one line",
+                "    dictionary: auto                 # the characters of the labels",
+                "    # epochs: …                      # default: 100, from the recipe",
+                "    # batchSizePerDevice: …          # default: 16, from the recipe",
+                "  #   minimum: 0.90                  # accuracy on the test split",
+            ],
+        ),
+    ],
+)
+def test_init_comments_on_what_depends_on_the_recipe(
+    recipe: str, lines: list[str], ocrfleet: Callable[..., Any]
+) -> None:
+    written = ocrfleet("init", "slips", "--recipe", recipe).out.splitlines()
+    kept = re.compile("  task:|    dictionary:|    # (epochs|batch)|  #   minimum:")
+    assert [line for line in written if kept.match(line)] == lines
+
+
 def test_init_takes_locations(ocrfleet: Callable[..., Any]) -> None:
     ran = ocrfleet("init", "x", "--recipe", "det-db-mobile", "--data", "s3://d/1", "--output", "file:///m")
+    assert (ran.code, ran.err) == (0, "")
     job = jobfile.load(ran.out)
     assert (job.run.data.train, job.run.output) == ("s3://d/1", "file:///m")
 

@@ -103,13 +103,16 @@ def test_wide_has_object_queue_start_restarts_and_code(api: ApiServer, ocrfleet:
 
 @pytest.mark.usefixtures("two")
 def test_data_is_a_status_a_run_and_names_are_for_xargs(ocrfleet: Callable[..., Any]) -> None:
-    found = json.loads(ocrfleet("list", "-n", "ml", "-o", "json").out)
+    ran = ocrfleet("list", "-n", "ml", "-o", "json")
+    found = json.loads(ran.out)
+    assert ran.code == 0
     assert found == yaml.safe_load(ocrfleet("list", "-n", "ml", "--output", "yaml").out)
     assert [(each["run"], each["namespace"], each["exitCode"]) for each in found] == [
         (RUN, "ml", 41),
         ("lines-00000002", "ml", None),
     ]
-    assert ocrfleet("list", "-n", "ml", "-o", "name").out == f"{RUN}\nlines-00000002\n"
+    ran = ocrfleet("list", "-n", "ml", "-o", "name")
+    assert (ran.code, ran.out) == (0, f"{RUN}\nlines-00000002\n")
 
 
 @pytest.mark.usefixtures("api")

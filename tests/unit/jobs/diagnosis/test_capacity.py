@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from jobs.diagnosis.capacity import nearest, rooms
+import pytest
+
+from jobs.diagnosis.capacity import in_unit, nearest, rooms
 from tests.unit.jobs.states.read import recorded, status
 
 GPU = "nvidia.com/gpu"
@@ -86,3 +88,16 @@ def test_a_recorded_pod_without_a_place_is_told_who_holds_the_gpus() -> None:
         "Nodes 0 and 1 are not scheduled: no Kubernetes node has 4 free GPUs; "
         f"the closest, {first}, has 3 of 8 free (run det-bb holds 5)."
     )
+
+
+@pytest.mark.parametrize(
+    ("amount", "resource", "words"),
+    [
+        (4, GPU, "4"),
+        (0.1234, "cpu", "0.123"),
+        (1.5 * 2**30, "memory", "1.5 GiB"),
+        (0.25 * 2**30, "ephemeral-storage", "0.25 GiB"),
+    ],
+)
+def test_an_amount_is_spelled_in_its_unit(amount: float, resource: str, words: str) -> None:
+    assert in_unit(amount, resource) == words

@@ -1,6 +1,7 @@
 """`ocrfleet events`: what was said of a run, oldest first, each once."""
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -88,6 +89,7 @@ def test_the_table_is_oldest_first_with_short_names(api: ApiServer, ocrfleet: Ca
     assert "CreatedWorkload" in rows[0]
     assert "couldn't assign flavors" in rows[-1]
     assert any("Pod …-0-m7wdb" in row for row in rows)
+    assert any(re.search(r"Resumed +Job +\S", row) for row in rows), "an object is known by its kind alone"
     assert not any("urgent" in row for row in rows), "what is said of a rival is not of this run"
     assert sum("Suspended" in row for row in rows) == 1
 
