@@ -19,7 +19,7 @@ SOURCE = textwrap.dedent('''
         """Check it."""
         if value < LIMIT:
             raise ValueError(f"{value} is under {LIMIT + 1}")
-        note(value)
+        note(zip(value, value, strict=True))
         return value
 ''')
 
@@ -33,7 +33,7 @@ def test_each_mutant_changes_one_thing_and_neither_words_nor_named_constants(
     assert {mutant.change for mutant in made} == {
         "if value < LIMIT:  ->  if not value < LIMIT:",
         "value < LIMIT  ->  value <= LIMIT",
-        "note(value)  ->  ...",
+        "note(zip(value, value, strict=True))  ->  ...",
         "return value  ->  return None",
         "False  ->  True",
     }

@@ -111,6 +111,7 @@ def test_options_of_the_others(words: list[str], name: str, value: Any) -> None:
         (["data"], "the following arguments are required: COMMAND"),
         (["models"], "the following arguments are required: COMMAND"),
         (["data", "split", "d"], "the following arguments are required: --out"),
+        (["data", "crop", "d", "--out", "o", "--task", "rec"], "unrecognized arguments: --task rec"),
         (["rendr"], "invalid choice"),
         (["run"], "the following arguments are required: JOB"),
         (["run", "j", "--nodes", "0"], "'0' is not a whole number above 0"),

@@ -14,3 +14,8 @@ def test_a_document_is_read_again_as_it_was(value: object, capsys: pytest.Captur
     assert json.loads(capsys.readouterr().out) == value
     document(value, None)
     assert yaml.safe_load(capsys.readouterr().out) == value
+
+
+def test_json_is_indented_and_keeps_its_letters(capsys: pytest.CaptureFixture[str]) -> None:
+    document({"name": "zwölf", "in": [1]}, "json")
+    assert capsys.readouterr().out == '{\n  "name": "zwölf",\n  "in": [\n    1\n  ]\n}\n'

@@ -91,6 +91,12 @@ def test_a_terminal_gets_the_columns_that_fit(columns: int, cut: bool, spare: li
     assert screen.getvalue().splitlines() == lines
 
 
+def test_a_terminal_gets_all_of_a_table_that_is_not_to_be_cut() -> None:
+    with terminal(20) as stream, redirect_stdout(Screen(stream)) as screen:
+        show.table([{"a": "1", "b": LONG}], {"A": "a", "B": "b"})
+    assert screen.getvalue() == f"A   B\n1   {LONG}\n"
+
+
 def test_a_last_column_with_room_to_spare_stays_as_it_is() -> None:
     with terminal(20) as stream, redirect_stdout(Screen(stream)) as screen:
         show.table([{"a": "1", "b": "0123456789"}], {"A": "a", "B": "b"}, cut=True, spare=["A"])
