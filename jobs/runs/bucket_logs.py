@@ -68,7 +68,7 @@ class KeptLogs:
         chosen = attempt if attempt is not None else max((each.attempt for each in fits), default=0)
         if found := [each for each in fits if each.attempt == chosen]:
             return found
-        who = "" if node is None and rank is None else f" of {'node' if rank is None else 'rank'} {node or rank or 0}"
+        who = f" of rank {rank}" if rank is not None else f" of node {node}" if node is not None else ""
         when = "" if attempt is None else f" in attempt {attempt}"
         raise NotFoundError(f"{self.uri} has no log{who}{when}. Available: {self._what()}.")
 

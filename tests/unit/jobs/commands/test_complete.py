@@ -55,6 +55,8 @@ def runs(api: ApiServer) -> None:
         ("prune -n ml ", "lines"),
         ("delete -n ml --context elsewhere ", f"lines-00000000 {RUN}"),
         ("delete -n ml --context nowhere ", ""),
+        ("delete -n ml --con nowhere ", f"lines-00000000 {RUN}"),
+        ("delete -h -n ml ", f"lines-00000000 {RUN}"),
     ],
 )
 def test_what_a_word_can_be(words: str, expected: str) -> None:
