@@ -71,6 +71,37 @@ def test_a_wrong_word_is_answered_with_the_nearest(api: ApiServer, ml: Cluster) 
         find.find(ml, "lnes")
 
 
+def test_of_many_names_none_is_listed(api: ApiServer, ml: Cluster) -> None:
+    first = held(api, "job-running")
+    for number in range(5):
+        another(api, first, f"lines-0000000{number}-0001", f"lines-0000000{number}", "2026-11-24T00:00:00Z")
+    with pytest.raises(NotFoundError, match=r"has no run 'x'\. `ocrfleet list` shows all runs\.$"):
+        find.find(ml, "x")
+
+
+@pytest.mark.parametrize(("owner", "runs"), [("JobSet", 1), ("TrainJob", 1), ("CronJob", 2)])
+def test_what_another_engines_object_has_made_is_part_of_that_and_no_run(
+    owner: str, runs: int, api: ApiServer, ml: Cluster
+) -> None:
+    first = held(api, "job-running")
+    made = copy.deepcopy(first)
+    made["metadata"] |= {"name": "made", "uid": "made", "ownerReferences": [{"kind": owner, "uid": "another"}]}
+    api.put(made, namespace="ml")
+    assert len(find.workloads(ml)) == runs
+
+
+def test_the_pod_group_of_a_volcano_job_is_the_one_that_it_owns(api: ApiServer, ml: Cluster) -> None:
+    workload = api.put(
+        {"apiVersion": "batch.volcano.sh/v1alpha1", "kind": "Job", "metadata": {"name": "a", "uid": "a"}},
+        namespace="ml",
+    )
+    for owner in ("a", "b"):
+        metadata = {"name": f"{owner}-group", "ownerReferences": [{"kind": "Job", "uid": owner}]}
+        group = {"apiVersion": "scheduling.volcano.sh/v1beta1", "kind": "PodGroup", "metadata": metadata}
+        api.put(group, namespace="ml")
+    assert [name_of(each) for each in find.gather(ml, workload, now=NOW).inner] == ["a-group"]
+
+
 def test_what_may_not_be_read_is_said_only_when_nothing_may(api: ApiServer, ml: Cluster) -> None:
     held(api, "jobset-running")
     api.refused = {("list", plural) for plural in ("jobs", "paddlejobs")}

@@ -14,6 +14,7 @@ from jobs.runs import pod_logs
 from tests.objects import Object
 from tests.unit.jobs.apiserver import ApiServer
 from tests.unit.jobs.logged import running
+from trainer.errors import AccessError
 
 __all__ = ["running"]
 
@@ -127,3 +128,10 @@ def test_following_ends_with_a_run_whose_object_goes(api: ApiServer, running: tu
     api.take(kind_of(workload), name_of(workload), namespace="ml")
     follower.end()
     assert follower.lines == ["0 one", "0 two"]
+
+
+def test_lines_that_may_not_be_read_are_an_error(api: ApiServer, running: tuple[Object, list[Object]]) -> None:
+    workload, _ = running
+    api.refused.add(("get", "pods"))
+    with pytest.raises(AccessError, match="cannot get"):
+        list(pod_logs.Tailing(Cluster(namespace="ml", deadline=5), workload, engine, tail=None, node=None).lines())
