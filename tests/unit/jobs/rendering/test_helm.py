@@ -1,5 +1,8 @@
 """Each of three real Helms refuses alike, and what is wrong with a Helm or the chart is said."""
 
+import os
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -90,3 +93,36 @@ def test_a_wheel_has_every_file_of_the_chart_that_helm_reads() -> None:
     packed = {path.relative_to(folder) for pattern in patterns for path in folder.glob(pattern)}
     wanted = {path.relative_to(chart) for path in chart.rglob("*") if path.is_file() and path.suffix != ".md"}
     assert {path for path in wanted if path.parts[0] != "ci"} <= {path.relative_to("chart") for path in packed}
+
+
+WARM = """
+import sys, threading
+{before}
+from jobs.rendering import helm
+helm.warm()
+[each.join() for each in threading.enumerate() if each is not threading.main_thread()]
+with open("/proc/self/maps") as maps:
+    print("libhelm_c" in maps.read(), "helm_python" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "environ", "loaded"),
+    [
+        ("", {}, "True False"),
+        # Whoever names another library gets that one alone.
+        ("", {"HELM_C_LIB": "/another/libhelm_c.so"}, "False False"),
+        # The package is not installed.
+        ("sys.modules['helm_python'] = None", {}, "False True"),
+    ],
+)
+def test_the_library_is_loaded_ahead_without_the_package(before: str, environ: dict[str, str], loaded: str) -> None:
+    """A process of its own shows what it has loaded, as nothing unloads a library of Go."""
+    ran = subprocess.run(
+        [sys.executable, "-c", WARM.format(before=before)],
+        env=os.environ | environ,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (ran.stdout.strip(), ran.stderr) == (loaded, "")

@@ -9,7 +9,7 @@ import pytest
 
 from jobs.commands.follow import sentence
 from jobs.engines.runfile import ANNOTATION
-from jobs.engines.status import Status
+from jobs.engines.status import Phase, Status
 from jobs.kube.client import Cluster
 from jobs.kube.fields import name_of
 from jobs.kube.kinds import POD, Kind, kind_of
@@ -288,6 +288,36 @@ def test_who_may_not_read_logs_still_sees_where_it_stands(
     api.put(workload | {"status": DONE}, namespace="ml")
     put(api, leader, status={"phase": "Succeeded"})
     assert seen.end()[-1] == f"{RUN} is done: its model is published."
+
+
+def test_events_and_queues_are_watched_by_those_who_may(
+    api: ApiServer, running: tuple[Object, Object], begin: Callable[..., Watcher]
+) -> None:
+    workload, leader = running
+    api.groups["kueue.x-k8s.io"] = "kueue.x-k8s.io/v1beta2"
+    api.kinds["kueue.x-k8s.io/v1beta2"] = ["Workload"]
+    api.refused |= {("list", "events"), ("list", "workloads")}
+    seen = begin(workload)
+    seen.until(f"{RUN} is Running.")
+    api.put(workload | {"status": DONE}, namespace="ml")
+    put(api, leader, status={"phase": "Succeeded"})
+    assert seen.end()[-1] == f"{RUN} is done: its model is published."
+    assert seen.error is None
+
+
+@pytest.mark.parametrize(
+    ("phase", "code", "result"),
+    [
+        (Phase.SUCCEEDED, 0, 0),
+        (Phase.SUCCEEDED, None, 0),
+        (Phase.FAILED, 41, 41),
+        (Phase.FAILED, None, 1),
+        (Phase.SUPERSEDED, 46, 46),
+        (Phase.STOPPED, None, 1),
+    ],
+)
+def test_a_command_that_watches_ends_with_the_runs_exit_code(phase: Phase, code: int | None, result: int) -> None:
+    assert watch.exit_code(Status(run=RUN, name="a", engine="job", phase=phase, exit_code=code)) == result
 
 
 def test_what_no_engine_knows_is_refused(cluster: Cluster) -> None:
