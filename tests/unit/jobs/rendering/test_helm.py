@@ -1,8 +1,5 @@
 """Each of three real Helms refuses alike, and what is wrong with a Helm or the chart is said."""
 
-import os
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
@@ -23,7 +20,7 @@ JOB = next(path for path in CASES if path.stem == "job-values")
 OURS = f"{{{contract.CONTRACT_ANNOTATION}: '{contract.CONTRACT}'}}"
 
 
-@pytest.mark.parametrize("which", ["helm3", "helm4"])
+@pytest.mark.parametrize("which", ["sdk", "helm3", "helm4"])
 def test_the_schema_refuses_by_the_fields_path(which: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     use(which, monkeypatch, tmp_path)
     values = jobfile.as_dict(jobfile.load(JOB))
@@ -35,6 +32,32 @@ def test_the_schema_refuses_by_the_fields_path(which: str, monkeypatch: pytest.M
     assert first.endswith("1.")
     assert second.startswith("placement.retries: ")
     assert "integer" in second
+
+
+@pytest.mark.parametrize(
+    ("printed", "sentence"),
+    [
+        (
+            "Error: execution error at (ocr-training/templates/job.yaml:3:4): nodes is 0. Use 1.\n\nUse --debug flag",
+            "nodes is 0. Use 1.",
+        ),
+        ("execution error at (ocr-training/templates/job.yaml:3:4): no dot", "no dot."),
+        (
+            "values don't meet the specifications of the schema(s):\nocr-training:\n- at '/run/task': value must be one "
+            "of 'det', 'rec'\n- at '': additional properties 'x' not allowed\n",
+            "run.task: value must be one of 'det', 'rec'.\nThe job file: additional properties 'x' not allowed.",
+        ),
+        (
+            "values don't meet the specifications of the schema(s):\n- placement.nodes: Must be at least 1.\n",
+            "placement.nodes: Must be at least 1.",
+        ),
+        ("  the specifications of the schema are new\n", "the specifications of the schema are new"),
+    ],
+)
+def test_what_helm_prints_becomes_the_charts_own_sentence(printed: str, sentence: str) -> None:
+    refused = helm.refusal(printed)
+    assert type(refused) is SpecError
+    assert str(refused) == sentence
 
 
 def test_without_any_helm_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -93,36 +116,3 @@ def test_a_wheel_has_every_file_of_the_chart_that_helm_reads() -> None:
     packed = {path.relative_to(folder) for pattern in patterns for path in folder.glob(pattern)}
     wanted = {path.relative_to(chart) for path in chart.rglob("*") if path.is_file() and path.suffix != ".md"}
     assert {path for path in wanted if path.parts[0] != "ci"} <= {path.relative_to("chart") for path in packed}
-
-
-WARM = """
-import sys, threading
-{before}
-from jobs.rendering import helm
-helm.warm()
-[each.join() for each in threading.enumerate() if each is not threading.main_thread()]
-with open("/proc/self/maps") as maps:
-    print("libhelm_c" in maps.read(), "helm_python" in sys.modules)
-"""
-
-
-@pytest.mark.parametrize(
-    ("before", "environ", "loaded"),
-    [
-        ("", {}, "True False"),
-        # Whoever names another library gets that one alone.
-        ("", {"HELM_C_LIB": "/another/libhelm_c.so"}, "False False"),
-        # The package is not installed.
-        ("sys.modules['helm_python'] = None", {}, "False True"),
-    ],
-)
-def test_the_library_is_loaded_ahead_without_the_package(before: str, environ: dict[str, str], loaded: str) -> None:
-    """A process of its own shows what it has loaded, as nothing unloads a library of Go."""
-    ran = subprocess.run(
-        [sys.executable, "-c", WARM.format(before=before)],
-        env=os.environ | environ,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert (ran.stdout.strip(), ran.stderr) == (loaded, "")
