@@ -36,6 +36,12 @@ def test_an_option_changes_one_field(option: str, expected: dict[str, Any]) -> N
     assert raw == expected
 
 
+def test_the_largest_index_is_999() -> None:
+    raw: dict[str, Any] = {}
+    apply(raw, "a[999]=3")
+    assert raw == {"a": [*[None] * 999, 3]}
+
+
 @pytest.mark.parametrize(
     ("option", "sentence"),
     [
@@ -47,7 +53,7 @@ def test_an_option_changes_one_field(option: str, expected: dict[str, Any]) -> N
         ("a.=3", "is not a path"),
         ("run.old.x=3", "'x' cannot be a field of a number"),
         ("run[0]=3", "[0] cannot be an item of a mapping"),
-        ("run.a[999999999]=3", "is too large for a list of the job file"),
+        ("run.a[1000]=3", "is too large for a list of the job file"),
         ("run.a=[1", "--set run.a:1:"),
     ],
 )

@@ -130,3 +130,11 @@ def test_a_node_stops_in_order_when_its_parent_is_killed(
 )
 def test_the_verdict_is_the_failure_that_says_why(codes: dict[int, int], stopped: bool, verdict: int) -> None:
     assert Ended(codes=codes, stopped=stopped).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("codes", "culprit"),
+    [({1: 75, 0: 41}, 0), ({2: 143, 1: 44, 0: 75}, 1), ({2: 0, 1: -9, 0: 75}, 1), ({1: 0, 0: 0}, 0)],
+)
+def test_the_node_whose_failure_is_the_verdict_is_named(codes: dict[int, int], culprit: int) -> None:
+    assert Ended(codes=codes).culprit == culprit
