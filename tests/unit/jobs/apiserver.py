@@ -33,6 +33,10 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
 
 
+class Refusal(Exception):
+    """Why an admission webhook does not let an object in."""
+
+
 class ApiServer:
     """What the server holds, and what it was asked."""
 
@@ -50,7 +54,7 @@ class ApiServer:
         self.refused: set[tuple[str, str]] = set()
         """Pairs of a verb and a plural that this user may not."""
         self.webhooks: list[Callable[[Object], None]] = []
-        """Each may change an object that is applied, in a dry run too, as a mutating admission webhook does."""
+        """Each may change or refuse an object that is applied, in a dry run too, as admission webhooks do."""
         self.next: list[Answer] = []
         """Answers to the next requests, in place of the right ones."""
         self.asked: list[tuple[str, str, dict[str, str], Any]] = []
@@ -239,8 +243,11 @@ class _Handler(BaseHTTPRequestHandler):
             held._drop(path)
             return self._answer({"kind": "Status", "status": "Success"})
         merged = _merged(copy.deepcopy(old) if old else {}, body)
-        for webhook in held.webhooks:
-            webhook(merged)
+        try:
+            for webhook in held.webhooks:
+                webhook(merged)
+        except Refusal as refusal:
+            return self._fail(403, str(refusal))
         if old and {**merged, "metadata": {**merged["metadata"], "resourceVersion": ""}} == {
             **old,
             "metadata": {**old["metadata"], "resourceVersion": ""},

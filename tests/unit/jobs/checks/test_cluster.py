@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.jobs.apiserver import ApiServer
+from tests.objects import Object
+from tests.unit.jobs.apiserver import ApiServer, Refusal
 
 Ocrfleet = Callable[..., Any]
 
@@ -107,6 +108,34 @@ def test_a_quota_without_room_is_a_warning(server: ApiServer, ocrfleet: Ocrfleet
     ran = ocrfleet(*words, "--set", "placement.nodes=2")
     assert "pods has 1 free, but 2 nodes need 2; requests.cpu has 3 free, but 2 nodes need 4" in ran.out
     assert ran.code == 0
+
+
+@pytest.mark.parametrize(
+    ("message", "said", "code"),
+    [
+        (
+            'violates PodSecurity "restricted:latest": host namespaces (hostNetwork=true)',
+            "error  pod: the Pod Security level restricted:latest of the namespace forbids the pod: host namespaces",
+            40,
+        ),
+        (
+            "exceeded quota: team, requested: pods=1, used: pods=1, limited: pods=1",
+            "warn   pod: the ResourceQuota team is used up: pods=1 allowed, pods=1 in use, pods=1 requested by the pod",
+            0,
+        ),
+    ],
+)
+def test_a_pod_that_the_server_refuses_is_told_in_words(
+    message: str, said: str, code: int, server: ApiServer, ocrfleet: Ocrfleet, job: Path
+) -> None:
+    def refuse(found: Object) -> None:
+        if found["kind"] == "Pod":
+            raise Refusal(f'pods "{found["metadata"]["name"]}" is forbidden: {message}')
+
+    server.webhooks.append(refuse)
+    ran = ocrfleet("check", job, "--cluster")
+    assert said in ran.out
+    assert ran.code == code
 
 
 def test_auto_is_resolved_first(server: ApiServer, ocrfleet: Ocrfleet, job: Path) -> None:

@@ -1,6 +1,7 @@
 """`ocrfleet check` and `ocrfleet data`: what a run would stumble over."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,31 @@ def test_a_job_that_can_run(job: Path, ocrfleet: Callable[..., Any]) -> None:
     assert ran.out.splitlines()[-1].startswith("The job can run.")
     for words in ("run: det-db-mobile", "supports the conditional writes", "6 usable pages", "run.data.digest: "):
         assert words in ran.out
+
+
+def test_every_check_says_what_it_found(job: Path, pages: Path, ocrfleet: Callable[..., Any]) -> None:
+    """Here on two nodes of two devices each, which have four pages to train on."""
+    several = ["--set", "placement.nodes=2", "--set", "placement.devicesPerNode=2"]
+    ran = ocrfleet("check", job, *several, "--set", "run.train.batchSizePerDevice=1")
+    assert re.sub(r"slips-[0-9a-f-]+|[0-9a-f]{64}", "…", ran.out).splitlines() == [
+        f"ok     {job}: a job file, slips",
+        "ok     objects: 4 rendered, among them job/…",
+        "ok     run: det-db-mobile, 0 overrides; detector: DB on MobileNetV3 large x0.5, 0.6 M parameters; small and "
+        "quick to train",
+        f"ok     run.output: file://{job.parent}/models is writable and supports the conditional writes that channels "
+        "need",
+        f"ok     run.data.train: file://{pages}: PPOCRLabel export; 6 images, 6 usable pages (train 4, eval 1, "
+        "test 1), 0 refused, 0 ignored",
+        "ok     run.data.digest: … (not pinned)",
+        "ok     run.train.batchSizePerDevice: 1 × 4 devices, about 1.0 steps per epoch",
+        "The job can run.",
+    ]
+    ran = ocrfleet("check", job, *several, "--set", "run.train.batchSizePerDevice=3")
+    assert ran.out.splitlines()[-2:] == [
+        "warn   run.train.batchSizePerDevice: 3 × 4 devices, about 0.3 steps per epoch. Use a smaller batch for so few "
+        "samples",
+        "The job can run. 1 warning.",
+    ]
 
 
 def test_a_batch_larger_than_the_dataset_is_a_warning(job: Path, ocrfleet: Callable[..., Any]) -> None:

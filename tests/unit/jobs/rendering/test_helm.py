@@ -43,8 +43,8 @@ def test_the_schema_refuses_by_the_fields_path(which: str, monkeypatch: pytest.M
         ),
         ("execution error at (ocr-training/templates/job.yaml:3:4): no dot", "no dot."),
         (
-            "values don't meet the specifications of the schema(s):\nocr-training:\n- at '/run/task': value must be one "
-            "of 'det', 'rec'\n- at '': additional properties 'x' not allowed\n",
+            "values don't meet the specifications of the schema(s):\nocr-training:\n- at '/run/task': value must be "
+            "one of 'det', 'rec'\n- at '': additional properties 'x' not allowed\n",
             "run.task: value must be one of 'det', 'rec'.\nThe job file: additional properties 'x' not allowed.",
         ),
         (
