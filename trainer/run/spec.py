@@ -45,12 +45,14 @@ def _whole(value: object) -> object:
         raise PydanticCustomError("whole", "write a whole number")
     if isinstance(value, int | float) and not abs(value) <= LARGEST:
         raise PydanticCustomError("whole", "write a whole number of at most 2^53")
-    # To Helm all numbers are floats, so 2.0 is one too.
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    return value
 
 
 WHOLE: Final = BeforeValidator(_whole)
-"""Makes an `int` accept exactly what the chart's schema calls an integer. Must come last, after the limits."""
+"""Makes an `int` accept exactly what the chart's schema calls an integer. Must come last, after the limits.
+
+To Helm all numbers are floats, so 2.0 is an integer; to pydantic it is, too.
+"""
 Number = Annotated[float, Field(strict=True)]
 Flag = Annotated[bool, Field(strict=True)]
 Uri = Annotated[str, Field(pattern=_URI)]
@@ -332,7 +334,7 @@ def from_dict(cls: type[T], raw: object, *, where: str) -> T:
     try:
         return TypeAdapter(cls).validate_python(raw)
     except ValidationError as error:
-        lines = [_sentence(cls, where, dict(e)) for e in error.errors(include_url=False)]
+        lines = [_sentence(cls, where, dict(e)) for e in error.errors()]
         raise SpecError("\n".join(lines)) from error
 
 
@@ -344,7 +346,7 @@ def to_dict(value: object) -> dict[str, Any]:
 
 def nearest(word: str, known: list[str]) -> str:
     """Return ` Did you mean 'x'?` for the nearest known word, or the list of known words."""
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(word, known, cutoff=0.5)
     return f" Did you mean {close[0]!r}?" if close else f" Use one of: {', '.join(sorted(known))}."
 
 
@@ -385,10 +387,10 @@ def _sentence(cls: object, where: str, error: dict[str, Any]) -> str:
             return f"{place} is missing."
         case "value_error":
             return f"{error['ctx']['error']}."
-        case "dataclass_type" | "dataclass_exact_type":
-            return f"{place} is {error['input']!r}: write a mapping."
         case "mapping_type" | "dict_type" if place == "run.config" and isinstance(error["input"], str):
             return "run.config takes the YAML itself, not a path. Paste it under `config:`."
+        case "dataclass_type" | "dataclass_exact_type" | "mapping_type" | "dict_type":
+            return f"{place} is {error['input']!r}: write a mapping."
         case "tuple_type":
             return f"{place} is {error['input']!r}: write a list."
     pattern = error.get("ctx", {}).get("pattern")

@@ -1,8 +1,10 @@
 """The `run` half of the job file: what is accepted, what is refused and how that is said."""
 
 import copy
+from typing import Annotated
 
 import pytest
+from pydantic.dataclasses import dataclass
 
 from trainer.errors import SpecError
 from trainer.run import spec as runspec
@@ -49,11 +51,54 @@ def with_field(path, value):
         ("init.pretrained", "s3://a/b.pdparams", r"^run\.init\.sha256 is missing: "),
         ("init.sha256", "abc", r"64 hex digits"),
         ("publish.promote", "Production", r"run\.publish\.promote is 'Production': write lower-case"),
+        (
+            "publish.promote",
+            "a" * 38,
+            r"^run\.publish\.promote is 'a{38}': string should have at most 37 characters\.$",
+        ),
+        ("publish.weights", "yes", r"^run\.publish\.weights is 'yes': input should be a valid boolean\.$"),
+        ("publish.formats", "paddle", r"^run\.publish\.formats is 'paddle': write a list\.$"),
+        ("gate.tolerance", "0.1", r"^run\.gate\.tolerance is '0\.1': input should be a valid number\.$"),
+        ("config", 3, r"^run\.config is 3: write a mapping\.$"),
+        ("overrides", "Global", r"^run\.overrides is 'Global': write a mapping\.$"),
+        ("distill.teacher", "s3://a/b.pdparams", r"^run\.distill\.teacherSha256 is missing: "),
+        ("train.epochs", 2.5, r"^run\.train\.epochs is 2\.5: "),
+        ("train.epochs", "3", r"^run\.train\.epochs is '3': write a whole number\.$"),
+        ("train.epochs", True, r"^run\.train\.epochs is True: write a whole number\.$"),
+        (
+            "train.epochs",
+            2**53 + 1,
+            r"^run\.train\.epochs is 9007199254740993: write a whole number of at most 2\^53\.$",
+        ),
+        ("train.epochs", float("nan"), r"^run\.train\.epochs is nan: write a whole number of at most 2\^53\.$"),
     ],
 )
 def test_a_wrong_field_is_refused_by_its_name(path, value, sentence):
     with pytest.raises(SpecError, match=sentence):
         from_dict(RunSpec, with_field(path, value), where="run")
+
+
+@pytest.mark.parametrize("number", [1, 2.0, 2**53])
+def test_a_whole_number_is_one_however_it_is_written(number):
+    epochs = from_dict(RunSpec, with_field("train.epochs", number), where="run").train.epochs
+    assert epochs == number
+    assert isinstance(epochs, int)
+
+
+def test_a_channels_name_may_be_as_long_as_a_jobs():
+    assert from_dict(RunSpec, with_field("publish.promote", "a" * 37), where="run").publish.promote == "a" * 37
+
+
+def test_a_user_reads_words_and_no_regular_expression():
+    pattern = "^[0-9]+ Mi$"
+
+    @dataclass(frozen=True)
+    class Memory:
+        limit: Annotated[str, runspec.spelled(pattern, "write mebibytes, such as 5 Mi")]
+
+    with pytest.raises(SpecError, match=r"^memory\.limit is 'much': write mebibytes, such as 5 Mi\.$"):
+        from_dict(Memory, {"limit": "much"}, where="memory")
+    assert runspec.words_of(pattern) == "write mebibytes, such as 5 Mi"
 
 
 def test_every_fault_of_a_file_is_told_at_once():

@@ -45,3 +45,9 @@ def test_a_worker_has_one_thread_whatever_cores_there_are():
 
 def test_the_users_own_thread_count_is_kept():
     assert worker_env.worker_environment(Topology(), 0, environ={"OMP_NUM_THREADS": "7"})["OMP_NUM_THREADS"] == "7"
+
+
+def test_a_stage_of_the_leader_is_a_gang_of_one_on_the_same_device():
+    alone = worker_env.solo(Topology(node_rank=0, nodes=2, devices_per_node=2, hosts=("a", "b"), device="gpu", port=7))
+    assert alone == Topology(device="gpu", port=7)
+    assert alone.world_size == 1
