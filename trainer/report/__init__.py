@@ -44,7 +44,7 @@ def write_report(
         distilled: what is told of the run's distillation, where it is one.
     """
     shutil.rmtree(work.report, ignore_errors=True)
-    work.report.mkdir(parents=True)
+    work.report.mkdir()
     training, evaluation = _read(work.training_facts), _read(work.evaluation_facts)
     prepared = Prepared.load(work.prepared)
     main = "hmean" if task == "det" else "acc"
@@ -119,14 +119,20 @@ def _left_out(prepared: Prepared, training: Mapping[str, Any]) -> list[Section]:
 
 
 def _skipped(batches: Sequence[Mapping[str, Any]]) -> Section:
-    counts = [len(batch["samples"]) for batch in batches]
     return Section(
         title="Skipped batches",
         note="With these batches the loss became infinite or NaN. Training went back to a checkpoint and skipped them.",
         head=("epoch", "step", "reason", "samples", "where"),
         rows=[
-            (f"{batch['epoch']}", f"{batch['step']:,}", batch["reason"], f"{count:,}", where(batch["samples"], count))
-            for batch, count in zip(batches, counts, strict=True)
+            (
+                f"{batch['epoch']}",
+                f"{batch['step']:,}",
+                batch["reason"],
+                f"{len(samples):,}",
+                where(samples, len(samples)),
+            )
+            for batch in batches
+            for samples in [batch["samples"]]
         ],
         numbers=("epoch", "step", "samples"),
         verbatim=("where",),
@@ -144,31 +150,23 @@ def _refused(title: str, refused: Iterable[tuple[str, str]]) -> Section:
 
 
 def _verified(verification: Mapping[str, Any], task: str) -> list[str]:
-    sentences = []
-    if outputs := verification.get("outputs"):
-        sentences.append(
-            f"Over {outputs['samples']} samples, the outputs of the exported and the trained model differ by at most "
-            f"{outputs['max_difference']:.2g} ({outputs['tolerance']:.2g} is allowed)."
-        )
-    if reading := verification.get("paddleocr"):
-        equal = reading.get("boxes_equal" if task == "det" else "texts_equal")
-        of = f" of {reading['samples']}" if "samples" in reading else ""
-        what = "finds the same boxes (±1 pixel)" if task == "det" else "reads the same text"
-        where = "pages" if task == "det" else "lines"
-        sentences.append(f"paddleocr {reading['version']} {what} as the trained model on {equal}{of} {where}.")
-        metric, trained = (_as_metrics(reading.get(key)) for key in ("metric", "metric_trained"))
-        compared = [f"{name} {metric[name]:.4f} ({trained[name]:.4f})" for name in metric if name in trained]
-        if compared:
-            sentences.append(f"Metrics through paddleocr (and of the trained model): {', '.join(compared)}.")
-    if verification.get("pair") == "loaded":
-        sentences.append("The model loads together with a second model through PaddleOCR(…).")
-    return sentences
-
-
-def _as_metrics(value: object) -> dict[str, float]:
-    if isinstance(value, Mapping):
-        return {str(name): float(number) for name, number in value.items()}
-    return {"metric": float(value)} if isinstance(value, int | float) else {}
+    if not verification:
+        return []
+    outputs, reading = verification["outputs"], verification["paddleocr"]
+    samples, metrics, trained = reading["samples"], reading["metric"], reading["metric_trained"]
+    same = (
+        f"finds the same boxes (±1 pixel) as the trained model on {reading['boxes_equal']} of {samples} pages"
+        if task == "det"
+        else f"reads the same text as the trained model on {reading['texts_equal']} of {samples} lines"
+    )
+    compared = ", ".join(f"{name} {value:.4f} ({trained[name]:.4f})" for name, value in metrics.items())
+    return [
+        f"Over {outputs['samples']} samples, the outputs of the exported and the trained model differ by at most "
+        f"{outputs['max_difference']:.2g} ({outputs['tolerance']:.2g} is allowed).",
+        f"paddleocr {reading['version']} {same}.",
+        f"Metrics through paddleocr (and of the trained model): {compared}.",
+        "The model loads together with a second model through PaddleOCR(…).",
+    ]
 
 
 def _facts(training: Mapping[str, Any], more: Mapping[str, object]) -> Table:

@@ -20,6 +20,10 @@ _GAP: Final = 72
 _HEIGHT: Final = 2 * _PANEL + _TOP + _GAP + 46
 _POINTS: Final = 300
 """Points drawn of a loss curve; more would not be seen on this width."""
+_SMOOTH: Final = 60
+"""Averages drawn of a loss curve; one of up to twice as many points is drawn as it is."""
+_WIDE: Final = 30
+"""A loss whose largest value is more than so many times its smallest one is drawn on a logarithmic scale."""
 
 _STYLE: Final = """
 .curve text{font:12px system-ui,sans-serif;fill:var(--ink)}
@@ -73,9 +77,9 @@ def decades(low: float, high: float) -> list[float]:
     return [10.0**exponent for exponent in range(first, max(last, first + 1) + 1)]
 
 
-def thinned(points: Sequence[Point], most: int = _POINTS) -> list[Point]:
-    """Average neighbours until at most `most` points are left."""
-    size = math.ceil(len(points) / most) or 1
+def thinned(points: Sequence[Point], most: int) -> list[Point]:
+    """Average neighbours until at most `most` points are left; there must be one."""
+    size = math.ceil(len(points) / most)
     groups = [points[start : start + size] for start in range(0, len(points), size)]
     return [(sum(x for x, _ in group) / len(group), sum(y for _, y in group) / len(group)) for group in groups]
 
@@ -84,14 +88,15 @@ def _loss_panel(losses: list[Point], *, last: float) -> list[str]:
     if not losses:
         return [_text(_LEFT, _TOP - 14, "loss: none recorded", kind="title")]
     values = [y for _, y in losses]
-    logarithmic = min(values) > 0 and max(values) / min(values) > 30
+    logarithmic = min(values) > 0 and max(values) > _WIDE * min(values)
     marks = decades(min(values), max(values)) if logarithmic else ticks(min(0.0, *values), max(values))
     panel = _Panel(top=_TOP, last=last, marks=marks, logarithmic=logarithmic)
     title = "loss, on a logarithmic scale" if logarithmic else "loss"
+    if len(losses) <= 2 * _SMOOTH:
+        return [*panel.frame(title), panel.line(losses, colour=0)]
     # Averages over some neighbours are what can be followed; what is averaged stays behind them, faint.
-    smooth = thinned(losses, 60) if len(losses) > 120 else thinned(losses)
-    behind = [panel.line(thinned(losses), colour=0, kind="line raw")] if len(losses) > 120 else []
-    return [*panel.frame(title), *behind, panel.line(smooth, colour=0)]
+    behind, smooth = thinned(losses, _POINTS), thinned(losses, _SMOOTH)
+    return [*panel.frame(title), panel.line(behind, colour=0, kind="line raw"), panel.line(smooth, colour=0)]
 
 
 def _eval_panel(evals: list[Mapping[str, Any]], *, last: float, main_metric: str, picked: str | None) -> list[str]:

@@ -1,5 +1,6 @@
 """The report's part on a distillation: the networks side by side, and their progress."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -24,7 +25,7 @@ def sections(told: Distillation, evaluations: Sequence[Evaluation]) -> list[Sect
 
 
 def _networks(told: Distillation) -> Section:
-    names = [name for name in told.networks[0].metrics if name != "fps"]
+    names = _metrics(told)
     rows = [
         (
             network.name,
@@ -44,6 +45,12 @@ def _networks(told: Distillation) -> Section:
         rows=rows,
         numbers=head,
     )
+
+
+def _metrics(told: Distillation) -> list[str]:
+    """Return the names of the metrics, which all networks have in the same order."""
+    first, *_ = told.networks
+    return [name for name in first.metrics if name != "fps"]
 
 
 def _part(network: Network, told: Distillation) -> str:
@@ -73,7 +80,7 @@ def _measured(told: Distillation) -> str:
 
 def _evaluations(told: Distillation, evaluations: Sequence[Evaluation]) -> Section:
     names = [network.name for network in told.networks]
-    metrics = [name for name in told.networks[0].metrics if name != "fps"]
+    metrics = _metrics(told)
     shown = _some(evaluations)
     note = f"On the eval split, at each evaluation: {', '.join(metrics)}."
     if len(shown) < len(evaluations):
@@ -91,13 +98,13 @@ def _evaluation(entry: Evaluation, names: Sequence[str], metrics: Sequence[str],
     # While one network is trained alone, the others have no metrics.
     found = entry.get("networks") or {picked: entry["metrics"]}
     cells = [", ".join(f"{found[name][metric]:.4f}" for metric in metrics) if name in found else "–" for name in names]
-    kept = entry.get("network", picked) if entry.get("best") else ""
+    kept = entry["network"] if entry["best"] else ""
     return [f"{entry['step']:,}", str(entry["epoch"]), *cells, kept]
 
 
 def _some(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
-    if len(evaluations) <= _ROWS:
-        return list(evaluations)
-    places = {round(place * (len(evaluations) - 1) / (_ROWS - 1)) for place in range(_ROWS)}
-    places.add(max((place for place, entry in enumerate(evaluations) if entry.get("best")), default=0))
-    return [evaluations[place] for place in sorted(places)]
+    """Return at most `_ROWS` evaluations, evenly chosen back from the last one, and the best one."""
+    step = math.ceil(len(evaluations) / _ROWS)
+    *_, best = (entry for entry in evaluations if entry["best"])
+    later = reversed(range(len(evaluations)))
+    return [entry for count, entry in zip(later, evaluations, strict=True) if count % step == 0 or entry is best]

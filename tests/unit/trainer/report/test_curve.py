@@ -45,6 +45,28 @@ def test_ticks_are_few_and_enclose_the_values(low: float, span: float, count: in
     assert 2 <= len(marks) <= count + 3
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "marks"),
+    [
+        (0, 5, [0, 1, 2, 3, 4, 5]),
+        (0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1]),
+        (-3, 20, [-5, 0, 5, 10, 15, 20]),
+        (0, 40, [0, 10, 20, 30, 40]),
+        (0, 0, [0, 2e-10]),
+        (0, 1e-12, [0, 2e-10]),
+    ],
+)
+def test_ticks_are_round_numbers(low: float, high: float, marks: list[float]) -> None:
+    assert ticks(low, high) == marks
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "marks"), [(1, 100, [1, 10, 100]), (0.2, 3, [0.1, 1, 10]), (10, 10, [10, 100])]
+)
+def test_decades_are_as_few_as_enclose_the_values(low: float, high: float, marks: list[float]) -> None:
+    assert decades(low, high) == pytest.approx(marks)
+
+
 @given(st.floats(1e-6, 1e6), st.floats(1, 1e6))
 def test_decades_enclose_the_values(low: float, factor: float) -> None:
     marks = decades(low, low * factor)
@@ -53,10 +75,32 @@ def test_decades_enclose_the_values(low: float, factor: float) -> None:
     assert len(marks) >= 2
 
 
-@given(st.lists(st.tuples(st.floats(0, 1e6), st.floats(-1e3, 1e3)), max_size=500), st.integers(1, 100))
+@given(st.lists(st.tuples(st.floats(0, 1e6), st.floats(-1e3, 1e3)), min_size=1, max_size=500), st.integers(1, 100))
 def test_thinning_keeps_within_the_number_and_the_values(points: list[tuple[float, float]], most: int) -> None:
     fewer = thinned(points, most)
     assert len(fewer) <= most
-    if points:
-        low, high = min(y for _, y in points), max(y for _, y in points)
-        assert all(low - 1e-6 <= y <= high + 1e-6 for _, y in fewer)
+    low, high = min(y for _, y in points), max(y for _, y in points)
+    assert all(low - 1e-6 <= y <= high + 1e-6 for _, y in fewer)
+
+
+@pytest.mark.parametrize(
+    ("losses", "title"),
+    [
+        ([30, 1], "loss"),
+        ([31, 1], "loss, on a logarithmic scale"),
+        ([31, 0], "loss"),
+        ([31, -1], "loss"),
+        ([float("nan"), 2, float("inf"), 1], "loss"),
+    ],
+)
+def test_a_loss_of_a_wide_range_is_drawn_on_a_logarithmic_scale(losses: list[float], title: str) -> None:
+    history = {"loss": [{"step": step, "loss": loss} for step, loss in enumerate(losses, 1)]}
+    assert f">{title}</text>" in curve(history, main_metric="acc")
+
+
+@pytest.mark.parametrize(("steps", "lines"), [(120, [120]), (121, [121, 41]), (1000, [250, 59])])
+def test_a_long_loss_is_drawn_faintly_behind_its_averages(steps: int, lines: list[int]) -> None:
+    history = {"loss": [{"step": step, "loss": 1} for step in range(1, steps + 1)]}
+    paths = re.findall(r'class="(line|line raw)" style="[^"]*" d="([^"]*)"', curve(history, main_metric="acc"))
+    assert [len(path.split("L")) for _, path in paths] == lines
+    assert [kind for kind, _ in paths] == ["line raw", "line"][-len(lines) :]

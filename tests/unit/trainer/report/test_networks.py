@@ -1,5 +1,6 @@
 """A distillation, network by network."""
 
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -33,13 +34,25 @@ def test_a_gain_that_is_not_known_is_said_to_be_so(tmp_path: Path) -> None:
         assert "The gain from the teacher is unknown" in text
 
 
-def test_a_long_distillation_is_told_in_some_rows_the_best_one_among_them(tmp_path: Path) -> None:
+def rows(markdown: str) -> list[int]:
+    """The steps of the table of evaluations."""
+    found = (re.match(r"\| ([\d,]+) \| \d+ \|", row) for row in markdown.splitlines())
+    return [int(match[1].replace(",", "")) for match in found if match]
+
+
+def test_a_hundred_evaluations_are_listed_whole(tmp_path: Path) -> None:
     work = work_of(tmp_path, "rec", [rec_row("a", "a")])
-    _, markdown = write(work, "rec", distilled=distilled(work, evaluations=500))
-    rows = [row for row in markdown.splitlines() if "0.5000, 0.6000" in row]
-    assert 95 < len(rows) < 102
-    assert "of 501, with the best one" in markdown
-    assert "| 50,050 | 1 | 0.6000, 0.7000 |" in markdown
+    _, markdown = write(work, "rec", distilled=distilled(work, evaluations=99))
+    assert rows(markdown) == [*range(100, 10_000, 100), 9950]
+    assert "selection of" not in markdown
+
+
+def test_a_long_distillation_is_told_in_some_rows_the_best_one_among_them(tmp_path: Path) -> None:
+    """The last evaluation is always listed, and of several that were the best so far the last one."""
+    work = work_of(tmp_path, "rec", [rec_row("a", "a")])
+    _, markdown = write(work, "rec", distilled=distilled(work, evaluations=500, better_alone=False))
+    assert rows(markdown) == [200, *range(300, 50_000, 600), 50_050]
+    assert "An even selection of 85 of 501, with the best one" in markdown
 
 
 def test_a_model_of_one_network_has_no_word_of_others(tmp_path: Path) -> None:
