@@ -151,7 +151,8 @@ def _can_change(node: ast.AST) -> bool:
         case ast.Expr():  # a call for its effect; docstrings are no calls
             return isinstance(node.value, ast.Call)
         case ast.Return():
-            return node.value is not None and ast.unparse(node.value) != "None"
+            # None for False changes nothing in a condition; True for False is another mutant.
+            return node.value is not None and ast.unparse(node.value) not in ("None", "False")
         case ast.Call():
             return isinstance(node.func, ast.Name) and node.func.id in ("sorted", "reversed", "min", "max")
     return isinstance(node, ast.If | ast.IfExp | ast.While | ast.BoolOp)

@@ -6,6 +6,7 @@ are those of the node's lowest rank; samples, reader waits and device memory are
 `node` in a query for the whole run.
 """
 
+import math
 import re
 import time
 from collections.abc import Mapping
@@ -40,10 +41,9 @@ class Metrics:
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
         self._identity = {"run": run, "node": str(node), "task": task}
-        self._lowest_rank: int | None = None
+        self._lowest_rank = math.inf
         self._memory: dict[int, float] = {}
         self._server: Any = None
-        self._thread: Any = None
         self._make_gauges()
         self._make_counters()
         self._checkpointed = time.time()
@@ -96,7 +96,7 @@ class Metrics:
             SpecError: the port is in use or not allowed.
         """
         try:
-            self._server, self._thread = prometheus_client.start_http_server(port, host, self._registry)
+            self._server, _ = prometheus_client.start_http_server(port, host, self._registry)
         except OSError as error:
             raise SpecError(
                 f"Cannot listen on the metrics port {port} ({error.strerror}). Choose another with --metrics-port, or "
@@ -109,8 +109,7 @@ class Metrics:
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
-            self._thread.join(timeout=5)
-            self._server = self._thread = None
+            self._server = None
 
     def snapshot(self) -> bytes:
         """Return all values in the format of a scrape, since a job ends before its last scrape."""
@@ -164,8 +163,7 @@ class Metrics:
         if "device_memory_bytes" in event:
             self._memory[rank] = event["device_memory_bytes"]
             self._of(self._device_memory).set(sum(self._memory.values()))
-        if self._lowest_rank is None or rank < self._lowest_rank:
-            self._lowest_rank = rank
+        self._lowest_rank = min(self._lowest_rank, rank)
         if rank == self._lowest_rank:
             self._of(self._step).set(event["step"])
             self._of(self._epoch).set(event["epoch"])

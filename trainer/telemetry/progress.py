@@ -10,6 +10,8 @@ from tqdm import tqdm
 
 _BAR: Final = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}]{postfix}"
 _STEPS: Final = "steps"
+_EVERY: Final = 10.0
+"""Seconds between two lines of routine progress in a pipe."""
 
 
 class _Bar(tqdm):  # type: ignore[type-arg]  # generic only in its stubs
@@ -22,7 +24,7 @@ class Progress:
     """Shows stages, events of workers, and transfers. Any thread may call it."""
 
     def __init__(
-        self, stream: TextIO | None = None, *, every: float = 10.0, clock: Callable[[], float] = time.monotonic
+        self, stream: TextIO | None = None, *, every: float = _EVERY, clock: Callable[[], float] = time.monotonic
     ) -> None:
         """Look at the stream and choose bars or lines.
 
@@ -95,7 +97,7 @@ class Progress:
         """
         with self._lock:
             if self._terminal:
-                self._move(what, done, total, desc=f"{self._stage}: {what}".lstrip(": "), unit="B")
+                self._move(what, done, total, desc=f"{self._stage}: {what}".lstrip(": "), scaled=True)
                 if done >= total:
                     self._close_bar(what)
             elif self._due(f"transfer {what}", final=done >= total):
@@ -108,7 +110,7 @@ class Progress:
 
     def _forget(self) -> None:
         self._rates: dict[int, float] = {}
-        self._shares: dict[str, dict[int, tuple[int, int]]] = {}
+        self._shares: dict[str, dict[int | None, tuple[int, int]]] = {}
         self._first: tuple[float, int] | None = None
         self._metric = ""
         self._last_line.clear()
@@ -120,18 +122,17 @@ class Progress:
             return
         for name in [name for name in self._bars if name != _STEPS]:
             self._close_bar(name)
-        self._first = self._first or (self._clock() - event["seconds"], step - 1)
+        if self._first is None or step <= self._first[1]:  # the first one, or the first after a restart
+            self._first = (self._clock() - event["seconds"], step - 1)
+        began, first = self._first
         words = [f"loss {event['loss']['loss']:.4g}", self._metric, f"{sum(self._rates.values()):.3g} samples/s"]
         said = ", ".join(word for word in words if word)
         epoch = f"epoch {event['epoch']}/{event['epochs']}"
         if self._terminal:
             self._move(_STEPS, step, steps, desc=f"{self._stage}: {epoch}", said=said)
         elif self._due(_STEPS, final=step == steps):
-            self.line(f"{self._stage}: {epoch}, step {step}/{steps}, {said}, {self._left(step, steps)} left")
-
-    def _left(self, step: int, steps: int) -> str:
-        began, first = self._first or (self._clock(), step)
-        return duration((self._clock() - began) / max(step - first, 1) * (steps - step))
+            left = (self._clock() - began) / (step - first) * (steps - step)
+            self.line(f"{self._stage}: {epoch}, step {step}/{steps}, {said}, {duration(left)} left")
 
     def _show_eval(self, event: Mapping[str, Any]) -> None:
         metrics = event["metrics"]
@@ -148,7 +149,7 @@ class Progress:
         what, unit = event["what"], event.get("unit", "")
         # Each rank counts its own share; the node's own stages have no rank.
         shares = self._shares.setdefault(what, {})
-        shares[event.get("rank", 0)] = (event["done"], event["total"])
+        shares[event.get("rank")] = (event["done"], event["total"])
         done, total = (sum(counts) for counts in zip(*shares.values(), strict=True))
         if self._terminal:
             self._move(what, done, total, desc=self._named(what), said=unit)
@@ -169,22 +170,18 @@ class Progress:
         self._last_line[kind] = now
         return True
 
-    def _move(self, name: str, done: int, total: int, *, desc: str, said: str = "", unit: str = "") -> None:
+    def _move(self, name: str, done: int, total: int, *, desc: str, said: str = "", scaled: bool = False) -> None:
         bar = self._bars.get(name)
         if bar is None:
-            # Work that an earlier attempt has done is no part of the speed.
-            initial = max(0, done - 1) if not unit else done
             bar = self._bars[name] = _Bar(
                 total=total,
-                initial=initial,
+                initial=done,  # work that an earlier attempt has done is no part of the speed
                 file=self._stream,
                 bar_format=_BAR,
                 dynamic_ncols=True,
                 leave=False,
                 position=len(self._bars),
-                unit=unit or "it",
-                unit_scale=bool(unit),
-                mininterval=0.2,
+                unit_scale=scaled,
             )
         bar.total = total
         bar.set_description_str(desc, refresh=False)

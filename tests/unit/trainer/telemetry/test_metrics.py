@@ -1,8 +1,9 @@
 """The metrics endpoint, scraped over HTTP and read by Prometheus' own parser."""
 
+import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -117,6 +118,27 @@ def test_a_checkpoint_makes_the_age_young_and_progress_recent(metrics: Metrics) 
     assert value(metrics, "ocrfleet_last_progress_timestamp_seconds") == pytest.approx(time.time(), abs=2)
 
 
+@pytest.mark.parametrize(
+    "report",
+    [
+        lambda metrics: metrics.phase("train"),
+        lambda metrics: metrics.transfer("push", 1),
+        lambda metrics: metrics.checkpoint_pushed(1.5),
+        lambda metrics: metrics.observe(step()),
+        lambda metrics: metrics.observe({"event": "eval", "metrics": {"acc": 0.5}}),
+        lambda metrics: metrics.observe({"event": "checkpoint"}),
+        lambda metrics: metrics.observe({"event": "progress"}),
+    ],
+    ids=["stage", "transfer", "push", "step", "eval", "checkpoint", "progress"],
+)
+def test_whatever_gets_a_run_on_is_progress(
+    metrics: Metrics, monkeypatch: pytest.MonkeyPatch, report: Callable[[Metrics], None]
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: 12345.0)
+    report(metrics)
+    assert value(metrics, "ocrfleet_last_progress_timestamp_seconds") == 12345.0
+
+
 def test_a_notice_is_no_progress(metrics: Metrics) -> None:
     before = value(metrics, "ocrfleet_last_progress_timestamp_seconds")
     metrics.observe({"event": "notice", "rank": 0, "message": "slow"})
@@ -146,8 +168,12 @@ def test_a_taken_port_is_an_error_that_names_the_option(metrics: Metrics) -> Non
 
 def test_after_close_nothing_listens_and_the_snapshot_is_still_whole(metrics: Metrics) -> None:
     fill(metrics)
+    before = threading.enumerate()
     port = metrics.serve(0)
+    (listener,) = set(threading.enumerate()) - set(before)
     metrics.close()
+    listener.join(timeout=5)
+    assert not listener.is_alive()
     with pytest.raises(OSError, match="refused"):
         urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5)
     assert value(metrics, "ocrfleet_attempt") == 2
