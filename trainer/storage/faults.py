@@ -101,5 +101,6 @@ class Place:
 
 
 def _first(pattern: str, text: str) -> str | None:
+    """Return what the first group of a pattern that takes part in a match has found."""
     match = re.search(pattern, text)
-    return match[match.lastindex or 0] if match else None
+    return next(filter(None, match.groups())) if match else None

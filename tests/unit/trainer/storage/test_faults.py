@@ -1,7 +1,13 @@
 """What an endpoint answers, in our words and classes; the answers are SeaweedFS's and AWS's own."""
 
 import pytest
-from obstore.exceptions import AlreadyExistsError, GenericError, PermissionDeniedError, PreconditionError
+from obstore.exceptions import (
+    AlreadyExistsError,
+    GenericError,
+    PermissionDeniedError,
+    PreconditionError,
+    UnauthenticatedError,
+)
 
 from trainer.errors import AccessError, ConflictError, NotFoundError, OcrfleetError, SpecError, TransientError
 from trainer.storage.base import NoBucketError
@@ -25,12 +31,16 @@ def answer(status: int, code: str = "") -> str:
         (GenericError(answer(412)), ConflictError),
         (GenericError(answer(409, "ConditionalRequestConflict")), ConflictError),
         (PermissionDeniedError("x"), AccessError),
+        (GenericError(answer(401)), AccessError),
         (GenericError(answer(403)), AccessError),
+        (UnauthenticatedError("x"), AccessError),
         (GenericError(answer(400, "ExpiredToken")), AccessError),
         (GenericError("bulk delete (code: AccessDenied)"), AccessError),
         (GenericError(answer(301)), SpecError),
+        (GenericError(answer(307)), SpecError),
+        (GenericError("a redirect without a location"), SpecError),
         (GenericError(answer(503, "SlowDown")), TransientError),
-        (GenericError(answer(429)), TransientError),
+        *((GenericError(answer(status)), TransientError) for status in (408, 429, 500, 502, 503, 504)),
         (GenericError("connection refused"), TransientError),
         (ValueError("bad key\nmore"), SpecError),
         (GenericError(answer(501, "NotImplemented")), OcrfleetError),
@@ -48,3 +58,24 @@ def test_a_location_is_written_without_doubled_slashes() -> None:
     assert PLACE.uri("a/b") == "s3://models/receipts/a/b"
     assert PLACE.uri() == "s3://models/receipts"
     assert Place(bucket="models", prefix="", endpoint="AWS").uri("a") == "s3://models/a"
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (GenericError(answer(501, "NotImplemented")), "http://s3:9000 answered 501 NotImplemented for {key}."),
+        (GenericError(answer(400, "ExpiredToken")), "Access to {key} at http://s3:9000 was refused (ExpiredToken). "),
+        (GenericError(answer(403)), "Access to {key} at http://s3:9000 was refused (status 403). "),
+        (PermissionDeniedError("x"), "Access to {key} at http://s3:9000 was refused (no valid credentials). "),
+        (GenericError(answer(503, "SlowDown")), "The S3 endpoint http://s3:9000 answers with 503 SlowDown. "),
+        (GenericError(answer(429)), "The S3 endpoint http://s3:9000 answers with 429. "),
+        (GenericError("connection refused"), "The S3 endpoint http://s3:9000 does not answer. "),
+        (ValueError("bad key\nmore"), "A key under {key} cannot be read: bad key"),
+        (PreconditionError("x"), "Another writer has changed {key} since it was read."),
+        (AlreadyExistsError("x"), "{key} already exists and was not overwritten."),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_an_error_says_what_the_endpoint_answered_and_for_what(error: Exception, sentence: str) -> None:
+    said = str(PLACE.translate(error, "x.json"))
+    assert said.startswith(sentence.format(key="s3://models/receipts/x.json"))
