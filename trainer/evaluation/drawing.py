@@ -137,7 +137,7 @@ def _scale(height: int, width: int, lines: Sequence[Line]) -> float:
 
 def _draw_boxes(picture: Image.Image, placed: Sequence[_Placed], font: Path | None) -> None:
     """Tint and outline each box; without text the score stands at its corner."""
-    veil = Image.new("RGBA", picture.size, (0, 0, 0, 0))
+    veil = Image.new("RGBA", picture.size)
     draw = ImageDraw.Draw(veil)
     for spot in placed:
         draw.polygon(spot.corners, fill=(*spot.colour, 36))

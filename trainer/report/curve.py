@@ -68,7 +68,7 @@ def ticks(low: float, high: float, *, count: int = 5) -> list[float]:
     power = 10.0 ** math.floor(math.log10(span / count))
     step = next(power * factor for factor in (1, 2, 5, 10) if span / (power * factor) <= count)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(i * step, 12) for i in range(first, max(last, first + 1) + 1)]
+    return [i * step for i in range(first, max(last, first + 1) + 1)]
 
 
 def decades(low: float, high: float) -> list[float]:

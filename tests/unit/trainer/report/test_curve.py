@@ -57,7 +57,7 @@ def test_ticks_are_few_and_enclose_the_values(low: float, span: float, count: in
     ],
 )
 def test_ticks_are_round_numbers(low: float, high: float, marks: list[float]) -> None:
-    assert ticks(low, high) == marks
+    assert ticks(low, high) == pytest.approx(marks)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import random
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from tests.unit.trainer.report.made import line, rec_row, square, work_of, write
@@ -58,3 +59,26 @@ def test_a_page_without_boxes_or_labels_is_still_a_picture(tmp_path: Path) -> No
     work = work_of(tmp_path, "det", [row])
     assert "0 found, 0 missed, 0 false" in write(work, "det")[0]
     assert (work.report / "page-01.jpg").stat().st_size
+
+
+@pytest.mark.parametrize(
+    ("page", "picture"),
+    [((200, 100), (500, 250)), ((2400, 600), (1200, 300)), ((6000, 1), (1200, 1)), ((1, 6000), (1, 1200))],
+)
+def test_a_page_is_enlarged_or_shrunk_until_it_is_well_seen(
+    tmp_path: Path, page: tuple[int, int], picture: tuple[int, int]
+) -> None:
+    Image.new("RGB", page).save(tmp_path / "x.png")
+    row = {"image": "x.png", "label": [], "boxes": [], "scores": []}
+    pictures.draw_page(pictures.Page(row), root=tmp_path, to=tmp_path / "out.jpg")
+    with Image.open(tmp_path / "out.jpg") as made:
+        assert made.size == picture
+
+
+def test_a_page_is_shown_as_far_as_it_is_written_on(tmp_path: Path) -> None:
+    Image.new("RGB", (1000, 500)).save(tmp_path / "x.png")
+    row = {"image": "x.png", "label": [line(square(300, 200))], "boxes": [square(340, 260)], "scores": [0.5]}
+    pictures.draw_page(pictures.Page(row), root=tmp_path, to=tmp_path / "out.jpg")
+    with Image.open(tmp_path / "out.jpg") as made:
+        # 60 by 80 pixels, a margin of 4 % of the page's longer side on each side, and the last pixel.
+        assert made.size == (round(141 * 2.5), round(161 * 2.5))
