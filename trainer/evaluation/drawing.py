@@ -71,7 +71,7 @@ def page(image: npt.NDArray[np.uint8], lines: Sequence[Line], *, font: Path | No
     if all(line.text is None for line in lines):
         return left
     picture = Image.new("RGB", (size[0] * 2 + 1, size[1]), RULE)
-    picture.paste(left, (0, 0))
+    picture.paste(left)
     right = Image.new("RGB", size, PAPER)
     draw = ImageDraw.Draw(right)
     for spot in placed:

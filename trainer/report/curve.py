@@ -159,22 +159,27 @@ class _Panel:
 
     def place(self, point: Point) -> Point:
         """Turn step and value into pixels."""
-        low, high, value = (self._scaled(v) for v in (self._marks[0], self._marks[-1], point[1]))
-        share = min(max((value - low) / (high - low), 0.0), 1.0)
-        x = _LEFT + point[0] / self._last * (_WIDTH - _LEFT - _RIGHT)
-        return x, self._top + (1 - share) * _PANEL
+        return self._across(point[0]), self._down(point[1])
+
+    def _across(self, step: float) -> float:
+        return _LEFT + step / self._last * (_WIDTH - _LEFT - _RIGHT)
+
+    def _down(self, value: float) -> float:
+        low, high, scaled = (self._scaled(v) for v in (self._marks[0], self._marks[-1], value))
+        share = min(max((scaled - low) / (high - low), 0.0), 1.0)
+        return self._top + (1 - share) * _PANEL
 
     def frame(self, title: str, axis: str = "") -> list[str]:
         """Draw the grid, the ticks and the title."""
         parts = [_text(_LEFT, self._top - 14, title, kind="title")]
         for mark in self._marks:
-            _, y = self.place((0, mark))
+            y = self._down(mark)
             parts.append(f'<path class="grid" d="M{_LEFT} {y:.1f}H{_WIDTH - _RIGHT}"/>')
             parts.append(_text(_LEFT - 8, y + 4, f"{mark:g}", anchor="end"))
         bottom = self._top + _PANEL
         for mark in ticks(0, self._last, count=6):
             if mark <= self._last:
-                x, _ = self.place((mark, self._marks[0]))
+                x = self._across(mark)
                 parts.append(f'<path class="grid" d="M{x:.1f} {bottom}v5"/>')
                 parts.append(_text(x, bottom + 20, f"{mark:g}", anchor="middle"))
         if axis:
