@@ -141,13 +141,13 @@ def _draw_boxes(picture: Image.Image, placed: Sequence[_Placed], font: Path | No
     draw = ImageDraw.Draw(veil)
     for spot in placed:
         draw.polygon(spot.corners, fill=(*spot.colour, 36))
-        draw.line([*spot.corners, spot.corners[0]], fill=(*spot.colour, 255), width=2, joint="curve")
+        draw.line([*spot.corners, spot.corners[0]], fill=spot.colour, width=2, joint="curve")
         if spot.line.text is None and spot.line.score is not None:
             letters = _font(font, 13)
             label = _percent(spot.line.score)
             x, y = spot.corners[0]
             y = max(y, 15)
-            draw.rectangle((x, y - 15, x + letters.getlength(label) + 6, y), fill=(*spot.colour, 255))
+            draw.rectangle((x, y - 15, x + letters.getlength(label) + 6, y), fill=spot.colour)
             draw.text((x + 3, y - 3), label, fill=PAPER, font=letters, anchor="ls")
     picture.paste(veil, (0, 0), veil)
 

@@ -56,9 +56,7 @@ def match(row: Mapping[str, Any]) -> Match:
     boxes = _valid(row["boxes"])
     counted = {line for line in lines if row["label"][line]["transcription"] not in DONT_CARE}
     common = _common(lines, boxes)
-    masked = {
-        box for (line, box), area in common.items() if line not in counted and area > OVERLAP * boxes[box].area > 0
-    }
+    masked = {box for (line, box), area in common.items() if line not in counted and area > OVERLAP * boxes[box].area}
     pairs: dict[int, int] = {}
     taken = set(masked)
     for (line, box), area in common.items():

@@ -117,6 +117,8 @@ def _pieces(text: str, wrong: Collection[int]) -> Pieces:
     return [("".join(character for _, character in group), agrees) for agrees, group in groups]
 
 
+_WHITE: Final = (255, 255, 255)
+
 Sample = TypeVar("Sample", Page, Line)
 
 
@@ -204,7 +206,7 @@ def _opened(path: Path) -> Any:
 
 def _outline(draw: Any, corners: Corners, *, colour: tuple[int, int, int], filled: bool, width: int = 2) -> None:
     draw.polygon(corners, fill=(*colour, 56) if filled else None)
-    draw.line([*corners, corners[0]], fill=(*colour, 255), width=width, joint="curve")
+    draw.line([*corners, corners[0]], fill=colour, width=width, joint="curve")
 
 
 def _label(draw: Any, corners: Corners, words: str, *, colour: tuple[int, int, int]) -> None:
@@ -214,7 +216,7 @@ def _label(draw: Any, corners: Corners, words: str, *, colour: tuple[int, int, i
     width = draw.textlength(words, font=font) + 4
     left = min(right + 2, draw.im.size[0] - width)
     draw.rectangle((left, top, left + width, top + 13), fill=(*colour, 225))
-    draw.text((left + 2, top), words, fill=(255, 255, 255, 255), font=font)
+    draw.text((left + 2, top), words, fill=_WHITE, font=font)
 
 
 def read_rows(path: Path) -> list[Row]:

@@ -131,6 +131,36 @@ def test_a_line_is_as_high_as_the_network_sees_it(turned: bool) -> None:
     assert analysis.line_height(points, [0.5, 0.5]) == pytest.approx(15)
 
 
+def test_a_detectors_analysis_counts_lines_and_boxes_and_names_the_worst_pages() -> None:
+    whole = page([("one", box(0, 0, 90, 10))], [box(0, 0, 90, 10)], image="whole.png")
+    half = page(
+        [("two", box(0, 0, 90, 10)), ("twenty", box(0, 50, 90, 30))],
+        [box(0, 0, 90, 10), box(500, 0, 9, 9), box(600, 0, 9, 9)],
+        image="half.png",
+    )
+    source = "Label.txt:1"
+    assert analysis.analyse([whole, half], {"Architecture": {"model_type": "det"}}) == {
+        "by_height": [
+            {"from": 8, "to": 11, "lines": 2, "found": 2, "recall": 1.0},
+            {"from": 24, "to": 31, "lines": 1, "found": 0, "recall": 0.0},
+        ],
+        "by_length": [
+            {"from": 1, "to": 5, "lines": 2, "found": 2, "recall": 1.0},
+            {"from": 6, "to": 10, "lines": 1, "found": 0, "recall": 0.0},
+        ],
+        "lines": 3,
+        "found": 2,
+        "missed": 1,
+        "false": 2,
+        "worst": [{"image": "half.png", "source": source, "hmean": 0.4, "found": 1, "missed": 1, "false": 2}],
+    }
+
+
+def test_a_recognisers_analysis_compares_as_its_metric_does() -> None:
+    config = {"Architecture": {"model_type": "rec"}, "Metric": {"ignore_space": False}}
+    assert analysis.analyse([row("a b", "ab")], config) == analysis.analyse_lines([row("a b", "ab")], EXACT)
+
+
 def test_a_page_with_nothing_on_it_is_a_good_page_unless_something_is_found() -> None:
     assert matching.match(page([], [])).hmean == 1
     assert matching.match(page([("###", box(0, 0, 50, 50))], [box(1, 1, 40, 40)])).hmean == 1

@@ -37,6 +37,7 @@ TEXTS = [
     Line(box=box(200, 150, 80, 6), score=0.9, text="tiny", confidence=0.95),
     Line(box=box(250, 190, 48, 30), score=0.9, text="edge", confidence=0.95),
     Line(box=box(100, 190, 10, 22), score=0.9, text="ab", confidence=0.5),
+    Line(box=box(130, 180, 110, 44), score=0.9, text="Hi", confidence=0.5),
 ]
 SCORES = [
     Line(box=box(10, 3, 60, 12), score=0.9),

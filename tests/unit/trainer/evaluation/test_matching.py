@@ -3,6 +3,9 @@
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from shapely.geometry import Polygon
 
 from trainer.evaluation.matching import match
 
@@ -29,6 +32,25 @@ def test_each_line_has_one_box_and_each_box_one_line() -> None:
     assert (twice.pairs, twice.false) == ({0: 0}, [1])
     shared = match(row({"A": box(0), "B": box(1)}, box(0)))
     assert (shared.pairs, shared.missed) == ({0: 0}, [1])
+
+
+BOXES = st.lists(st.builds(box, st.integers(0, 9), st.integers(5, 12), top=st.integers(0, 20)), max_size=14)
+
+
+@settings(max_examples=50, deadline=None)
+@given(lines=BOXES, boxes=BOXES)
+def test_pairs_are_those_of_the_evaluators_two_loops(
+    lines: list[list[list[float]]], boxes: list[list[list[float]]]
+) -> None:
+    """PaddleOCR compares every line with every box in order, and takes the first that is free and near enough."""
+    pairs: dict[int, int] = {}
+    for number, line in enumerate(lines):
+        for place, one in enumerate(boxes):
+            outlines = Polygon(line), Polygon(one)
+            shared = outlines[0].intersection(outlines[1]).area / outlines[0].union(outlines[1]).area
+            if shared > 0.5 and number not in pairs and place not in pairs.values():
+                pairs[number] = place
+    assert match(row({f"line {number}": line for number, line in enumerate(lines)}, *boxes)).pairs == pairs
 
 
 @pytest.mark.parametrize("text", ["*", "###"])

@@ -203,3 +203,26 @@ def test_all_wrong_overrides_are_named_at_once() -> None:
     with pytest.raises(SpecError) as caught:
         apply({"Global.seed": 1, "Optimzer.beta1": 0.5, "Loss.alpha": "x"})
     assert len(str(caught.value).splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "fits"),
+    [
+        ("Optimizer.lr.learning_rate", 0.5, True),
+        ("Optimizer.lr.learnig_rate", 0.5, False),
+        ("Optimizer.lr.learning_rate", "fast", False),
+        ("Global.seed", 1, False),
+        ("Architecture.Backbone.scale", 1.0, False),
+        ("Loss.alpha", 3, False),
+    ],
+)
+def test_a_plain_recipe_takes_what_it_knows_but_of_the_network_and_its_loss(name: str, value: Any, fits: bool) -> None:
+    assert overrides.fits(DET, name, value) is fits
+
+
+def test_places_are_named_with_operators_for_their_indices() -> None:
+    config = {"a": [{"Crop": {"size": [1, 2]}}, {"Flip": None}, 3, {"x": 1, "y": {"z": 2}}, [[4], 5]], "b": None}
+    assert set(overrides.dotted(config)) == {
+        *("a", "a.Crop", "a.Crop.size", "a.Flip"),
+        *("a.3", "a.3.x", "a.3.y", "a.3.y.z", "a.4", "a.4.0", "b"),
+    }
