@@ -72,12 +72,12 @@ def decode(raw: bytes) -> "Image":
 def _is_whole_jpeg(raw: bytes) -> bool:
     """Whether an end-of-image marker comes after the first scan (an embedded preview has one before)."""
     at = 2
-    while at + 4 <= len(raw) and raw[at] == 0xFF:
-        marker = raw[at + 1]
-        if marker == 0xDA:
-            return raw.find(b"\xff\xd9", at) >= 0
+    while raw[at : at + 1] == b"\xff":
+        marker = raw[at + 1 : at + 2]
+        if marker == b"\xda":
+            return raw.find(b"\xff\xd9", at) != -1
         # Fill bytes stand alone; all other segments before the scan have a length.
-        at += 1 if marker == 0xFF else 2 + int.from_bytes(raw[at + 2 : at + 4], "big")
+        at += 1 if marker == b"\xff" else 2 + int.from_bytes(raw[at + 2 : at + 4], "big")
     return False
 
 

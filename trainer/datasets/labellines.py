@@ -113,7 +113,7 @@ def _images(field: str) -> tuple[str, ...]:
     if not field.startswith("["):
         return (field,)
     names = _json(field)
-    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+    if not names or not all(isinstance(name, str) for name in names):
         raise LineError("the first field is not a list of image paths")
     return tuple(names)
 

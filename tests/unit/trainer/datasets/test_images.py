@@ -39,6 +39,11 @@ def test_a_truncated_photo_is_found_out_though_its_preview_is_whole() -> None:
         images.decode(photo[:-40])
 
 
+def test_fill_bytes_between_the_segments_of_a_jpeg_are_skipped() -> None:
+    raw = encoded(".jpg")
+    assert np.array_equal(images.decode(raw[:2] + b"\xff" * 3 + raw[2:]), images.decode(raw))
+
+
 @pytest.mark.parametrize(
     ("raw", "words"), [(b"", "file is empty"), (b"GIF? no.", "not an image"), (b"\xff\xd8", "truncated")]
 )
@@ -196,6 +201,20 @@ def test_the_size_of_a_crop_is_known_before_it_is_made(points: list[list[float]]
 def test_a_region_without_pixels_of_the_page_is_refused(points: list[list[float]], words: str) -> None:
     with pytest.raises(images.ImageError, match=words):
         images.crop(picture(), points)
+
+
+@pytest.mark.parametrize(
+    ("left", "top", "by"), [(-10, 5, (-1, 0)), (50, 5, (1, 0)), (5, -10, (0, -1)), (5, 30, (0, 1))]
+)
+def test_at_most_half_of_a_region_may_lie_outside(left: int, top: int, by: tuple[int, int]) -> None:
+    region = [(left, top), (left + 20, top), (left + 20, top + 20), (left, top + 20)]
+    assert not images.outside(region, width=60, height=40)
+    assert images.outside([(x + by[0], y + by[1]) for x, y in region], width=60, height=40)
+
+
+def test_a_region_may_be_a_pixel_high() -> None:
+    page = picture()
+    assert np.array_equal(images.crop(page, [[10, 5], [40, 5], [40, 6], [10, 6]]), page[5:6, 10:40])
 
 
 def test_a_crop_is_written_once_and_again_only_when_it_is_not_whole(tmp_path: Path) -> None:

@@ -35,12 +35,42 @@ def test_a_text_that_cannot_be_learnt_is_counted(tmp_path: Path, label: str, rea
         (labels.Region(text="*", points=((0, 0), (4, 0), (4, 4))), True, False),
         (labels.Region(text="x", points=((0, 0), (4, 0), (8, 0))), True, False),
         (labels.Region(text="x", points=((0, 0), (4, 0))), True, True),
+        (labels.Region(text="x", points=((0, 0), (2, 0), (2, 1))), False, False),
+        (labels.Region(text="x", points=((0, 0), (2, 0), (2, 0.9))), True, False),
     ],
 )
 def test_marked_and_flat_regions_are_masked(region: labels.Region, ignored: bool, flawed: bool) -> None:
     """PaddleOCR's det loader knows masked text by `###` alone."""
     assert (region.ignored, region.flawed) == (ignored, flawed)
     assert json.loads(labels.spell([region], masked=True))[0]["transcription"] == ("###" if ignored else "x")
+
+
+@pytest.mark.parametrize(
+    ("points", "crossed"),
+    [
+        (((0, 0), (10, 0), (10, 10), (0, 10)), False),
+        (((0, 0), (10, 10), (10, 0), (0, 10)), True),
+        (((0, 0), (10, 0), (10, 10), (5, 0), (0, 10)), False),
+        (((0, 0), (10, 0), (10, 10), (5, -1), (0, 10)), True),
+    ],
+    ids=["a rectangle", "a bow", "a corner on a side", "a corner beyond a side"],
+)
+def test_a_region_is_crossed_by_sides_that_go_through_each_other(
+    points: tuple[tuple[int, int], ...], crossed: bool
+) -> None:
+    for first in range(len(points)):
+        for turned in (points[first:] + points[:first], (points[first:] + points[:first])[::-1]):
+            assert labels.Region(text="x", points=turned).crossed is crossed
+
+
+def test_the_first_field_may_be_a_list_of_images() -> None:
+    assert labels.parse(b'["a.jpg", "b.jpg"]\tx', "rec") == (("a.jpg", "b.jpg"), "x", ())
+
+
+@pytest.mark.parametrize("field", ["[]", '["a.jpg", 3]', "[[]]"])
+def test_a_list_of_anything_but_images_is_refused(field: str) -> None:
+    with pytest.raises(labels.LineError, match="the first field is not a list of image paths"):
+        labels.parse(f"{field}\tx".encode(), "rec")
 
 
 NUMBERS = st.one_of(st.integers(-1000, 1000), st.floats(-1000, 1000))

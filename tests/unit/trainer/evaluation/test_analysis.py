@@ -138,21 +138,25 @@ def test_a_detectors_analysis_counts_lines_and_boxes_and_names_the_worst_pages()
         [box(0, 0, 90, 10), box(500, 0, 9, 9), box(600, 0, 9, 9)],
         image="half.png",
     )
+    none = page([("no", box(0, 0, 90, 10))], [], image="none.png")
     source = "Label.txt:1"
-    assert analysis.analyse([whole, half], {"Architecture": {"model_type": "det"}}) == {
+    assert analysis.analyse([whole, half, none], {"Architecture": {"model_type": "det"}}) == {
         "by_height": [
-            {"from": 8, "to": 11, "lines": 2, "found": 2, "recall": 1.0},
+            {"from": 8, "to": 11, "lines": 3, "found": 2, "recall": 2 / 3},
             {"from": 24, "to": 31, "lines": 1, "found": 0, "recall": 0.0},
         ],
         "by_length": [
-            {"from": 1, "to": 5, "lines": 2, "found": 2, "recall": 1.0},
+            {"from": 1, "to": 5, "lines": 3, "found": 2, "recall": 2 / 3},
             {"from": 6, "to": 10, "lines": 1, "found": 0, "recall": 0.0},
         ],
-        "lines": 3,
+        "lines": 4,
         "found": 2,
-        "missed": 1,
+        "missed": 2,
         "false": 2,
-        "worst": [{"image": "half.png", "source": source, "hmean": 0.4, "found": 1, "missed": 1, "false": 2}],
+        "worst": [
+            {"image": "none.png", "source": source, "hmean": 0.0, "found": 0, "missed": 1, "false": 0},
+            {"image": "half.png", "source": source, "hmean": 0.4, "found": 1, "missed": 1, "false": 2},
+        ],
     }
 
 

@@ -109,11 +109,39 @@ def test_the_nearest_name_is_given_as_the_manual_shows_it() -> None:
         ("Global.find_unused_parameterss", "Global.find_unused_parameters"),
         ("Train.dataset.transforms.EastRandomCrop.size", "Train.dataset.transforms.EastRandomCropData.size"),
         ("global.epoch_num", "Global.epoch_num"),
+        ("shufle", "Eval.loader.shuffle"),
+        ("loader.shuffle", "Eval.loader.shuffle"),
     ],
 )
 def test_short_forms_and_wrong_letters_lead_to_the_right_name(wrong: str, right: str) -> None:
     with pytest.raises(SpecError, match=f"Did you mean '{right}'"):
         apply({wrong: 1})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        (
+            "Eval.loader.xyz",
+            1,
+            "is not a key of recipe x. Keys in Eval.loader: batch_size_per_card, drop_last, num_workers, shuffle, "
+            "use_shared_memory.",
+        ),
+        (
+            "xyz",
+            1,
+            "is not a key of recipe x. Keys there: Architecture, Eval, Global, Loss, Metric, Optimizer, PostProcess, "
+            "Train.",
+        ),
+        ("Loss", None, "is null: write a mapping."),
+        ("Optimizer.lr.learning_rate", None, "is null: write a number."),
+        ("Global.epoch_num", 0, "is 0: write 1 or more."),
+    ],
+)
+def test_a_fault_is_one_whole_sentence(name: str, value: Any, sentence: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        apply({name: value})
+    assert str(caught.value) == f"run.overrides {name!r} {sentence}"
 
 
 def test_an_operator_is_found_by_name_and_by_index() -> None:
@@ -127,6 +155,7 @@ def test_an_operator_is_found_by_name_and_by_index() -> None:
 def test_an_operator_without_arguments_takes_those_that_paddleocr_knows() -> None:
     config = apply({"Train.dataset.transforms.RecAug.tia_prob": 0}, REC)
     assert config["Train"]["dataset"]["transforms"][2] == {"RecAug": {"tia_prob": 0}}
+    assert apply({"Train.dataset.transforms.2.RecAug.tia_prob": 0}, REC) == config
     assert REC["Train"]["dataset"]["transforms"][2] == {"RecAug": None}
 
 
