@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 from tests.unit.trainer.registry.published import published
@@ -122,3 +124,118 @@ def test_a_stage_is_a_phase_of_the_metrics_while_it_runs(make: Make, monkeypatch
         make().run()
     (line,) = seen
     assert 'phase="fetch"' in line or 'stage="fetch"' in line
+
+
+@pytest.fixture
+def done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Stages that need Paddle leave a file each; fetch and prepare work on a real dataset. Names what was done."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    labels = []
+    for number in range(12):
+        pixels = np.random.default_rng(number).integers(0, 255, (32, 100, 3), np.uint8)
+        (folder / f"{number}.png").write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
+        labels.append(f"{number}.png\tline {number}\n")
+    (folder / "rec_gt.txt").write_text("".join(labels), "utf-8")
+    names: list[str] = []
+
+    def noted(stage: str, work: Callable[[Pipeline], dict[str, Any]]) -> Callable[[Pipeline], dict[str, Any]]:
+        def run(node: Pipeline) -> dict[str, Any]:
+            names.append(stage)
+            return work(node)
+
+        return run
+
+    def stand_in(stage: str) -> Callable[[Pipeline], dict[str, Any]]:
+        def work(node: Pipeline) -> dict[str, Any]:
+            folders = {"train": node.work.trained, "evaluate": node.work.evaluation, "export": node.work.inference}
+            made = folders.get(stage, node.work.verification) / f"{stage}.bin"
+            made.parent.mkdir(parents=True, exist_ok=True)
+            made.write_text(stage, "utf-8")
+            return {}
+
+        return work
+
+    for stage, real in list(pipeline._STAGES.items()):
+        work = real if stage in ("fetch", "prepare") else stand_in(stage)
+        monkeypatch.setitem(pipeline._STAGES, stage, noted(stage, work))
+    return names
+
+
+def test_what_a_node_has_done_is_not_done_again(
+    make: Make, done: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    node = make(train={"batchSizePerDevice": 2})
+    node.run()
+    assert done == list(contract.STAGES)
+    assert node.work.configuration.exists()
+    assert [key.rpartition("/")[2] for key in receipts(node)] == [
+        "evaluate.json",
+        "export.json",
+        "train.json",
+        "verify.json",
+    ]
+    done.clear()
+    again = Pipeline(node.given, progress=node.progress, metrics=node.metrics)
+    again.run()
+    assert done == []
+    assert capsys.readouterr().err.count("already done") == len(contract.STAGES)
+    assert again.mirror.attempt == 2
+
+
+def receipts(node: Pipeline) -> list[str]:
+    return sorted(info.key for info in node.output.list("checkpoints") if "/receipts/1/" in info.key)
+
+
+def test_a_node_that_lost_its_disk_has_its_results_back_from_the_bucket(
+    make: Make, done: list[str], tmp_path: Path
+) -> None:
+    node = make(train={"batchSizePerDevice": 2})
+    node.run()
+    done.clear()
+    node.work.root.rename(tmp_path / "lost")
+    node.work.root.mkdir()
+    Pipeline(node.given, progress=node.progress, metrics=node.metrics).run()
+    assert done == ["fetch", "prepare", "publish"]
+    assert (node.work.trained / "train.bin").read_text("utf-8") == "train"
+
+
+def test_a_stage_alone_is_done_even_if_it_is_done(make: Make, done: list[str]) -> None:
+    node = make(train={"batchSizePerDevice": 2})
+    node.run()
+    for stage in ("prepare", "export"):
+        done.clear()
+        Pipeline(node.given, progress=node.progress, metrics=node.metrics).run(only=stage)
+        assert done == [stage]
+
+
+def test_a_damaged_dataset_is_fetched_again_and_what_followed_still_holds(make: Make, done: list[str]) -> None:
+    node = make(train={"batchSizePerDevice": 2})
+    node.run()
+    done.clear()
+    (node.work.train_data / "rec_gt.txt").write_text("0.png\tother\n", "utf-8")
+    Pipeline(node.given, progress=node.progress, metrics=node.metrics).run()
+    assert done == ["fetch"]
+
+
+def test_another_node_ends_after_the_gangs_stages_and_claims_nothing(make: Make, done: list[str]) -> None:
+    node = make(rank=1, train={"batchSizePerDevice": 2})
+    node.run()
+    assert done == ["fetch", "prepare", "train", "evaluate"]
+    assert node.output.list("checkpoints") == []
+    done.clear()
+    Pipeline(node.given, progress=node.progress, metrics=node.metrics).run()
+    assert done == ["train", "evaluate"], "the leader knows whether these are done"
+
+
+def test_a_checkpoint_that_a_worker_reports_goes_to_the_bucket(make: Make, tmp_path: Path) -> None:
+    node = make()
+    node._claim()
+    folder = tmp_path / "step-00000012"
+    folder.mkdir()
+    (folder / "state.bin").write_bytes(b"state")
+    node.mirror.begin_pushing()
+    node._hear({"event": "notice", "rank": 0, "message": "slow"})
+    node._hear({"event": "checkpoint", "rank": 0, "step": 12, "path": str(folder), "seconds": 0.1})
+    node.mirror.finish_pushing()
+    assert any(info.key.endswith("state.bin") for info in node.output.list("checkpoints"))
