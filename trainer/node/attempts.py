@@ -67,10 +67,8 @@ class Attempts:
             return self._work(stage)
         while True:
             self._supervisor.regain()
-            attempt = self._member.join(stage, dataset=dataset)
-            if attempt != self._mirror.attempt:
-                self._mirror.attempt = attempt
-                self._metrics.attempt(attempt)
+            attempt = self._mirror.attempt = self._member.join(stage, dataset=dataset)
+            self._metrics.attempt(attempt)
             try:
                 facts = self._work(stage)
                 self._member.done()

@@ -94,11 +94,10 @@ def _fault(config: dict[str, Any], name: str, value: object, *, source: str) -> 
 
 def _holds_arguments(config: Mapping[str, Any], name: str) -> bool:
     """Return whether a name is an operator of a list like `transforms`, as in `transforms.ToCHWImage`."""
-    *path, last = name.split(".")
+    *path, _ = name.split(".")
     if path and path[-1].isdecimal():
         path.pop()
-    beside = _get(config, path)
-    return isinstance(beside, list) and any(_operator(item) == last for item in beside)
+    return isinstance(_get(config, path), list)
 
 
 def _names_set(name: str, value: object) -> Iterator[str]:

@@ -46,6 +46,15 @@ def test_train_then_eval_then_test_are_filled_when_pages_are_few(count: int, see
     assert [bool(found[name]) for name in hashing.SPLITS] == [True, count > 1, count > 2]
 
 
+@given(SEEDS)
+def test_training_borrows_from_the_last_split_and_the_others_keep_their_page(seed: int) -> None:
+    homes: dict[str, str] = {}
+    for number in range(200):
+        homes.setdefault(hashing.home(f"{number}.jpg", shares=(6, 2, 2), seed=seed), f"{number}.jpg")
+    found = hashing.assign([homes["eval"], homes["test"]], shares=(6, 2, 2), seed=seed)
+    assert found == {homes["eval"]: "eval", homes["test"]: "train"}
+
+
 @pytest.mark.parametrize("shares", [(6, 2, 2), (8, 1, 1), (1, 0, 1), (1, 1, 0)])
 def test_the_shares_converge(shares: tuple[int, int, int]) -> None:
     found = Counter(hashing.assign((f"{n}.jpg" for n in range(20_000)), shares=shares, seed=1).values())

@@ -63,6 +63,19 @@ def test_a_region_is_crossed_by_sides_that_go_through_each_other(
             assert labels.Region(text="x", points=turned).crossed is crossed
 
 
+def test_a_region_has_the_same_area_wherever_it_lies() -> None:
+    for x, y in ((0, 0), (100, 50), (-7, 300)):
+        points = ((x, y), (x + 8, y), (x + 8, y + 2), (x, y + 2))
+        assert labels.Region(text="x", points=points).area == labels.Region(text="x", points=points[::-1]).area == 16
+
+
+def test_a_wrong_region_is_named_by_its_number() -> None:
+    label = '[{"transcription": "x", "points": []}, {"points": []}]'
+    with pytest.raises(labels.LineError, match="a region has no `transcription`") as caught:
+        labels.parse(f"a.jpg\t{label}".encode(), "det")
+    assert caught.value.detail == " (region 2)"
+
+
 def test_the_first_field_may_be_a_list_of_images() -> None:
     assert labels.parse(b'["a.jpg", "b.jpg"]\tx', "rec") == (("a.jpg", "b.jpg"), "x", ())
 

@@ -80,6 +80,14 @@ def test_a_leader_that_ends_for_good_between_two_stages_tells_the_others(tmp_pat
     )
 
 
+def test_a_leader_that_has_left_listens_no_more(tmp_path: Path) -> None:
+    port = free_ports(1)
+    with node(0, tmp_path, port=port):
+        socket.create_connection(("127.0.0.1", port)).close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port))
+
+
 class LateDone:
     """Between a node and its leader: their `done` and `end` cross, and the node hears of the end first."""
 

@@ -133,6 +133,19 @@ def test_short_forms_and_wrong_letters_lead_to_the_right_name(wrong: str, right:
             "is not a key of recipe x. Keys there: Architecture, Eval, Global, Loss, Metric, Optimizer, PostProcess, "
             "Train.",
         ),
+        (
+            "Optimizer.lr.learning_rate.q",
+            1,
+            "is not a key of recipe x. To set it, override Optimizer.lr.learning_rate as a whole, including its "
+            "`name`.",
+        ),
+        (
+            "Eval.dataset.q",
+            1,
+            "is not a key of recipe x. Keys in Eval.dataset: name, transforms. To set another key, override "
+            "Eval.dataset as a whole, including its `name`.",
+        ),
+        ("Optimizer.lr.warmup_epoc", 1, "is not a key of recipe x. Did you mean 'Optimizer.lr.warmup_epoch'?"),
         ("Loss", None, "is null: write a mapping."),
         ("Optimizer.lr.learning_rate", None, "is null: write a number."),
         ("Global.epoch_num", 0, "is 0: write 1 or more."),
