@@ -19,7 +19,15 @@ if stage == "never-meet":
     signal.pause()
 events.send("ready")
 match stage:
-    case "succeed":
+    case "be-killed-once" if os.path.exists(os.environ["FIFO"]):
+        # Opening it waits for the other rank: it is killed while both work.
+        with open(os.environ["FIFO"], "r" if rank else "w"):
+            if rank == 1:
+                os.remove(os.environ["FIFO"])
+                os.kill(os.getpid(), signal.SIGKILL)
+        while True:
+            signal.pause()
+    case "succeed" | "be-killed-once":
         print(os.environ["PADDLE_MASTER"], flush=True)
         events.send("done", facts={"rank": rank, "environment": dict(os.environ)})
     case "refuse-data" if rank == 0:

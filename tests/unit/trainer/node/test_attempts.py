@@ -4,6 +4,7 @@ import os
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -35,7 +36,9 @@ def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trainer.rendezvous.member.AGAIN", 0.05)
 
 
-def node(rank: int, folder: Path, *, port: int, host: str = "127.0.0.1") -> Attempts:
+def node(
+    rank: int, folder: Path, *, port: int, host: str = "127.0.0.1", retries: int = 0, say: Callable[[str], None] = print
+) -> Attempts:
     """One of two nodes."""
     topology = Topology(node_rank=rank, nodes=2, hosts=(host,) * 2, port=port)
     given = Assignment(
@@ -44,6 +47,7 @@ def node(rank: int, folder: Path, *, port: int, host: str = "127.0.0.1") -> Atte
         run_id=RUN,
         work=WorkDir(folder / f"node-{rank}"),
         topology=topology,
+        retries=retries,
         # Longer than the test may take: whoever waits for it, fails.
         deadlines=DeadlineSeconds(rendezvous=600),
     )
@@ -54,7 +58,7 @@ def node(rank: int, folder: Path, *, port: int, host: str = "127.0.0.1") -> Atte
         supervisor=Supervisor(topology, deadlines=given.deadlines, on_event=lambda event: None, program=STUB),
         mirror=Mirror(claims, work=given.work, keep=1, metrics=metrics),
         metrics=metrics,
-        say=lambda line: None,
+        say=say,
     )
 
 
@@ -78,6 +82,41 @@ def test_a_leader_that_ends_for_good_between_two_stages_tells_the_others(tmp_pat
     assert {rank: (type(end), str(end)) for rank, end in ends.items()} == dict.fromkeys(
         (0, 1), (SupersededError, "This run belongs to job-2 now.")
     )
+
+
+@pytest.mark.parametrize(("retries", "attempts"), [(1, 2), (0, 1)], ids=["with a retry", "without"])
+def test_a_gang_whose_worker_is_lost_starts_again_while_there_is_a_retry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, retries: int, attempts: int
+) -> None:
+    port, past, said, ends = free_ports(1), threading.Event(), list[str](), dict[int, object]()
+    os.mkfifo(tmp_path / "fifo")
+    monkeypatch.setenv("FIFO", str(tmp_path / "fifo"))
+    seen: dict[int, int] = {}
+
+    def work(rank: int) -> None:
+        with node(rank, tmp_path, port=port, retries=retries, say=said.append) as gang:
+            gang._mirror.attempt = gang._mirror.claims.claim() if rank == 0 else 1
+            try:
+                gang.run("be-killed-once", dataset="the same")
+                gang.keep("be-killed-once")
+                past.wait(20)
+            except (OcrfleetError, PastError) as error:
+                ends[rank] = type(error)
+                past.set()
+            seen[rank] = gang._mirror.attempt
+
+    nodes = [threading.Thread(target=work, args=(rank,), daemon=True) for rank in (0, 1)]
+    for each in nodes:
+        each.start()
+    for each in nodes:
+        each.join(120)
+    assert seen == {0: attempts, 1: attempts}
+    if retries:
+        assert ends == {1: PastError}
+        assert len([line for line in said if line.endswith("All nodes start again from the last checkpoint.")]) == 2
+    else:
+        assert set(ends) == {0, 1}
+        assert said == []
 
 
 def test_a_leader_that_has_left_listens_no_more(tmp_path: Path) -> None:
