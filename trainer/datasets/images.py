@@ -32,6 +32,9 @@ _CHUNK: Final = 16
 _TIFF: Final = (b"II*\0", b"MM\0*")
 """How such a file begins."""
 
+_PNG_COMPRESSION: Final = 1
+"""The fastest: on the receipts the best one saves 5 % and takes 4.6 times the processor's time."""
+
 _PNG_END: Final = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 
 
@@ -206,8 +209,7 @@ def save_once(path: Path, make: "Callable[[], Image]") -> None:
 
     if _is_whole_png(path):
         return
-    # The fastest compression: on the receipts the best one saves 5 % and takes 4.6 times the processor's time.
-    encoded = cv2.imencode(".png", make(), [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
+    encoded = cv2.imencode(".png", make(), [cv2.IMWRITE_PNG_COMPRESSION, _PNG_COMPRESSION])[1].tobytes()
     path.parent.mkdir(parents=True, exist_ok=True)
     # Two label lines may be of the same crop, and be cut by two threads.
     with atomic.temporary(path, prefix=f".{path.stem}.") as new:

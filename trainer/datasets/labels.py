@@ -87,10 +87,10 @@ class LabelSet:
     problems: tuple[Problem, ...]
     """Lines that are no entries, and why."""
 
-    missing: int = 0
+    missing: int
     """Images that label files name but that do not exist."""
 
-    ignored: int = 0
+    ignored: int
     """Lines of rec files that are marked as unreadable. (Regions of pages carry their own mark.)"""
 
     @property

@@ -127,7 +127,6 @@ class FileStore(Store):
     @contextmanager
     def _lock(self) -> Iterator[None]:
         """Keep other writers of single files in this location out; a killed holder lets go."""
-        self.root.mkdir(parents=True, exist_ok=True)
         with (self.root / f"{HIDDEN}lock").open("ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # held for one comparison and one write to the disk
             yield

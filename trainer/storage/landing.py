@@ -11,11 +11,14 @@ import shutil
 from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
 from trainer.errors import SpecError
 from trainer.storage.keys import below
 from trainer.system import atomic
+
+_BLOCK: Final = 1 << 20
+"""Bytes read at once from a file that is hashed while it is copied."""
 
 
 class Landing:
@@ -118,7 +121,7 @@ def _read_notes(path: Path) -> dict[str, dict[str, Any]]:
 def copy_hashed(source: BinaryIO, target: BinaryIO) -> str:
     """Copy a stream and give its sha256."""
     total = hashlib.sha256()
-    while block := source.read(1 << 20):
+    while block := source.read(_BLOCK):
         total.update(block)
         target.write(block)
     return total.hexdigest()

@@ -67,6 +67,12 @@ def test_the_seed_divides_otherwise() -> None:
     assert hashing.assign(pages, shares=(6, 2, 2), seed=1) != hashing.assign(pages, shares=(6, 2, 2), seed=2)
 
 
+def test_what_an_empty_split_borrows_is_the_same_for_ever() -> None:
+    """Four of these five pages are at home in eval; test borrows one of them."""
+    found = hashing.assign([f"{name}.jpg" for name in "abcde"], shares=(1, 30, 1), seed=42)
+    assert found == {"a.jpg": "eval", "b.jpg": "eval", "c.jpg": "test", "d.jpg": "train", "e.jpg": "eval"}
+
+
 def test_the_division_is_the_same_for_ever() -> None:
     """A change of this table moves test pages of trained models into training."""
     found = hashing.assign([f"{n:03}.jpg" for n in range(12)], shares=(6, 2, 2), seed=42)

@@ -166,6 +166,7 @@ def test_a_tall_crop_is_laid_on_its_side() -> None:
     tall = [[10, 5], [20, 5], [20, 35], [10, 35]]
     assert np.array_equal(images.crop(page, tall), np.rot90(page[5:35, 10:20]))
     assert images.crop(page, [[10, 5], [30, 5], [30, 34], [10, 34]]).shape[:2] == (29, 20)
+    assert images.crop(page, [[10, 5], [30, 5], [30, 35], [10, 35]]).shape[:2] == (20, 30)
 
 
 def test_a_polygon_is_cut_along_the_least_rectangle_around_it() -> None:
@@ -179,6 +180,7 @@ def test_a_polygon_is_cut_along_the_least_rectangle_around_it() -> None:
     [
         [[10, 5], [40, 5], [40, 15], [10, 15]],
         [[10, 5], [20, 5], [20, 35], [10, 35]],
+        [[10, 5], [30, 5], [30, 35], [10, 35]],
         [[3, 9], [31, 2], [33, 11], [5, 18]],
         [[10, 5], [40, 8], [25, 30]],
         [[-3.5, -2], [30.2, -2], [30.2, 9.7], [-3.5, 9.7]],
@@ -195,6 +197,9 @@ def test_the_size_of_a_crop_is_known_before_it_is_made(points: list[list[float]]
         ([[5, 5], [30, 5], [50, 5]], "no pixels"),
         ([[5, 5], [5, 5], [5, 5], [5, 5]], "no pixels"),
         ([[100, 5], [130, 5], [130, 15], [100, 15]], "outside"),
+        ([[10, 45], [30, 45], [30, 55], [10, 55]], "outside"),
+        ([[100, 5], [101, 5], [101, 6], [100, 6]], "outside"),
+        ([[10, 45], [11, 45], [11, 46], [10, 46]], "outside"),
         ([[10, 5], [900_000, 5], [900_000, 15], [10, 15]], "outside"),
     ],
 )

@@ -76,6 +76,12 @@ def test_a_wrong_region_is_named_by_its_number() -> None:
     assert caught.value.detail == " (region 2)"
 
 
+@pytest.mark.parametrize("point", ['[1, "2"]', "[true, 1]", "[1]", "[1, 2, 3]", "[NaN, 0]", "[1000001, 0]", "3"])
+def test_a_point_is_two_numbers_of_an_image(point: str) -> None:
+    with pytest.raises(labels.LineError, match=r"a region has no `points`, a list of \[x, y\]"):
+        labels.parse(f'a.jpg\t[{{"transcription": "x", "points": [{point}]}}]'.encode(), "det")
+
+
 def test_the_first_field_may_be_a_list_of_images() -> None:
     assert labels.parse(b'["a.jpg", "b.jpg"]\tx', "rec") == (("a.jpg", "b.jpg"), "x", ())
 

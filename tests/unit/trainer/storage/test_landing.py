@@ -1,5 +1,6 @@
 """Where pulled files land: whole or not at all, and known again."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,20 @@ def test_a_pull_that_was_killed_goes_on_where_it_was(store: Store, tmp_path: Pat
     assert done.returncode == -9
     assert store.pull(None, tmp_path / "dest").moved_files == 3
     assert len(tree(tmp_path / "dest")) == 10
+
+
+def test_what_is_known_of_a_folder_is_one_line_for_each_file_in_it(store: Store, tmp_path: Path) -> None:
+    for content in (b"1", b"22"):
+        store.put("x", content)
+        store.pull(None, tmp_path / "dest")
+    (note,) = (tmp_path / ".dest.pulled.jsonl").read_text("utf-8").splitlines()
+    assert json.loads(note)["size"] == 2
+
+
+def test_an_object_is_found_with_its_etag(store: Store) -> None:
+    store.put("x", b"1")
+    assert store.find("x") == store.read("x")
+    assert store.find("y") is None
 
 
 @pytest.mark.parametrize("damage", ["changed", "removed", "same size"])
