@@ -36,7 +36,7 @@ def ocrfleet(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pyt
             code = cli.main([str(word) for word in words])
         except SystemExit as end:  # argparse
             code = int(end.code or 0)
-        assert type(code) is int
+        assert isinstance(code, int)
         out, err = capfd.readouterr()
         return Ran(code, out, err)
 

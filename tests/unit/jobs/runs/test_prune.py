@@ -2,6 +2,7 @@
 
 import pytest
 
+from jobs.engines.status import NodePhase, NodeStatus, Phase, Status
 from jobs.kube.fields import name_of
 from jobs.runs import prune
 from tests.unit.jobs.commands.writes import made
@@ -27,3 +28,25 @@ def test_what_is_pruned(objects: list[tuple[str, int, int]], keep: int, gone: st
     found = [made(*each) for each in objects]
     for order in (found, found[::-1]):
         assert [name_of(each) for each in prune.prunable(order, keep=keep, now=NOW)] == gone.split()
+
+
+STARTED = NodeStatus(rank=0, phase=NodePhase.RUNNING, pod="a", started=NOW)
+ENDED = NodeStatus(rank=0, phase=NodePhase.FAILED, pod="a", started=NOW, finished=NOW)
+NOT_STARTED = NodeStatus(rank=0, phase=NodePhase.PENDING, pod="a")
+
+
+@pytest.mark.parametrize(
+    ("phase", "node", "trains"),
+    [
+        (Phase.RUNNING, STARTED, True),
+        (Phase.WAITING, STARTED, True),
+        (Phase.UNKNOWN, STARTED, True),
+        (Phase.WAITING, ENDED, False),
+        (Phase.WAITING, NOT_STARTED, False),
+        # It was told to end, or has ended.
+        (Phase.STOPPING, STARTED, False),
+        (Phase.FAILED, STARTED, False),
+    ],
+)
+def test_a_run_trains_while_a_node_runs_that_nobody_told_to_end(phase: Phase, node: NodeStatus, trains: bool) -> None:
+    assert prune.trains(Status(run="a-1", name="a", engine="job", phase=phase, nodes=(node,))) == trains
