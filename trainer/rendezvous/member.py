@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any, Final
 
 from trainer.contract import ExitCode
@@ -159,20 +160,19 @@ class Member:
             except OSError:
                 self._closed.wait(AGAIN)
                 continue
-            with self._lock:
-                if self._closed.is_set():
-                    line.close()
-                    return
-                self._line, self._unreached, self.leader_address = line, None, where
-                line.say(say="hello", node=self._topology.node_rank, run=self._run_id)
-                if self._ready:
-                    line.say(say="ready", stage=self._ready[0], dataset=self._ready[1])
-            self._inbox.put({"say": "reached"})
-            for message in line.hear():
-                self._obey(message)
-            with self._lock:
-                self._line, self._unreached = None, time.monotonic()
-            line.close()
+            with closing(line):
+                with self._lock:
+                    if self._closed.is_set():
+                        return
+                    self._line, self._unreached, self.leader_address = line, None, where
+                    line.say(say="hello", node=self._topology.node_rank, run=self._run_id)
+                    if self._ready:
+                        line.say(say="ready", stage=self._ready[0], dataset=self._ready[1])
+                self._inbox.put({"say": "reached"})
+                for message in line.hear():
+                    self._obey(message)
+                with self._lock:
+                    self._line, self._unreached = None, time.monotonic()
             self._lose(PeerLostError("Node 0, the leader, was lost: its connection closed."))
             self._inbox.put({"say": "lost"})
             # A node that the leader rejects must not reconnect in a tight loop.

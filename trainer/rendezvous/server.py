@@ -85,22 +85,21 @@ class Server:
                 threading.Thread(target=self._listen, args=(connection,), name="gang-ear", daemon=True).start()
 
     def _listen(self, connection: socket.socket) -> None:
-        line, rank = Line(connection), None
-        with self._lock:
-            if self._lines is None:
-                line.close()
-                return
-            self._lines.add(line)
-        for message in line.hear():
-            if message["say"] == "hello" and message.get("run") == self._run_id:
-                rank = int(message["node"])
-            if rank is None or rank not in range(self._topology.nodes):
-                break
-            self._inbox.put((rank, line, message))
-        else:
-            if rank is not None:
-                self._inbox.put((rank, line, {"say": "gone"}))
-        line.close()
+        rank = None
+        with contextlib.closing(Line(connection)) as line:
+            with self._lock:
+                if self._lines is None:
+                    return
+                self._lines.add(line)
+            for message in line.hear():
+                if message["say"] == "hello" and message.get("run") == self._run_id:
+                    rank = int(message["node"])
+                if rank is None or rank not in range(self._topology.nodes):
+                    break
+                self._inbox.put((rank, line, message))
+            else:
+                if rank is not None:
+                    self._inbox.put((rank, line, {"say": "gone"}))
         with self._lock:
             if self._lines is not None:
                 self._lines.discard(line)
