@@ -254,9 +254,10 @@ def _locked(run: LocalRun) -> Iterator[TextIO]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             file.seek(0)
+            pid = file.read().strip()  # empty until the leader has started
+            stop = f", or stop it after a checkpoint with `kill {pid}`" if pid else ""
             raise ConflictError(
-                f"The run {run.run_id} is already running in {run.folder.root}. Wait for it, or stop it after a "
-                f"checkpoint with `kill {file.read().strip()}`."
+                f"The run {run.run_id} is already running in {run.folder.root}. Wait for it{stop}."
             ) from error
         file.truncate(0)
         yield file

@@ -133,7 +133,7 @@ def test_a_pod_that_the_server_refuses_is_told_in_words(
             raise Refusal(f'pods "{found["metadata"]["name"]}" is forbidden: {message}')
 
     server.webhooks.append(refuse)
-    ran = ocrfleet("check", job, "--cluster")
+    ran = ocrfleet("check", job, "--context", "fake")
     assert said in ran.out
     assert ran.code == code
 

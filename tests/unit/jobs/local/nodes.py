@@ -15,9 +15,9 @@ placement: {nodes: 2, devicesPerNode: 3, device: cpu}
 """
 
 
-def wait_for(path: Path) -> None:
-    """Wait for a file that another process creates, which sends no event to this one."""
+def wait_for(path: Path, *, filled: bool = False) -> None:
+    """Wait for a file that another process writes, which sends no event to this one."""
     deadline = time.monotonic() + 60
-    while not path.exists():
+    while not path.exists() or (filled and not path.stat().st_size):
         assert time.monotonic() < deadline, f"{path} did not come"
         time.sleep(0.01)

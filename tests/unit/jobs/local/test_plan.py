@@ -1,5 +1,6 @@
 """`ocrfleet run` with real processes: a stub program stands for the trainer."""
 
+import fcntl
 import json
 import os
 import signal
@@ -25,6 +26,7 @@ def at_work(planned: Callable[[str], local_plan.LocalRun]) -> Iterator[local_pla
     thread = threading.Thread(target=local_plan.run_local, args=(run,), kwargs={"say": lambda _: None})
     thread.start()
     wait_for(run.folder.node(0).root / "ready")
+    wait_for(run.folder.lock, filled=True)
     yield run
     os.kill(int(run.folder.lock.read_text()), signal.SIGTERM)
     thread.join(10)
@@ -90,6 +92,17 @@ def test_the_same_run_twice_at_once_is_refused(at_work: local_plan.LocalRun) -> 
     with pytest.raises(ConflictError, match=r"is already running in .*") as caught:
         local_plan.run_local(at_work)
     assert f"kill {at_work.folder.lock.read_text()}" in str(caught.value)
+
+
+def test_a_run_that_has_just_begun_is_refused_without_a_process_to_stop(
+    planned: Callable[[str], local_plan.LocalRun],
+) -> None:
+    run = planned("0,0")
+    run.folder.root.mkdir(parents=True, exist_ok=True)
+    with run.folder.lock.open("a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(ConflictError, match=r"is already running in [^ ]*\. Wait for it\.$"):
+            local_plan.run_local(run)
 
 
 def test_the_lock_lasts_as_long_as_a_node_lives_whose_parent_was_killed(

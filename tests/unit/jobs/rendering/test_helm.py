@@ -97,14 +97,14 @@ def test_the_oldest_helm_that_is_known_to_do_is_taken(monkeypatch: pytest.Monkey
     real = oldest.rename(oldest.with_name("real"))
     oldest.write_text(f'#!/bin/sh\n[ "$1" = version ] && echo v3.16.0 || exec {real} "$@"\n')
     oldest.chmod(0o755)
-    assert [found["kind"] for found in render(jobfile.load(JOB))][-1] == "Job"
+    assert [found["kind"] for found in render(jobtext.read(JOB))][-1] == "Job"
 
 
 def test_a_chart_of_another_contract_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "Chart.yaml").write_text("{apiVersion: v2, name: ocr-training, version: 0.0.1}")
     monkeypatch.setattr(helm, "CHART", tmp_path)
     with pytest.raises(SpecError, match=r"belongs to ocrfleet 0\.0\.1 with contract unknown"):
-        render(jobfile.load(JOB))
+        render(jobtext.read(JOB))
 
 
 def test_a_fault_of_the_chart_is_not_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
