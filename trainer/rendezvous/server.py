@@ -125,7 +125,6 @@ class Server:
     def _obey_leader(self, message: Message) -> None:
         match message["say"]:
             case "kept":
-                self._past.add(message["stage"])
                 self._kept.add(message["stage"])
                 self._start()
             case "end":

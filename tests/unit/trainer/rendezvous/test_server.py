@@ -169,3 +169,42 @@ def test_a_gang_whose_attempt_cannot_be_claimed_hears_why() -> None:
         line.say(say="ready", stage="train", dataset="d")
         heard = next(line.hear())
     assert (heard["say"], heard["code"], heard["why"]) == ("end", 46, "This run belongs to job-2 now.")
+
+
+READY = {"say": "ready", "stage": "train", "dataset": "d"}
+
+
+def test_a_stage_that_is_done_after_the_end_is_not_taken(gang: tuple[Server, Line]) -> None:
+    """Its results are not kept: the gang was sent away from it."""
+    made, second = gang
+    with closing(Line(socket.create_connection(("127.0.0.1", made._topology.port)))) as first:
+        first.say(say="hello", node=0, run=RUN)
+        heard = first.hear()
+        for line in (first, second):
+            line.say(**READY)
+        assert next(heard) == {"say": "go", "attempt": 1}
+        made.end(SupersededError("A newer object runs."))
+        assert next(heard)["say"] == "end"
+        first.say(say="done", attempt=1)
+        assert next(heard)["say"] == "again"
+
+
+def test_a_node_that_was_ready_and_left_is_waited_for(gang: tuple[Server, Line]) -> None:
+    made, second = gang
+    second.say(**READY)
+    second.say(say="done", attempt=7)
+    assert next(second.hear())["say"] == "again", "so it is known to be ready"
+    (ear,) = [thread for thread in threading.enumerate() if thread.name == "gang-ear"]
+    second.close()
+    ear.join(30)
+    with (
+        closing(Line(socket.create_connection(("127.0.0.1", made._topology.port)))) as first,
+        closing(Line(socket.create_connection(("127.0.0.1", made._topology.port)))) as successor,
+    ):
+        for rank, line in enumerate((first, successor)):
+            line.say(say="hello", node=rank, run=RUN)
+            line.say(**READY)
+            if rank == 0:
+                line.say(say="done", attempt=7)
+        heard = first.hear()
+        assert [next(heard)["say"], next(heard)["say"]] == ["again", "go"], "not before both are there"
