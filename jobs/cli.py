@@ -10,6 +10,7 @@ import contextlib
 import gc
 import importlib
 import os
+import re
 import sys
 import traceback
 from collections.abc import Collection, Mapping, Sequence
@@ -36,6 +37,8 @@ listed in docs/reference/exit-codes.md.
 
 _GARBAGE: Final = 500_000
 """Objects made, and still there, before Python looks for some that hold only one another; imports make 100,000."""
+
+_CONTROL: Final = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f]")
 
 _COMPLETE: Final = "__complete"
 """What scripts of shells ask with; nobody types it."""
@@ -186,7 +189,8 @@ def _show_traceback(arguments: argparse.Namespace) -> None:
 
 def _say_all(prefix: str, text: str) -> None:
     for line in text.splitlines():
-        print(f"{prefix}{line}", file=sys.stderr)
+        # Names in a kubeconfig and messages of a server may have sequences that control a terminal.
+        print(prefix + _CONTROL.sub(lambda sign: repr(sign[0])[1:-1], line), file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,9 @@ _FORMS: Final[Mapping[str, type[Any]]] = {
 _PATHS: Final = ("certificate-authority", "client-certificate", "client-key", "tokenFile")
 """Fields that name a file."""
 
+_VALUES: Final = 1_000_000
+"""The most values in a kubeconfig: one of a thousand clusters has some 40,000."""
+
 _MODES: Final = ("IfAvailable", "Always", "Never")
 _OLD_MODE: Final = {_APIS[1]: "IfAvailable"}
 """interactiveMode of a plugin that names none, in the version where it need not."""
@@ -100,8 +103,15 @@ def choose(target: Target) -> Choice:
 def _paths(target: Target) -> list[Path]:
     if target.kubeconfig:
         return [target.kubeconfig]
-    named = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
-    return [path for each in named.split(os.pathsep) if each and (path := Path(each)).exists()]
+    named = os.environ.get("KUBECONFIG") or os.path.expanduser("~/.kube/config")
+    return [path for each in named.split(os.pathsep) if each and _exists(path := Path(each))]
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # such as a folder that this user may not enter: reading the file says so
+        return True
 
 
 def _load(path: Path) -> dict[str, dict[str, Entry]]:
@@ -110,7 +120,11 @@ def _load(path: Path) -> dict[str, dict[str, Entry]]:
     The current context's name is the only key of `current-context`.
     """
     try:
-        raw: Any = parse_yaml(path.read_text("utf-8"), source=f"The kubeconfig {path}") or {}
+        raw: Any = parse_yaml(path.read_text("utf-8"), source=f"The kubeconfig {path}", most=_VALUES) or {}
+    except SpecError as error:
+        # What is not YAML may be a password without quotes: show the place alone, with --debug, too.
+        place = str(error).partition(" is not YAML: ")[0]
+        raise SpecError(f"{place} is not YAML. Put values with special characters in quotes.") from None
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is not text"
         raise SpecError(f"The kubeconfig {path} cannot be read: {why}.") from error
@@ -141,20 +155,34 @@ def _fields(entry: Entry, folder: Path) -> Entry:
     fields: dict[str, Any] = {}
     for key, value in entry.items():
         form = _FORMS.get(key, str)
-        texts = value if key in ("args", "as-groups") else ()
         if value in (None, ""):
             continue
-        if type(value) is not form or not all(isinstance(each, str) for each in texts):
+        if type(value) is not form:
             raise ValueError(f"{key} is not of the type {form.__name__}")
+        if not all(isinstance(each, str) for each in _texts(key, value)):
+            raise ValueError(f"{key} has a value that is not text")
+        if form is str and "\0" in value:
+            raise ValueError(f"{key} has a null character")
         if key in _PATHS or (key == "command" and os.sep in value):
             fields[key] = str(folder / value)
-        elif key in ("exec", "auth-provider"):
+        elif key in ("exec", "auth-provider", "config"):
             fields[key] = _fields(value, folder)
         elif key == "env":
             fields[key] = [{"name": each["name"], "value": each.get("value") or ""} for each in value]
         else:
             fields[key] = value
     return fields
+
+
+def _texts(key: str, value: Any) -> Iterator[Any]:
+    """Yield the parts of a field that must be text."""
+    match key:
+        case "args" | "as-groups":
+            yield from value
+        case "env":
+            yield from (part for each in value for part in (each["name"], each.get("value") or ""))
+        case "as-user-extra":
+            yield from (each for values in value.values() for each in (values if isinstance(values, list) else [None]))
 
 
 def _chosen(kind: str, name: str | None, files: Sequence[Mapping[str, Mapping[str, Entry]]]) -> Entry:

@@ -25,12 +25,12 @@ def set_proxy(configuration: Configuration, server: SplitResult, proxy: str | No
     if not proxy:
         return
     login = parse_url(proxy, "proxy")
-    if login.scheme not in ("http", "https", "socks5", "socks5h") or not login.hostname:
+    if login.scheme not in ("http", "https", "socks5", "socks5h"):
         raise SpecError(
             "The proxy of the cluster is not supported: its address must begin with http://, https:// or socks5://."
         )
     # Go lets the proxy look up the server's name; to urllib3 that is socks5h.
-    configuration.proxy = proxy.replace("socks5:", "socks5h:", 1)
+    configuration.proxy = login.geturl().replace("socks5:", "socks5h:", 1)
     if login.username and login.scheme in ("http", "https"):
         words = f"{unquote(login.username)}:{unquote(login.password or '')}"
         configuration.proxy_headers = urllib3.make_headers(proxy_basic_auth=words)
@@ -72,9 +72,12 @@ def parse_url(text: str, what: str) -> SplitResult:
     """
     try:
         parts = urlsplit(text)
-        _ = parts.port, parts.hostname
-    except ValueError as error:
-        raise SpecError(f"The {what} of the cluster is not a valid address: {error}.") from error
+        urllib3.util.parse_url(text)  # which will connect to it, and is stricter
+        if parts.port == 0 or not parts.hostname:
+            raise ValueError
+    except ValueError:  # whose text has a part of the password where that has a slash
+        hint = " Percent-encode special characters in its password." if "@" in text else ""
+        raise SpecError(f"The {what} of the cluster is not a valid address.{hint}") from None
     return parts
 
 

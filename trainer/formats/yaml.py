@@ -14,7 +14,7 @@ MAX_VALUES: Final = 20_000
 aliases have billions."""
 
 
-def parse_yaml(text: str, *, source: str, exported: bool = False) -> Any:
+def parse_yaml(text: str, *, source: str, exported: bool = False, most: int | None = None) -> Any:
     """Parse YAML as Helm does: `1e-4` is a number, `y` is true. A key twice in one mapping is an error.
 
     Args:
@@ -22,13 +22,16 @@ def parse_yaml(text: str, *, source: str, exported: bool = False) -> Any:
         source: the file's name, for messages.
         exported: the document is an export's inference.yml, which has a value for each character of its dictionary,
             `y` among them.
+        most: values that the document may have. None: as many as a job file, or as an export.
 
     Raises:
         SpecError: the text is not YAML, has too many values, or has a value that Helm would change. The message has
             file, line and column.
     """
     try:
-        return (_Loader if exported else JobLoader)(text).get_single_data()
+        loader = (_Loader if exported else JobLoader)(text)
+        loader.most = most or loader.most
+        return loader.get_single_data()
     except RecursionError as error:
         raise SpecError(f"{source} is nested too deeply. Flatten it: no job file needs so many levels.") from error
     except ValueError as error:  # an int of thousands of digits
@@ -73,7 +76,7 @@ class _Loader(_Base):
     """SafeLoader with JSON's kinds of values and YAML 1.2 numbers, without duplicate keys, and without bombs."""
 
     composed = 0
-    most = 1_000_000
+    most: int = 1_000_000
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         self.composed += 1

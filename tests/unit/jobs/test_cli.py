@@ -223,3 +223,12 @@ def test_without_its_package_a_command_says_which_to_install(words: tuple[str, .
     assert ran.returncode == 1
     assert "error: The package `kubernetes` is not installed" in ran.stderr
     assert "pip install 'ocrfleet[cluster]'" in ran.stderr.splitlines()[-1]
+
+
+def test_an_error_does_not_control_the_terminal(
+    tmp_path: Path, ocrfleet: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "config"
+    path.write_text('contexts: [{name: "\\e]0;mine\\a", context: {}}]', "utf-8")
+    ran = ocrfleet("list", "--kubeconfig", path, "--context", "a")
+    assert (ran.code, ran.err) == (40, "error: The kubeconfig has no context 'a'. Its contexts: \\x1b]0;mine\\x07.\n")

@@ -39,7 +39,13 @@ from trainer.errors import SpecError
         ({"exec": {"command": "aws", "apiVersion": "client.authentication.k8s.io/v1"}}, "needs interactiveMode"),
         ({"tokenFile": "t", "username": "me"}, "both a token and a username"),
         ({"token": 7}, "token is not of the type str"),
-        ({"exec": {"command": "aws", "args": [1]}}, "args is not of the type list"),
+        ({"exec": {"command": "aws", "args": 1}}, "args is not of the type list"),
+        ({"exec": {"command": "aws", "args": [1]}}, "args has a value that is not text"),
+        ({"exec": {"command": "aws", "env": [{"name": "A", "value": 1}]}}, "env has a value that is not text"),
+        ({"as": "me", "as-user-extra": {"team": "ocr"}}, "as-user-extra has a value that is not text"),
+        ({"as": "me", "as-user-extra": {"team": [1]}}, "as-user-extra has a value that is not text"),
+        ({"auth-provider": {"name": "oidc", "config": {"id-token": 7}}}, "id-token is not of the type str"),
+        ({"tokenFile": "a\0b"}, "tokenFile has a null character"),
     ],
 )
 def test_a_user_that_kubectl_refuses_is_refused(written: Written, user: Any, words: str) -> None:
@@ -54,6 +60,8 @@ def test_a_user_that_kubectl_refuses_is_refused(written: Written, user: Any, wor
         ({"insecure-skip-tls-verify": True, "certificate-authority-data": "YQ=="}, "exclude each other"),
         ({"certificate-authority": "a", "certificate-authority-data": "YQ=="}, "both certificate-authority and"),
         ({"certificate-authority": "gone.pem"}, r"/gone\.pem is not a file that can be read"),
+        ({"certificate-authority": "a\0b"}, "certificate-authority has a null character"),
+        ({"server": "https://"}, "server of the cluster is not a valid address"),
         ({"server": "https://me:secret@api.test"}, "has a user name, a query or a fragment"),
         ({"server": "api.test:6443"}, "not an address that begins with https://"),
         ({"proxy-url": "ftp://me:secret@proxy:1080"}, "proxy of the cluster is not supported: its address must begin"),
@@ -133,6 +141,31 @@ def test_a_file_that_names_no_cluster_says_why(
     path.write_text(text, "utf-8")
     monkeypatch.setenv("KUBECONFIG", str(path))
     with pytest.raises(SpecError, match=words):
+        connect()
+
+
+@pytest.mark.parametrize("password", ["*Sesame1", "!Sesame1", "98765432109876543210", "1e999"])
+def test_a_password_without_quotes_is_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, password: str) -> None:
+    path = tmp_path / "config"
+    path.write_text(f"users:\n- name: a\n  user:\n    password: {password}\n", "utf-8")
+    monkeypatch.setenv("KUBECONFIG", str(path))
+    with pytest.raises(SpecError, match=r"config:4:15 is not YAML\. Put values with special characters in") as caught:
+        connect()
+    assert password.lstrip("*!") not in str(caught.value)
+    assert caught.value.__suppress_context__, "--debug would show it"
+
+
+def test_a_kubeconfig_may_have_a_thousand_clusters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    every = [config(f"c{number}", user={"token": "t"}, namespace="ocr") for number in range(1000)]
+    merged = {kind: [each[kind][0] for each in every] for kind in ("clusters", "contexts", "users")}
+    (path := tmp_path / "config").write_text(yaml.dump(merged, Dumper=yaml.CSafeDumper), "utf-8")
+    monkeypatch.setenv("KUBECONFIG", str(path))
+    assert connect(Target(context="c999")).api.configuration.host == "https://c999"
+
+
+def test_a_path_that_cannot_be_a_file_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", "/" + "a" * 5000)
+    with pytest.raises(SpecError, match="cannot be read: File name too long"):
         connect()
 
 
