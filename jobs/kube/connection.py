@@ -6,7 +6,9 @@ both.
 """
 
 import base64
+import copy
 import os
+import shlex
 import ssl
 import tempfile
 import threading
@@ -20,10 +22,15 @@ import urllib3
 from kubernetes.client import ApiClient as ApiClient  # for jobs.library
 from kubernetes.client import Configuration
 from kubernetes.client.rest import RESTClientObject, RESTResponse, should_bypass_proxies
-from kubernetes.config import ConfigException, load_incluster_config, load_kube_config_from_dict
+from kubernetes.config import (
+    ConfigException,
+    incluster_config,
+    load_incluster_config,
+    load_kube_config_from_dict,
+)
 from urllib3.util.ssl_ import create_urllib3_context
 
-from jobs.kube.credentials import CredentialPlugin, read, token_of
+from jobs.kube.credentials import CredentialPlugin, Login, read, token_of
 from jobs.kube.kubeconfig import Entry, Target, choose
 from jobs.kube.proxy import is_loopback, parse_url, set_proxy
 from trainer.errors import SpecError
@@ -41,9 +48,11 @@ class Connection:
 
     api: ApiClient
     context: str
-    """Its name; `in-cluster` for a pod's own account."""
+    """Its name; `in-cluster` for a pod's own account. The server's address where no context is used."""
 
     namespace: str | None
+    kubectl: str = "kubectl"
+    """The command that uses the same context, for messages."""
 
 
 class Client(ApiClient):  # type: ignore[misc]  # mypy would read some thousand models
@@ -62,6 +71,7 @@ class Client(ApiClient):  # type: ignore[misc]  # mypy would read some thousand 
         self._user, self._plugin = user, plugin
         self._lock = threading.Lock()
         self._certificates: object = None
+        self._token: str | None = None
 
     def call_api(
         self,
@@ -78,64 +88,85 @@ class Client(ApiClient):  # type: ignore[misc]  # mypy would read some thousand 
             AccessError: the credential plugin failed.
             SpecError: a token, a certificate or a key cannot be used.
         """
-        response = self._send(method, url, header_params, body, post_params, _request_timeout)
-        if response.status == 401 and self._plugin and self._plugin.forget():
+        rest = (body, post_params, _request_timeout)
+        login = self.login()
+        response = self._send(login, method, url, header_params, *rest)
+        if response.status == 401 and self._plugin and login and self._plugin.discard(login):
             response.response.close()
-            response = self._send(method, url, header_params, body, post_params, _request_timeout)
+            response = self._send(self.login(), method, url, header_params, *rest)
         return response
 
-    def identity(self) -> list[tuple[str, str]]:
+    def login(self) -> Login | None:
+        """Return the plugin's credential, for one request; None if the user has no plugin.
+
+        Raises:
+            AccessError: the plugin failed.
+            SpecError: it printed no credential.
+        """
+        return self._plugin.login() if self._plugin else None
+
+    def identity(self, login: Login | None) -> list[tuple[str, str]]:
         """Return the headers of the user's token or password, and of impersonation.
 
         Raises:
-            AccessError: the credential plugin failed.
             SpecError: a token cannot be read, or cannot be sent.
         """
         headers = list(_impersonation(self._user))
-        if token := self._plugin.login().token if self._plugin else token_of(self._user):
+        if login:
+            token = login.token
+        else:
+            token = self._token = token_of(self._user, self._token)
+        if token:
             headers.append(("Authorization", f"Bearer {token}".strip(" ")))
         elif "username" in self._user:
             words = f"{self._user['username']}:{self._user.get('password', '')}"
             headers.append(("Authorization", f"Basic {base64.b64encode(words.encode()).decode()}"))
         if not all(value.isprintable() for _, value in headers):
             raise SpecError("The kubeconfig's user has a line break or a control character in a token or a name.")
-        # Python sends Latin-1, and Go what is written.
-        return [(key, value.encode().decode("latin-1")) for key, value in headers]
+        return headers
 
-    def tls(self) -> ssl.SSLContext:
+    def tls(self, login: Login | None) -> ssl.SSLContext:
         """Return how the server's certificate is checked, with the client certificate.
 
         Raises:
-            AccessError: the credential plugin failed.
             SpecError: a certificate or a key cannot be used.
         """
         context = tls(self.configuration)
-        pair = self._plugin.login().certificate if self._plugin else _certificate(self._user)
+        pair = login.certificate if login else _certificate(self._user)
         if pair:
             _load_certificate(context, *pair)
         return context
 
-    def _send(self, method: str, url: str, headers: Mapping[str, str] | None, *rest: Any) -> RESTResponse:
+    def _send(
+        self, login: Login | None, method: str, url: str, headers: Mapping[str, str] | None, *rest: Any
+    ) -> RESTResponse:
         complete = urllib3.HTTPHeaderDict(headers or {})
-        for key, value in self.identity():
-            complete.add(key, value)
-        self._renew_connections()
+        for key, value in self.identity(login):
+            complete.add(key, value.encode().decode("latin-1"))  # http.client encodes in Latin-1, Go in UTF-8
+        self._renew_connections(login)
         return super().call_api(method, url, complete, *rest)
 
-    def _renew_connections(self) -> None:
+    def _renew_connections(self, login: Login | None) -> None:
         """Open new connections where a certificate changed: a rotated authority, or a client's that expired."""
         if not self.configuration.host.startswith("https:"):
             return
         paths = [self.configuration.ssl_ca_cert, self._user.get("client-certificate"), self._user.get("client-key")]
         with self._lock:
             certificates = [
-                self._plugin.login().certificate if self._plugin else None,
+                login.certificate if login else None,
                 *(_changed(path) for path in paths if path),
             ]
-            if certificates != self._certificates:
-                client = RESTClientObject(self.configuration)
-                client.pool_manager.connection_pool_kw["ssl_context"] = self.tls()
-                self.rest_client, self._certificates = client, certificates
+            if certificates == self._certificates:
+                return
+            try:
+                context = self.tls(login)
+            except SpecError:
+                if self._certificates is None:
+                    raise
+                return  # a certificate is replaced, and its key not yet: the next request tries again
+            client = RESTClientObject(self.configuration)
+            client.pool_manager.connection_pool_kw["ssl_context"] = context
+            self.rest_client, self._certificates = client, certificates
 
 
 def connect(target: Target | None = None) -> Connection:
@@ -148,7 +179,22 @@ def connect(target: Target | None = None) -> Connection:
     if not choice.cluster:
         return _in_cluster(choice.user)
     api = _client(choice.cluster, choice.user, choice.context)
-    return Connection(api, choice.context or api.configuration.host, choice.namespace)
+    if not choice.context:
+        return Connection(api, api.configuration.host, choice.namespace)
+    kubectl = f"kubectl --context {shlex.quote(choice.context)}"
+    return Connection(api, choice.context, choice.namespace, kubectl)
+
+
+def borrow(api: ApiClient) -> Connection:
+    """Return a connection that uses the settings of a client from elsewhere, but repeats and redirects nothing.
+
+    urllib3 would do so by itself, up to four times and for hours, whatever the deadline.
+    """
+    own = copy.copy(api)
+    own.configuration = copy.copy(api.configuration)
+    own.configuration.retries = False
+    own.rest_client = RESTClientObject(own.configuration)
+    return Connection(own, own.configuration.host, None)
 
 
 def open_websocket(api: ApiClient, path: str, *, protocol: str, deadline: float) -> Any:
@@ -163,17 +209,20 @@ def open_websocket(api: ApiClient, path: str, *, protocol: str, deadline: float)
     Raises:
         AccessError: the credential plugin failed.
         SpecError: the proxy is of another kind, or a certificate or a key cannot be used.
-        websocket.WebSocketException: the server does not want it; or an OSError: it does not answer.
+        websocket.WebSocketException: the server refuses it, or redirects elsewhere.
+        OSError: the server does not answer.
+        ValueError: its name cannot be looked up.
     """
     from websocket import create_connection
 
     configuration = api.configuration
     headers: dict[str, str] = {}
     api.update_params_for_auth(headers, [], ["BearerToken"], path, "GET", None)
-    identity = api.identity() if isinstance(api, Client) else []
+    login = api.login() if isinstance(api, Client) else None
+    identity = api.identity(login) if isinstance(api, Client) else []
     options: dict[str, Any] = {"http_no_proxy": ["*"]}  # it would read the environment
     if configuration.host.startswith("https:"):
-        context = api.tls() if isinstance(api, Client) else tls(configuration)
+        context = api.tls(login) if isinstance(api, Client) else tls(configuration)
         if not configuration.verify_ssl:
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         name = {"server_hostname": configuration.tls_server_name} if configuration.tls_server_name else {}
@@ -190,6 +239,7 @@ def open_websocket(api: ApiClient, path: str, *, protocol: str, deadline: float)
         timeout=deadline,
         header=[f"{key}: {value}" for key, value in (*headers.items(), *identity)],
         subprotocols=[protocol],
+        redirect_limit=0,  # it would send the credentials to any host that a redirect names
         **options,
     )
 
@@ -204,8 +254,8 @@ def tls(configuration: Configuration) -> ssl.SSLContext:
     # Go trusts an intermediate authority, and authorities without the extensions that Python 3.13 demands.
     context.verify_flags = (context.verify_flags | ssl.VERIFY_X509_PARTIAL_CHAIN) & ~ssl.VERIFY_X509_STRICT
     try:
-        if configuration.ssl_ca_cert:
-            context.load_verify_locations(configuration.ssl_ca_cert)
+        if configuration.ssl_ca_cert or configuration.ca_cert_data:
+            context.load_verify_locations(configuration.ssl_ca_cert, cadata=configuration.ca_cert_data)
         else:
             context.load_default_certs()
     except (ssl.SSLError, OSError) as error:
@@ -215,14 +265,16 @@ def tls(configuration: Configuration) -> ssl.SSLContext:
 
 def _client(cluster: Entry, user: Entry, context: str) -> Client:
     server = parse_url(cluster["server"], "server")
-    if server.scheme == "http" and not is_loopback(server.hostname or ""):
+    if server.scheme == "http" and ("proxy-url" in cluster or not is_loopback(server.hostname or "")):
         # Anybody on the way could read them; kubectl does not send them, either.
         user = {key: value for key, value in user.items() if key.startswith("as")}
     if provider := user.get("auth-provider"):
         user = {**user, "token": (provider.get("config") or {}).get("id-token") or user.get("token")}
     configuration = Configuration(retries=False, no_proxy="")
-    # Credentials and proxies are ours; the package reads the rest of the cluster's entry.
-    known = {key: value for key, value in cluster.items() if value and key not in ("proxy-url", "extensions")}
+    # Credentials and proxies are ours; the package reads the rest of the cluster's entry. It would write the authority
+    # to a temporary file, for which a pod may have no place, and which may be deleted while `watch` runs for days.
+    ours = ("proxy-url", "extensions", "certificate-authority-data")
+    known = {key: value for key, value in cluster.items() if value and key not in ours}
     try:
         load_kube_config_from_dict(
             {
@@ -235,6 +287,7 @@ def _client(cluster: Entry, user: Entry, context: str) -> Client:
         )
     except (ConfigException, ValueError) as error:
         raise SpecError(f"The kubeconfig cannot be used: {error}.") from error
+    configuration.ca_cert_data = _data(cluster, "certificate-authority")
     set_proxy(configuration, server, cluster.get("proxy-url"))
     configuration.connection_pool_maxsize = _CONNECTIONS
     if not configuration.verify_ssl:
@@ -249,12 +302,14 @@ def _client(cluster: Entry, user: Entry, context: str) -> Client:
 def _in_cluster(user: Entry) -> Connection:
     configuration = Configuration(retries=False, no_proxy="")
     try:
-        load_incluster_config(configuration)
+        load_incluster_config(configuration, try_refresh_token=False)
     except ConfigException as error:
         raise SpecError(
             "No cluster to use: no kubeconfig has a current context. Set KUBECONFIG, or run `kubectl config "
             "use-context NAME`."
         ) from error
+    configuration.api_key.clear()  # the file is read for each request: the kubelet renews it
+    user = {**user, "tokenFile": incluster_config.SERVICE_TOKEN_FILENAME}
     set_proxy(configuration, urlsplit(configuration.host), None)
     configuration.connection_pool_maxsize = _CONNECTIONS
     namespace = read(str(_NAMESPACE)).strip() if _NAMESPACE.is_file() else None
@@ -273,24 +328,31 @@ def _impersonation(user: Entry) -> Iterator[tuple[str, str]]:
             yield f"Impersonate-Extra-{quote(key.lower(), safe='')}", value
 
 
-def _changed(path: str) -> tuple[str, int]:
+def _changed(path: str) -> tuple[str, int | None]:
+    """Return when a file was written; None if that is unknown: reading it says why."""
     try:
         return path, os.stat(path).st_mtime_ns
-    except OSError as error:
-        raise SpecError(f"{path}, named in the kubeconfig, cannot be read: {error.strerror}.") from error
+    except (OSError, ValueError):
+        return path, None
 
 
 def _certificate(user: Entry) -> tuple[str, str] | None:
     pair = []
     for field in ("client-certificate", "client-key"):
-        if written := user.get(f"{field}-data"):
-            try:
-                pair.append(base64.b64decode("".join(written.split()), validate=True).decode())
-            except ValueError as error:
-                raise SpecError(f"{field}-data of the kubeconfig is not base64-encoded text.") from error
+        if data := _data(user, field):
+            pair.append(data)
         elif path := user.get(field):
             pair.append(read(path))
     return (pair[0], pair[1]) if len(pair) == 2 else None
+
+
+def _data(entry: Entry, field: str) -> str | None:
+    """Return a certificate or a key that is written in the kubeconfig itself."""
+    try:
+        data = base64.b64decode("".join(entry.get(f"{field}-data", "").split()), validate=True)
+    except ValueError as error:
+        raise SpecError(f"{field}-data of the kubeconfig is not base64-encoded text.") from error
+    return data.decode("ascii", "ignore") or None  # PEM is ASCII; comments beside it need not be
 
 
 def _load_certificate(context: ssl.SSLContext, certificate: str, key: str) -> None:

@@ -5,7 +5,6 @@ Source: Kubernetes' documentation, "Authentication", section "client-go credenti
 
 import base64
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -59,7 +58,7 @@ class Login:
 
     def expired(self) -> bool:
         """Check whether it is time for another."""
-        return self.expires is not None and self.expires - _EARLY < datetime.now(UTC)
+        return self.expires is not None and self.expires < datetime.now(UTC) + _EARLY
 
 
 class CredentialPlugin(ExecProvider):  # type: ignore[misc]  # the package is not followed by mypy
@@ -101,12 +100,16 @@ class CredentialPlugin(ExecProvider):  # type: ignore[misc]  # the package is no
                     raise
             return self._login
 
-    def forget(self) -> bool:
-        """Discard a credential that the server rejected, unless it is new; return whether there was one."""
+    def discard(self, rejected: Login) -> bool:
+        """Discard a credential that the server rejected, unless it is new; return whether to try with another.
+
+        Another thread may have discarded it first.
+        """
         with self._lock:
-            if self._login is None or time.monotonic() - self._login.made < _QUIET:
-                return False
-            self._login = None
+            if self._login is rejected:
+                if time.monotonic() - rejected.made < _QUIET:
+                    return False
+                self._login = None
             return True
 
     def run(self, previous_response: object = None) -> bytes:
@@ -169,17 +172,24 @@ def _described(cluster: Mapping[str, Any]) -> dict[str, Any]:
     return described
 
 
-def token_of(user: Mapping[str, Any]) -> str | None:
-    """Return a user's bearer token: from its file, else the one beside it, as kubectl does.
+def token_of(user: Mapping[str, Any], last: str | None = None) -> str | None:
+    """Return a user's bearer token: from its file, else the last one or the one beside it, as kubectl does.
+
+    Args:
+        user: the kubeconfig's entry.
+        last: what the file had before: for a moment it may be empty or missing, while it is replaced.
 
     Raises:
         SpecError: the file cannot be read, and there is no other token.
     """
-    written: str | None = user.get("token")
-    path = user.get("tokenFile")
-    if path and (not written or os.access(path, os.R_OK)):
-        return read(path).strip() or written
-    return written
+    other: str | None = last or user.get("token")
+    if path := user.get("tokenFile"):
+        try:
+            return read(path).strip() or other
+        except SpecError:
+            if not other:
+                raise
+    return other
 
 
 def read(path: str) -> str:

@@ -5,7 +5,9 @@
 
 import base64
 import os
+import socket
 import ssl
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from jobs.kube.client import Cluster
 from jobs.kube.connection import Client, connect, tls
 from jobs.kube.kinds import POD
 from tests.unit.jobs.kube.mirror import Written, _authorization, text_of
-from trainer.errors import SpecError
+from trainer.errors import SpecError, TransientError
 
 
 def test_who_asks_is_in_each_request(written: Written, tmp_path: Path) -> None:
@@ -178,7 +180,7 @@ def test_an_intermediate_authority_is_trusted(secured: Written, authority: trust
     secured.open()
     api = connect().api
     assert isinstance(api, Client)
-    flags = api.tls().verify_flags
+    flags = api.tls(None).verify_flags
     assert flags & ssl.VERIFY_X509_PARTIAL_CHAIN
     assert not flags & ssl.VERIFY_X509_STRICT
     assert tls(api.configuration).verify_mode is ssl.CERT_REQUIRED
@@ -198,4 +200,96 @@ def test_a_pod_has_its_own_account(
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(secure))
     cluster = Cluster(deadline=5)
     assert (cluster.context, cluster.namespace) == ("in-cluster", "team-ocr")
-    assert _authorization(cluster) == "bearer one"
+    assert _authorization(cluster) == "Bearer one"
+    (tmp_path / "token").write_text("two\n", "utf-8")
+    assert _authorization(cluster) == "Bearer two"
+
+
+def test_a_proxy_does_not_see_credentials_for_a_server_in_clear(written: Written, plain: int) -> None:
+    written.cluster = {"server": "http://localhost:1", "proxy-url": f"http://localhost:{plain}"}
+    written.user = {"token": "secret"}
+    assert _authorization(written.open()) is None
+
+
+def test_a_token_file_that_is_replaced_leaves_the_last_token(written: Written, tmp_path: Path) -> None:
+    (path := tmp_path / "t").write_text("first", "utf-8")
+    written.user = {"tokenFile": "t"}
+    cluster = written.open()
+    assert _authorization(cluster) == "Bearer first"
+    path.write_text("", "utf-8")
+    assert _authorization(cluster) == "Bearer first"
+    path.unlink()
+    assert _authorization(cluster) == "Bearer first"
+    path.write_text("second", "utf-8")
+    assert _authorization(cluster) == "Bearer second"
+
+
+def test_a_certificate_that_is_replaced_is_used_with_its_key(
+    secured: Written, authority: trustme.CA, tmp_path: Path
+) -> None:
+    first, second = (authority.issue_cert(f"{name}@team", organization_unit_name=name) for name in ("first", "second"))
+    first.cert_chain_pems[0].write_to_path(tmp_path / "c.pem")
+    first.private_key_pem.write_to_path(tmp_path / "k.pem")
+    secured.user = {"client-certificate": "c.pem", "client-key": "k.pem"}
+    cluster = secured.open()
+
+    def shown() -> str:
+        return (cluster.get(POD, "a") or {})["shown"]  # type: ignore[no-any-return]
+
+    assert shown() == "first"
+    second.cert_chain_pems[0].write_to_path(tmp_path / "c.pem")
+    os.utime(tmp_path / "c.pem", (1, 1))
+    assert shown() == "first", "its key is not there yet"
+    (tmp_path / "k.pem").unlink()
+    assert shown() == "first"
+    second.private_key_pem.write_to_path(tmp_path / "k.pem")
+    assert shown() == "second"
+
+
+def test_an_authority_in_the_kubeconfig_is_not_written_to_a_file(
+    secured: Written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+    assert secured.seen()
+
+
+@pytest.mark.parametrize("proxy", ["http://me:se/cret@proxy:1", "http://me:secret@a proxy", "http://me:secret@%zz:1"])
+def test_a_proxy_that_is_no_address_is_refused_without_its_password(written: Written, proxy: str) -> None:
+    written.cluster["proxy-url"] = proxy
+    with pytest.raises(SpecError, match=r"is not a valid address\. Percent-encode special characters") as caught:
+        written.open()
+    assert "'se'" not in str(caught.value)
+    assert caught.value.__suppress_context__, "--debug would show it"
+
+
+def test_a_websocket_follows_no_redirect(written: Written) -> None:
+    """It would send the token to the host that the redirect names."""
+    written.user = {"token": "secret"}
+    asked: list[bytes] = []
+    with socket.create_server(("localhost", 0)) as first, socket.create_server(("localhost", 0)) as other:
+        other.setblocking(False)
+        location = f"ws://localhost:{other.getsockname()[1]}/"
+
+        def redirect() -> None:
+            connection, _ = first.accept()
+            with connection:
+                asked.append(connection.recv(1 << 16))
+                connection.sendall(f"HTTP/1.1 302 Found\r\nLocation: {location}\r\n\r\n".encode())
+
+        written.cluster = {"server": f"http://localhost:{first.getsockname()[1]}"}
+        threading.Thread(target=redirect, daemon=True).start()
+        with pytest.raises(TransientError, match="does not respond"):
+            written.open().execute("a", ["true"])
+        with pytest.raises(BlockingIOError):
+            other.accept()
+    assert b"Authorization: Bearer secret" in asked[0]
+
+
+def test_a_name_outside_ascii_is_impersonated_by_a_websocket_too(written: Written) -> None:
+    written.user = {"as": "jürgen"}
+    written.open()
+    api = connect().api
+    assert isinstance(api, Client)
+    assert api.identity(None) == [("Impersonate-User", "jürgen")], "the library encodes it in UTF-8"
+    said: str = written.seen()["headers"]["Impersonate-User"][0]
+    assert said.encode("latin-1").decode() == "jürgen"

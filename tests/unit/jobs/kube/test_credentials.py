@@ -4,6 +4,7 @@ import json
 import stat
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 import trustme
 
+from jobs.kube.connection import connect
 from jobs.kube.kinds import POD
 from tests.unit.jobs.kube.mirror import Written, _authorization, text_of
 from trainer.errors import AccessError, SpecError
@@ -156,6 +158,39 @@ def test_a_login_that_failed_is_not_asked_for_by_each_of_those_who_wait(written:
         errors = [each.exception() for each in [pool.submit(cluster.get, POD, "a") for _ in range(4)]]
     assert [type(each) for each in errors] == [AccessError] * 4
     assert len(login.runs()) == 1
+
+
+def test_a_rejected_login_is_renewed_once_for_all_threads(
+    written: Written, login: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.kube.credentials._QUIET", -1.0)
+    login.gives({"token": "first"})
+    written.open()
+    plugin = connect().api._plugin
+    rejected = plugin.login()
+    login.gives({"token": "second"})
+    monkeypatch.setattr("jobs.kube.credentials._QUIET", 10.0)
+    rejected = plugin._login = replace(rejected, made=rejected.made - 60)
+    with ThreadPoolExecutor(4) as pool:
+        again = list(pool.map(lambda _: (plugin.discard(rejected), plugin.login().token), range(4)))
+    assert again == [(True, "second")] * 4
+    assert len(login.runs()) == 2
+    assert not plugin.discard(plugin.login()), "it is new"
+
+
+def test_a_program_runs_once_for_a_request_even_if_its_login_expired_at_once(secured: Written, login: Program) -> None:
+    """As with a clock that is ahead of the cloud's."""
+    login.gives({"token": "t", "expirationTimestamp": "2020-01-01T00:00:00Z"})
+    cluster = secured.open()
+    assert [_authorization(cluster) for _ in range(2)] == ["Bearer t"] * 2
+    assert len(login.runs()) == 2
+
+
+def test_a_login_without_an_end_may_have_the_first_moment_as_its_end(written: Written, login: Program) -> None:
+    """Go writes a time that is not set so."""
+    login.gives({"token": "t", "expirationTimestamp": "0001-01-01T00:00:00Z"})
+    cluster = written.open()
+    assert [_authorization(cluster) for _ in range(2)] == ["Bearer t"] * 2
 
 
 def test_a_login_that_the_server_no_longer_takes_is_made_anew_once(
