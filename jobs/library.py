@@ -14,7 +14,7 @@ from jobs.engines import engine_of
 from jobs.engines.status import Status
 from jobs.jobfile import text as jobtext
 from jobs.kube.client import Cluster
-from jobs.kube.connection import ApiClient, Connection, connect
+from jobs.kube.connection import ApiClient, borrow, connect
 from jobs.kube.fields import name_of
 from jobs.kube.kubeconfig import Target
 from jobs.rendering.render import Rendered
@@ -164,5 +164,5 @@ def _values(job: JobFile, sets: Sequence[str]) -> dict[str, Any]:
 def _cluster(client: ApiClient | None, context: str | None, namespace: str | None) -> Cluster:
     if client is not None and context is not None:
         raise ValueError("A client and a context exclude each other.")
-    connection = Connection(client, "", None) if client is not None else connect(Target(context=context))
+    connection = borrow(client) if client is not None else connect(Target(context=context))
     return Cluster(connection, namespace=namespace)

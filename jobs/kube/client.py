@@ -7,7 +7,6 @@ and when a kept connection was closed.
 
 import functools
 import json
-import math
 import re
 import threading
 import time
@@ -22,6 +21,7 @@ from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError, ProtocolError
 
 from jobs.kube.connection import Connection, connect, open_websocket
+from jobs.kube.fields import number, text
 from jobs.kube.kinds import Kind, kind_of
 from jobs.kube.objects import Object
 from trainer.errors import AccessError, ConflictError, NotFoundError, OcrfleetError, SpecError, TransientError
@@ -58,6 +58,9 @@ _WATCH: Final = 290
 _EXEC: Final = "v5.channel.k8s.io"
 """The protocol of a command's streams, since Kubernetes 1.30."""
 
+_LONGEST: Final = 7 * 86400.0
+"""The most seconds of a deadline: for longer ones, sockets have no timeout."""
+
 _SILENT: Final = 75.0
 """Seconds without a byte of a watch that has bookmarks, which come about once a minute."""
 
@@ -85,16 +88,17 @@ class Cluster:
         Args:
             connection: None: the kubeconfig's current context, as kubectl chooses it, or a pod's own account.
             namespace: None: the context's own, else `default`.
-            deadline: seconds for one call.
+            deadline: seconds that the server may be silent in a call, and in which calls are repeated.
 
         Raises:
             SpecError: nothing names a cluster, or a kubeconfig cannot be used.
         """
-        self.deadline = deadline
+        self.deadline = min(deadline, _LONGEST)
         self._versions: dict[str, str | None] = {}
         connection = connection or connect()
         self._api = connection.api
         self.context, self.host = connection.context, self._api.configuration.host
+        self._kubectl = connection.kubectl
         self.namespace = namespace or connection.namespace or "default"
 
     def get(self, kind: Kind, name: str, *, namespace: str | None = None) -> Object | None:
@@ -153,11 +157,10 @@ class Cluster:
         with self._stream(path, query, silent=_SILENT) as lines:
             yield "BOOKMARK", {"metadata": {"resourceVersion": since}}
             for line in lines:
-                with self._foreign():
-                    event = _object(line)
-                    change, found = event["type"], _object(event["object"])
+                event = _object(line)
+                change, found = event["type"], _object(event["object"])
                 if change == "ERROR":
-                    raise self._error(found.get("code", 500), found, "GET", path)
+                    raise self._error(number(found, "code") or 500, found, "GET", path)
                 yield change, found
 
     def apply(self, body: Object, *, dry_run: bool = False, force: bool = False) -> Object:
@@ -267,7 +270,7 @@ class Cluster:
             opened = open_websocket(self._api, f"{path}?{urlencode(query)}", protocol=_EXEC, deadline=self.deadline)
         except websocket.WebSocketBadStatusException as error:
             raise self._error(error.status_code, _status(error.resp_body or b""), "GET", path) from error
-        except (websocket.WebSocketException, OSError) as error:
+        except (websocket.WebSocketException, OSError, ValueError) as error:
             raise self._away(error) from error
         opened.settimeout(None)
         return opened
@@ -331,12 +334,15 @@ class Cluster:
             return page, next(iter(ahead), None)
 
         try:
-            page, ahead = fetch("")
+            rest = ""
+            page, ahead = fetch(rest)
             while True:
                 yield page
-                rest = page["metadata"].get("continue")
+                before, rest = rest, page["metadata"].get("continue")
                 if not rest:
                     return
+                if rest == before:
+                    raise ValueError("the pages have no end")
                 if ahead is None or ahead[0] != rest:
                     page, ahead = fetch(rest)
                 else:
@@ -354,7 +360,7 @@ class Cluster:
         """Refuse an answer that no API server gives."""
         try:
             yield
-        except (ValueError, LookupError, TypeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             raise SpecError(
                 f"{self.host} does not answer as a Kubernetes API server does. Check the address in the context "
                 f"{self.context!r}: a proxy or a login page may answer in its place."
@@ -374,7 +380,8 @@ class Cluster:
         until = time.monotonic() + self.deadline
         tries = 0
         while True:
-            with self._answer(verb, path, query or {}, headers, body, silent=until - time.monotonic()) as answer:
+            silent = max(until - time.monotonic(), 0.1)
+            with self._answer(verb, path, query or {}, headers, body, silent=silent) as answer:
                 data = answer.read(_HEAD)
                 if begin and answer.status < 300:
                     begin(data)
@@ -406,11 +413,12 @@ class Cluster:
         *,
         silent: float | None,
     ) -> Iterator[BaseHTTPResponse]:
-        try:
-            with closing(self._ask(verb, path, query, headers, body, silent=silent)) as answer:
-                yield answer
-        except (HTTPError, OSError, ApiException) as error:
-            raise self._away(error) from error
+        with self._foreign():
+            try:
+                with closing(self._ask(verb, path, query, headers, body, silent=silent)) as answer:
+                    yield answer
+            except (HTTPError, OSError, ApiException) as error:
+                raise self._away(error) from error
 
     def _ask(
         self,
@@ -424,8 +432,10 @@ class Cluster:
     ) -> BaseHTTPResponse:
         complete = {**self._api.default_headers, **headers}
         self._api.update_params_for_auth(complete, [], ["BearerToken"], path, verb, body)
+        if not all(value.isprintable() for value in complete.values()):
+            raise SpecError("The API client has a line break or a control character in its token or in a header.")
         url = self.host + path + (f"?{urlencode(query)}" if query else "")
-        timeout = (min(10.0, self.deadline), None if silent == math.inf else silent)
+        timeout = (min(10.0, self.deadline), silent)
         try:
             response = self._api.call_api(verb, url, complete, body, None, timeout)
         except ProtocolError:
@@ -448,7 +458,7 @@ class Cluster:
         through = f" through the proxy {proxy.host}:{proxy.port}" if proxy else ""
         return TransientError(
             f"The API server {self.host} does not respond{through} ({cause}). Check the context {self.context!r} and "
-            f"the network: `kubectl --context {self.context} version` must work, too."
+            f"the network: `{self._kubectl} version` must work, too."
         )
 
     def _error(self, code: int, status: Mapping[str, Any], verb: str, path: str) -> OcrfleetError:
@@ -457,13 +467,13 @@ class Cluster:
             case 401:
                 return AccessError(
                     f"The cluster of context {self.context!r} rejects your credentials. Log in again as for kubectl: "
-                    f"`kubectl --context {self.context} auth whoami` must answer."
+                    f"`{self._kubectl} auth whoami` must answer."
                 )
             case 403 if not _ADMISSION.search(said):
                 return AccessError(
                     f"The cluster refuses the request: {said}. `kubectl auth can-i --list` shows your permissions."
                 )
-            case 404 if not (status.get("details") or {}).get("name"):
+            case 404 if not text(status, "details", "name"):
                 return MissingKindError(
                     f"The cluster does not serve {_api(path)}: it is not installed, or in another version."
                 )
@@ -533,7 +543,7 @@ def _object(data: Any) -> dict[str, Any]:
 def _status(data: bytes) -> Mapping[str, Any]:
     try:
         found = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {"message": data.decode("utf-8", errors="replace").strip()[:300]}
     return found if isinstance(found, dict) else {}
 

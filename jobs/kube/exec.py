@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -12,6 +13,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
+from websocket import WebSocketException
+
+from jobs.kube.fields import several, text
 from trainer.errors import OcrfleetError, TransientError
 
 _IN, _OUT, _ERR, _STATUS, _SIZE, _CLOSE = 0, 1, 2, 3, 4, 255
@@ -43,7 +47,7 @@ def attach(socket: Any, *, terminal: bool) -> int:
         threading.Thread(target=_send, args=(socket, sys.stdin.fileno()), name="input", daemon=True).start()
         try:
             return _code(_receive(socket))
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, WebSocketException) as error:
             raise TransientError(
                 "The connection to the pod broke. The command there may still be running. Try again."
             ) from error
@@ -78,8 +82,11 @@ def _receive(socket: Any) -> dict[str, Any]:
             status += data
     if not status:
         raise EOFError
-    found: dict[str, Any] = json.loads(status)
-    return found
+    try:
+        found = json.loads(status)
+    except ValueError as error:
+        raise EOFError from error
+    return found if isinstance(found, dict) else {}
 
 
 def _write(target: int, data: bytes) -> None:
@@ -90,9 +97,9 @@ def _write(target: int, data: bytes) -> None:
 def _code(status: dict[str, Any]) -> int:
     if status.get("status") == "Success":
         return 0
-    causes = (status.get("details") or {}).get("causes") or ()
-    told = next((each["message"] for each in causes if each.get("reason") == "ExitCode"), "")
-    if told.isdigit():
+    causes = several(status, "details", "causes")
+    told = next((text(each, "message") for each in causes if text(each, "reason") == "ExitCode"), "")
+    if re.fullmatch("[0-9]{1,3}", told):
         return int(told)
     raise OcrfleetError(f"The command cannot run in the pod: {status.get('message', 'no message')}.")
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from jobs.kube.client import Cluster, ExpiredError, MissingKindError
+from jobs.kube.fields import text
 from jobs.kube.kinds import Kind
 from jobs.kube.objects import Object
-from trainer.errors import AccessError, OcrfleetError, TransientError
+from trainer.errors import AccessError, TransientError
 
 PATIENCE: Final = 300.0
 """Seconds that an API server may be away: an upgrade of a control plane takes a minute or two."""
@@ -59,7 +60,7 @@ class Following:
         self._held: dict[str, dict[str, Object] | None] = {}
         self._waiting_for = set(collections)
         self._away: dict[str, _Away] = {}
-        self._error: OcrfleetError | None = None
+        self._error: Exception | None = None
         self._closed = threading.Event()
         for name, collection in collections.items():
             threading.Thread(target=self._follow, args=(name, collection), name=f"follow-{name}", daemon=True).start()
@@ -125,7 +126,7 @@ class Following:
                 else:
                     self._hold(name, None)
                 return
-            except OcrfleetError as error:
+            except Exception as error:  # noqa: BLE001  # whoever waits must learn of it
                 self._end(error)
                 return
 
@@ -133,14 +134,14 @@ class Following:
         found, version = self._cluster.find(
             wanted.kind, selector=wanted.selector, fields=wanted.fields, everywhere=wanted.everywhere
         )
-        self._hold(name, {each["metadata"]["uid"]: each for each in found})
+        self._hold(name, {text(each, "metadata", "uid"): each for each in found})
         return version
 
     def _watch(self, name: str, wanted: Collection, since: str) -> str:
         for what, found in self._cluster.watch(
             wanted.kind, since=since, selector=wanted.selector, fields=wanted.fields, everywhere=wanted.everywhere
         ):
-            since = found["metadata"]["resourceVersion"]
+            since = text(found, "metadata", "resourceVersion") or since
             with self._changed:
                 if self._closed.is_set():
                     break
@@ -149,10 +150,11 @@ class Following:
                 held = self._held[name]
                 if what == "BOOKMARK" or held is None:
                     continue
+                uid = text(found, "metadata", "uid")
                 if what == "DELETED":
-                    held.pop(found["metadata"]["uid"], None)
+                    held.pop(uid, None)
                 else:
-                    held[found["metadata"]["uid"]] = found
+                    held[uid] = found
                 self._tell()
         return since
 
@@ -177,7 +179,7 @@ class Following:
             away.tries += 1
             return _PAUSES[min(away.tries, len(_PAUSES)) - 1]
 
-    def _end(self, error: OcrfleetError) -> None:
+    def _end(self, error: Exception) -> None:
         with self._changed:
             self._error = self._error or error
             self._tell()

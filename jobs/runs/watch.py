@@ -20,7 +20,7 @@ from jobs.kube.kinds import EVENT, POD, Kind, kind_of
 from jobs.kube.objects import Object
 from jobs.runs import find, pod_logs, progress_lines
 from trainer.contract import ExitCode
-from trainer.errors import AccessError, NotFoundError, OcrfleetError, SpecError, TransientError
+from trainer.errors import AccessError, NotFoundError, SpecError, TransientError
 
 _BETWEEN: Final = 2.0
 """Seconds from one look to the next: the pods of a large gang change by the hundred while it starts."""
@@ -94,7 +94,7 @@ class Watching:
         self._cluster, self._workload, self._engine, self._timeout = cluster, workload, engine, timeout
         wanted = _collections(cluster, workload, engine.pod_selector(name_of(workload)))
         self._following = Following(cluster, wanted, patience=patience)
-        self._came: queue.SimpleQueue[Said | Notice | OcrfleetError | str] = queue.SimpleQueue()
+        self._came: queue.SimpleQueue[Said | Notice | Exception | str] = queue.SimpleQueue()
         self._read: set[str] = set()
         self._reading = 0
         self._away_is_said = False
@@ -139,7 +139,7 @@ class Watching:
             came = self._came.get(timeout=min(max(until - time.monotonic(), 0), _AGAIN))
         except queue.Empty:
             return None
-        if isinstance(came, OcrfleetError):
+        if isinstance(came, Exception):
             raise came
         self._reading -= came == _ENDED
         return came
@@ -199,7 +199,7 @@ class Watching:
             while True:
                 self._following.wait()
                 self._came.put(_CHANGED)
-        except OcrfleetError as error:
+        except Exception as error:  # noqa: BLE001  # `seen` raises it
             self._came.put(error)
 
     def _listen(self, pod: Object) -> None:
@@ -211,7 +211,7 @@ class Watching:
             pass  # it went before it could be read
         except AccessError as error:
             self._came.put(Notice(f"The logs of the run cannot be read. {error}"))
-        except OcrfleetError as error:
+        except Exception as error:  # noqa: BLE001  # `seen` raises it
             self._came.put(error)
         self._came.put(_ENDED)
 

@@ -10,7 +10,7 @@ from kubernetes.client import ApiClient, Configuration
 import jobs
 from examples import pipeline
 from jobs.engines.status import Phase
-from tests.unit.jobs.apiserver import ApiServer
+from tests.unit.jobs.apiserver import Answer, ApiServer
 from tests.unit.jobs.runs.test_find import held
 from tests.unit.jobs.submitted import JOB, job
 from trainer.errors import AccessError, NotFoundError, SpecError, TransientError
@@ -40,6 +40,21 @@ def test_a_job_is_submitted_once(api: ApiServer, job: Path) -> None:
     assert again.run_id == first.run_id
     assert all(change.endswith(": unchanged") for change in again.changes)
     assert api.objects == stands
+
+
+def test_a_client_of_ones_own_repeats_nothing_by_itself(api: ApiServer, job: Path, tmp_path: Path) -> None:
+    """urllib3 would wait as long as the server says, three times, in each call."""
+    (cluster,) = yaml.safe_load((tmp_path / "kubeconfig").read_text("utf-8"))["clusters"]
+    api.next = [Answer(429, "much later", {"Retry-After": "3600"})]
+    with ApiClient(Configuration(host=cluster["cluster"]["server"])) as client:
+        client.configuration.api_key["BearerToken"] = "Bearer a-token"
+        with pytest.raises(TransientError, match="cannot answer: much later"):
+            jobs.submit(job, client=client)
+        assert client.configuration.retries is None, "it is as it was"
+        client.configuration.api_key["BearerToken"] = "Bearer a-token\n"
+        with pytest.raises(SpecError, match="line break or a control character in its token") as caught:
+            jobs.submit(job, client=client)
+        assert caught.value.__cause__ is None, "its sentence would show the token"
 
 
 def test_a_client_of_ones_own_is_used(api: ApiServer, job: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
+from websocket import WebSocketConnectionClosedException
 
 from jobs.kube import exec
 from trainer.errors import OcrfleetError, TransientError
@@ -76,6 +77,31 @@ def test_the_commands_end_is_the_exit_code(messages: Sequence[tuple[int, bytes]]
 def test_a_command_that_did_not_start_is_an_error_with_its_message(causes: Sequence[dict[str, str]]) -> None:
     with pytest.raises(OcrfleetError, match="cannot run in the pod: it broke"):
         exec.attach(Socket(failed(*causes)), terminal=False)
+
+
+@pytest.mark.parametrize(
+    "body", [[1], {}, {"details": "x"}, {"details": {"causes": [1]}}, {"details": {"causes": "x"}}]
+)
+def test_a_status_of_another_form_is_an_error(body: Any) -> None:
+    with pytest.raises(OcrfleetError, match="cannot run in the pod: no message"):
+        exec.attach(Socket((2, b"\x03" + json.dumps(body).encode())), terminal=False)
+
+
+@pytest.mark.parametrize("code", ["\u00b2", "9" * 5000, "-1"])
+def test_an_exit_code_that_is_none_is_an_error(code: str) -> None:
+    with pytest.raises(OcrfleetError, match="cannot run in the pod"):
+        exec.attach(Socket(failed({"reason": "ExitCode", "message": code})), terminal=False)
+
+
+def test_a_line_that_the_library_gives_up_has_broken() -> None:
+    class Closed(Socket):
+        def recv_data_frame(self, control: bool) -> tuple[int, Frame]:
+            raise WebSocketConnectionClosedException("Connection to remote host was lost.")
+
+    with pytest.raises(TransientError, match="connection to the pod broke"):
+        exec.attach(Closed(), terminal=False)
+    with pytest.raises(TransientError, match="connection to the pod broke"):
+        exec.attach(Socket((2, b"\x03not JSON")), terminal=False)
 
 
 def test_a_line_that_ends_without_a_status_has_broken() -> None:
