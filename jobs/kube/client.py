@@ -59,7 +59,7 @@ _EXEC: Final = "v5.channel.k8s.io"
 """The protocol of a command's streams, since Kubernetes 1.30."""
 
 _LONGEST: Final = 7 * 86400.0
-"""The most seconds of a deadline: for longer ones, sockets have no timeout."""
+"""The longest deadline, in seconds: sockets refuse much longer timeouts."""
 
 _SILENT: Final = 75.0
 """Seconds without a byte of a watch that has bookmarks, which come about once a minute."""
@@ -88,7 +88,7 @@ class Cluster:
         Args:
             connection: None: the kubeconfig's current context, as kubectl chooses it, or a pod's own account.
             namespace: None: the context's own, else `default`.
-            deadline: seconds that the server may be silent in a call, and in which calls are repeated.
+            deadline: seconds that the server may be silent during a call, and in which a call is repeated.
 
         Raises:
             SpecError: nothing names a cluster, or a kubeconfig cannot be used.
@@ -432,7 +432,7 @@ class Cluster:
     ) -> BaseHTTPResponse:
         complete = {**self._api.default_headers, **headers}
         self._api.update_params_for_auth(complete, [], ["BearerToken"], path, verb, body)
-        if not all(value.isprintable() for value in complete.values()):
+        if not all(str(value).isprintable() for value in complete.values()):
             raise SpecError("The API client has a line break or a control character in its token or in a header.")
         url = self.host + path + (f"?{urlencode(query)}" if query else "")
         timeout = (min(10.0, self.deadline), silent)

@@ -123,7 +123,9 @@ def _load(path: Path) -> dict[str, dict[str, Entry]]:
         raw: Any = parse_yaml(path.read_text("utf-8"), source=f"The kubeconfig {path}", most=_VALUES) or {}
     except SpecError as error:
         # What is not YAML may be a password without quotes: show the place alone, with --debug, too.
-        place = str(error).partition(" is not YAML: ")[0]
+        place, wrong, _ = str(error).partition(" is not YAML: ")
+        if not wrong:
+            raise SpecError(f"{path} is not a kubeconfig: it is nested too deeply.") from None
         raise SpecError(f"{place} is not YAML. Put values with special characters in quotes.") from None
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is not text"

@@ -125,6 +125,7 @@ def test_of_several_files_the_first_word_counts(tmp_path: Path, monkeypatch: pyt
     [
         ("{", "is not YAML"),
         ("[]\n--- []", "is not YAML"),
+        ("[" * 10_000, "config is not a kubeconfig: it is nested too deeply.$"),
         ("yes", "is not a kubeconfig: it needs lists"),
         ("contexts: [1]", "is not a kubeconfig: it needs lists"),
         ("contexts: [{name: a}, {name: a}]", "has two contexts with the name 'a'"),
