@@ -11,8 +11,8 @@ PROMPT: Final = (
     "server as an anonymous user, and explains its answer: no cluster has taken passwords since Kubernetes 1.19."
 )
 LOOPBACK: Final = (
-    "kubectl sends no credentials to `http://` on this machine; ocrfleet does, since nobody on the network can "
-    "read them."
+    "kubectl sends no credentials to `http://` on this machine; ocrfleet does, unless the cluster has a "
+    "`proxy-url`, since nobody on the network can read them."
 )
 NO_SCHEME: Final = (
     "kubectl takes a server without a scheme for `http://`; ocrfleet refuses it, since `https://` was meant."
