@@ -290,6 +290,7 @@ def _client(cluster: Entry, user: Entry, context: str) -> Client:
     configuration.ca_cert_data = _data(cluster, "certificate-authority")
     set_proxy(configuration, server, cluster.get("proxy-url"))
     configuration.connection_pool_maxsize = _CONNECTIONS
+    configuration.keep_alive = True  # a server that was cut off is noticed, although `logs -f` waits for it forever
     if not configuration.verify_ssl:
         urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
     others = {"token", "tokenFile", "username", "client-certificate", "client-certificate-data"}
@@ -312,6 +313,7 @@ def _in_cluster(user: Entry) -> Connection:
     user = {**user, "tokenFile": incluster_config.SERVICE_TOKEN_FILENAME}
     set_proxy(configuration, urlsplit(configuration.host), None)
     configuration.connection_pool_maxsize = _CONNECTIONS
+    configuration.keep_alive = True  # a server that was cut off is noticed, although `logs -f` waits for it forever
     namespace = read(str(_NAMESPACE)).strip() if _NAMESPACE.is_file() else None
     return Connection(Client(configuration, user, plugin=None), "in-cluster", namespace)
 

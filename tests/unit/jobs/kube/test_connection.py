@@ -175,6 +175,13 @@ def test_a_changed_authority_is_read_again(secured: Written, authority: trustme.
     assert cluster.get(POD, "a")
 
 
+def test_a_server_that_was_cut_off_is_noticed(written: Written) -> None:
+    """A log that is followed may be silent for hours."""
+    written.open()
+    options = connect().api.rest_client.pool_manager.connection_pool_kw["socket_options"]
+    assert (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1) in options
+
+
 def test_an_intermediate_authority_is_trusted(secured: Written, authority: trustme.CA) -> None:
     """As in Go; Python wants the root unless it is told."""
     secured.open()
