@@ -126,7 +126,7 @@ class Following:
                 else:
                     self._hold(name, None)
                 return
-            except Exception as error:  # noqa: BLE001  # whoever waits must learn of it
+            except Exception as error:  # noqa: BLE001  # `wait` raises it in the caller
                 self._end(error)
                 return
 

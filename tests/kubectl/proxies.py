@@ -29,7 +29,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Write no access log."""
 
     def do_CONNECT(self) -> None:
         with self._connect(urlsplit(f"//{self.path}")) as server:

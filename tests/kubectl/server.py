@@ -195,7 +195,7 @@ class Listener(ThreadingHTTPServer):
                     request.close()  # the socket below is detached
 
     def handle_error(self, *_: Any) -> None:
-        """Say nothing of clients that break off."""
+        """Write no traceback when a client disconnects."""
 
 
 @contextmanager
@@ -259,7 +259,7 @@ class _Handler(BaseHTTPRequestHandler):
     requests = 0
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Write no access log."""
 
     def do_GET(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length") or 0))

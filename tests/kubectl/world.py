@@ -95,7 +95,7 @@ def config(
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a program; only what has to be the same in both is compared."""
+    """The result of one program; only what must be equal in both is compared."""
 
     works: bool
     arrivals: frozenset[Arrival]
@@ -282,7 +282,7 @@ _JOBS: Final = re.compile(r"/apis/batch/v1/namespaces/([^/?]+)/jobs\b")
 
 
 def outcomes(case: Case, folder: Path) -> tuple[Outcome, Outcome]:
-    """Return what came of kubectl, and of ocrfleet."""
+    """Run kubectl and ocrfleet; return the outcome of each."""
     commands = {
         "kubectl": (KUBECTL.path(), "get", "jobs.v1.batch", "-o", "name"),
         "ocrfleet": (sys.executable, "-P", "-m", "jobs.cli", "list", "-o", "name"),

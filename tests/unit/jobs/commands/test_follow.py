@@ -14,7 +14,7 @@ from tests.unit.jobs.runs.test_watch import STEP
 
 
 def read(side: int) -> str:
-    """Give all that was written to the other side of a terminal or pipe, which is closed."""
+    """Close one end of a terminal or pipe; return everything that was written to the other."""
     found = b""
     try:
         while block := os.read(side, 10_000):

@@ -22,7 +22,7 @@ class _Mirror(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Write no access log."""
 
     answered = 0
     """Requests of this connection."""

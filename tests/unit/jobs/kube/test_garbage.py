@@ -23,7 +23,7 @@ class _Garbage(BaseHTTPRequestHandler):
     headers_sent: tuple[tuple[str, str], ...] = ()
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Write no access log."""
 
     def do_GET(self) -> None:
         self.send_response(self.status)
