@@ -263,6 +263,13 @@ def tls(configuration: Configuration) -> ssl.SSLContext:
     return context
 
 
+def _configuration() -> Configuration:
+    configuration = Configuration(retries=False, no_proxy="")
+    configuration.connection_pool_maxsize = _CONNECTIONS
+    configuration.keep_alive = True  # `logs -f` waits forever, and must notice a server that was cut off
+    return configuration
+
+
 def _client(cluster: Entry, user: Entry, context: str) -> Client:
     server = parse_url(cluster["server"], "server")
     if server.scheme == "http" and ("proxy-url" in cluster or not is_loopback(server.hostname or "")):
@@ -270,7 +277,7 @@ def _client(cluster: Entry, user: Entry, context: str) -> Client:
         user = {key: value for key, value in user.items() if key.startswith("as")}
     if provider := user.get("auth-provider"):
         user = {**user, "token": (provider.get("config") or {}).get("id-token") or user.get("token")}
-    configuration = Configuration(retries=False, no_proxy="")
+    configuration = _configuration()
     # Credentials and proxies are ours; the package reads the rest of the cluster's entry. It would write the authority
     # to a temporary file, for which a pod may have no place, and which may be deleted while `watch` runs for days.
     ours = ("proxy-url", "extensions", "certificate-authority-data")
@@ -289,8 +296,6 @@ def _client(cluster: Entry, user: Entry, context: str) -> Client:
         raise SpecError(f"The kubeconfig cannot be used: {error}.") from error
     configuration.ca_cert_data = _data(cluster, "certificate-authority")
     set_proxy(configuration, server, cluster.get("proxy-url"))
-    configuration.connection_pool_maxsize = _CONNECTIONS
-    configuration.keep_alive = True  # a server that was cut off is noticed, although `logs -f` waits for it forever
     if not configuration.verify_ssl:
         urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
     others = {"token", "tokenFile", "username", "client-certificate", "client-certificate-data"}
@@ -301,7 +306,7 @@ def _client(cluster: Entry, user: Entry, context: str) -> Client:
 
 
 def _in_cluster(user: Entry) -> Connection:
-    configuration = Configuration(retries=False, no_proxy="")
+    configuration = _configuration()
     try:
         load_incluster_config(configuration, try_refresh_token=False)
     except ConfigException as error:
@@ -312,8 +317,6 @@ def _in_cluster(user: Entry) -> Connection:
     configuration.api_key.clear()  # the file is read for each request: the kubelet renews it
     user = {**user, "tokenFile": incluster_config.SERVICE_TOKEN_FILENAME}
     set_proxy(configuration, urlsplit(configuration.host), None)
-    configuration.connection_pool_maxsize = _CONNECTIONS
-    configuration.keep_alive = True  # a server that was cut off is noticed, although `logs -f` waits for it forever
     namespace = read(str(_NAMESPACE)).strip() if _NAMESPACE.is_file() else None
     return Connection(Client(configuration, user, plugin=None), "in-cluster", namespace)
 

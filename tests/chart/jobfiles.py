@@ -211,7 +211,10 @@ SELECTOR: Final = st.fixed_dictionaries(
 )
 OURS: Final = ("scans", "more")
 NAMES: Final = st.sampled_from([*OURS, "run", "work", "cache", "tmp", "shared-memory"])
-PATHS: Final = st.sampled_from(["/scans", "/more", "/scans/more", "/work/more", "/work/data/x", "/tmp/x"])
+WORKDIR: Final = "/work"
+"""OCRFLEET_WORKDIR of a pod, where the chart mounts the scratch volume."""
+
+PATHS: Final = st.sampled_from(["/scans", "/more", "/scans/more", f"{WORKDIR}/more", f"{WORKDIR}/data/x", "/tmp/x"])
 NEAR: Final = st.fixed_dictionaries(
     {"topologyKey": st.sampled_from(["rack", "kubernetes.io/hostname"]), "labelSelector": SELECTOR}
 )

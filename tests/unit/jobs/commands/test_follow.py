@@ -14,7 +14,7 @@ from tests.unit.jobs.runs.test_watch import STEP
 
 
 def read(side: int) -> str:
-    """Close one end of a terminal or pipe; return everything that was written to the other."""
+    """Return everything that was written to the other end of a terminal or pipe, and close this end."""
     found = b""
     try:
         while block := os.read(side, 10_000):
