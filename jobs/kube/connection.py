@@ -21,7 +21,7 @@ from urllib.parse import quote, unquote, urlsplit
 import urllib3
 from kubernetes.client import ApiClient as ApiClient  # for jobs.library
 from kubernetes.client import Configuration
-from kubernetes.client.rest import RESTClientObject, RESTResponse, should_bypass_proxies
+from kubernetes.client.rest import RESTClientObject, RESTResponse
 from kubernetes.config import (
     ConfigException,
     incluster_config,
@@ -197,11 +197,11 @@ def borrow(api: ApiClient) -> Connection:
     return Connection(own, own.configuration.host, None)
 
 
-def open_websocket(api: ApiClient, path: str, *, protocol: str, deadline: float) -> Any:
+def open_websocket(api: Client, path: str, *, protocol: str, deadline: float) -> Any:
     """Open a WebSocket to the server; the package's own sends no impersonation, and has no deadline.
 
     Args:
-        api: of this or any other configuration.
+        api: the client of a kubeconfig or a pod's account.
         path: with its query.
         protocol: of the messages.
         deadline: seconds for the handshake, and afterwards for each reading.
@@ -216,28 +216,25 @@ def open_websocket(api: ApiClient, path: str, *, protocol: str, deadline: float)
     from websocket import create_connection
 
     configuration = api.configuration
-    headers: dict[str, str] = {}
-    api.update_params_for_auth(headers, [], ["BearerToken"], path, "GET", None)
-    login = api.login() if isinstance(api, Client) else None
-    identity = api.identity(login) if isinstance(api, Client) else []
+    login = api.login()
     options: dict[str, Any] = {"http_no_proxy": ["*"]}  # it would read the environment
     if configuration.host.startswith("https:"):
-        context = api.tls(login) if isinstance(api, Client) else tls(configuration)
+        context = api.tls(login)
         if not configuration.verify_ssl:
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         name = {"server_hostname": configuration.tls_server_name} if configuration.tls_server_name else {}
         options["sslopt"] = {"context": context, **name}
-    if (proxy := configuration.proxy) and not should_bypass_proxies(configuration.host, configuration.no_proxy or ""):
-        login = urlsplit(proxy)
-        if login.scheme != "http":  # it would send the password in clear
-            raise SpecError(f"A shell cannot use a proxy of the kind {login.scheme}: use one with http://.")
-        options |= {"http_proxy_host": login.hostname, "http_proxy_port": login.port or 80, "http_no_proxy": [""]}
-        if login.username:
-            options["http_proxy_auth"] = (unquote(login.username), unquote(login.password or ""))
+    if configuration.proxy:
+        proxy = urlsplit(configuration.proxy)
+        if proxy.scheme != "http":  # it would send the password in clear
+            raise SpecError(f"A shell cannot use a proxy of the kind {proxy.scheme}: use one with http://.")
+        options |= {"http_proxy_host": proxy.hostname, "http_proxy_port": proxy.port or 80, "http_no_proxy": [""]}
+        if proxy.username:
+            options["http_proxy_auth"] = (unquote(proxy.username), unquote(proxy.password or ""))
     return create_connection(
         "ws" + configuration.host.removeprefix("http") + path,
         timeout=deadline,
-        header=[f"{key}: {value}" for key, value in (*headers.items(), *identity)],
+        header=[f"{key}: {value}" for key, value in api.identity(login)],
         subprotocols=[protocol],
         redirect_limit=0,  # it would send the credentials to any host that a redirect names
         **options,
