@@ -80,7 +80,7 @@ def _give(came: IO[bytes], target: Any) -> None:
 
 
 def _take(stream: Any, channel: int, send: Any) -> None:
-    with stream:
+    with stream, contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the client has left
         while data := stream.read1(1 << 16):
             send(channel, data)
 

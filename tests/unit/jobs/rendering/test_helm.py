@@ -97,7 +97,7 @@ def test_the_oldest_helm_that_is_known_to_do_is_taken(monkeypatch: pytest.Monkey
     real = oldest.rename(oldest.with_name("real"))
     oldest.write_text(f'#!/bin/sh\n[ "$1" = version ] && echo v3.16.0 || exec {real} "$@"\n')
     oldest.chmod(0o755)
-    assert [found["kind"] for found in render(jobtext.read(JOB))][-1] == "Job"
+    assert [found["kind"] for found in render(jobtext.read(JOB)).objects][-1] == "Job"
 
 
 def test_a_chart_of_another_contract_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from jobs.runs import pod_logs
 from tests.objects import Object
 from tests.unit.jobs.apiserver import ApiServer
 from tests.unit.jobs.logged import running
-from trainer.errors import AccessError
+from trainer.errors import AccessError, TransientError
 
 __all__ = ["running"]
 
@@ -24,15 +24,19 @@ class Follower:
 
     def __init__(self, lines: Iterator[pod_logs.Line]) -> None:
         self.lines: list[str] = []
+        self.error: TransientError | None = None
         self._came = threading.Condition()
         self._thread = threading.Thread(target=self._take, args=(lines,), daemon=True)
         self._thread.start()
 
     def _take(self, lines: Iterator[pod_logs.Line]) -> None:
-        for line in lines:
-            with self._came:
-                self.lines.append(f"{line.node} {line.text}")
-                self._came.notify_all()
+        try:
+            for line in lines:
+                with self._came:
+                    self.lines.append(f"{line.node} {line.text}")
+                    self._came.notify_all()
+        except TransientError as error:  # no fault in a thread that outlives its test, and with it the server
+            self.error = error
 
     def until(self, line: str) -> None:
         with self._came:
@@ -41,6 +45,7 @@ class Follower:
     def end(self) -> None:
         self._thread.join(10)
         assert not self._thread.is_alive()
+        assert not self.error
 
 
 def put(api: ApiServer, pod: Object, **metadata: str) -> Object:
