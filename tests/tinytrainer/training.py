@@ -23,6 +23,7 @@ from trainer.ppocr.order import Order
 from trainer.run.interval import Due
 from trainer.state import checkpoints
 from trainer.system import atomic
+from trainer.telemetry import events
 
 PACE: Final = 0.1
 """Seconds that a step takes at least: a test has time for what it does meanwhile, and chooses its length by epochs."""
@@ -105,17 +106,17 @@ class Training:
         progress.seconds += seconds
         progress.losses.append({"step": progress.step, "epoch": epoch, "loss": round(loss, 6), "lr": RATE})
         self.job.events.send(
-            "step",
-            step=progress.step,
-            steps=self.order.steps * self.epochs,
-            epoch=epoch,
-            epochs=self.epochs,
-            loss={"loss": loss},
-            lr=RATE,
-            samples=len(own),
-            seconds=seconds,
-            reader_seconds=0.0,
-            count=1,
+            events.Step(
+                step=progress.step,
+                steps=self.order.steps * self.epochs,
+                epoch=epoch,
+                epochs=self.epochs,
+                loss={"loss": loss},
+                lr=RATE,
+                samples=len(own),
+                seconds=seconds,
+                reader_seconds=0.0,
+            )
         )
 
     def _after_step(self) -> None:
@@ -141,7 +142,7 @@ class Training:
         if self.gang.rank == 0:
             if best:
                 self.model.write(self.job.work.best_weights)
-            self.job.events.send("eval", **entry, best=best, seconds=time.monotonic() - began)
+            self.job.events.send(events.Evaluated(**entry, best=best, seconds=time.monotonic() - began))
         self.evaluating.done()
         self.gang.meet()
 
@@ -152,7 +153,7 @@ class Training:
             self._write(folder)
             checkpoints.prune(work.checkpoints, keep=self.job.run.checkpoint.keep)
             taken = time.monotonic() - began
-            self.job.events.send("checkpoint", step=self.progress.step, path=str(folder), seconds=taken)
+            self.job.events.send(events.Checkpointed(step=self.progress.step, path=str(folder), seconds=taken))
         self.saving.done()
         self.gang.meet()
 
@@ -181,11 +182,17 @@ class Training:
 
     def _say_start(self) -> None:
         if self.gang.rank == 0:
-            done = f", resuming after step {self.progress.step}" if self.progress.step else ""
             self.job.events.send(
-                "notice",
-                message=f"Training {self.order.count} samples, {self.epochs} epochs of {self.order.steps} steps, "
-                f"batch {self.order.batch} × {self.gang.world} devices, numpy{done}.",
+                events.Started(
+                    what="Training",
+                    samples=self.order.count,
+                    epochs=self.epochs,
+                    steps_per_epoch=self.order.steps,
+                    batch=self.order.batch,
+                    devices=self.gang.world,
+                    precision="fp32",
+                    step=self.progress.step,
+                )
             )
 
     def _finish(self) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from trainer.errors import DatasetError, GateError, OcrfleetError, SpecError, Tr
 from trainer.evaluation import analysis
 from trainer.ppocr.job import Job
 from trainer.system import atomic, disk, stacks
-from trainer.telemetry.events import Events
+from trainer.telemetry import events
 
 
 def train(job: Job, gang: Gang) -> dict[str, Any]:
@@ -106,15 +106,15 @@ STAGES: dict[str, Callable[[Job, Gang], dict[str, Any]]] = {
 }
 
 
-def _do(stage: str, folder: Path, events: Events) -> dict[str, Any]:
+def _do(stage: str, folder: Path, supervisor: events.Events) -> dict[str, Any]:
     gang = Gang.from_environment()
     device = os.environ[contract.ENV_DEVICE]
-    job = Job.read(folder, device=device, rank=gang.rank, world=gang.world, events=events)
+    job = Job.read(folder, device=device, rank=gang.rank, world=gang.world, events=supervisor)
     if job.run.task != "rec":
         raise SpecError(f"run.task is {job.run.task!r}: the tiny trainer of tests knows 'rec' only.")
     job.listen()
     _same_work(gang.gather((stage, job.prepared.digest)))
-    events.send("ready", pid=os.getpid())
+    supervisor.send(events.Ready())
     with disk.watched(folder):
         return STAGES[stage](job, gang)
 
@@ -135,17 +135,18 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     stacks.on_signals()
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: no worker outlives its supervisor
-    events = Events.from_environment(int(os.environ["PADDLE_TRAINER_ID"]))
+    supervisor = events.Events.from_environment(int(os.environ["PADDLE_TRAINER_ID"]))
     try:
-        events.send("done", facts=_do(arguments.stage, arguments.workdir, events))
+        supervisor.send(events.Finished(facts=_do(arguments.stage, arguments.workdir, supervisor)))
     except OcrfleetError as error:
         logging.error("%s", error)
-        events.send("error", code=int(error.exit_code), message=str(error))
+        supervisor.send(events.Failed(code=int(error.exit_code), message=str(error)))
         return int(error.exit_code)
     # The process ends here whatever it was, and the supervisor must hear why.
     except Exception as error:  # noqa: BLE001
         traceback.print_exc()
-        events.send("error", code=int(contract.ExitCode.FAILED), message=f"{type(error).__name__}: {error}")
+        message = f"{type(error).__name__}: {error}"
+        supervisor.send(events.Failed(code=int(contract.ExitCode.FAILED), message=message))
         return int(contract.ExitCode.FAILED)
     return int(contract.ExitCode.DONE)
 

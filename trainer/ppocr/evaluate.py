@@ -12,6 +12,7 @@ from trainer.ppocr import collective, infer, scores
 from trainer.ppocr.distill import Networks
 from trainer.ppocr.job import Job
 from trainer.recipes import distill
+from trainer.telemetry.events import Progressed
 
 Row = dict[str, Any]
 
@@ -45,7 +46,7 @@ def evaluate(job: Job, model: paddle.nn.Layer, *, split: str) -> dict[str, Readi
     own = list(range(job.rank, len(samples), job.world))
 
     def tell(done: int, total: int) -> None:
-        job.events.send("progress", what="evaluate", done=done, total=total, unit="images")
+        job.events.send(Progressed(what="evaluate", done=done, total=total, unit="images"))
 
     training = model.training
     model.eval()

@@ -5,6 +5,7 @@ every few steps one small all-reduce tells each rank whether to stop, to save, o
 """
 
 import contextlib
+import itertools
 import json
 import logging
 import math
@@ -25,6 +26,7 @@ from trainer.run import precision
 from trainer.run.interval import Due
 from trainer.state import checkpoints
 from trainer.system import atomic
+from trainer.telemetry import events
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +94,7 @@ class Training:
         # On every rank: the statistics of BatchNorm are each one's own.
         for sentence in start.begin(job, self.model) if not distilled else []:
             if job.rank == 0:
-                job.events.send("notice", message=sentence)
+                job.events.send(events.Notice(message=sentence))
         one = self.model
         if isinstance(one, several.Networks):
             one = one.of(distill.learners(config)[0])
@@ -269,15 +271,19 @@ class Training:
         if self.job.rank == 0:
             self.progress.losses.append({"step": step, "epoch": epoch, "loss": round(values["loss"], 6), "lr": lr})
         self.job.events.send(
-            "step",
-            step=step,
-            steps=self._all_steps(),
-            epoch=epoch,
-            epochs=self.epochs,
-            loss=values,
-            lr=lr,
-            **self._since,
-            **self._memory(),
+            events.Step(
+                step=step,
+                steps=self._all_steps(),
+                epoch=epoch,
+                epochs=self.epochs,
+                loss=values,
+                lr=lr,
+                samples=int(self._since["samples"]),
+                seconds=self._since["seconds"],
+                reader_seconds=self._since["reader_seconds"],
+                count=int(self._since["count"]),
+                device_memory_bytes=self._memory(),
+            )
         )
         self._since = dict.fromkeys(self._since, 0)
 
@@ -314,10 +320,12 @@ class Training:
         if self.job.rank == 0:
             more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
             self.job.events.send(
-                "notice",
-                message=f"{why}. Going back to the checkpoint of step {back_to}. Skipping from now on: step "
-                f"{' and '.join(str(entry['step']) for entry in entries)} with {', '.join(names[:_NAMED])}{more}. "
-                f"If it happens again, the run ends. {advice}",
+                events.Restarted(
+                    reason="diverged",
+                    message=f"{why}. Going back to the checkpoint of step {back_to}. Skipping from now on: step "
+                    f"{' and '.join(str(entry['step']) for entry in entries)} with {', '.join(names[:_NAMED])}{more}. "
+                    f"If it happens again, the run ends. {advice}",
+                )
             )
         raise _GoBackError(entries)
 
@@ -334,17 +342,18 @@ class Training:
             "samples": [self.dataset.samples[i].source for i in members],
         }
 
-    def _memory(self) -> dict[str, int]:
-        """Return the device's peak memory use, on devices that report it."""
-        if self.job.device != "gpu":
-            return {}
-        return {"device_memory_bytes": int(paddle.device.cuda.max_memory_allocated())}
+    def _memory(self) -> int | None:
+        """Return the device's peak memory use in bytes, on devices that report it."""
+        return int(paddle.device.cuda.max_memory_allocated()) if self.job.device == "gpu" else None
 
     def _refuse(self, refused: data.Refused) -> None:
         """Record unusable samples; end the run if there are too many."""
         new = {source: why for source, why in refused.items() if source not in self.progress.refused}
         for source, why in new.items():
             log.warning("Training sample skipped: %s: %s", source, why)
+        if new:
+            examples = dict(itertools.islice(new.items(), _NAMED))
+            self.job.events.send(events.Refused(count=len(new), examples=examples))
         self.progress.refused.update(new)
         before = sum(row.get("split") == "train" for row in self.job.prepared.refused)
         total = self.job.prepared.counts["train"] + before
@@ -391,7 +400,7 @@ class Training:
                 state.write_weights(kept, self.job.work.best_weights)
         taken = time.perf_counter() - began
         if self.job.rank == 0:
-            self.job.events.send("eval", **{**entry, "metrics": told}, best=best, seconds=taken)
+            self.job.events.send(events.Evaluated(**{**entry, "metrics": told}, best=best, seconds=taken))
         self.evaluating.done()
         collective.meet()
 
@@ -409,7 +418,7 @@ class Training:
         if self.job.rank == 0:
             checkpoints.prune(self.job.work.checkpoints, keep=self.job.run.checkpoint.keep)
             taken = time.perf_counter() - began
-            self.job.events.send("checkpoint", step=self.progress.step, path=str(folder), seconds=taken)
+            self.job.events.send(events.Checkpointed(step=self.progress.step, path=str(folder), seconds=taken))
         self.saving.done()
 
     def _resume(self) -> state.Progress:
@@ -436,12 +445,17 @@ class Training:
     def _say_start(self) -> None:
         if self.job.rank:
             return
-        done = f", resuming after step {self.progress.step}" if self.progress.step else ""
-        batch = self.job.config["Train"]["loader"]["batch_size_per_card"]
         self.job.events.send(
-            "notice",
-            message=f"{self._what()} {len(self.dataset)} samples, {self.epochs} epochs of {self.order.steps} steps, "
-            f"batch {batch} × {self.job.world} devices, {self.precision}{done}.",
+            events.Started(
+                what=self._what(),
+                samples=len(self.dataset),
+                epochs=self.epochs,
+                steps_per_epoch=self.order.steps,
+                batch=self.job.config["Train"]["loader"]["batch_size_per_card"],
+                devices=self.job.world,
+                precision=self.precision,
+                step=self.progress.step,
+            )
         )
 
     def _what(self) -> str:

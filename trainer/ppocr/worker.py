@@ -22,7 +22,7 @@ from trainer import contract
 from trainer.errors import DatasetError, OcrfleetError, StoppedError, TransientError
 from trainer.ppocr.job import Job
 from trainer.system import disk, stacks
-from trainer.telemetry.events import Events
+from trainer.telemetry import events
 
 
 def train(job: Job) -> dict[str, Any]:
@@ -83,7 +83,9 @@ def verify(job: Job) -> dict[str, Any]:
         trained_metrics=evaluation["metrics"],
         out=job.work.verification_facts,
         device=job.device,
-        progress=lambda done, total: job.events.send("progress", what="verify", done=done, total=total, unit="images"),
+        progress=lambda done, total: job.events.send(
+            events.Progressed(what="verify", done=done, total=total, unit="images")
+        ),
     )
 
 
@@ -156,7 +158,7 @@ def main() -> int:
     stacks.on_signals()
     _die_with_parent()
     device = os.environ[contract.ENV_DEVICE]
-    events = Events.from_environment(int(os.environ["PADDLE_TRAINER_ID"]))
+    supervisor = events.Events.from_environment(int(os.environ["PADDLE_TRAINER_ID"]))
     try:
         import paddle
 
@@ -165,23 +167,24 @@ def main() -> int:
         paddle.set_device(device)
         tree.on_path()
         rank, world = collective.join()
-        job = Job.read(arguments.workdir, device=device, rank=rank, world=world, events=events)
+        job = Job.read(arguments.workdir, device=device, rank=rank, world=world, events=supervisor)
         job.listen()
         _same_work(arguments.stage, job)
         if arguments.stage != "train":
             job = _of_the_picked(job)
-        events.send("ready", pid=os.getpid())
+        supervisor.send(events.Ready())
         with disk.watched(arguments.workdir):
             facts = _all_of(arguments.stage, job)
-        events.send("done", facts=facts)
+        supervisor.send(events.Finished(facts=facts))
     except OcrfleetError as error:
         logging.error("%s", error)
-        events.send("error", code=int(error.exit_code), message=str(error))
+        supervisor.send(events.Failed(code=int(error.exit_code), message=str(error)))
         return int(error.exit_code)
     # The process ends here whatever it was, and the supervisor must hear why.
     except Exception as error:  # noqa: BLE001
         traceback.print_exc()
-        events.send("error", code=int(contract.ExitCode.FAILED), message=f"{type(error).__name__}: {error}")
+        message = f"{type(error).__name__}: {error}"
+        supervisor.send(events.Failed(code=int(contract.ExitCode.FAILED), message=message))
         return int(contract.ExitCode.FAILED)
     return int(contract.ExitCode.DONE)
 

@@ -6,7 +6,7 @@ import sys
 import threading
 
 from trainer.system import stacks
-from trainer.telemetry.events import Events
+from trainer.telemetry.events import Checkpointed, Events, Failed, Finished, Ready
 
 rank = int(os.environ["PADDLE_TRAINER_ID"])
 events = Events.from_environment(rank)
@@ -17,7 +17,7 @@ signal.signal(signal.SIGTERM, lambda *_: told_to_stop.set())
 stacks.on_signals()
 if stage == "never-meet":
     signal.pause()
-events.send("ready")
+events.send(Ready())
 match stage:
     case "be-killed-once" if os.path.exists(os.environ["FIFO"]):
         # Opening it waits for the other rank: it is killed while both work.
@@ -29,24 +29,24 @@ match stage:
             signal.pause()
     case "succeed" | "be-killed-once":
         print(os.environ["PADDLE_MASTER"], flush=True)
-        events.send("done", facts={"rank": rank, "environment": dict(os.environ)})
+        events.send(Finished(facts={"rank": rank, "environment": dict(os.environ)}))
     case "refuse-data" if rank == 0:
-        events.send("error", code=41, message="The data is wrong.")
+        events.send(Failed(code=41, message="The data is wrong."))
         sys.exit(41)
     case "be-killed" if rank == 1:
         os.kill(os.getpid(), signal.SIGKILL)
     case "leave-readers":
         if os.fork() == 0:
             signal.pause()
-        events.send("error", code=41, message="The data is wrong.")
+        events.send(Failed(code=41, message="The data is wrong."))
         os._exit(41)
     case "crash":
         print("a secret of the library", flush=True)
         sys.exit(9)
     case "stop-in-order":
-        events.send("step", step=1)
+        events.send(Checkpointed(step=1, path="", seconds=0.1))
         told_to_stop.wait(30)
-        events.send("error", code=143, message="Stopped after step 1; the state is saved.")
+        events.send(Failed(code=143, message="Stopped after step 1; the state is saved."))
         sys.exit(143)
     case _:
         # A peer in a collective that will never end, deaf to SIGTERM.
