@@ -37,6 +37,7 @@ from trainer.run.topology import Topology
 from trainer.run.workdir import WorkDir
 from trainer.stages.prepare import prepare
 from trainer.system.cpu import mathematics
+from trainer.telemetry.events import Event, Step
 
 SPARE: Final = 5
 """Batches of the epoch beyond the last that is timed, so that neither side comes to its end, where both save."""
@@ -146,16 +147,16 @@ def time_ours(work: WorkDir, setting: Setting, *, threads: int | None, devices: 
     heard: dict[int, float] = {}
     last = setting.warm_up + setting.steps
 
-    def hear(event: Mapping[str, Any]) -> None:
-        if event["event"] == "step" and event["rank"] == 0:
-            heard[event["step"]] = time.monotonic()
-            if event["step"] == last:
+    def hear(event: Event) -> None:
+        if isinstance(event, Step) and event.rank == 0:
+            heard[event.step] = time.monotonic()
+            if event.step == last:
                 supervisor.stop()
 
     supervisor = Supervisor(
         Topology(devices_per_node=devices, port=free_ports(contract.ports(devices))),
         deadlines=DeadlineSeconds(rendezvous=DEADLINE, stall=DEADLINE),
-        on_event=hear,
+        hear=hear,
     )
     for folder in (work.checkpoints, work.trained):
         shutil.rmtree(folder, ignore_errors=True)

@@ -14,12 +14,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from docs import chart, completion, fields, runtime
 from docs.fields import class_of, line, meaning, table, values_of
 from jobs.cli import build_parser
 from jobs.commands.complete import children, walk
 from trainer import contract, recipes
 from trainer.formats.yaml import to_yaml
+from trainer.telemetry import events
 
 REFERENCE: Final = Path(__file__).parent / "reference"
 HEAD: Final = "<!-- Written by docs/generate.py. Change the code that it names, then run `make verify`. -->\n\n"
@@ -27,6 +30,7 @@ HEAD: Final = "<!-- Written by docs/generate.py. Change the code that it names, 
 ENVIRONMENT: Final = {
     "OCRFLEET_WORKDIR": "holds a folder for each run of `ocrfleet run`; as --workdir",
     "OCRFLEET_CACHE": "where `check`, `data` and `predict` keep what they fetch; as --cache",
+    "OCRFLEET_LOG_FORMAT": "what `ocrfleet run` logs: `text`, or `json` for [one event a line](log-events.md)",
     "PADDLEOCR_HOME": "a checkout of PaddleOCR to train with, in place of the packaged tree",
     "AWS_ENDPOINT_URL, AWS_REGION, AWS_PROFILE, AWS_ACCESS_KEY_ID, …": "as for the AWS tools",
 }
@@ -39,6 +43,7 @@ def main() -> None:
         "job-file.md": job_file(),
         "commands.md": commands(),
         "exit-codes.md": exit_codes(),
+        "log-events.md": log_events(),
         "recipes.md": recipe_table(),
     }
     for name, text in pages.items():
@@ -178,6 +183,49 @@ def exit_codes() -> str:
         "# Exit codes\n\nExit codes of `ocrfleet run`, of the other commands, and of a pod. After 75 and 143, the same "
         "command resumes the run.\n\n" + table(("code", "name", "meaning"), rows)
     )
+
+
+def log_events() -> str:
+    """Return the page of the events in a node's log: the classes of `trainer/telemetry/events.py` that are logged."""
+    first = [
+        "# Events in the log",
+        "",
+        "With `chart.logFormat: json` in the job file, or `OCRFLEET_LOG_FORMAT=json` in the environment of "
+        "`ocrfleet run`, a node writes one JSON object a line: an event. Later versions may add events and keys. Every "
+        "line has these keys:",
+        "",
+        table(("key", "meaning"), _ALWAYS),
+    ]
+    for kind in events.KINDS:
+        if not kind.logged:
+            continue
+        text = fields.texts(kind)
+        found = [each for each in msgspec.structs.fields(kind) if each.name not in ("rank", "stage")]
+        rows = [(f"`{each.name}`", line(text.get(each.name, each.name.replace("_", " ")))) for each in found]
+        rows += _ADDED.get(kind, ())
+        first += ["", f"## `{kind.__struct_config__.tag}`", "", line(inspect.getdoc(kind) or "")]
+        first += ["", table(("key", "meaning"), rows)] if rows else []
+    return "\n".join(first)
+
+
+_ALWAYS: Final = (
+    ("`time`", "when it was written, in UTC"),
+    ("`event`", "what happened: one of those below"),
+    ("`message`", "the same in words, as in a text log; empty where the event says all"),
+    ("`run`, `node`, `attempt`", "the run's id, the node's rank and the attempt; absent until they are known"),
+    ("`stage`", "the stage in progress; absent before the first and after the last"),
+    ("`rank`", "the worker to which it happened; absent for the node itself"),
+)
+
+_ADDED: Final[Mapping[type[events.Event], tuple[tuple[str, str], ...]]] = {
+    events.Step: (
+        ("`percent`", "steps done, of 100"),
+        ("`samples_per_second`", "the speed of all workers of the node"),
+        ("`seconds_left`", "until the last step, at the speed so far"),
+    ),
+    events.Progressed: (("`percent`", "how much is done, of 100"),),
+}
+"""Keys that the log adds to those of an event."""
 
 
 def recipe_table() -> str:

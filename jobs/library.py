@@ -24,6 +24,7 @@ from jobs.runs.engine_auto import render_auto
 from jobs.runs.submit import send
 from trainer.errors import TransientError
 from trainer.formats.yaml import to_yaml
+from trainer.telemetry.lines import Line
 
 JobFile = str | os.PathLike[str] | Mapping[str, Any]
 """The path of a job file, or its fields."""
@@ -149,8 +150,8 @@ def wait(
             last = seen
             if on_status:
                 on_status(seen)
-        elif isinstance(seen, watch.Said) and on_line:
-            on_line(seen.text)
+        elif isinstance(seen, Line) and on_line:
+            on_line(str(seen))
     if last is None:
         raise TransientError(f"Nothing is known of the run {run!r}. Wait again.")
     return Outcome(run_id=last.run, exit_code=watch.exit_code(last), reason=str(last.reason), status=last)

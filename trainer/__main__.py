@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
+from typing import get_args
 
 from trainer import contract
 from trainer.errors import OcrfleetError, SpecError, StoppedError
@@ -20,8 +21,11 @@ from trainer.run.assignment import Assignment
 from trainer.run.topology import Topology
 from trainer.run.workdir import WorkDir
 from trainer.system import atomic
+from trainer.telemetry.console import Console
+from trainer.telemetry.events import Ended
+from trainer.telemetry.lines import Format
 from trainer.telemetry.metrics import Metrics
-from trainer.telemetry.progress import Progress
+from trainer.telemetry.sentences import sentence
 
 log = logging.getLogger("trainer")
 
@@ -43,26 +47,37 @@ def main() -> int:
     )
     arguments = parser.parse_args()
     with ExitStack() as closing:
-        progress = Progress(sys.stderr)
-        closing.callback(progress.close)
+        form = os.environ.get(contract.ENV_LOG_FORMAT) or "text"
+        console = Console(sys.stderr, form="json" if form == "json" else "text")
+        closing.callback(console.close)
         if arguments.prove_access:
-            return _code_of(lambda: _prove_access(progress), progress)
-        code = _code_of(lambda: _be_node(arguments.workdir, arguments.stage, progress, closing), progress)
-        hold_on_failure.until_told(code, say=progress.line)
+            return _end(lambda: _prove_access(console), console)
+        code = _end(lambda: _be_node(arguments.workdir, arguments.stage, console, closing), console)
+        hold_on_failure.until_told(code, say=console.notice)
         return _translated(code)
 
 
-def _code_of(action: Callable[[], None], progress: Progress) -> int:
-    """Run an action and return the contract's exit code; print the error if it fails."""
+def _end(action: Callable[[], None], console: Console) -> int:
+    """Run an action, tell how it ended, and return the contract's exit code."""
     try:
         action()
+        ended = Ended(code=contract.ExitCode.DONE)
     except OcrfleetError as error:
-        progress.line(f"error: {error}")
-        return int(error.exit_code)
-    except Exception:  # noqa: BLE001 - a bug ends the same way as uncaught, but the pod may have to stay
-        traceback.print_exc()
-        return int(contract.ExitCode.FAILED)
-    return int(contract.ExitCode.DONE)
+        ended = Ended(code=error.exit_code, message=str(error))
+    except Exception as error:  # noqa: BLE001 - a bug ends the same way as uncaught, but the pod may have to stay
+        message = f"{type(error).__name__}: {error}"
+        ended = Ended(code=contract.ExitCode.FAILED, message=message, traceback=traceback.format_exc())
+    console.hear(ended)
+    if ended.message:
+        _leave_last_words(sentence(ended))
+    return int(ended.code)
+
+
+def _leave_last_words(words: str) -> None:
+    """Leave why this pod failed where Kubernetes looks for it: in the status of its container."""
+    # The kubelet makes the file. Nothing is lost without it: the kubelet then takes the end of the log.
+    with contextlib.suppress(OSError), Path(contract.TERMINATION_LOG).open("r+b") as file:
+        file.truncate(file.write(words.encode("utf-8", "replace")[: contract.LAST_WORDS]))
 
 
 def _translated(code: int) -> int:
@@ -89,12 +104,23 @@ def _refuse_another_contract() -> None:
     )
 
 
-def _prove_access(progress: Progress) -> None:
+def _check_format() -> None:
+    """Check the log's format.
+
+    Raises:
+        SpecError: there is no such format.
+    """
+    form = os.environ.get(contract.ENV_LOG_FORMAT) or "text"
+    if form not in get_args(Format):
+        raise SpecError(f"{contract.ENV_LOG_FORMAT} is {form!r}. Set it to text or json.")
+
+
+def _prove_access(console: Console) -> None:
     _refuse_another_contract()
     # Everything goes to the terminal as sentences; a traceback would hide them.
     logging.getLogger().addHandler(logging.NullHandler())
-    for sentence in access.prove(Path(os.environ[contract.ENV_RUN_FILE])):
-        progress.line(sentence)
+    for proved in access.prove(Path(os.environ[contract.ENV_RUN_FILE])):
+        console.notice(proved)
 
 
 def _bring_run_file(work: WorkDir) -> None:
@@ -104,21 +130,23 @@ def _bring_run_file(work: WorkDir) -> None:
         atomic.write(work.run_file, Path(source).read_bytes())
 
 
-def _be_node(workdir: Path, stage: str | None, progress: Progress, closing: ExitStack) -> None:
+def _be_node(workdir: Path, stage: str | None, console: Console, closing: ExitStack) -> None:
     _refuse_another_contract()
+    _check_format()
     topology = Topology.from_environment()
     _bring_run_file(WorkDir(workdir))
     given = Assignment.read(workdir, run_id=os.environ[contract.ENV_RUN_ID], topology=topology)
+    console.locate(run=given.run_id, node=topology.node_rank)
     _log_to(given.work.node_log)
     metrics = Metrics(run=given.run_id, node=topology.node_rank, task=given.run.task)
     closing.callback(metrics.close)
     if port := os.environ.get(contract.ENV_METRICS_PORT):
         host = os.environ.get(contract.ENV_METRICS_HOST, "127.0.0.1")
-        progress.line(f"Metrics are at http://{host}:{metrics.serve(int(port), host=host)}/metrics.")
-    _run(Pipeline(given, progress=progress, metrics=metrics), only=stage)
+        console.notice(f"Metrics are at http://{host}:{metrics.serve(int(port), host=host)}/metrics.")
+    _run(Pipeline(given, console=console, metrics=metrics), metrics, only=stage)
 
 
-def _run(pipeline: Pipeline, *, only: str | None) -> None:
+def _run(pipeline: Pipeline, metrics: Metrics, *, only: str | None) -> None:
     _obey_signals(pipeline)
     try:
         pipeline.run(only=only)
@@ -129,10 +157,10 @@ def _run(pipeline: Pipeline, *, only: str | None) -> None:
     finally:
         # A full disk must not hide why the run ended.
         with contextlib.suppress(OSError):
-            pipeline.work.metrics_snapshot.write_bytes(pipeline.metrics.snapshot())
+            pipeline.work.metrics_snapshot.write_bytes(metrics.snapshot())
         # Without an attempt the bucket was out of reach, or the run was already published.
         if pipeline.mirror.attempt:
-            pipeline.mirror.push_logs(node=pipeline.given.topology.node_rank, say=pipeline.progress.line)
+            pipeline.mirror.push_logs(node=pipeline.given.topology.node_rank)
 
 
 def _obey_signals(pipeline: Pipeline) -> None:

@@ -66,6 +66,12 @@ STALL_DEADLINE: Final = "15m"
 METRICS_PORT: Final = 9400
 """Port of the Prometheus endpoint in a pod."""
 
+TERMINATION_LOG: Final = "/dev/termination-log"
+"""Where a container leaves its last words: the default of Kubernetes, which makes the file."""
+
+LAST_WORDS: Final = 4096
+"""Bytes of them that the kubelet takes at most."""
+
 STAGES: Final = ("fetch", "prepare", "train", "evaluate", "export", "verify", "publish")
 """The stages of a run, in their order."""
 
@@ -101,6 +107,8 @@ ENV_METRICS_HOST: Final = "OCRFLEET_METRICS_HOST"
 """The address that metrics are served on. Unset: 127.0.0.1; in a pod all, since Prometheus is elsewhere."""
 ENV_RUN_FILE: Final = "OCRFLEET_RUN_FILE"
 """Where a pod finds its run.yaml, which is copied into the work folder. Unset: it is there already."""
+ENV_LOG_FORMAT: Final = "OCRFLEET_LOG_FORMAT"
+"""`text` for sentences, `json` for an object a line. Unset: text."""
 ENV_EVENTS_FD: Final = "OCRFLEET_EVENTS_FD"
 """File descriptor on which a worker tells its supervisor what happens, one JSON object a line."""
 ENV_PADDLEOCR_HOME: Final = "PADDLEOCR_HOME"

@@ -11,6 +11,7 @@ from jobs.engines.status import Phase, Status
 from jobs.kube.client import Cluster
 from jobs.kube.objects import Object
 from jobs.runs import watch
+from trainer.telemetry.lines import Line
 
 INTERRUPTED: Final = 130
 """The exit code of kubectl at Ctrl-C. It is none of the run's codes, since the run has not ended."""
@@ -35,8 +36,8 @@ def follow(
                 if isinstance(seen, Status):
                     code = watch.exit_code(seen)
                     screen.line(sentence(seen, workload))
-                elif isinstance(seen, watch.Said):
-                    screen.said(seen)
+                elif isinstance(seen, Line):
+                    screen.logged(seen)
                 else:
                     screen.line(seen.text)
     except KeyboardInterrupt:
@@ -69,16 +70,18 @@ class Screen:
         clear = "\r\033[K" if self._standing else ""
         self._write(f"{clear}{show.wrapped(text, self._stream)}\n{self._standing}")
 
-    def said(self, line: watch.Said) -> None:
+    def logged(self, line: Line) -> None:
         """Print a line of the leader's log."""
-        if self._terminal and (progress := line.progress):
+        if self._terminal and line.percent is not None:
             # A terminal that is as wide as its text may wrap it.
-            self._standing = progress.fitted((show.width_of(self._stream) or 80) - 1)
+            room = (show.width_of(self._stream) or 80) - 1
+            shown = str(line)
+            self._standing = shown if len(shown) <= room else f"{shown[: room - 1]}…"
             self._write(f"\r\033[K{self._standing}")
             return
-        if line.turns:
+        if line.turn:
             self.close()
-        self.line(line.text)
+        self.line(str(line))
 
     def close(self) -> None:
         """Remove the progress."""

@@ -5,26 +5,24 @@ import sys
 from trainer.telemetry.callbacks import OnProgress
 
 try:
-    from trainer.telemetry.progress import Progress
+    from trainer.telemetry.console import Console
+    from trainer.telemetry.events import Progressed
 except ModuleNotFoundError:  # its packages come with the trainer's
-    Progress = None  # type: ignore[assignment, misc]
+    Console = None  # type: ignore[assignment, misc]
 
 
 def transfer(what: str) -> OnProgress | None:
     """Return a function that shows how many bytes have been transferred; None without the trainer's packages."""
-    if Progress is None:
-        return None
-    shown = Progress(sys.stderr)
-    return lambda done, total: shown.transfer(what, done, total)
+    return _shown(what, "bytes")
 
 
 def count(what: str, unit: str) -> OnProgress | None:
     """Return a function that shows how many of something are done; None without the trainer's packages."""
-    if Progress is None:
+    return _shown(what, unit)
+
+
+def _shown(what: str, unit: str) -> OnProgress | None:
+    if Console is None:
         return None
-    shown = Progress(sys.stderr)
-
-    def move(done: int, total: int) -> None:
-        shown.show({"event": "progress", "rank": 0, "what": what, "done": done, "total": total, "unit": unit})
-
-    return move
+    console = Console(sys.stderr)
+    return lambda done, total: console.hear(Progressed(what=what, done=done, total=total, unit=unit))

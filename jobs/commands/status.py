@@ -9,10 +9,12 @@ from jobs.commands.document import document
 from jobs.diagnosis import describe
 from jobs.diagnosis import events as event_lines
 from jobs.diagnosis.observe import observe
+from jobs.engines import engine_of
+from jobs.engines.status import Phase
 from jobs.kube import times
 from jobs.kube.fields import name_of
 from jobs.kube.kinds import EVENT
-from jobs.runs import find
+from jobs.runs import find, pod_logs
 
 
 def add_status(parser: argparse.ArgumentParser) -> None:
@@ -20,9 +22,10 @@ def add_status(parser: argparse.ArgumentParser) -> None:
     options.command(
         parser,
         run=status,
-        text="Show the phase of a run, the reason and the next step. Then show its nodes: the Kubernetes node, how "
-        "often the pod was lost and came back, and the exit code. What your account may not read is left out, "
-        "and the reason has less detail. The exit code is 0 when the run could be read, even if the run failed.",
+        text="Show the phase of a run, the reason and the next step, and how far a running one is. Then show its "
+        "nodes: the Kubernetes node, how often the pod was lost and came back, and the exit code. What your account "
+        "may not read is left out, and the reason has less detail. The exit code is 0 when the run could be read, even "
+        "if the run failed.",
         examples="ocrfleet status slips-rec-1a2b3c4d\n"
         "ocrfleet status slips-rec                    # the newest run of that name\n"
         "ocrfleet status slips-rec -o json | jq -r .phase",
@@ -54,11 +57,15 @@ def status(arguments: argparse.Namespace) -> int:
     """Show where a run stands."""
     cluster = options.connect(arguments)
     now = datetime.now(UTC)
-    found = observe(find.gather(cluster, find.find(cluster, arguments.name), now=now))
+    workload = find.find(cluster, arguments.name)
+    gathered = find.gather(cluster, workload, now=now)
+    found, engine = observe(gathered), engine_of(workload)
+    running = found.phase is Phase.RUNNING
+    progress = pod_logs.newest(cluster, gathered.pods, engine) if engine and running else None
     if arguments.output in ("yaml", "json"):
-        document(describe.facts(found, namespace=cluster.namespace), arguments.output)
+        document(describe.facts(found, namespace=cluster.namespace, progress=progress), arguments.output)
         return 0
-    print(show.wrapped(describe.head(found, namespace=cluster.namespace, now=now), sys.stdout))
+    print(show.wrapped(describe.head(found, namespace=cluster.namespace, now=now, progress=progress), sys.stdout))
     if found.nodes:
         print()
         wide = {"POD": "pod"} if arguments.output == "wide" else {}

@@ -7,10 +7,17 @@ from typing import Any
 from jobs.diagnosis.exit_codes import meaning
 from jobs.engines.status import NodePhase, NodeStatus, Phase, QueueStatus, Reason, Status
 from jobs.kube.times import span, stamp
+from trainer.telemetry.lines import Line
 
 
-def facts(status: Status, *, namespace: str) -> dict[str, Any]:
-    """Return a status as data; unknown values are null."""
+def facts(status: Status, *, namespace: str, progress: Line | None = None) -> dict[str, Any]:
+    """Return a status as data; unknown values are null.
+
+    Args:
+        status: of a run.
+        namespace: where the run is.
+        progress: the newest line of its leader.
+    """
     return {
         "run": status.run,
         "object": status.name,
@@ -20,6 +27,7 @@ def facts(status: Status, *, namespace: str) -> dict[str, Any]:
         "final": status.final,
         "reason": status.reason.text,
         "advice": status.reason.advice,
+        "progress": _progress(progress) if progress else None,
         "exitCode": status.exit_code,
         "restarts": status.restarts,
         "created": stamp(status.created),
@@ -28,6 +36,10 @@ def facts(status: Status, *, namespace: str) -> dict[str, Any]:
         "queue": _queue(status.queue) if status.queue else None,
         "nodes": [_node(each) for each in status.nodes],
     }
+
+
+def _progress(line: Line) -> dict[str, Any]:
+    return {"stage": line.stage, "percent": line.percent, "message": line.message}
 
 
 def _queue(queue: QueueStatus) -> dict[str, Any]:
@@ -62,9 +74,17 @@ def ready(status: Status) -> str:
     return f"{at_work}/{len(status.nodes)}"
 
 
-def head(status: Status, *, namespace: str, now: datetime) -> str:
-    """Return the status of a run and the next step as text."""
+def head(status: Status, *, namespace: str, now: datetime, progress: Line | None = None) -> str:
+    """Return the status of a run and the next step as text.
+
+    Args:
+        status: of the run.
+        namespace: where the run is.
+        now: the current time.
+        progress: the newest line of its leader.
+    """
     parts = {
+        "progress": str(progress) if progress else "",
         "object": f"{status.engine or 'unknown'} {status.name} in namespace {namespace}",
         "queue": _queue_line(status.queue) if status.queue else "",
         "created": _time(status.created, now),

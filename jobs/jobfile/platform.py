@@ -245,6 +245,9 @@ class Chart:
     image_pull_policy: Literal["IfNotPresent", "Always", "Never"] = "IfNotPresent"
     """When a node pulls the image. IfNotPresent assumes that a tag never moves."""
 
+    log_format: Literal["text", "json"] = "text"
+    """What the pods log: sentences, or a JSON object a line for a log collector."""
+
     endpoint: Endpoint = Field(default_factory=Endpoint)
     """An object store other than AWS."""
 

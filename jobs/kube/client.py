@@ -44,6 +44,9 @@ _AHEAD: Final = 2
 _HEAD: Final = 4096
 """Bytes of an answer that have the head of a list, which of Kubernetes' own kinds comes before its items."""
 
+_NO_LOGS: Final = re.compile(r"unable to retrieve container logs for [\w.+-]+://\w*")
+"""What the kubelet writes in place of the logs of a container that is gone, with status 200."""
+
 _CONTINUE: Final = re.compile(rb'"continue": ?"([^"\\\\]+)"')
 
 _Ahead = tuple[str, "Future[Any]"]
@@ -234,6 +237,10 @@ class Cluster:
             tail: the last so many lines only.
             since: lines from this moment on, as the server writes it; each then begins with its own. Empty: from the
                 first on.
+
+        Raises:
+            NotFoundError: the pod, its container or its logs are gone.
+            OcrfleetError: they cannot be read.
         """
         query = _filled(
             container=container or "",
@@ -246,7 +253,13 @@ class Cluster:
         path = f"{Kind('v1', 'Pod').path(namespace=self.namespace, name=pod)}/log"
         with self._stream(path, query, silent=None if follow else self.deadline) as lines:
             for line in lines:
-                yield line.decode("utf-8", errors="replace")
+                text = line.decode("utf-8", errors="replace")
+                if _NO_LOGS.fullmatch(text):
+                    raise NotFoundError(
+                        f"The Kubernetes node has no logs of the pod {pod} any more: its container is gone. "
+                        "`ocrfleet logs --attempt` reads those in the bucket."
+                    )
+                yield text
 
     def execute(self, pod: str, command: Sequence[str], *, container: str | None = None, terminal: bool = False) -> Any:
         """Start a command in a pod's container, and give the WebSocket to it; `jobs/kube/exec.py` speaks over it.

@@ -4,6 +4,7 @@ import queue
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -18,6 +19,7 @@ from jobs.kube.informer import PATIENCE, Collection, Following
 from jobs.kube.kinds import POD, kind_of
 from jobs.kube.objects import Object
 from trainer.errors import NotFoundError, OcrfleetError, SpecError, TransientError
+from trainer.telemetry import lines
 
 _PAUSE: Final = 1.0
 """Seconds before a broken connection is opened again."""
@@ -80,6 +82,22 @@ def read(
             yield Line(node, line)
 
 
+def newest(cluster: Cluster, pods: Iterable[Object], engine: Engine) -> lines.Line | None:
+    """Return the newest line of the leader's log that names a stage; None if there is none, or it cannot be read."""
+    found = by_rank(pods, engine).get(0)
+    if not found:
+        return None
+    try:
+        written = [line.text for line in read(cluster, {0: found[0]}, tail=_TAIL)]
+    except OcrfleetError:
+        return None
+    return next((line for line in map(lines.read, reversed(written)) if line.stage), None)
+
+
+_TAIL: Final = 20
+"""Lines to look through for one of the node itself: a library may have written others since."""
+
+
 def follow(
     cluster: Cluster, pod: Object, *, tail: int | None = None, since: str = "", patience: float = PATIENCE
 ) -> Iterator[str]:
@@ -100,13 +118,14 @@ def follow(
     while True:
         resumed, began = last, time.monotonic()
         try:
-            for stamped in cluster.logs(
-                name_of(pod), container=container(pod), follow=True, tail=None if last else tail, since=last
-            ):
-                stamp, _, line = stamped.partition(" ")
-                if stamp > resumed:  # the server goes back to the whole second
-                    last, broken = stamp, None
-                    yield line
+            with suppress(NotFoundError):
+                for stamped in cluster.logs(
+                    name_of(pod), container=container(pod), follow=True, tail=None if last else tail, since=last
+                ):
+                    stamp, _, line = stamped.partition(" ")
+                    if stamp > resumed:  # the server goes back to the whole second
+                        last, broken = stamp, None
+                        yield line
             # A server that is told to end, or a log that is rotated, ends a line as if all had been said.
             if not _goes_on(cluster.get(POD, name_of(pod)), pod):
                 return
@@ -119,7 +138,7 @@ def follow(
             if now - broken > patience:
                 raise
             threading.Event().wait(_PAUSE)
-        except (NotFoundError, SpecError):
+        except SpecError:
             return  # the pod went, or its machine did, before it could be read to its end
 
 

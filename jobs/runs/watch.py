@@ -18,9 +18,10 @@ from jobs.kube.fields import name_of, run_of, text
 from jobs.kube.informer import PATIENCE, Collection, Following
 from jobs.kube.kinds import EVENT, POD, Kind, kind_of
 from jobs.kube.objects import Object
-from jobs.runs import find, pod_logs, progress_lines
+from jobs.runs import find, pod_logs
 from trainer.contract import ExitCode
 from trainer.errors import AccessError, NotFoundError, SpecError, TransientError
+from trainer.telemetry.lines import Line, read
 
 _BETWEEN: Final = 2.0
 """Seconds from one look to the next: the pods of a large gang change by the hundred while it starts."""
@@ -33,23 +34,6 @@ _GRACE: Final = 5.0
 
 _LAST: Final = 10.0
 """Seconds in which the last lines of a run that is over must have come."""
-
-
-@dataclass(frozen=True)
-class Said:
-    """A line of the leader's log."""
-
-    text: str
-
-    @property
-    def progress(self) -> progress_lines.Progress | None:
-        """How far a stage is, if the line says that and nothing else."""
-        return progress_lines.progress(self.text)
-
-    @property
-    def turns(self) -> bool:
-        """Whether a stage begins or ends with it: no earlier progress holds any more."""
-        return progress_lines.turns(self.text)
 
 
 @dataclass(frozen=True)
@@ -94,13 +78,13 @@ class Watching:
         self._cluster, self._workload, self._engine, self._timeout = cluster, workload, engine, timeout
         wanted = _collections(cluster, workload, engine.pod_selector(name_of(workload)))
         self._following = Following(cluster, wanted, patience=patience)
-        self._came: queue.SimpleQueue[Said | Notice | Exception | str] = queue.SimpleQueue()
+        self._came: queue.SimpleQueue[Line | Notice | Exception | str] = queue.SimpleQueue()
         self._read: set[str] = set()
         self._reading = 0
         self._away_is_said = False
         threading.Thread(target=self._hear, name="objects", daemon=True).start()
 
-    def seen(self) -> Iterator[Status | Said | Notice]:
+    def seen(self) -> Iterator[Status | Line | Notice]:
         """Yield the status at each change, and lines of the log; the last item is the status of the finished run.
 
         Raises:
@@ -113,7 +97,7 @@ class Watching:
         with self._following:
             while True:
                 came, now = self._next(min(due, end, self._when_to_say_away())), time.monotonic()
-                if isinstance(came, (Said, Notice)):
+                if isinstance(came, (Line, Notice)):
                     yield came
                 elif came == _CHANGED:
                     due = min(due, max(now, looked + _BETWEEN))
@@ -133,7 +117,7 @@ class Watching:
                         "longer with --timeout, or without --timeout to the end."
                     )
 
-    def _next(self, until: float) -> Said | Notice | str | None:
+    def _next(self, until: float) -> Line | Notice | str | None:
         """Return what comes next; None if nothing has by then."""
         try:
             came = self._came.get(timeout=min(max(until - time.monotonic(), 0), _AGAIN))
@@ -173,11 +157,11 @@ class Watching:
             self._reading += 1
             threading.Thread(target=self._listen, args=(newest[0],), name="log", daemon=True).start()
 
-    def _last_lines(self) -> Iterator[Said | Notice]:
+    def _last_lines(self) -> Iterator[Line | Notice]:
         until = time.monotonic() + _LAST
         while self._reading and time.monotonic() < until:
             came = self._next(until)
-            if isinstance(came, (Said, Notice)):
+            if isinstance(came, (Line, Notice)):
                 yield came
 
     def _when_to_say_away(self) -> float:
@@ -205,8 +189,8 @@ class Watching:
     def _listen(self, pod: Object) -> None:
         try:
             since = self._catch_up(pod)
-            for line in pod_logs.follow(self._cluster, pod, since=since, patience=math.inf):
-                self._came.put(Said(line))
+            for written in pod_logs.follow(self._cluster, pod, since=since, patience=math.inf):
+                self._came.put(read(written))
         except (NotFoundError, SpecError):
             pass  # it went before it could be read
         except AccessError as error:
@@ -221,8 +205,11 @@ class Watching:
             stamped = list(self._cluster.logs(name_of(pod), container=pod_logs.container(pod), since=""))
         except TransientError:
             return ""  # all of it comes when it can be followed
-        for line in progress_lines.past([each.partition(" ")[2] for each in stamped]):
-            self._came.put(Said(line))
+        lines = [read(each.partition(" ")[2]) for each in stamped]
+        for number, line in enumerate(lines, start=1):
+            # How far it was then is not worth reading, but for the last.
+            if number == len(lines) or line.percent is None:
+                self._came.put(line)
         return stamped[-1].partition(" ")[0] if stamped else ""
 
 

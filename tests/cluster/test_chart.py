@@ -121,7 +121,7 @@ def test_a_run_of_two_nodes_publishes_its_model_and_outlives_a_killed_pod(
     pods = namespace.wait_pods(both, deadline=120)
     assert len({pod["spec"]["nodeName"] for pod in pods.values()}) == 2
     checkpoints = open_store(f"s3://{BUCKET}/{engine}/checkpoints/")
-    namespace.follow(pods["0"]["metadata"]["name"], "train: checkpoint at step", deadline=180)
+    namespace.follow(pods["0"]["metadata"]["name"], "[train] checkpoint at step", deadline=180)
     hurt.send(pods["1"], signal.SIGKILL)
     job = namespace.wait("Job", pods["0"]["metadata"]["labels"]["batch.kubernetes.io/job-name"], done, deadline=300)
     assert condition(job, "Complete") == "True", job["status"]

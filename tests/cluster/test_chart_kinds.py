@@ -81,7 +81,7 @@ def test_a_paddlejob_of_two_nodes_outlives_a_killed_pod_and_publishes_its_model(
 
     pods = namespace.wait_pods(both, deadline=300)
     assert len({pod["spec"]["nodeName"] for pod in pods.values()}) == 2
-    namespace.follow(pods["0"]["metadata"]["name"], "train: checkpoint at step", deadline=300)
+    namespace.follow(pods["0"]["metadata"]["name"], "[train] checkpoint at step", deadline=300)
     hurt.send(pods["1"], signal.SIGKILL)
     namespace.wait_pods(
         lambda found: (now := both(found)) and now["1"]["metadata"]["uid"] != pods["1"]["metadata"]["uid"],

@@ -84,7 +84,7 @@ def test_a_run_goes_on_through_upgrade_rollback_and_uninstall_and_outlives_a_pod
     release.upgrade(first)
     (name,) = release.objects()
     pods = namespace.wait_pods(lines.running(name, 2), deadline=240)
-    namespace.follow(pods["0"]["metadata"]["name"], "train: checkpoint at step", deadline=300)
+    namespace.follow(pods["0"]["metadata"]["name"], "[train] checkpoint at step", deadline=300)
 
     release.upgrade(first)
     release.upgrade(lines.job(bucket, image=tinytrainer, epochs=2, seed=43))
@@ -120,7 +120,7 @@ def test_another_placement_takes_the_run_up_where_the_older_object_is(
     release.upgrade(lines.job(bucket, image=tinytrainer, epochs=EPOCHS))
     (older,) = release.objects()
     pod = namespace.wait_pods(lines.running(older, 1), deadline=240)["0"]
-    namespace.follow(pod["metadata"]["name"], "train: checkpoint at step", deadline=300)
+    namespace.follow(pod["metadata"]["name"], "[train] checkpoint at step", deadline=300)
 
     release.upgrade(lines.job(bucket, image=tinytrainer, epochs=EPOCHS, **change))
     (newer,) = release.objects().keys() - {older}
@@ -136,7 +136,7 @@ def test_another_placement_takes_the_run_up_where_the_older_object_is(
     assert condition(job, "Complete") == "True", job["status"]
     (pod,) = namespace.pods(f"batch.kubernetes.io/job-name={newer}")
     (after,) = re.findall(r"resuming after step (\d+)\.", namespace.logs(pod["metadata"]["name"]))
-    assert int(after) in map(int, re.findall(r"^train: checkpoint at step (\d+) ", said, re.MULTILINE))
+    assert int(after) in map(int, re.findall(r"^\[train\] checkpoint at step (\d+) ", said, re.MULTILINE))
     record = bucket.record(lines.run_of(newer))
     assert record["attempt"] == 2
     ((epochs, steps),) = re.findall(r"Training \d+ samples, (\d+) epochs of (\d+) steps", said)

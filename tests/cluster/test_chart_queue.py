@@ -132,7 +132,7 @@ def test_a_run_waits_for_quota_is_preempted_and_goes_on_from_its_checkpoint_to_i
     end(namespace, first)
     wait_workload(namespace, name, admitted)
     pod = namespace.wait_pods(leader, deadline=120)
-    namespace.follow(pod["metadata"]["name"], "train: checkpoint at step", deadline=300)
+    namespace.follow(pod["metadata"]["name"], "[train] checkpoint at step", deadline=300)
 
     namespace.apply(holder("urgent", tiny, priority=high))
     assert namespace.wait("Pod", pod["metadata"]["name"], exit_code, deadline=180) == ExitCode.STOPPED

@@ -89,7 +89,7 @@ def test_a_run_is_looked_into_stopped_resumed_and_deleted(
     run, ocrfleet = lines.run_of(name), Commands(namespace, s3_outside)
 
     with ocrfleet.beside("logs", lines.NAME, "--follow") as followed:
-        assert all(re.match(r"\[node [01]\] ", line) for line in until(followed, "train: checkpoint at step"))
+        assert all(re.match(r"\[node [01]\] ", line) for line in until(followed, r"\[train\] checkpoint at step"))
 
         out, _ = ocrfleet("shell", run, "--node", "1", "--", "sh", "-c", "cat; echo $OCRFLEET_NODE_RANK", given="in\n")
         assert out == "in\n1\n"
@@ -215,7 +215,7 @@ def test_logs_go_on_with_the_pod_that_takes_the_place_of_a_lost_one(
     pods = namespace.wait_pods(lines.running(name, 2), deadline=240)
     ocrfleet = Commands(namespace, s3_outside)
     with ocrfleet.beside("logs", lines.NAME, "-f") as followed:
-        until(followed, r"\[node 0\] train: checkpoint at step")
+        until(followed, r"\[node 0\] \[train\] checkpoint at step")
         namespace.delete("Pod", pods["1"]["metadata"]["name"], grace=0)
         until(followed, r"\[node 0\] .*All nodes start again")
         until(followed, r"\[node 1\] train: (epoch|checkpoint)")

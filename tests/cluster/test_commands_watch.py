@@ -59,7 +59,7 @@ def test_a_run_is_watched_from_its_submission_to_its_model(
         )
         assert watched.stdout
         assert watched.stderr
-        said = until(watched.stderr, "train: epoch")
+        said = until(watched.stderr, r"\[train \d+%\] step")
         proxy.cut()
         said += until(watched.stderr, "The API server does not respond")
         proxy.mend()
@@ -71,7 +71,7 @@ def test_a_run_is_watched_from_its_submission_to_its_model(
     run = out.strip()
     bucket.record(run)
     for stage in ("fetch", "prepare", "train", "evaluate", "export", "verify", "publish"):
-        assert sum(line.startswith(f"{stage} done in") for line in said) == 1, (stage, told)
+        assert sum(line.startswith(f"[{stage} done]") for line in said) == 1, (stage, told)
     assert "samples/s" in told
     assert f"ocrfleet models show {content['run']['output']}#{run}" in said[-1], told
     # One that is over is told at once.

@@ -92,14 +92,14 @@ def test_a_lost_worker_and_lost_nodes_cost_attempts_and_not_the_model(
     """First a worker, then the second node, then the leader; each after another checkpoint."""
     nodes = Nodes(tmp_path / "disturbed", data=data, output=f"{bucket}disturbed/")
     nodes.start(0, 1)
-    nodes.wait_until(0, "train: checkpoint at step 3 ")
+    nodes.wait_until(0, "[train] checkpoint at step 3 ")
     nodes.kill_worker(1)
     nodes.wait_until(0, "Node 1 was lost: Worker 1 was killed by SIGKILL")
-    nodes.wait_until(0, "train: checkpoint at step")
+    nodes.wait_until(0, "[train] checkpoint at step")
     nodes.kill(1)
     nodes.start(1)
     nodes.wait_until(0, "Node 1 was lost: its connection closed")
-    nodes.wait_until(0, "train: checkpoint at step")
+    nodes.wait_until(0, "[train] checkpoint at step")
     nodes.kill(0)
     nodes.start(0)
     nodes.wait_until(1, "Node 0, the leader, was lost")
@@ -114,7 +114,7 @@ def test_a_newer_object_takes_up_the_run_and_the_older_one_ends(
     """Both at work at once, each with its own nodes and ports, as two placements of one run on a cluster."""
     older, newer = (Nodes(tmp_path / name, data=data, output=f"{bucket}taken/") for name in ("older", "newer"))
     older.start(0, 1)
-    older.wait_until(0, "train: checkpoint at step 3 ")
+    older.wait_until(0, "[train] checkpoint at step 3 ")
     newer.start(0, 1)
     ended = older.finish(code=ExitCode.SUPERSEDED)
     assert "raise placement.retry" in ended[0]

@@ -106,7 +106,7 @@ def save(work: WorkDir, samples: Sequence[Sample]) -> None:
 def evaluate(work: WorkDir, *, world: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Evaluate on `world` workers; give evaluation.json and the rows of predictions.jsonl."""
     topology = Topology(devices_per_node=world, port=free_ports(world + 1))
-    supervisor = Supervisor(topology, deadlines=DeadlineSeconds(rendezvous=60, stall=60), on_event=lambda event: None)
+    supervisor = Supervisor(topology, deadlines=DeadlineSeconds(rendezvous=60, stall=60), hear=lambda event: None)
     log = work.root / "logs" / f"{world}"
     supervisor.run("evaluate", workdir=work.root, log=lambda rank: log / f"{rank}.log")
     rows = [json.loads(line) for line in work.predictions.read_text("utf-8").split("\n") if line]

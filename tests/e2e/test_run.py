@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -59,7 +60,7 @@ def test_a_run_reads_from_the_bucket_and_publishes_into_it(tmp_path, data, bucke
     said = []
     for line in process.stderr:
         said.append(line)
-        if line.startswith(("prepare done", "train: checkpoint", "verify ...")):
+        if line.startswith(("[prepare done]", "[train] checkpoint", "[verify begun]")):
             text = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10).read().decode()
             for family in text_string_to_metric_families(text):
                 for sample in family.samples:
@@ -106,7 +107,7 @@ def test_a_run_reads_from_the_bucket_and_publishes_into_it(tmp_path, data, bucke
 
 
 # A line of each stage at which it is under way; in training the first step is done and saved.
-UNDER_WAY = {stage: f"{stage} ..." for stage in contract.STAGES} | {"train": "train: checkpoint at step 1 "}
+UNDER_WAY = {stage: rf"\[{stage} begun\]" for stage in contract.STAGES} | {"train": r"\[train\] checkpoint at step 1 "}
 
 
 def test_a_run_killed_at_every_stage_goes_on_and_publishes_once(tmp_path, data, bucket, run):
@@ -118,7 +119,8 @@ def test_a_run_killed_at_every_stage_goes_on_and_publishes_once(tmp_path, data, 
         kill_tree(process)
         # The stage that the last process was killed in has been done by this one.
         expected = contract.STAGES[: max(0, place - 1)]
-        assert [line.split()[0] for line in said if "skipped: already done" in line] == list(expected)
+        done = [f"[{stage} skipped] already done\n" for stage in expected]
+        assert [line for line in said if " skipped] " in line] == done
         assert manifests(bucket) == []
         if stage == "evaluate":
             assert any("resuming after step" in line for line in said), "training began anew"
@@ -132,7 +134,7 @@ def test_two_nodes_stop_on_ctrl_c_and_go_on(tmp_path, data, bucket, run):
     job = job_file(tmp_path, data=data, output=f"{bucket}models/", epochs=12, evaluateEvery="12ep")
     two_nodes = ("--nodes", "2", "--devices-per-node", "1")
     process = start(*run(*two_nodes, job=job))
-    read_until(process, "train: epoch")
+    read_until(process, r"\[train \d+%\] step ")
     process.send_signal(signal.SIGINT)
     said = process.communicate(timeout=120)[1]
     assert process.returncode == ExitCode.STOPPED, said
@@ -154,13 +156,13 @@ def test_two_nodes_stop_on_ctrl_c_and_go_on(tmp_path, data, bucket, run):
 def test_a_node_that_lost_its_disk_goes_on_from_the_bucket(tmp_path, data, bucket, run):
     job = job_file(tmp_path, data=data, output=f"{bucket}models/", sets=["run.checkpoint.every=1steps"])
     process = start(*run(job=job))
-    read_until(process, "export ...")
+    read_until(process, r"\[export begun\]")
     kill_tree(process)
     shutil.rmtree(tmp_path / "runs")
     ended = ocrfleet(*run(job=job))
     assert ended.returncode == ExitCode.DONE, ended.stderr
-    assert "train skipped: already done" in ended.stderr
-    assert "evaluate skipped: already done" in ended.stderr
+    assert "[train skipped] already done" in ended.stderr
+    assert "[evaluate skipped] already done" in ended.stderr
 
 
 def test_a_stage_is_done_alone_when_those_before_it_are(tmp_path, data, bucket, run):
@@ -177,12 +179,12 @@ def test_a_stage_is_done_alone_when_those_before_it_are(tmp_path, data, bucket, 
     assert manifests(bucket) == []
 
 
-def read_until(process: subprocess.Popen[str], beginning: str) -> list[str]:
-    """Read what the command says until a line that begins so; the test's time-out is the deadline."""
+def read_until(process: subprocess.Popen[str], pattern: str) -> list[str]:
+    """Read what the command says until a line whose beginning matches; the test's time-out is the deadline."""
     said = []
     for line in process.stderr:
         said.append(line)
-        if line.startswith(beginning):
+        if re.match(pattern, line):
             return said
     raise AssertionError("".join(said))
 

@@ -28,6 +28,7 @@ from trainer.run.workdir import WorkDir
 from trainer.stages.prepare import prepare
 from trainer.state import checkpoints
 from trainer.state.checkpoints import file_digest
+from trainer.telemetry.events import Ready, Step
 from trainer.weights.facts import Origin
 
 pytestmark = [pytest.mark.paddle, pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore")]
@@ -98,19 +99,19 @@ def train(
     pids = {}
 
     def hear(event):
-        if event["event"] == "ready":
-            pids[event["rank"]] = event["pid"]
-        if event["event"] == "step" and event["rank"] == world - 1:
-            if event["step"] == stop_at:
+        if isinstance(event, Ready):
+            pids[event.rank] = event.pid
+        if isinstance(event, Step) and event.rank == world - 1:
+            if event.step == stop_at:
                 supervisor.stop()
-            if event["step"] == kill_at:
-                os.kill(pids[event["rank"]], signal.SIGKILL)
+            if event.step == kill_at:
+                os.kill(pids[event.rank], signal.SIGKILL)
 
     more = {"program": tuple(program)} if program else {}
     supervisor = Supervisor(
         Topology(devices_per_node=world, port=free_ports(world + 1)),
         deadlines=DeadlineSeconds(rendezvous=60, stall=60),
-        on_event=hear,
+        hear=hear,
         **more,
     )
     supervisor.run("train", workdir=work.root, log=lambda rank: work.worker_log(attempt=1, stage="train", rank=rank))

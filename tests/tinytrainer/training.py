@@ -153,7 +153,7 @@ class Training:
             self._write(folder)
             checkpoints.prune(work.checkpoints, keep=self.job.run.checkpoint.keep)
             taken = time.monotonic() - began
-            self.job.events.send(events.Checkpointed(step=self.progress.step, path=str(folder), seconds=taken))
+            self.job.events.send(events.Checkpointed(step=self.progress.step, seconds=taken))
         self.saving.done()
         self.gang.meet()
 

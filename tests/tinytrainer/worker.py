@@ -114,7 +114,7 @@ def _do(stage: str, folder: Path, supervisor: events.Events) -> dict[str, Any]:
         raise SpecError(f"run.task is {job.run.task!r}: the tiny trainer of tests knows 'rec' only.")
     job.listen()
     _same_work(gang.gather((stage, job.prepared.digest)))
-    supervisor.send(events.Ready())
+    supervisor.send(events.Ready(pid=os.getpid()))
     with disk.watched(folder):
         return STAGES[stage](job, gang)
 

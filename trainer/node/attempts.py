@@ -1,16 +1,15 @@
 """Runs the stages that need every node at once: in attempts of the whole gang, until one succeeds."""
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from trainer.errors import OcrfleetError, StoppedError, TransientError
 from trainer.node.supervisor import Supervisor
 from trainer.rendezvous import Member, PeerLostError, Server
 from trainer.run.assignment import Assignment
 from trainer.state.mirror import Mirror
-from trainer.telemetry.metrics import Metrics
+from trainer.telemetry.events import AttemptBegun, Hear, Restarted
 
 log = logging.getLogger(__name__)
 
@@ -24,8 +23,7 @@ class Attempts:
         *,
         supervisor: Supervisor,
         mirror: Mirror,
-        metrics: Metrics,
-        say: Callable[[str], None],
+        tell: Hear,
     ) -> None:
         """Take part; a gang of several nodes begins to look for its leader now.
 
@@ -33,10 +31,9 @@ class Attempts:
             given: the run, and this node's place in it.
             supervisor: does a stage on this node's workers.
             mirror: knows the attempt, and claims the next one.
-            metrics: counts attempts and restarts.
-            say: tells the user.
+            tell: hears of attempts and restarts.
         """
-        self._given, self._supervisor, self._mirror, self._metrics, self._say = given, supervisor, mirror, metrics, say
+        self._given, self._supervisor, self._mirror, self._tell = given, supervisor, mirror, tell
         self._claimed = False
         self._server: Server | None = None
         self._member: Member | None = None
@@ -67,8 +64,10 @@ class Attempts:
             return self._work(stage)
         while True:
             self._supervisor.regain()
-            attempt = self._mirror.attempt = self._member.join(stage, dataset=dataset)
-            self._metrics.attempt(attempt)
+            attempt = self._member.join(stage, dataset=dataset)
+            if attempt != self._mirror.attempt:
+                self._mirror.attempt = attempt
+                self._tell(AttemptBegun(number=attempt))
             try:
                 facts = self._work(stage)
                 self._member.done()
@@ -78,8 +77,11 @@ class Attempts:
                     raise error from failure
                 if not self._goes_on(error):
                     raise
-                self._metrics.restart("peer-lost" if isinstance(error, PeerLostError) else "worker-lost")
-                self._say(f"{error} All nodes start again from the last checkpoint.")
+                reason: Literal["peer-lost", "worker-lost"] = (
+                    "peer-lost" if isinstance(error, PeerLostError) else "worker-lost"
+                )
+                message = f"{error} All nodes start again from the last checkpoint."
+                self._tell(Restarted(reason=reason, message=message))
                 log.info("Attempt %d ended: %s", attempt, error)
             else:
                 if self._given.topology.leader:

@@ -9,7 +9,7 @@ from typing import Final
 
 from trainer import contract
 from trainer.contract import ExitCode
-from trainer.telemetry.progress import duration
+from trainer.telemetry.units import duration
 
 FINAL: Final = frozenset(
     {

@@ -1,11 +1,11 @@
 """Runs the stages of a run on one node, in order; a stage whose receipt is still valid is skipped."""
 
+import itertools
 import logging
 import secrets
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any, Final
 
 import yaml
@@ -28,9 +28,24 @@ from trainer.state.receipts import Receipt, files_of, measure
 from trainer.storage import open_store
 from trainer.system import atomic, disk
 from trainer.telemetry.callbacks import OnProgress
-from trainer.telemetry.events import Event
+from trainer.telemetry.console import Console
+from trainer.telemetry.events import (
+    NAMED,
+    AttemptBegun,
+    Checkpointed,
+    Event,
+    Notice,
+    Progressed,
+    Published,
+    Refused,
+    Restarted,
+    StageBegun,
+    StageDone,
+    StageSkipped,
+    Transferred,
+    fields,
+)
 from trainer.telemetry.metrics import Metrics
-from trainer.telemetry.progress import Progress
 from trainer.telemetry.summaries import summary
 from trainer.telemetry.visualdl import Scalars
 
@@ -48,11 +63,12 @@ _AFTER_THE_GANG: Final = tuple(
 class Pipeline:
     """One attempt of one node at a run."""
 
-    def __init__(self, given: Assignment, *, progress: Progress, metrics: Metrics) -> None:
+    def __init__(self, given: Assignment, *, console: Console, metrics: Metrics) -> None:
         self.given = given
         self.work = given.work
-        self.progress = progress
+        self.console = console
         self.metrics = metrics
+        self.restarts: list[Restarted] = []
         self.output = open_store(given.run.output)
         process = secrets.token_hex(8)
         claims = Claims(
@@ -60,11 +76,11 @@ class Pipeline:
             owner=given.owner or process,
             process=process,
         )
-        self.mirror = Mirror(claims, work=given.work, keep=given.run.checkpoint.keep, metrics=metrics)
+        self.mirror = Mirror(claims, work=given.work, keep=given.run.checkpoint.keep, tell=self.tell)
         self.scalars = Scalars(
-            lambda: given.work.attempt_logs(self.mirror.attempt), world=given.topology.world_size, say=progress.line
+            lambda: given.work.attempt_logs(self.mirror.attempt), world=given.topology.world_size, say=console.notice
         )
-        self.supervisor = Supervisor(given.topology, deadlines=given.deadlines, on_event=self._hear)
+        self.supervisor = Supervisor(given.topology, deadlines=given.deadlines, hear=self.tell)
         self.attempts: Attempts | None = None
         self.dataset = ""
         """Identifies this node's prepared data by its content."""
@@ -94,9 +110,7 @@ class Pipeline:
         if only is None and self._published():
             return
         self._claim()
-        attempts = Attempts(
-            self.given, supervisor=self.supervisor, mirror=self.mirror, metrics=self.metrics, say=self.progress.line
-        )
+        attempts = Attempts(self.given, supervisor=self.supervisor, mirror=self.mirror, tell=self.tell)
         self.attempts = closing.enter_context(attempts)
         if self.leader:
             closing.callback(Fence(self._require, on_lost=self.attempts.end).close)
@@ -107,7 +121,7 @@ class Pipeline:
             fingerprint = digest({"stage": stage, "after": identity})
             receipt = None if stage == only else self._done_before(stage, fingerprint)
             if receipt is not None:
-                self.progress.skipped(stage, "already done")
+                self.tell(StageSkipped(stage=stage, reason="already done"))
             elif only in (None, stage):
                 receipt = self._do(stage, fingerprint=fingerprint)
             else:
@@ -123,7 +137,6 @@ class Pipeline:
             if stage == only:
                 return
             identity = receipt.identity
-        self.metrics.phase(None)
         self.mirror.tidy(keep_checkpoints=1)
 
     def _configure(self) -> None:
@@ -133,14 +146,14 @@ class Pipeline:
         # Before workers are started, which takes longer.
         require_batch(recipe.config, samples=prepared.counts["train"], devices=given.topology.world_size)
         for note in recipe.notes:
-            self.progress.line(note)
+            self.tell(Notice(message=note))
         atomic.write(self.work.configuration, yaml.safe_dump(recipe.config, sort_keys=False, allow_unicode=True))
 
     def _published(self) -> bool:
         """Whether the model is already published; then at most its channel has to be set."""
         if not registry.exists(self.output, self.given.run_id):
             return False
-        self.progress.line(f"{self.given.run_id} is already published. Nothing to do.")
+        self.tell(Notice(message=f"{self.given.run_id} is already published. Nothing to do."))
         if self.leader and self.given.run.publish.promote:
             registry.promote_once(self.output, self.given.run_id, channel=self.given.run.publish.promote)
         return True
@@ -148,7 +161,7 @@ class Pipeline:
     def _claim(self) -> None:
         """Claim an attempt (the leader), or count one more start of this node."""
         self.mirror.attempt = self.mirror.claims.claim() if self.leader else self.work.starts() + 1
-        self.metrics.attempt(self.mirror.attempt)
+        self.tell(AttemptBegun(number=self.mirror.attempt))
         log.info("%s, attempt %d, node %d.", self.given.run_id, self.mirror.attempt, self.given.topology.node_rank)
 
     def _require(self) -> None:
@@ -159,8 +172,7 @@ class Pipeline:
         """Run one stage and return its receipt."""
         if self.leader:
             self._require()
-        self.metrics.phase(stage)
-        self.progress.stage(stage)
+        self.tell(StageBegun(stage=stage))
         began = time.monotonic()
         try:
             facts = _STAGES[stage](self)
@@ -186,7 +198,7 @@ class Pipeline:
 
     def _note(self, receipt: Receipt) -> Receipt:
         text = summary(receipt.stage, receipt.facts) if receipt.facts else "the leader has the results"
-        self.progress.done(receipt.stage, receipt.seconds, text)
+        self.tell(StageDone(stage=receipt.stage, seconds=receipt.seconds, summary=text))
         return receipt
 
     def _done_before(self, stage: str, fingerprint: str) -> Receipt | None:
@@ -223,12 +235,18 @@ class Pipeline:
             alone=True,
         )
 
-    def _hear(self, event: Event) -> None:
-        self.metrics.observe(event)
-        self.progress.show(event)
-        self.scalars.observe(event)
-        if event["event"] == "checkpoint":
-            self.mirror.push_checkpoint(Path(event["path"]))
+    def tell(self, event: Event) -> None:
+        """Pass what happens to all who hear of it (safe in another thread)."""
+        match event:
+            case AttemptBegun(number=number):
+                self.console.locate(attempt=number)
+            case Restarted():
+                self.restarts.append(event)
+            case Checkpointed(step=step):
+                self.mirror.push_checkpoint(self.work.checkpoint(step))
+        self.metrics.hear(event)
+        self.console.hear(event)
+        self.scalars.hear(event)
 
     def pull(self, what: str) -> OnProgress:
         """Return a callback that shows the bytes of one transfer after another, and counts those that moved."""
@@ -238,9 +256,9 @@ class Pipeline:
             nonlocal seen
             # Each transfer begins by telling what was here already; that many did not move.
             moved = 0 if seen is None or done < seen else done - seen
-            self.metrics.transfer("pull", moved)
+            self.tell(Transferred(direction="pull", count=moved))
             seen = done
-            self.progress.transfer(what, done, total)
+            self.tell(Progressed(what=what, done=done, total=total, unit="bytes"))
 
         return tell
 
@@ -256,9 +274,12 @@ def _prepare(pipeline: Pipeline) -> dict[str, Any]:
     from trainer.stages.prepare import prepare
 
     def tell(done: int, total: int) -> None:
-        pipeline.progress.show({"event": "progress", "what": "prepare", "done": done, "total": total, "unit": "images"})
+        pipeline.tell(Progressed(what="prepare", done=done, total=total, unit="images"))
 
-    return dict(prepare(pipeline.given.run, pipeline.work, tell))
+    facts = dict(prepare(pipeline.given.run, pipeline.work, tell))
+    if refused := {row["source"]: row["reason"] for row in Prepared.load(pipeline.work.prepared).refused}:
+        pipeline.tell(Refused(count=len(refused), examples=dict(itertools.islice(refused.items(), NAMED))))
+    return facts
 
 
 def _train(pipeline: Pipeline) -> dict[str, Any]:
@@ -269,7 +290,7 @@ def _train(pipeline: Pipeline) -> dict[str, Any]:
         leader=pipeline.leader,
         mirror=pipeline.mirror,
         worker=lambda: pipeline.gang("train"),
-        say=pipeline.progress.line,
+        tell=pipeline.tell,
     )
 
 
@@ -292,12 +313,16 @@ def _publish(pipeline: Pipeline) -> dict[str, Any]:
     given, work, told = pipeline.given, pipeline.work, distillation_of(pipeline.given)
     facts = {"recipe": given.run.recipe or "config", "nodes": given.topology.nodes, "attempt": pipeline.mirror.attempt}
     write_report(work, name=given.name, run_id=given.run_id, task=given.run.task, facts=facts, distilled=told)
-    return publish(
+    found = publish(
         given,
         attempt=pipeline.mirror.attempt,
         distilled=told,
-        progress=lambda done, total: pipeline.progress.transfer("publish", done, total),
+        restarts=[fields(each) for each in pipeline.restarts],
+        progress=lambda done, total: pipeline.tell(Progressed(what="publish", done=done, total=total, unit="bytes")),
     )
+    model = f"{given.run.output.rstrip('/')}#{given.run_id}"
+    pipeline.tell(Published(model=model, files=found["files"], bytes=found["bytes"], channel=found["channel"] or ""))
+    return found
 
 
 _STAGES: Final[Mapping[str, Callable[[Pipeline], dict[str, Any]]]] = {

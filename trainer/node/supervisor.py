@@ -23,7 +23,7 @@ from trainer.rendezvous import PeerLostError
 from trainer.run import worker_env
 from trainer.run.assignment import DeadlineSeconds
 from trainer.run.topology import Topology
-from trainer.system import stacks
+from trainer.system import memory, stacks
 from trainer.telemetry import events
 
 GRACE: Final = 20.0
@@ -52,17 +52,18 @@ class Supervisor:
         topology: Topology,
         *,
         deadlines: DeadlineSeconds,
-        on_event: Callable[[events.Event], None],
+        hear: events.Hear,
         program: tuple[str, ...] = (sys.executable, "-m", "trainer.ppocr.worker"),
     ) -> None:
         self.topology = topology
         self.deadlines = deadlines
-        self._on_event = on_event
+        self._tell = hear
         self._program = program
         # A SimpleQueue may be filled from a signal handler.
         self._inbox: queue.SimpleQueue[tuple[Worker | None, str, Any]] = queue.SimpleQueue()
         self._busy = False
         self._void: OcrfleetError | None = None
+        self._kills = 0
         self.told_to_stop = False
 
     def end(self, error: OcrfleetError) -> None:
@@ -112,6 +113,7 @@ class Supervisor:
         topology = worker_env.solo(self.topology) if alone else together
         self._inbox = queue.SimpleQueue()
         self._busy = True
+        self._kills = memory.kills() or 0
         workers: list[Worker] = []
         try:
             if self._void:
@@ -153,7 +155,7 @@ class Supervisor:
         return worker
 
     def _listen(self, worker: Worker, pipe: int) -> None:
-        with os.fdopen(pipe, "r", encoding="utf-8") as stream:
+        with os.fdopen(pipe, "rb") as stream:
             for event in events.read(stream):
                 self._inbox.put((worker, "event", event))
 
@@ -203,16 +205,16 @@ class Supervisor:
         if first is not None:
             raise self._failure(first, workers, stopping=stopping)
 
-    def _hear(self, worker: Worker, event: dict[str, Any]) -> None:
+    def _hear(self, worker: Worker, event: events.Event) -> None:
         worker.heard = time.monotonic()
-        match event["event"]:
-            case "ready":
+        match event:
+            case events.Ready():
                 worker.ready = True
-            case "done":
-                worker.facts = event["facts"]
-            case "error":
-                worker.error = error_for(event["code"], event["message"])
-        self._on_event(event)
+            case events.Finished(facts=facts):
+                worker.facts = facts
+            case events.Failed(code=code, message=message):
+                worker.error = error_for(code, message)
+        self._tell(event)
 
     def _deadline(self, workers: list[Worker]) -> float:
         alive = [worker for worker in workers if worker.code is None]
@@ -239,10 +241,14 @@ class Supervisor:
         # The peers of a killed worker report its loss in paddle's words; the killed worker is the cause.
         if first.code is not None and first.code < 0 and not stopping:
             name = signal.Signals(-first.code).name
+            how = f"was killed by {name}."
+            if name == "SIGKILL" and (memory.kills() or 0) > self._kills:
+                how = (
+                    "was killed by the kernel, because memory ran out. Lower run.train.batchSizePerDevice, or increase "
+                    "placement.resources.limits.memory."
+                )
             return TransientError(
-                f"Worker {first.rank} was killed by {name}. "
-                + ("The usual cause is a lack of memory: lower the batch size. " if name == "SIGKILL" else "")
-                + f"Run it again to resume from the last checkpoint. Log: {first.log}."
+                f"Worker {first.rank} {how} Run it again to resume from the last checkpoint. Log: {first.log}."
             )
         if stopping and not any(isinstance(e, StoppedError) for e in errors):
             return StoppedError(

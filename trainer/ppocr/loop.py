@@ -418,7 +418,7 @@ class Training:
         if self.job.rank == 0:
             checkpoints.prune(self.job.work.checkpoints, keep=self.job.run.checkpoint.keep)
             taken = time.perf_counter() - began
-            self.job.events.send(events.Checkpointed(step=self.progress.step, path=str(folder), seconds=taken))
+            self.job.events.send(events.Checkpointed(step=self.progress.step, seconds=taken))
         self.saving.done()
 
     def _resume(self) -> state.Progress:

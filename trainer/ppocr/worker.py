@@ -172,7 +172,7 @@ def main() -> int:
         _same_work(arguments.stage, job)
         if arguments.stage != "train":
             job = _of_the_picked(job)
-        supervisor.send(events.Ready())
+        supervisor.send(events.Ready(pid=os.getpid()))
         with disk.watched(arguments.workdir):
             facts = _all_of(arguments.stage, job)
         supervisor.send(events.Finished(facts=facts))

@@ -18,7 +18,7 @@ from trainer.report import findings, html, markdown, networks, pictures
 from trainer.report.content import Report, Section, Shown, Table
 from trainer.report.curve import curve
 from trainer.run.workdir import WorkDir
-from trainer.telemetry.progress import duration
+from trainer.telemetry.units import duration
 
 _REASONS: Final = 12
 """How many reasons for refusing samples the report lists, most common first."""

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from trainer.registry.distillation import Distillation, Network
 from trainer.report.content import Section
-from trainer.telemetry.progress import size
+from trainer.telemetry.units import size
 
 Evaluation = Mapping[str, Any]
 

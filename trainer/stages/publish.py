@@ -6,7 +6,7 @@ see, and two attempts that publish at once make one model.
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,12 @@ _INFERENCE = ("inference.json", "inference.pdiparams", "inference.yml")
 
 
 def publish(
-    given: Assignment, *, attempt: int, progress: OnProgress | None = None, distilled: Distillation | None = None
+    given: Assignment,
+    *,
+    attempt: int,
+    progress: OnProgress | None = None,
+    distilled: Distillation | None = None,
+    restarts: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """Publish the run's model if it passes its gate; a run that is published already stays as it is.
 
@@ -38,6 +43,7 @@ def publish(
         attempt: this attempt.
         progress: told of bytes pushed.
         distilled: what is told of the run's distillation, where it is one.
+        restarts: what ended attempts of this node, for the record.
 
     Returns:
         Facts: `run`, `attempt` and `manifest` of the model that holds, whether it is `ours`, its `files` and
@@ -56,7 +62,7 @@ def publish(
             raise locations.no_conditional_writes(run)
         evaluation = _checked(work)
         gate = check_gate(run, evaluation, store=store)
-        written = record.make_record(given, attempt=attempt)
+        written = record.make_record(given, attempt=attempt, restarts=restarts)
         record.write_record(work, written)
         ours = Manifest(
             run=run_id,

@@ -8,7 +8,7 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -39,12 +39,19 @@ ENVIRONMENT: Final = (
 """The variables that change a result and hold no secret."""
 
 
-def make_record(given: Assignment, *, attempt: int, environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
+def make_record(
+    given: Assignment,
+    *,
+    attempt: int,
+    restarts: Sequence[Mapping[str, Any]] = (),
+    environ: Mapping[str, str] = os.environ,
+) -> dict[str, Any]:
     """Put the record together from what the stages have left.
 
     Args:
         given: the run, and its folder.
         attempt: the attempt that publishes.
+        restarts: what ended earlier attempts since the leader's process started, as events.
         environ: this process's environment; `ENVIRONMENT` names what is kept of the one that its workers get.
     """
     work, topology = given.work, given.topology
@@ -55,6 +62,7 @@ def make_record(given: Assignment, *, attempt: int, environ: Mapping[str, str] =
         "kind": "Record",
         "run": given.run_id,
         "attempt": attempt,
+        "restarts": [dict(each) for each in restarts],
         "job": parse_yaml(work.run_file.read_text("utf-8"), source=work.run_file.name),
         "configuration": yaml.safe_load(work.configuration.read_text("utf-8")),
         "seed": given.run.train.seed,

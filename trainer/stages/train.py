@@ -8,10 +8,11 @@ from trainer.errors import OcrfleetError
 from trainer.run.workdir import WorkDir
 from trainer.state import checkpoints
 from trainer.state.mirror import Mirror
+from trainer.telemetry.events import Hear, Notice
 
 
 def train(
-    work: WorkDir, *, leader: bool, mirror: Mirror, worker: Callable[[], dict[str, Any]], say: Callable[[str], None]
+    work: WorkDir, *, leader: bool, mirror: Mirror, worker: Callable[[], dict[str, Any]], tell: Hear
 ) -> dict[str, Any]:
     """Train on this node's workers, and upload the leader's checkpoints meanwhile.
 
@@ -20,7 +21,7 @@ def train(
         leader: whether this node saves. Only the leader needs a checkpoint to resume from; its workers share it.
         mirror: the bucket's side.
         worker: does the stage in worker processes.
-        say: tells the user.
+        tell: hears of what a user should know.
 
     Returns:
         Facts: `steps`, and the `best` evaluation.
@@ -32,13 +33,13 @@ def train(
     # A node that has lost its disk resumes from the bucket.
     pulled = mirror.remote.pull_newest(work.checkpoints, newer_than=int(local[-1].name) if local else -1)
     if pulled is not None:
-        say(f"Resuming from the bucket's checkpoint of step {int(pulled.name)}.")
+        tell(Notice(message=f"Resuming from the bucket's checkpoint of step {int(pulled.name)}."))
     mirror.begin_pushing()
     try:
         facts = worker()
     except OcrfleetError:
         # The reason why training ended matters more; a checkpoint that is only local is mentioned next to it.
-        with saying(say):
+        with telling(tell):
             mirror.finish_pushing()
         raise
     mirror.finish_pushing()
@@ -46,9 +47,9 @@ def train(
 
 
 @contextmanager
-def saying(say: Callable[[str], None]) -> Iterator[None]:
-    """Print an error instead of raising it."""
+def telling(tell: Hear) -> Iterator[None]:
+    """Tell of an error instead of raising it."""
     try:
         yield
     except OcrfleetError as error:
-        say(f"The last checkpoint is on this machine only: {error}")
+        tell(Notice(message=f"The last checkpoint is on this machine only: {error}"))

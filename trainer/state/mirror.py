@@ -9,7 +9,6 @@ import queue
 import shutil
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from trainer.errors import AccessError, NotFoundError, OcrfleetError, TransientError
@@ -18,7 +17,7 @@ from trainer.state.checkpoints import Remote
 from trainer.state.fencing import Claims
 from trainer.state.receipts import Receipt, measure
 from trainer.system import atomic
-from trainer.telemetry.metrics import Metrics
+from trainer.telemetry.events import Hear, Notice, Transferred, Uploaded
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +25,15 @@ log = logging.getLogger(__name__)
 class Mirror:
     """The bucket's side of one node's attempt at a run."""
 
-    def __init__(self, claims: Claims, *, work: WorkDir, keep: int, metrics: Metrics) -> None:
-        """Mirror into the store of `claims`, which is at `<output>/checkpoints/<run>`."""
+    def __init__(self, claims: Claims, *, work: WorkDir, keep: int, tell: Hear) -> None:
+        """Mirror into the store of `claims`, which is at `<output>/checkpoints/<run>`.
+
+        Args:
+            claims: who holds the run.
+            work: the run's folder on this node.
+            keep: checkpoints to keep in the bucket.
+            tell: hears of uploads and downloads.
+        """
         self.claims = claims
         self.store = store = claims.store
         self.work = work
@@ -35,7 +41,7 @@ class Mirror:
         self.attempt = 0
         """The leader's: as claimed in the bucket. Another node's: its own starts, which name its log files."""
         self._keep = keep
-        self._metrics = metrics
+        self._tell = tell
         self._waiting: queue.SimpleQueue[Path | None] = queue.SimpleQueue()
         self._failed: OcrfleetError | None = None
         self._thread: threading.Thread | None = None
@@ -43,7 +49,7 @@ class Mirror:
     def push_receipt(self, receipt: Receipt) -> None:
         """Push a stage's outputs, then its receipt; those of other attempts stay as they are."""
         files = {f"{_outputs(receipt)}/{name}": self.work.root / name for name in receipt.outputs}
-        self._metrics.transfer("push", self.store.push(files).moved_bytes)
+        self._tell(Transferred(direction="push", count=self.store.push(files).moved_bytes))
         self.store.put(f"receipts/{receipt.attempt}/{receipt.stage}.json", receipt.to_json().encode())
 
     def receipt(self, stage: str) -> Receipt | None:
@@ -64,7 +70,7 @@ class Mirror:
         missing = {f"{_outputs(receipt)}/{n}": n for n, o in receipt.outputs.items() if here.get(n) != o}
         if missing:
             pulled = self.store.pull(missing, self.work.restored)
-            self._metrics.transfer("pull", pulled.moved_bytes)
+            self._tell(Transferred(direction="pull", count=pulled.moved_bytes))
             for key, name in missing.items():
                 (self.work.root / name).parent.mkdir(parents=True, exist_ok=True)
                 atomic.replace(self.work.restored / key, self.work.root / name)
@@ -115,8 +121,8 @@ class Mirror:
                 self._failed.__cause__ = error
             else:
                 self._failed = None
-                self._metrics.transfer("push", count)
-                self._metrics.checkpoint_pushed(time.monotonic() - began)
+                self._tell(Transferred(direction="push", count=count))
+                self._tell(Uploaded(step=int(folder.name), seconds=time.monotonic() - began))
 
     def _newest(self) -> Path | None:
         """Give the newest waiting checkpoint, leaving out those overtaken; None at the end."""
@@ -133,7 +139,7 @@ class Mirror:
         """After publishing: leave the last checkpoint, and no outputs that are published now."""
         self.remote.prune(keep=keep_checkpoints)
 
-    def push_logs(self, *, node: int, say: Callable[[str], None]) -> None:
+    def push_logs(self, *, node: int) -> None:
         """Push a node's logs, those of earlier attempts too: of a lost peer, they are all that is left.
 
         A bucket out of reach is said, not raised.
@@ -144,7 +150,7 @@ class Mirror:
             attempt = self.claims.latest() if node else self.attempt
             self.store.push({**files, f"logs/{attempt}/node-{node}.log": self.work.node_log})
         except (AccessError, NotFoundError, TransientError) as error:
-            say(f"The logs are in {self.work.logs} only: {error}")
+            self._tell(Notice(message=f"The logs are in {self.work.logs} only: {error}"))
 
 
 def _outputs(receipt: Receipt) -> str:

@@ -6,6 +6,7 @@ differ. docs/reference/events.md documents them from the docstrings here.
 """
 
 import functools
+import json
 import logging
 import operator
 import os
@@ -34,6 +35,9 @@ class Ready(Event, frozen=True, kw_only=True, tag="ready"):
 
     logged: ClassVar[bool] = False
 
+    pid: int
+    """Its process."""
+
 
 class Finished(Event, frozen=True, kw_only=True, tag="finished"):
     """A worker has done its part of the stage."""
@@ -45,7 +49,7 @@ class Finished(Event, frozen=True, kw_only=True, tag="finished"):
 
 
 class Failed(Event, frozen=True, kw_only=True, tag="failed"):
-    """A worker could not do its part of the stage."""
+    """A worker could not do its part of the stage. If the run can go on, `restarted` follows."""
 
     code: int
     """Exit code that it is about to end with."""
@@ -106,11 +110,17 @@ class Started(Event, frozen=True, kw_only=True, tag="started"):
     """Training samples of an epoch."""
 
     epochs: int
+    """Of the whole run."""
+
     steps_per_epoch: int
+    """Steps of one epoch."""
+
     batch: int
     """Samples that a device gets in a step."""
 
     devices: int
+    """Of all nodes."""
+
     precision: str
     """`fp32`, `fp16` or `bf16`."""
 
@@ -131,6 +141,8 @@ class Step(Event, frozen=True, kw_only=True, tag="step"):
     """From 1."""
 
     epochs: int
+    """Of the whole run."""
+
     loss: Mapping[str, float | None]
     """Of the last step, by parts; `loss` is their sum. Null: not a finite number."""
 
@@ -157,7 +169,11 @@ class Evaluated(Event, frozen=True, kw_only=True, tag="evaluated"):
     """The model was evaluated during training."""
 
     step: int
+    """After which step."""
+
     epoch: int
+    """From 1."""
+
     metrics: Mapping[str, float | None]
     """By name, with those of a distillation's other networks as `<network>_<metric>`."""
 
@@ -165,6 +181,8 @@ class Evaluated(Event, frozen=True, kw_only=True, tag="evaluated"):
     """Whether it is the best model so far."""
 
     seconds: float
+    """How long it took."""
+
     network: str | None = None
     """The network of a distillation that is the best."""
 
@@ -173,20 +191,23 @@ class Evaluated(Event, frozen=True, kw_only=True, tag="evaluated"):
 
 
 class Checkpointed(Event, frozen=True, kw_only=True, tag="checkpointed"):
-    """The state was saved."""
+    """The state was saved on the node."""
 
     step: int
-    path: str
-    """Folder of the checkpoint on this node."""
+    """After which step."""
 
     seconds: float
+    """How long it took."""
 
 
 class Uploaded(Event, frozen=True, kw_only=True, tag="uploaded"):
     """A checkpoint is in the bucket."""
 
     step: int
+    """Of the checkpoint."""
+
     seconds: float
+    """How long it took."""
 
 
 class Transferred(Event, frozen=True, kw_only=True, tag="transferred"):
@@ -205,17 +226,27 @@ class Progressed(Event, frozen=True, kw_only=True, tag="progress"):
     """Which part."""
 
     done: int
+    """How much of it is done."""
+
     total: int
+    """How much there is."""
+
     unit: str = ""
     """What is counted: `images`, `bytes`."""
+
+
+NAMED: Final = 5
+"""Samples that an event names."""
 
 
 class Refused(Event, frozen=True, kw_only=True, tag="refused"):
     """Samples cannot be used, and are left out."""
 
     count: int
+    """How many."""
+
     examples: dict[str, str]
-    """Why, for at most five of them."""
+    """Why, for at most `NAMED` of them."""
 
 
 class Published(Event, frozen=True, kw_only=True, tag="published"):
@@ -225,7 +256,11 @@ class Published(Event, frozen=True, kw_only=True, tag="published"):
     """Where: `<run.output>#<run>`."""
 
     files: int
+    """How many."""
+
     bytes: int
+    """Of all files."""
+
     channel: str = ""
     """The channel that leads to it; not there: none."""
 
@@ -237,13 +272,16 @@ class Notice(Event, frozen=True, kw_only=True, tag="notice"):
 
 
 class Ended(Event, frozen=True, kw_only=True, tag="ended"):
-    """This node's part of the run is over. The last event."""
+    """This node's part of the run is over. Only a pod that is held on failure says more."""
 
     code: int
     """Exit code of the node."""
 
     message: str = ""
     """Why it failed, and what to do; not there: it did not fail."""
+
+    traceback: str = ""
+    """Where, if it is a fault of ocrfleet or of a library."""
 
 
 KINDS: Final = (
@@ -286,13 +324,16 @@ def read(stream: BinaryIO) -> Iterator[Event]:
             yield _DECODER.decode(line)
 
 
-def encode(event: Event) -> bytes:
-    """Return an event as JSON."""
-    return _ENCODER.encode(event)
+def encode(value: Event | Mapping[str, Any]) -> bytes:
+    """Return an event, or its keys, as JSON; what is no number is null, and what is no text is `?`."""
+    try:
+        return _ENCODER.encode(value)
+    except UnicodeEncodeError:  # the name of a file may be no text
+        return json.dumps(fields(value), ensure_ascii=False).encode("utf-8", "replace")
 
 
-def fields(event: Event) -> Mapping[str, Any]:
-    """Return an event as JSON would have it, as an object."""
+def fields(event: Event | Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the keys of an event as JSON has them."""
     found: Mapping[str, Any] = msgspec.to_builtins(event, enc_hook=_plain)
     return found
 

@@ -1,22 +1,33 @@
 """The Prometheus endpoint of a node. The only module that imports prometheus_client.
 
-A node has one endpoint for all of its workers: they tell the supervisor what happens, and the supervisor tells
-`Metrics`. Ranks go in step, so step, epoch and learning rate are the same on all; the loss and the time of a step
-are those of the node's lowest rank; samples, reader waits and device memory are summed over the node's ranks. Sum over
-`node` in a query for the whole run.
+A node has one endpoint for all of its workers, whose events it counts. Ranks go in step, so step, epoch and learning
+rate are the same on all; the loss and the time of a step are those of the node's lowest rank; samples, reader waits and
+device memory are summed over the node's ranks. Sum over `node` in a query for the whole run.
 """
 
 import math
 import re
 import time
-from collections.abc import Mapping
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, TypeVar
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from trainer import contract
 from trainer.errors import SpecError
+from trainer.telemetry.events import (
+    AttemptBegun,
+    Checkpointed,
+    Evaluated,
+    Event,
+    Progressed,
+    Restarted,
+    StageBegun,
+    StageDone,
+    Step,
+    Transferred,
+    Uploaded,
+)
 
 _IDENTITY: Final = ("run", "node", "task")
 _STEP_BUCKETS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
@@ -48,7 +59,8 @@ class Metrics:
         self._make_counters()
         self._checkpointed = time.time()
         self._of(self._checkpoint_age).set_function(lambda: time.time() - self._checkpointed)
-        self.phase(None)
+        self._phase_is(None)
+        self._of(self._progress).set_to_current_time()
 
     def _make_gauges(self) -> None:
         self._phase = self._gauge("phase", "1 for the node's current stage, 0 for the others", "stage")
@@ -115,67 +127,55 @@ class Metrics:
         """Return all values in the format of a scrape, since a job ends before its last scrape."""
         return generate_latest(self._registry)
 
-    def phase(self, stage: str | None) -> None:
-        """Note the stage that begins; None between stages and after the last."""
-        for name in contract.STAGES:
-            self._of(self._phase, stage=name).set(int(name == stage))
-        self._got_on()
-
-    def attempt(self, number: int) -> None:
-        """Note the number of the gang's attempt."""
-        self._of(self._attempt).set(number)
-
-    def restart(self, reason: str) -> None:
-        """Count a restart of the workers, by a reason in one word, such as `peer-lost`."""
-        self._of(self._restarts, reason=_word(reason)).inc()
-
-    def transfer(self, direction: Literal["pull", "push"], count: int) -> None:
-        """Count bytes that have come from the bucket (`pull`) or gone there (`push`)."""
-        self._of(self._transfer, direction=direction).inc(count)
-        self._got_on()
-
-    def checkpoint_pushed(self, seconds: float) -> None:
-        """Note how long the push of a checkpoint took."""
-        self._of(self._push_seconds).set(seconds)
-        self._got_on()
-
-    def observe(self, event: Mapping[str, Any]) -> None:
-        """Update the series from a worker's event; events without a series are ignored."""
-        match event.get("event"):
-            case "step":
-                self._observe_step(event)
-            case "eval":
-                for name, value in event["metrics"].items():
+    def hear(self, event: Event) -> None:
+        """Update the series from an event; events without a series are ignored."""
+        match event:
+            case StageBegun(stage=stage):
+                self._phase_is(stage)
+            case StageDone():
+                self._phase_is(None)
+            case AttemptBegun(number=number):
+                self._of(self._attempt).set(number)
+            case Restarted(reason=reason):
+                self._of(self._restarts, reason=reason).inc()
+            case Transferred(direction=direction, count=count):
+                self._of(self._transfer, direction=direction).inc(count)
+            case Uploaded(seconds=seconds):
+                self._of(self._push_seconds).set(seconds)
+            case Step():
+                self._hear_step(event)
+            case Evaluated():
+                for name, value in event.metrics.items():
                     metric, network = _metric_and_network(name)
-                    self._of(self._eval, metric=metric, network=network).set(value)
-            case "checkpoint":
+                    self._of(self._eval, metric=metric, network=network).set(_number(value))
+            case Checkpointed():
                 self._checkpointed = time.time()
-            case "progress":
+            case Progressed():
                 pass
             case _:
                 return
-        self._got_on()
+        self._of(self._progress).set_to_current_time()
 
-    def _observe_step(self, event: Mapping[str, Any]) -> None:
-        rank = int(event["rank"])
-        self._of(self._samples).inc(event["samples"])
-        self._of(self._reader_wait).inc(max(0.0, event["reader_seconds"]))
-        if "device_memory_bytes" in event:
-            self._memory[rank] = event["device_memory_bytes"]
+    def _phase_is(self, stage: str | None) -> None:
+        for name in contract.STAGES:
+            self._of(self._phase, stage=name).set(int(name == stage))
+
+    def _hear_step(self, event: Step) -> None:
+        rank = event.rank or 0
+        self._of(self._samples).inc(event.samples)
+        self._of(self._reader_wait).inc(max(0.0, event.reader_seconds))
+        if event.device_memory_bytes is not None:
+            self._memory[rank] = event.device_memory_bytes
             self._of(self._device_memory).set(sum(self._memory.values()))
         self._lowest_rank = min(self._lowest_rank, rank)
         if rank == self._lowest_rank:
-            self._of(self._step).set(event["step"])
-            self._of(self._epoch).set(event["epoch"])
-            self._of(self._rate).set(event["lr"])
-            count = event.get("count", 1)
-            for _ in range(count):
-                self._of(self._step_seconds).observe(event["seconds"] / count)
-            for part, value in event["loss"].items():
-                self._of(self._loss, part=_word(part)).set(value)
-
-    def _got_on(self) -> None:
-        self._of(self._progress).set_to_current_time()
+            self._of(self._step).set(event.step)
+            self._of(self._epoch).set(event.epoch)
+            self._of(self._rate).set(event.lr)
+            for _ in range(event.count):
+                self._of(self._step_seconds).observe(event.seconds / event.count)
+            for part, value in event.loss.items():
+                self._of(self._loss, part=_word(part)).set(_number(value))
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(f"ocrfleet_{name}", text, (*_IDENTITY, *labels), registry=self._registry)
@@ -185,6 +185,10 @@ class Metrics:
 
     def _of(self, metric: M, /, **labels: str) -> M:
         return metric.labels(**self._identity, **labels)
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 def _word(text: str) -> str:

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from trainer.telemetry.progress import size
+from trainer.telemetry.sentences import metrics
+from trainer.telemetry.units import size
 
 
 def summary(stage: str, facts: Mapping[str, Any]) -> str:
@@ -20,19 +21,12 @@ def summary(stage: str, facts: Mapping[str, Any]) -> str:
             characters = f", {facts['characters']} characters" if facts.get("characters") else ""
             return f"{samples}{characters}, {facts['refused']} refused"
         case "train":
-            return f"{facts['steps']} steps, best at step {facts['best']['step']}: {_metrics(facts['best']['metrics'])}"
+            return f"{facts['steps']} steps, best at step {facts['best']['step']}: {metrics(facts['best']['metrics'])}"
         case "evaluate":
-            return f"{_metrics(facts['metrics'])} on {facts['samples']} samples of the {facts['split']} split"
+            return f"{metrics(facts['metrics'])} on {facts['samples']} samples of the {facts['split']} split"
         case "export":
             return f"{facts['model_name']}, {size(facts['bytes'])}"
         case "verify":
             users = facts["paddleocr"]
             return f"paddleocr {users['version']} agrees with the trained model on {users['samples']} samples"
-        case "publish":
-            channel = f", channel {facts['channel']}" if facts["channel"] else ""
-            return f"{facts['files']} files, {size(facts['bytes'])}, {facts['manifest']}{channel}"
     return ""
-
-
-def _metrics(values: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {value:.4f}" for name, value in values.items())

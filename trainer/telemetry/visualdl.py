@@ -7,9 +7,12 @@ shows as one curve each: `visualdl --logdir <run's folder>/logs`. Tags are spell
 import importlib
 import importlib.util
 import logging
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from trainer.telemetry.events import Evaluated, Event, Step
 
 log = logging.getLogger(__name__)
 
@@ -31,13 +34,12 @@ class Scalars:
         self._writer: Any = None
         self._wanted = importlib.util.find_spec("visualdl") is not None
 
-    def observe(self, event: Mapping[str, Any]) -> None:
-        """Write a worker's event; events without a curve are ignored."""
-        if not self._wanted or event.get("rank") != 0:
+    def hear(self, event: Event) -> None:
+        """Write an event of rank 0; events without a curve are ignored."""
+        if not (self._wanted and event.rank == 0 and isinstance(event, Step | Evaluated)):
             return
-        values = _values(event, world=self._world)
-        if values:
-            self._guarded(lambda: self._write(values, step=event["step"]))
+        values, step = _values(event, world=self._world), event.step
+        self._guarded(lambda: self._write(values, step=step))
 
     def close(self) -> None:
         """Have all that was told written; a number that comes later opens the attempt's log of then."""
@@ -64,14 +66,14 @@ class Scalars:
             )
 
 
-def _values(event: Mapping[str, Any], *, world: int) -> dict[str, float]:
+def _values(event: Step | Evaluated, *, world: int) -> dict[str, float]:
     """Return the numbers of an event by their tags."""
-    match event.get("event"):
-        case "step":
-            speed = event["samples"] * world / max(event["seconds"], 1e-6)
-            numbers = {**event["loss"], "lr": event["lr"], "samples_per_second": speed}
-            return {f"TRAIN/{name}": value for name, value in numbers.items()}
-        case "eval":
-            return {f"EVAL/{name}": value for name, value in event["metrics"].items()}
-        case _:
-            return {}
+    if isinstance(event, Evaluated):
+        return {f"EVAL/{name}": _number(value) for name, value in event.metrics.items()}
+    speed = event.samples * world / max(event.seconds, 1e-6)
+    numbers = {**event.loss, "lr": event.lr, "samples_per_second": speed}
+    return {f"TRAIN/{name}": _number(value) for name, value in numbers.items()}
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value

@@ -107,6 +107,9 @@ spec:
         - {name: OCRFLEET_HOLD_ON_FAILURE, value: {{ include "ocr.seconds" $placement.debug.holdOnFailure | quote }}}
         - {name: OCRFLEET_POD, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
         {{- end }}
+        {{- if ne $chart.logFormat "text" }}
+        - {name: OCRFLEET_LOG_FORMAT, value: {{ $chart.logFormat }}}
+        {{- end }}
         - {name: OCRFLEET_RUN_FILE, value: /etc/ocrfleet/run.yaml}
         - {name: OCRFLEET_WORKDIR, value: /work}
         - {name: OCRFLEET_METRICS_HOST, value: 0.0.0.0}

@@ -62,6 +62,8 @@ class ApiServer:
         self.impersonated: list[str] = []
         """Users that requests were made as."""
         self.written: dict[str, str] = {}
+        self.lost_logs: list[str] = []
+        """Pods whose container the kubelet has not the next time that it is asked: it says so with status 200."""
         """Logs by pod."""
         self.cuts = 0
         self.ends = 0
@@ -198,7 +200,7 @@ class _Handler(BaseHTTPRequestHandler):
         plural, *names = rest[2:] if namespace else rest
         verb = {"GET": "get" if names else "list", "POST": "create", "PATCH": "patch", "DELETE": "delete"}[self.command]
         verb = "watch" if "watch" in query else verb
-        if (verb, plural) in held.refused:
+        if (verb, "/".join([plural, *names[1:]])) in held.refused:
             return self._fail(403, f'{plural} is forbidden: User "u" cannot {verb} resource "{plural}"')
         version = "/".join(parts[1 : 2 if parts[0] == "api" else 3])
         if (
@@ -290,6 +292,9 @@ class _Handler(BaseHTTPRequestHandler):
         held = self.held
         if pod not in held.written:
             return self._fail(404, f'pods "{pod}" not found', details={"name": pod})
+        if pod in held.lost_logs:
+            held.lost_logs.remove(pod)
+            return self._send(200, b"unable to retrieve container logs for containerd://0a1b2c3d", "text/plain")
         if "follow" not in query:
             return self._send(200, "".join(_log_lines(held.written[pod], query)).encode(), "text/plain")
         self.send_response(200)

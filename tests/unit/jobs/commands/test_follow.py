@@ -9,8 +9,8 @@ import termios
 import pytest
 
 from jobs.commands.follow import Screen
-from jobs.runs.watch import Said
 from tests.unit.jobs.runs.test_watch import STEP
+from trainer.telemetry.lines import read as read_line
 
 
 def read(side: int) -> str:
@@ -28,9 +28,10 @@ def read(side: int) -> str:
 @pytest.mark.parametrize(
     ("columns", "standing"),
     [
-        (60, "  6% train: epoch 1/8, step 2/32, loss 61.43, 14 s left"),
-        (80, "  6% train: epoch 1/8, step 2/32, loss 61.43, 8.72 samples/s, 14 s left"),
-        (0, "  6% train: epoch 1/8, step 2/32, loss 61.43, 8.72 samples/s, 14 s left"),
+        (40, "[train 3%] step 2/32, 14 s left, loss …"),
+        (71, "[train 3%] step 2/32, 14 s left, loss 61.43, 8.72 samples/s, epoch 1/8"),
+        (80, "[train 3%] step 2/32, 14 s left, loss 61.43, 8.72 samples/s, epoch 1/8"),
+        (0, "[train 3%] step 2/32, 14 s left, loss 61.43, 8.72 samples/s, epoch 1/8"),
     ],
 )
 def test_on_a_terminal_progress_stays_in_one_line(columns: int, standing: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,21 +41,21 @@ def test_on_a_terminal_progress_stays_in_one_line(columns: int, standing: str, m
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     with os.fdopen(follower, "w", encoding="utf-8") as stream:
         screen = Screen(stream)
-        screen.said(Said("train ..."))
-        screen.said(Said(STEP.format(1)))
-        screen.said(Said(STEP.format(2)))
+        screen.logged(read_line("[train begun]"))
+        screen.logged(read_line(STEP.format(1)))
+        screen.logged(read_line(STEP.format(2)))
         screen.line("lines is Waiting.")
-        screen.said(Said("train: epoch 1, evaluated"))
-        screen.said(Said("train done in 14 s"))
+        screen.logged(read_line("[train] evaluated"))
+        screen.logged(read_line("[train done] 14 s"))
         screen.close()
     shown = read(leader)
     first, rest = shown.split("\r\n", 1)
-    assert first == "train ..."
+    assert first == "[train begun]"
     clear = "\r\033[K"
     assert rest == (
-        f"{clear}{standing.replace('6%', '3%').replace('2/32', '1/32')}{clear}{standing}"
-        f"{clear}lines is Waiting.\r\n{standing}{clear}train: epoch 1, evaluated\r\n"
-        f"{standing}{clear}train done in 14 s\r\n"
+        f"{clear}{standing.replace('2/32', '1/32')}{clear}{standing}"
+        f"{clear}lines is Waiting.\r\n{standing}{clear}[train] evaluated\r\n"
+        f"{standing}{clear}[train done] 14 s\r\n"
     )
 
 
@@ -64,8 +65,8 @@ def test_where_no_line_can_be_written_over_each_has_its_own(terminal: str, monke
     leader, follower = pty.openpty() if terminal == "dumb" else os.pipe()
     with os.fdopen(follower, "w", encoding="utf-8") as stream:
         screen = Screen(stream)
-        screen.said(Said(STEP.format(1)))
-        screen.said(Said(STEP.format(2)))
+        screen.logged(read_line(STEP.format(1)))
+        screen.logged(read_line(STEP.format(2)))
         screen.close()
     shown = read(leader)
     assert shown.split() == f"{STEP.format(1)} {STEP.format(2)}".split()

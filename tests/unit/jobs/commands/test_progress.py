@@ -20,6 +20,6 @@ def test_progress_goes_to_standard_error(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_without_the_trainers_packages_nothing_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "Progress", None)
+    monkeypatch.setattr(progress, "Console", None)
     assert progress.transfer("fetch") is None
     assert progress.count("read", "images") is None

@@ -68,7 +68,7 @@ def test_a_node_without_a_pod_that_runs(ocrfleet: Callable[..., Any]) -> None:
 
 def test_who_may_not_is_told_so(api: ApiServer, ocrfleet: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
-    api.refused.add(("get", "pods"))
+    api.refused.add(("get", "pods/exec"))
     ran = ocrfleet("shell", RUN, "-n", "ml", "--", "true")
     assert (ran.code, "The cluster refuses the request: pods is forbidden" in ran.err) == (42, True)
 

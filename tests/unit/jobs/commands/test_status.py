@@ -19,13 +19,15 @@ import pytest
 import yaml
 
 from jobs import cli
+from jobs.kube.fields import name_of
 from tests.unit.jobs.apiserver import ApiServer
 from tests.unit.jobs.runs.test_find import another
-from tests.unit.jobs.states.read import FILES, NOW
+from tests.unit.jobs.states.read import FILES, NOW, recorded
 from tests.unit.jobs.whole import put
+from trainer.telemetry.lines import Line, to_json
 
 RUN = "lines-1a2b3c4d"
-WORDS = ("run", "object", "namespace", "engine", "phase", "final", "reason", "advice")
+WORDS = ("run", "object", "namespace", "engine", "phase", "final", "reason", "advice", "progress")
 TIMES = ("created", "started", "finished")
 
 
@@ -127,6 +129,38 @@ def test_a_run_of_several_objects_is_told_by_its_newest(api: ApiServer, ocrfleet
     first = put(api, "job-exit-46", namespace="ml")
     another(api, first, f"{RUN}-0002", RUN, "2026-12-24T00:00:00Z")
     assert f"{RUN}-0002" in ocrfleet("status", "lines", "-n", "ml").out
+
+
+@pytest.fixture
+def leader(api: ApiServer) -> str:
+    """The pod of the leader of a run that trains."""
+    put(api, "job-running", namespace="ml")
+    return next(name for pod in recorded("job-running")["pods"] if "-0-" in (name := name_of(pod)))
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_how_far_a_running_run_is_comes_from_its_leaders_log(
+    api: ApiServer, ocrfleet: Callable[..., Any], leader: str, form: str
+) -> None:
+    line = Line(stage="train", percent=19, message="step 18/96, 14 s left")
+    written = str(line) if form == "text" else to_json(line, {"event": "step"})
+    api.write(leader, "[train begun]", written, "UserWarning: of a library")
+    assert "\nprogress    [train 19%] step 18/96, 14 s left\n" in ocrfleet("status", RUN, "-n", "ml").out
+    found = json.loads(ocrfleet("status", RUN, "-n", "ml", "-o", "json").out)
+    assert found["progress"] == {"stage": "train", "percent": 19, "message": "step 18/96, 14 s left"}
+
+
+@pytest.mark.parametrize("why", ["it wrote nothing of itself", "it has no log", "it may not be read"])
+def test_a_run_whose_leader_does_not_say_how_far_it_is(
+    api: ApiServer, ocrfleet: Callable[..., Any], leader: str, why: str
+) -> None:
+    if why == "it wrote nothing of itself":
+        api.write(leader, "[train begun]", *(f"line {number} of a library" for number in range(20)))
+    elif why == "it may not be read":
+        api.write(leader, "[train begun]")
+        api.refused = {("get", "pods/log")}
+    ran = ocrfleet("status", RUN, "-n", "ml")
+    assert (ran.code, "progress" in ran.out) == (0, False)
 
 
 def test_what_may_not_be_read_is_left_out(api: ApiServer, ocrfleet: Callable[..., Any]) -> None:

@@ -14,7 +14,7 @@ from jobs.runs import pod_logs
 from tests.objects import Object
 from tests.unit.jobs.apiserver import ApiServer
 from tests.unit.jobs.logged import running
-from trainer.errors import AccessError, TransientError
+from trainer.errors import AccessError, NotFoundError, TransientError
 
 __all__ = ["running"]
 
@@ -137,6 +137,22 @@ def test_following_ends_with_a_run_whose_object_goes(api: ApiServer, running: tu
 
 def test_lines_that_may_not_be_read_are_an_error(api: ApiServer, running: tuple[Object, list[Object]]) -> None:
     workload, _ = running
-    api.refused.add(("get", "pods"))
+    api.refused.add(("get", "pods/log"))
     with pytest.raises(AccessError, match="cannot get"):
         list(pod_logs.Tailing(Cluster(namespace="ml", deadline=5), workload, engine, tail=None, node=None).lines())
+
+
+def test_what_the_kubelet_says_in_place_of_a_log_is_no_line_of_it(
+    api: ApiServer, running: tuple[Object, list[Object]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The container of a pod that starts again is gone for a moment, and with it its log."""
+    workload, (first, _) = running
+    cluster = Cluster(namespace="ml", deadline=5)
+    api.lost_logs = [name_of(first)] * 2
+    with pytest.raises(NotFoundError, match=f"no logs of the pod {name_of(first)} any more: its container is gone"):
+        list(pod_logs.read(cluster, {0: first}))
+    monkeypatch.setattr(pod_logs, "_PAUSE", 0.01)
+    follower = Follower(pod_logs.Tailing(cluster, workload, engine, tail=None, node=0).lines())
+    follower.until("0 two")
+    assert api.lost_logs == []
+    assert follower.lines == ["0 one", "0 two"]

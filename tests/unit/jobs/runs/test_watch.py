@@ -14,33 +14,35 @@ from jobs.kube.client import Cluster
 from jobs.kube.fields import name_of
 from jobs.kube.kinds import POD, Kind, kind_of
 from jobs.runs import pod_logs, watch
-from jobs.runs.watch import Notice, Said, Watching
+from jobs.runs.watch import Notice, Watching
 from tests.objects import Object
 from tests.unit.jobs.apiserver import Answer, ApiServer
 from tests.unit.jobs.runs.test_find import held
 from tests.unit.jobs.states.read import recorded
 from trainer.errors import NotFoundError, OcrfleetError, SpecError, TransientError
+from trainer.telemetry.lines import Line, read, to_json
 
 RUN = "lines-1a2b3c4d"
-STEP = "train: epoch 1/8, step {}/32, loss 61.43, 8.72 samples/s, 14 s left"
+STEP = "[train 3%] step {}/32, 14 s left, loss 61.43, 8.72 samples/s, epoch 1/8"
+BEFORE = ["[fetch begun]", "[fetch done] (0.1 s)", "[train begun]"]
 DONE = {"conditions": [{"type": "Complete", "status": "True"}]}
 
 
 class Watcher:
     """Takes what is seen of a run, as words; `until` waits for one."""
 
-    def __init__(self, seen: Iterator[Status | Said | Notice], workload: Object) -> None:
+    def __init__(self, seen: Iterator[Status | Line | Notice], workload: Object) -> None:
         self.words: list[str] = []
         self.error: OcrfleetError | None = None
         self._came = threading.Condition()
         self._thread = threading.Thread(target=self._take, args=(seen, workload), daemon=True)
         self._thread.start()
 
-    def _take(self, seen: Iterator[Status | Said | Notice], workload: Object) -> None:
+    def _take(self, seen: Iterator[Status | Line | Notice], workload: Object) -> None:
         try:
             for each in seen:
                 with self._came:
-                    self.words.append(sentence(each, workload) if isinstance(each, Status) else each.text)
+                    self.words.append(_words(each, workload))
                     self._came.notify_all()
         except OcrfleetError as error:
             self.error = error
@@ -53,6 +55,16 @@ class Watcher:
         self._thread.join(10)
         assert not self._thread.is_alive(), self.words
         return self.words
+
+
+def _words(seen: Status | Line | Notice, workload: Object) -> str:
+    match seen:
+        case Status():
+            return sentence(seen, workload)
+        case Notice():
+            return seen.text
+        case _:
+            return str(seen)
 
 
 @pytest.fixture(autouse=True)
@@ -82,7 +94,7 @@ def running(api: ApiServer) -> tuple[Object, Object]:
     workload = held(api, "job-running")
     leader = next(pod for pod in recorded("job-running")["pods"] if "-0-" in name_of(pod))
     leader["metadata"]["uid"] = f"Pod-{name_of(leader)}"
-    api.write(name_of(leader), "fetch ...", "fetch done in 0.1 s", "train ...", STEP.format(1), STEP.format(2))
+    api.write(name_of(leader), *BEFORE, STEP.format(1), STEP.format(2))
     return workload, leader
 
 
@@ -101,23 +113,23 @@ def test_a_run_from_its_first_wait_to_its_model(api: ApiServer, begin: Callable[
         put(api, pod, status={"phase": "Pending", "conditions": []})
     seen.until("Nodes 0 and 1 are starting.")
     for pod in pods:
-        api.write(name_of(pod), f"train ... of {name_of(pod)}")
+        api.write(name_of(pod), f"[train] pod {name_of(pod)}")
         put(api, pod)
     seen.until(f"{RUN} is Running.")
     leader = next(pod for pod in pods if "-0-" in name_of(pod))
-    seen.until(f"train ... of {name_of(leader)}")
+    seen.until(f"[train] pod {name_of(leader)}")
     api.write(name_of(leader), STEP.format(1), STEP.format(2))
     seen.until(STEP.format(2))
-    api.write(name_of(leader), "publish done in 0.1 s")
+    api.write(name_of(leader), "[publish done] (0.1 s)")
     api.put(workload | {"status": DONE}, namespace="ml")
     for pod in pods:
         put(api, pod, status={"phase": "Succeeded"})
     assert seen.end()[-6:] == [
         f"{RUN} is Running.",
-        f"train ... of {name_of(leader)}",
+        f"[train] pod {name_of(leader)}",
         STEP.format(1),
         STEP.format(2),
-        "publish done in 0.1 s",
+        "[publish done] (0.1 s)",
         f"{RUN} is done: its model is published. See `ocrfleet models show s3://models/lines/#{RUN}`.",
     ]
     assert len(seen.words) == len(set(seen.words))
@@ -128,7 +140,23 @@ def test_of_what_was_said_before_only_the_last_progress_is_shown(
 ) -> None:
     seen = begin(running[0])
     seen.until(STEP.format(2))
-    assert seen.words == [f"{RUN} is Running.", "fetch ...", "fetch done in 0.1 s", "train ...", STEP.format(2)]
+    assert seen.words == [f"{RUN} is Running.", *BEFORE, STEP.format(2)]
+
+
+def test_a_leader_that_logs_json_is_shown_in_the_same_words(
+    api: ApiServer, running: tuple[Object, Object], begin: Callable[..., Watcher]
+) -> None:
+    workload, leader = running
+    api.written[name_of(leader)] = ""
+    lines = [*BEFORE, STEP.format(1), STEP.format(2)]
+    events = ("stage_begun", "stage_done", "stage_begun", "step", "step")
+    api.write(
+        name_of(leader),
+        *(to_json(read(line), {"event": event}) for line, event in zip(lines, events, strict=True)),
+    )
+    seen = begin(workload)
+    seen.until(STEP.format(2))
+    assert seen.words == [f"{RUN} is Running.", *BEFORE, STEP.format(2)]
 
 
 def test_what_a_run_said_that_failed_at_once_is_read(api: ApiServer, begin: Callable[..., Watcher]) -> None:
@@ -209,7 +237,7 @@ def test_a_broken_watch_and_an_expired_one_lose_and_double_nothing(
     seen.until(STEP.format(5))
     api.put(workload | {"status": DONE}, namespace="ml")
     put(api, leader, status={"phase": "Succeeded"})
-    said = [word for word in seen.end() if word.startswith("train:")]
+    said = [word for word in seen.end() if word.startswith("[train 3%]")]
     assert said == [STEP.format(number) for number in (2, 3, 4, 5)]
 
 
@@ -221,9 +249,9 @@ def test_a_new_leader_is_read_from_its_start(
     seen.until(STEP.format(2))
     api.take(POD, name_of(leader), namespace="ml")
     seen.until(f"{RUN} is Waiting. Node 0 has no pod.")
-    api.written[name_of(leader)] = "train skipped: done before\n"
+    api.written[name_of(leader)] = "[train skipped] already done\n"
     put(api, leader, metadata=leader["metadata"] | {"uid": "another", "creationTimestamp": "2027-01-01T00:00:00Z"})
-    seen.until("train skipped: done before")
+    seen.until("[train skipped] already done")
     assert seen.words.count(f"{RUN} is Running.") == 2
 
 
@@ -282,7 +310,7 @@ def test_who_may_not_read_logs_still_sees_where_it_stands(
     api: ApiServer, running: tuple[Object, Object], begin: Callable[..., Watcher]
 ) -> None:
     workload, leader = running
-    api.refused.add(("get", "pods"))
+    api.refused.add(("get", "pods/log"))
     seen = begin(workload)
     seen.until("The logs of the run cannot be read. The cluster refuses the request: pods is forbidden")
     api.put(workload | {"status": DONE}, namespace="ml")

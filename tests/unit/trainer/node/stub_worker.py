@@ -17,7 +17,7 @@ signal.signal(signal.SIGTERM, lambda *_: told_to_stop.set())
 stacks.on_signals()
 if stage == "never-meet":
     signal.pause()
-events.send(Ready())
+events.send(Ready(pid=os.getpid()))
 match stage:
     case "be-killed-once" if os.path.exists(os.environ["FIFO"]):
         # Opening it waits for the other rank: it is killed while both work.
@@ -44,7 +44,7 @@ match stage:
         print("a secret of the library", flush=True)
         sys.exit(9)
     case "stop-in-order":
-        events.send(Checkpointed(step=1, path="", seconds=0.1))
+        events.send(Checkpointed(step=1, seconds=0.1))
         told_to_stop.wait(30)
         events.send(Failed(code=143, message="Stopped after step 1; the state is saved."))
         sys.exit(143)

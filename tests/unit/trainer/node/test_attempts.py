@@ -4,7 +4,6 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from trainer.run.workdir import WorkDir
 from trainer.state.fencing import Claims
 from trainer.state.mirror import Mirror
 from trainer.storage import open_store
-from trainer.telemetry.metrics import Metrics
+from trainer.telemetry.events import Event, Hear, Restarted
 
 RUN = "receipts-00000001"
 RAW = {"task": "rec", "recipe": "rec-pp-ocrv4-mobile", "data": {"train": "file:///data/"}}
@@ -37,7 +36,7 @@ def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def node(
-    rank: int, folder: Path, *, port: int, host: str = "127.0.0.1", retries: int = 0, say: Callable[[str], None] = print
+    rank: int, folder: Path, *, port: int, host: str = "127.0.0.1", retries: int = 0, tell: Hear = print
 ) -> Attempts:
     """One of two nodes."""
     topology = Topology(node_rank=rank, nodes=2, hosts=(host,) * 2, port=port)
@@ -51,14 +50,12 @@ def node(
         # Longer than the test may take: whoever waits for it, fails.
         deadlines=DeadlineSeconds(rendezvous=600),
     )
-    metrics = Metrics(run=RUN, node=rank, task="rec")
     claims = Claims(store=open_store(folder.as_uri()), owner="job-1", process=str(rank))
     return Attempts(
         given,
-        supervisor=Supervisor(topology, deadlines=given.deadlines, on_event=lambda event: None, program=STUB),
-        mirror=Mirror(claims, work=given.work, keep=1, metrics=metrics),
-        metrics=metrics,
-        say=say,
+        supervisor=Supervisor(topology, deadlines=given.deadlines, hear=tell, program=STUB),
+        mirror=Mirror(claims, work=given.work, keep=1, tell=tell),
+        tell=tell,
     )
 
 
@@ -88,13 +85,13 @@ def test_a_leader_that_ends_for_good_between_two_stages_tells_the_others(tmp_pat
 def test_a_gang_whose_worker_is_lost_starts_again_while_there_is_a_retry(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, retries: int, attempts: int
 ) -> None:
-    port, past, said, ends = free_ports(1), threading.Event(), list[str](), dict[int, object]()
+    port, past, told, ends = free_ports(1), threading.Event(), list[Event](), dict[int, object]()
     os.mkfifo(tmp_path / "fifo")
     monkeypatch.setenv("FIFO", str(tmp_path / "fifo"))
     seen: dict[int, int] = {}
 
     def work(rank: int) -> None:
-        with node(rank, tmp_path, port=port, retries=retries, say=said.append) as gang:
+        with node(rank, tmp_path, port=port, retries=retries, tell=told.append) as gang:
             gang._mirror.attempt = gang._mirror.claims.claim() if rank == 0 else 1
             try:
                 gang.run("be-killed-once", dataset="the same")
@@ -113,10 +110,10 @@ def test_a_gang_whose_worker_is_lost_starts_again_while_there_is_a_retry(
     assert seen == {0: attempts, 1: attempts}
     if retries:
         assert ends == {1: PastError}
-        assert len([line for line in said if line.endswith("All nodes start again from the last checkpoint.")]) == 2
+        assert [type(each) for each in told].count(Restarted) == 2
     else:
         assert set(ends) == {0, 1}
-        assert said == []
+        assert Restarted not in map(type, told)
 
 
 def test_a_leader_that_has_left_listens_no_more(tmp_path: Path) -> None:

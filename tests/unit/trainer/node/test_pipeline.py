@@ -19,8 +19,9 @@ from trainer.run.assignment import Assignment
 from trainer.run.spec import RunSpec
 from trainer.run.topology import Topology
 from trainer.run.workdir import WorkDir
+from trainer.telemetry.console import Console
+from trainer.telemetry.events import Checkpointed, Notice
 from trainer.telemetry.metrics import Metrics
-from trainer.telemetry.progress import Progress
 
 Make = Callable[..., Pipeline]
 
@@ -40,7 +41,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
         )
         given.work.root.mkdir()
         made.append(Metrics(run=given.run_id, node=rank, task="rec"))
-        return Pipeline(given, progress=Progress(), metrics=made[-1])
+        return Pipeline(given, console=Console(), metrics=made[-1])
 
     yield deed
     for metrics in made:
@@ -176,7 +177,7 @@ def test_what_a_node_has_done_is_not_done_again(
         "verify.json",
     ]
     done.clear()
-    again = Pipeline(node.given, progress=node.progress, metrics=node.metrics)
+    again = Pipeline(node.given, console=node.console, metrics=node.metrics)
     again.run()
     assert done == []
     assert capsys.readouterr().err.count("already done") == len(contract.STAGES)
@@ -195,7 +196,7 @@ def test_a_node_that_lost_its_disk_has_its_results_back_from_the_bucket(
     done.clear()
     node.work.root.rename(tmp_path / "lost")
     node.work.root.mkdir()
-    Pipeline(node.given, progress=node.progress, metrics=node.metrics).run()
+    Pipeline(node.given, console=node.console, metrics=node.metrics).run()
     assert done == ["fetch", "prepare", "publish"]
     assert (node.work.trained / "train.bin").read_text("utf-8") == "train"
 
@@ -205,7 +206,7 @@ def test_a_stage_alone_is_done_even_if_it_is_done(make: Make, done: list[str]) -
     node.run()
     for stage in ("prepare", "export"):
         done.clear()
-        Pipeline(node.given, progress=node.progress, metrics=node.metrics).run(only=stage)
+        Pipeline(node.given, console=node.console, metrics=node.metrics).run(only=stage)
         assert done == [stage]
 
 
@@ -214,7 +215,7 @@ def test_a_damaged_dataset_is_fetched_again_and_what_followed_still_holds(make: 
     node.run()
     done.clear()
     (node.work.train_data / "rec_gt.txt").write_text("0.png\tother\n", "utf-8")
-    Pipeline(node.given, progress=node.progress, metrics=node.metrics).run()
+    Pipeline(node.given, console=node.console, metrics=node.metrics).run()
     assert done == ["fetch"]
 
 
@@ -224,18 +225,18 @@ def test_another_node_ends_after_the_gangs_stages_and_claims_nothing(make: Make,
     assert done == ["fetch", "prepare", "train", "evaluate"]
     assert node.output.list("checkpoints") == []
     done.clear()
-    Pipeline(node.given, progress=node.progress, metrics=node.metrics).run()
+    Pipeline(node.given, console=node.console, metrics=node.metrics).run()
     assert done == ["train", "evaluate"], "the leader knows whether these are done"
 
 
 def test_a_checkpoint_that_a_worker_reports_goes_to_the_bucket(make: Make, tmp_path: Path) -> None:
     node = make()
     node._claim()
-    folder = tmp_path / "step-00000012"
-    folder.mkdir()
+    folder = node.work.checkpoint(12)
+    folder.mkdir(parents=True)
     (folder / "state.bin").write_bytes(b"state")
     node.mirror.begin_pushing()
-    node._hear({"event": "notice", "rank": 0, "message": "slow"})
-    node._hear({"event": "checkpoint", "rank": 0, "step": 12, "path": str(folder), "seconds": 0.1})
+    node.tell(Notice(rank=0, message="slow"))
+    node.tell(Checkpointed(rank=0, step=12, seconds=0.1))
     node.mirror.finish_pushing()
     assert any(info.key.endswith("state.bin") for info in node.output.list("checkpoints"))

@@ -1,6 +1,7 @@
 """The supervisor, with real processes in place of paddle's."""
 
 import os
+import re
 import sys
 import threading
 from pathlib import Path
@@ -13,6 +14,7 @@ from trainer.node.supervisor import Supervisor
 from trainer.rendezvous import PeerLostError
 from trainer.run.assignment import DeadlineSeconds
 from trainer.run.topology import Topology
+from trainer.telemetry.events import Checkpointed, Finished, Ready
 
 STUB = (sys.executable, str(Path(__file__).with_name("stub_worker.py")))
 
@@ -23,9 +25,9 @@ def short_grace(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
 
 
-def run(stage, tmp_path, *, devices=2, deadlines=None, on_event=lambda event: None, alone=False):
+def run(stage, tmp_path, *, devices=2, deadlines=None, hear=lambda event: None, alone=False):
     made = Supervisor(
-        Topology(devices_per_node=devices), deadlines=deadlines or DeadlineSeconds(), on_event=on_event, program=STUB
+        Topology(devices_per_node=devices), deadlines=deadlines or DeadlineSeconds(), hear=hear, program=STUB
     )
     return made.run(stage, workdir=tmp_path, log=lambda rank: tmp_path / f"{stage}-{rank}.log", alone=alone)
 
@@ -61,7 +63,22 @@ def test_readers_that_a_worker_leaves_behind_do_not_hide_its_end(tmp_path):
 
 
 def test_a_killed_worker_is_worth_a_retry_and_named(tmp_path):
-    with pytest.raises(TransientError, match=r"Worker 1 was killed by SIGKILL.*be-killed-1\.log"):
+    with pytest.raises(TransientError, match=r"Worker 1 was killed by SIGKILL\. Run it again .*be-killed-1\.log"):
+        run("be-killed", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        ((3, 4), "Worker 1 was killed by the kernel, because memory ran out. Lower run.train.batchSizePerDevice"),
+        ((None, 1), "Worker 1 was killed by the kernel, because memory ran out."),
+        ((3, 3), "Worker 1 was killed by SIGKILL."),
+        ((3, None), "Worker 1 was killed by SIGKILL."),
+    ],
+)
+def test_memory_is_named_where_the_kernel_has_counted_a_kill_meanwhile(tmp_path, monkeypatch, counts, words):
+    monkeypatch.setattr(supervisor.memory, "kills", lambda left=list(counts): left.pop(0))
+    with pytest.raises(TransientError, match=f"^{re.escape(words)}"):
         run("be-killed", tmp_path)
 
 
@@ -76,7 +93,7 @@ def test_a_wish_to_stop_reaches_every_worker(tmp_path):
     made = Supervisor(
         Topology(devices_per_node=2),
         deadlines=DeadlineSeconds(),
-        on_event=lambda event: stepped.set() or (made.stop() if event["event"] == "step" else None),
+        hear=lambda event: stepped.set() or (made.stop() if isinstance(event, Checkpointed) else None),
         program=STUB,
     )
     with pytest.raises(StoppedError, match="the state is saved"):
@@ -86,11 +103,11 @@ def test_a_wish_to_stop_reaches_every_worker(tmp_path):
 
 def test_a_peer_that_has_stopped_already_does_not_end_those_who_still_save(tmp_path):
     def hear(event):
-        if event["event"] == "step":
+        if isinstance(event, Checkpointed):
             made.stop()
             made.end(PeerLostError("Node 1 was lost: its connection closed."))
 
-    made = Supervisor(Topology(), deadlines=DeadlineSeconds(), on_event=hear, program=STUB)
+    made = Supervisor(Topology(), deadlines=DeadlineSeconds(), hear=hear, program=STUB)
     with pytest.raises(StoppedError, match="the state is saved"):
         made.run("stop-in-order", workdir=tmp_path, log=lambda rank: tmp_path / f"{rank}.log")
 
@@ -99,7 +116,7 @@ def test_workers_deaf_to_the_wish_are_killed_after_a_deadline(tmp_path):
     made = Supervisor(
         Topology(),
         deadlines=DeadlineSeconds(stop=0.2),
-        on_event=lambda event: made.stop() if event["event"] == "ready" else None,
+        hear=lambda event: made.stop() if isinstance(event, Ready) else None,
         program=STUB,
     )
     with pytest.raises(StoppedError, match="before the state could be saved"):
@@ -123,5 +140,6 @@ def test_a_silent_worker_ends_the_attempt_and_says_where_it_stood(tmp_path, monk
 
 def test_every_event_is_passed_on(tmp_path):
     seen = []
-    run("succeed", tmp_path, on_event=lambda event: seen.append((event["rank"], event["event"])))
-    assert sorted(seen) == [(0, "done"), (0, "ready"), (1, "done"), (1, "ready")]
+    run("succeed", tmp_path, hear=lambda event: seen.append((event.rank, type(event))))
+    assert len(seen) == 4
+    assert set(seen) == {(0, Ready), (0, Finished), (1, Ready), (1, Finished)}

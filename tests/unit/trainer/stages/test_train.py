@@ -1,7 +1,6 @@
 """The stage train on one node: from which checkpoint it starts, and what it leaves in the bucket."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from trainer.state import checkpoints
 from trainer.state.fencing import Claims
 from trainer.state.mirror import Mirror
 from trainer.storage.files import FileStore
-from trainer.telemetry.metrics import Metrics
+from trainer.telemetry.events import Event, Notice
 
 
 class Bucket(FileStore):
@@ -28,11 +27,14 @@ class Bucket(FileStore):
 
 class Node:
     def __init__(self, folder: Path) -> None:
-        self.work, self.store, self.said = WorkDir(folder / "work"), Bucket(folder / "bucket"), list[str]()
+        self.work, self.store, self.told = WorkDir(folder / "work"), Bucket(folder / "bucket"), list[Event]()
         self.work.root.mkdir()
-        self.metrics = Metrics(run="r", node=0, task="rec")
         claims = Claims(store=self.store, owner="object", process="process")
-        self.mirror = Mirror(claims, work=self.work, keep=2, metrics=self.metrics)
+        self.mirror = Mirror(claims, work=self.work, keep=2, tell=self.told.append)
+
+    @property
+    def said(self) -> list[str]:
+        return [event.message for event in self.told if isinstance(event, Notice)]
 
     def save(self, step: int, *, push: bool = True) -> None:
         folder = self.work.checkpoint(step)
@@ -54,15 +56,15 @@ class Node:
                 raise error
             return {"steps": to}
 
-        assert train(self.work, leader=leader, mirror=self.mirror, worker=worker, say=self.said.append) == {"steps": to}
+        assert train(self.work, leader=leader, mirror=self.mirror, worker=worker, tell=self.told.append) == {
+            "steps": to
+        }
         return found
 
 
 @pytest.fixture
-def node(tmp_path: Path) -> Iterator[Node]:
-    made = Node(tmp_path)
-    yield made
-    made.metrics.close()
+def node(tmp_path: Path) -> Node:
+    return Node(tmp_path)
 
 
 def test_what_a_leader_saves_is_in_the_bucket_when_the_stage_ends(node: Node) -> None:

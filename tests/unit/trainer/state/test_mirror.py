@@ -2,7 +2,7 @@
 
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from trainer.state.fencing import Claims
 from trainer.state.mirror import Mirror
 from trainer.state.receipts import Receipt, files_of, measure
 from trainer.storage.files import FileStore
-from trainer.telemetry.metrics import Metrics
+from trainer.telemetry.events import Event, Notice
 
 
 class Bucket(FileStore):
@@ -51,16 +51,16 @@ def work(tmp_path: Path) -> WorkDir:
 
 
 @pytest.fixture
-def mirrors(store: Bucket) -> Iterator[Callable[..., Mirror]]:
-    made: list[Metrics] = []
+def told() -> list[Event]:
+    return []
 
-    def mirror(work: WorkDir, *, node: int = 0, keep: int = 1) -> Mirror:
-        made.append(Metrics(run="r", node=node, task="rec"))
-        return Mirror(Claims(store=store, owner="object", process="process"), work=work, keep=keep, metrics=made[-1])
 
-    yield mirror
-    for metrics in made:
-        metrics.close()
+@pytest.fixture
+def mirrors(store: Bucket, told: list[Event]) -> Callable[..., Mirror]:
+    def mirror(work: WorkDir, *, keep: int = 1) -> Mirror:
+        return Mirror(Claims(store=store, owner="object", process="process"), work=work, keep=keep, tell=told.append)
+
+    return mirror
 
 
 @pytest.fixture
@@ -187,10 +187,10 @@ def test_a_checkpoint_that_was_replaced_before_its_push_is_no_error(mirror: Mirr
 
 @pytest.mark.parametrize("node", [0, 1])
 def test_the_logs_of_every_attempt_come_into_the_bucket(
-    node: int, mirrors: Callable[..., Mirror], work: WorkDir, store: Bucket
+    node: int, mirrors: Callable[..., Mirror], work: WorkDir, store: Bucket, told: list[Event]
 ) -> None:
     """A node that outlived a peer has worked in two; its pod is gone with the end of the last."""
-    mirror = mirrors(work, node=node)
+    mirror = mirrors(work)
     for attempt in (1, 2):
         assert mirror.claims.claim() == attempt
         log = work.worker_log(attempt=attempt, stage="train", rank=3)
@@ -198,9 +198,8 @@ def test_the_logs_of_every_attempt_come_into_the_bucket(
         log.write_text(f"in attempt {attempt}\n")
     work.node_log.write_text("all of it\n")
     mirror.attempt = 2
-    said: list[str] = []
-    mirror.push_logs(node=node, say=said.append)
-    assert said == []
+    mirror.push_logs(node=node)
+    assert told == []
     assert {info.key: store.get(info.key) for info in store.list("logs/")} == {
         "logs/1/train-rank-3.log": b"in attempt 1\n",
         "logs/2/train-rank-3.log": b"in attempt 2\n",
@@ -208,10 +207,9 @@ def test_the_logs_of_every_attempt_come_into_the_bucket(
     }
 
 
-def test_logs_that_a_bucket_does_not_take_are_said_to_be_here(mirror: Mirror, work: WorkDir, store: Bucket) -> None:
+def test_logs_that_a_bucket_does_not_take_are_said_to_be_here(
+    mirror: Mirror, work: WorkDir, store: Bucket, told: list[Event]
+) -> None:
     store.refusals = [AccessError("The bucket refused.")]
-    said: list[str] = []
-    mirror.push_logs(node=0, say=said.append)
-    (line,) = said
-    assert str(work.logs) in line
-    assert "The bucket refused." in line
+    mirror.push_logs(node=0)
+    assert told == [Notice(message=f"The logs are in {work.logs} only: The bucket refused.")]

@@ -1,9 +1,10 @@
 """The metrics endpoint, scraped over HTTP and read by Prometheus' own parser."""
 
+import math
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,6 +12,20 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from trainer import contract
 from trainer.errors import SpecError
+from trainer.telemetry.events import (
+    AttemptBegun,
+    Checkpointed,
+    Evaluated,
+    Event,
+    Notice,
+    Progressed,
+    Restarted,
+    StageBegun,
+    StageDone,
+    Step,
+    Transferred,
+    Uploaded,
+)
 from trainer.telemetry.metrics import Metrics
 
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -42,9 +57,13 @@ def metrics() -> Iterator[Metrics]:
     made.close()
 
 
-def step(rank: int = 0, **fields: Any) -> dict[str, Any]:
-    event = {"event": "step", "rank": rank, "step": 12, "steps": 400, "epoch": 3, "epochs": 20, "lr": 1e-3}
-    return {**event, "loss": {"loss": 0.5}, "samples": 32, "seconds": 0.4, "reader_seconds": 0.01, **fields}
+def step(rank: int = 0, **fields: Any) -> Step:
+    usual: dict[str, Any] = {"step": 12, "steps": 400, "epoch": 3, "epochs": 20, "lr": 1e-3, "loss": {"loss": 0.5}}
+    return Step(**{**usual, "samples": 32, "seconds": 0.4, "reader_seconds": 0.01, **fields}, rank=rank)
+
+
+def evaluated(**metrics: float | None) -> Evaluated:
+    return Evaluated(rank=0, step=12, epoch=3, metrics=metrics, best=True, seconds=0.5)
 
 
 def parse(text: str) -> Series:
@@ -57,13 +76,13 @@ def value(metrics: Metrics, name: str, **labels: str) -> float:
 
 
 def fill(metrics: Metrics) -> None:
-    metrics.phase("train")
-    metrics.attempt(2)
-    metrics.restart("peer-lost")
-    metrics.transfer("pull", 1000)
-    metrics.observe(step(loss={"loss": 0.5, "CTCLoss": 0.3}, device_memory_bytes=2**30))
-    metrics.observe({"event": "eval", "rank": 0, "step": 12, "epoch": 3, "metrics": {"acc": 0.9}, "best": True})
-    metrics.checkpoint_pushed(1.5)
+    metrics.hear(StageBegun(stage="train"))
+    metrics.hear(AttemptBegun(number=2))
+    metrics.hear(Restarted(reason="peer-lost", message="Node 1 was lost."))
+    metrics.hear(Transferred(direction="pull", count=1000))
+    metrics.hear(step(loss={"loss": 0.5, "CTCLoss": 0.3}, device_memory_bytes=2**30))
+    metrics.hear(evaluated(acc=0.9))
+    metrics.hear(Uploaded(step=12, seconds=1.5))
 
 
 def test_a_scrape_gives_every_series_of_the_interface_with_run_node_and_task(metrics: Metrics) -> None:
@@ -80,18 +99,18 @@ def test_a_scrape_gives_every_series_of_the_interface_with_run_node_and_task(met
 
 
 def test_the_phase_is_one_for_the_stage_that_runs_and_zero_for_the_others(metrics: Metrics) -> None:
-    metrics.phase("train")
+    metrics.hear(StageBegun(stage="train"))
     assert {s: value(metrics, "ocrfleet_phase", stage=s) for s in contract.STAGES} == {
         s: float(s == "train") for s in contract.STAGES
     }
-    metrics.phase(None)
+    metrics.hear(StageDone(stage="train", seconds=1.0))
     assert value(metrics, "ocrfleet_phase", stage="train") == 0
 
 
 def test_samples_and_waits_are_summed_over_ranks_and_the_rest_is_the_lowest_ranks(metrics: Metrics) -> None:
     """Node 1 of a run has the ranks 2 and 3, and they may speak in any order."""
     for rank in (2, 3, 3, 2):
-        metrics.observe(step(rank, loss={"loss": float(rank)}, device_memory_bytes=100 + rank))
+        metrics.hear(step(rank, loss={"loss": float(rank)}, device_memory_bytes=100 + rank))
     assert value(metrics, "ocrfleet_samples_total") == 4 * 32
     assert value(metrics, "ocrfleet_reader_wait_seconds_total") == pytest.approx(0.04)
     assert value(metrics, "ocrfleet_device_memory_bytes") == 205
@@ -103,7 +122,7 @@ def test_samples_and_waits_are_summed_over_ranks_and_the_rest_is_the_lowest_rank
 
 def test_metrics_of_distilled_networks_are_told_apart(metrics: Metrics) -> None:
     found = {"acc": 0.9, "norm_edit_dis": 0.95, "Teacher_acc": 0.8, "Student2_norm_edit_dis": 0.7}
-    metrics.observe({"event": "eval", "metrics": found})
+    metrics.hear(evaluated(**found))
     assert value(metrics, "ocrfleet_eval_metric", metric="acc", network="main") == 0.9
     assert value(metrics, "ocrfleet_eval_metric", metric="norm_edit_dis", network="main") == 0.95
     assert value(metrics, "ocrfleet_eval_metric", metric="acc", network="Teacher") == 0.8
@@ -113,50 +132,61 @@ def test_metrics_of_distilled_networks_are_told_apart(metrics: Metrics) -> None:
 def test_a_checkpoint_makes_the_age_young_and_progress_recent(metrics: Metrics) -> None:
     metrics._checkpointed -= 100
     assert value(metrics, "ocrfleet_checkpoint_age_seconds") == pytest.approx(100, abs=2)
-    metrics.observe({"event": "checkpoint", "rank": 0, "step": 12, "path": "x", "seconds": 0.5})
+    metrics.hear(Checkpointed(rank=0, step=12, seconds=0.5))
     assert value(metrics, "ocrfleet_checkpoint_age_seconds") == pytest.approx(0, abs=2)
     assert value(metrics, "ocrfleet_last_progress_timestamp_seconds") == pytest.approx(time.time(), abs=2)
 
 
 @pytest.mark.parametrize(
-    "report",
+    "event",
     [
-        lambda metrics: metrics.phase("train"),
-        lambda metrics: metrics.transfer("push", 1),
-        lambda metrics: metrics.checkpoint_pushed(1.5),
-        lambda metrics: metrics.observe(step()),
-        lambda metrics: metrics.observe({"event": "eval", "metrics": {"acc": 0.5}}),
-        lambda metrics: metrics.observe({"event": "checkpoint"}),
-        lambda metrics: metrics.observe({"event": "progress"}),
+        StageBegun(stage="train"),
+        StageDone(stage="train", seconds=1.0),
+        Transferred(direction="push", count=1),
+        Uploaded(step=12, seconds=1.5),
+        step(),
+        evaluated(acc=0.5),
+        Checkpointed(step=12, seconds=0.5),
+        Progressed(what="check", done=1, total=2),
     ],
-    ids=["stage", "transfer", "push", "step", "eval", "checkpoint", "progress"],
+    ids=lambda event: type(event).__name__,
 )
-def test_whatever_gets_a_run_on_is_progress(
-    metrics: Metrics, monkeypatch: pytest.MonkeyPatch, report: Callable[[Metrics], None]
-) -> None:
+def test_whatever_gets_a_run_on_is_progress(metrics: Metrics, monkeypatch: pytest.MonkeyPatch, event: Event) -> None:
     monkeypatch.setattr(time, "time", lambda: 12345.0)
-    report(metrics)
+    metrics.hear(event)
     assert value(metrics, "ocrfleet_last_progress_timestamp_seconds") == 12345.0
 
 
 def test_a_notice_is_no_progress(metrics: Metrics) -> None:
     before = value(metrics, "ocrfleet_last_progress_timestamp_seconds")
-    metrics.observe({"event": "notice", "rank": 0, "message": "slow"})
+    metrics.hear(Notice(message="slow", rank=0))
     assert value(metrics, "ocrfleet_last_progress_timestamp_seconds") == before
 
 
 def test_a_sentence_never_becomes_a_label(metrics: Metrics) -> None:
-    """Reasons and names come from outside; a word at most gets through, so no secret does."""
-    metrics.restart("worker 3 said: AWS_SECRET_ACCESS_KEY=abc/def+ghi")
-    metrics.observe(step(loss={"key=s3cr3t": 1.0}))
-    page = metrics.snapshot().decode()
-    assert "SECRET" not in page
-    assert "s3cr3t" not in page
-    assert value(metrics, "ocrfleet_restarts_total", reason="other") == 1
+    """Names come from a configuration; a word at most gets through, so no secret does."""
+    metrics.hear(step(loss={"key=s3cr3t": 1.0}))
+    metrics.hear(evaluated(**{"key=s3cr3t": 1.0}))
+    assert "s3cr3t" not in metrics.snapshot().decode()
+    assert value(metrics, "ocrfleet_loss", part="other") == 1
+    assert value(metrics, "ocrfleet_eval_metric", metric="other", network="main") == 1
+
+
+def test_a_number_that_is_none_is_nan(metrics: Metrics) -> None:
+    metrics.hear(step(loss={"loss": None}))
+    metrics.hear(evaluated(acc=None))
+    assert math.isnan(value(metrics, "ocrfleet_loss", part="loss"))
+    assert math.isnan(value(metrics, "ocrfleet_eval_metric", metric="acc", network="main"))
+
+
+def test_the_steps_of_an_event_are_counted_one_by_one(metrics: Metrics) -> None:
+    metrics.hear(step(count=4, seconds=2.0))
+    assert value(metrics, "ocrfleet_step_seconds_count") == 4
+    assert value(metrics, "ocrfleet_step_seconds_sum") == 2
 
 
 def test_two_metrics_do_not_share_a_registry(metrics: Metrics) -> None:
-    metrics.attempt(3)
+    metrics.hear(AttemptBegun(number=3))
     assert "ocrfleet_attempt{" not in Metrics(run="other", node=0, task="det").snapshot().decode()
 
 

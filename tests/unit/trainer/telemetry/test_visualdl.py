@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from trainer.telemetry.events import Checkpointed, Evaluated, Step
 from trainer.telemetry.visualdl import Scalars
 
 WORKING = """
@@ -59,13 +60,23 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     sys.modules.pop("visualdl", None)
 
 
-def step(number: int, *, rank: int = 0, **fields: Any) -> dict[str, Any]:
-    event = {"event": "step", "rank": rank, "step": number, "steps": 400, "epoch": 1, "epochs": 2, "lr": 1e-3}
-    return {**event, "loss": {"loss": 0.5, "loss_ctc": 0.25}, "samples": 32, "seconds": 0.5, **fields}
+def step(number: int, *, rank: int = 0, loss: float = 0.5) -> Step:
+    return Step(
+        rank=rank,
+        step=number,
+        steps=400,
+        epoch=1,
+        epochs=2,
+        loss={"loss": loss, "loss_ctc": 0.25},
+        lr=1e-3,
+        samples=32,
+        seconds=0.5,
+        reader_seconds=0.0,
+    )
 
 
-def evaluated(number: int) -> dict[str, Any]:
-    return {"event": "eval", "rank": 0, "step": number, "epoch": 1, "metrics": {"acc": 0.75}, "best": True}
+def evaluated(number: int) -> Evaluated:
+    return Evaluated(rank=0, step=number, epoch=1, metrics={"acc": 0.75}, best=True, seconds=0.5)
 
 
 def written(folder: Path) -> list[Any]:
@@ -77,8 +88,8 @@ def test_every_number_of_rank_0_is_written_at_its_step(tmp_path: Path, install: 
     install(WORKING)
     said: list[str] = []
     scalars = Scalars(lambda: tmp_path / "log", world=2, say=said.append)
-    for event in (step(7), step(7, rank=1), evaluated(7), {"event": "checkpoint", "rank": 0, "step": 7}):
-        scalars.observe(event)
+    for event in (step(7), step(7, rank=1), evaluated(7), Checkpointed(rank=0, step=7, seconds=0.1)):
+        scalars.hear(event)
     scalars.close()
     assert written(tmp_path / "log") == [
         ["TRAIN/loss", 0.5, 7],
@@ -95,10 +106,10 @@ def test_a_second_attempt_writes_into_its_own_folder(tmp_path: Path, install: An
     install(WORKING)
     attempt = 1
     scalars = Scalars(lambda: tmp_path / f"attempt-{attempt}", world=1, say=print)
-    scalars.observe(step(1))
+    scalars.hear(step(1))
     scalars.close()
     attempt = 2
-    scalars.observe(step(5))
+    scalars.hear(step(5))
     scalars.close()
     assert {line[2] for line in written(tmp_path / "attempt-1")} == {1}
     assert {line[2] for line in written(tmp_path / "attempt-2")} == {5}
@@ -108,7 +119,7 @@ def test_without_the_package_nothing_is_written_or_said(tmp_path: Path, monkeypa
     monkeypatch.setitem(sys.modules, "visualdl", None)
     said: list[str] = []
     scalars = Scalars(lambda: tmp_path / "log", world=1, say=said.append)
-    scalars.observe(step(1))
+    scalars.hear(step(1))
     scalars.close()
     assert said == []
     assert not (tmp_path / "log").exists()
@@ -127,7 +138,7 @@ def test_a_broken_package_is_said_once_and_left_alone(tmp_path: Path, install: A
     said: list[str] = []
     scalars = Scalars(lambda: tmp_path / "log", world=1, say=said.append)
     for number in range(3):
-        scalars.observe(step(number))
+        scalars.hear(step(number))
     scalars.close()
     assert len(said) == 1
     assert reason in said[0]
@@ -137,8 +148,8 @@ def test_visualdl_itself_reads_what_was_written(tmp_path: Path, monkeypatch: pyt
     # On its first import the package makes a folder in the user's home.
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     scalars = Scalars(lambda: tmp_path / "log", world=1, say=pytest.fail)
-    for event in (step(1), step(2, loss={"loss": 0.25}), evaluated(2)):
-        scalars.observe(event)
+    for event in (step(1), step(2, loss=0.25), evaluated(2)):
+        scalars.hear(event)
     scalars.close()
     (path,) = (tmp_path / "log").iterdir()
     reader = importlib.import_module("visualdl").LogReader(file_path=str(path))

@@ -1,0 +1,82 @@
+"""What a person reads of each event."""
+
+import pytest
+
+from trainer.telemetry.events import (
+    AttemptBegun,
+    Checkpointed,
+    Ended,
+    Evaluated,
+    Event,
+    Failed,
+    Notice,
+    Progressed,
+    Published,
+    Ready,
+    Refused,
+    Restarted,
+    StageBegun,
+    StageDone,
+    StageSkipped,
+    Started,
+    Uploaded,
+)
+from trainer.telemetry.sentences import sentence
+
+STARTED = Started(
+    what="Training", samples=96, epochs=8, steps_per_epoch=12, batch=8, devices=2, precision="bf16"
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("event", "words"),
+    [
+        (Ready(pid=1), ""),
+        (StageBegun(stage="train"), ""),
+        (StageDone(stage="train", seconds=75, summary="90 steps"), "90 steps (1m15s)"),
+        (StageDone(stage="train", seconds=2), "(2.0 s)"),
+        (StageSkipped(stage="train", reason="already done"), "already done"),
+        (AttemptBegun(number=1), ""),
+        (AttemptBegun(number=2), "Attempt 2 begins."),
+        (Restarted(reason="peer-lost", message="Node 1 was lost."), "Node 1 was lost."),
+        (STARTED, "Training 96 samples, 8 epochs of 12 steps, batch 8 × 2 devices, bf16."),
+        (
+            Evaluated(step=24, epoch=2, metrics={"acc": 0.5, "norm_edit_dis": None}, best=False, seconds=3.1),
+            "epoch 2, step 24, evaluated in 3.1 s: acc 0.5000, norm_edit_dis nan",
+        ),
+        (Checkpointed(step=24, seconds=0.5), "checkpoint at step 24 in 0.5 s"),
+        (Uploaded(step=24, seconds=0.5), "checkpoint at step 24 uploaded in 0.5 s"),
+        (Progressed(what="", done=3, total=9, unit="images"), "3/9 images"),
+        (Progressed(what="verify", done=3, total=9), "verify 3/9"),
+        (Progressed(what="pull", done=812, total=1_400_000, unit="bytes"), "pull 812 B of 1.4 MB"),
+        (Progressed(what="", done=812, total=1_400_000, unit="bytes"), "812 B of 1.4 MB"),
+        (Refused(count=1, examples={"a.jpg": "it is empty"}), "1 sample left out: a.jpg: it is empty"),
+        (
+            Refused(count=7, examples={"a.jpg": "it is empty", "b.jpg": "no file"}),
+            "7 samples left out: a.jpg: it is empty; b.jpg: no file; and 5 more",
+        ),
+        (
+            Published(model="s3://m#lines-1", files=5, bytes=2048),
+            "Published s3://m#lines-1: 5 files, 2.0 kB.",
+        ),
+        (
+            Published(model="s3://m#lines-1", files=5, bytes=2048, channel="production"),
+            "Published s3://m#lines-1: 5 files, 2.0 kB, channel production.",
+        ),
+        (Notice(message="Two\nlines."), "Two lines."),
+        (Failed(rank=1, code=44, message="The loss is NaN."), "rank 1: The loss is NaN."),
+        (Failed(code=44, message="The loss is NaN."), "The loss is NaN."),
+        (Ended(code=0), ""),
+        (Ended(code=43, message="hmean is 0.5."), "error: hmean is 0.5."),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Event) else "",
+)
+def test_every_event_is_a_sentence(event: Event, words: str) -> None:
+    assert sentence(event) == words
+
+
+def test_training_that_goes_on_says_from_where() -> None:
+    resumed = Started(
+        what="Training", samples=9, epochs=1, steps_per_epoch=9, batch=1, devices=1, precision="fp32", step=5
+    )
+    assert sentence(resumed).endswith("fp32, resuming after step 5.")
