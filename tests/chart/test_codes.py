@@ -66,3 +66,9 @@ def test_a_pod_knows_for_how_many_seconds_it_is_held_and_its_own_name(
     found = environment(engine, **{HOLD: pause})
     assert found.get(contract.ENV_HOLD) == seconds
     assert (contract.ENV_POD in found) is bool(seconds)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_pods_log_json_where_the_platform_asks_for_it(engine: str) -> None:
+    assert environment(engine, **{"chart.logFormat": "json"})[contract.ENV_LOG_FORMAT] == "json"
+    assert contract.ENV_LOG_FORMAT not in environment(engine)
