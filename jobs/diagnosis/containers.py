@@ -10,6 +10,7 @@ from jobs.engines.status import NO_REASON, Reason
 from jobs.kube.fields import at, name_of, number, one_line, several, text
 from jobs.kube.objects import Object
 from trainer.contract import RETRY_CODE, ExitCode
+from trainer.telemetry.lines import read
 
 NAMES: Final = ("trainer", "node", "paddle")
 """Names of the trainer's container under the engines. Other containers belong to a mesh or an administrator."""
@@ -121,9 +122,9 @@ _NEVER_RAN: Final = ("StartError", "ContainerCannotRun")
 def last_error(message: str) -> str:
     """Return the last error that the trainer printed; empty if there is none.
 
-    The termination message is the end of its log, whose progress bars go back to the beginning of their line.
+    The trainer leaves its error as the termination message. If it was killed, that is the end of its log.
     """
-    lines = [line.strip() for line in re.split(r"[\r\n]", message)]
+    lines = [read(line.strip()).message for line in re.split(r"[\r\n]", message)]
     return next((one_line(line.removeprefix("error: ")) for line in reversed(lines) if line.startswith("error: ")), "")
 
 

@@ -27,6 +27,7 @@ from trainer.run.identity import run_id
 from trainer.run.workdir import LocalRunDir
 from trainer.system import atomic, disk
 from trainer.system.cpu import cores
+from trainer.telemetry.lines import read
 
 DEFAULT_WORKDIR: Final = Path(".ocrfleet")
 NODE_PROGRAM: Final = (sys.executable, "-m", "trainer")
@@ -291,9 +292,9 @@ def _last_words(path: Path) -> list[str]:
     """Return the end of a node's output: only the leader's is on the terminal."""
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - 4000))
-        lines = file.read().decode("utf-8", "replace").splitlines()
-    errors = [line for line in lines if line.startswith("error:")]
-    return errors[-1:] or lines[-5:]
+        said = [str(read(line)) for line in file.read().decode("utf-8", "replace").splitlines()]
+    errors = [line for line in said if line.startswith("error:")]
+    return errors[-1:] or said[-5:]
 
 
 def _to_stderr(sentence: str) -> None:

@@ -21,7 +21,7 @@ def test_the_code_that_the_training_operator_retries_means_what_it_stands_for() 
 
 def test_what_the_trainer_said_last_is_in_the_sentence() -> None:
     objects = recorded("job-exit-41")
-    message = "prepare ...\nreading  40%|##\rreading 100%|###\nerror: labels.txt:3 has no tab. Mend it.\n"
+    message = "[prepare begun]\nreading  40%|##\rreading 100%|###\nerror: labels.txt:3 has no tab. Mend it.\n"
     for pod in objects["pods"]:
         pod["status"]["containerStatuses"][0]["state"]["terminated"]["message"] = message
     told = status(objects).reason
@@ -30,7 +30,13 @@ def test_what_the_trainer_said_last_is_in_the_sentence() -> None:
 
 @pytest.mark.parametrize(
     ("message", "error"),
-    [("", ""), ("no error", ""), ("error: one\nerror: two\n", "two"), ("50%\rerror: after a bar", "after a bar")],
+    [
+        ("", ""),
+        ("no error", ""),
+        ("error: one\nerror: two\n", "two"),
+        ("50%\rerror: after a bar", "after a bar"),
+        ('{"time":"2026","event":"ended","message":"error: as JSON"}\n', "as JSON"),
+    ],
 )
 def test_the_last_error_of_a_log_is_found(message: str, error: str) -> None:
     assert last_error(message) == error

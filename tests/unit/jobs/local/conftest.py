@@ -30,6 +30,9 @@ if deed in ("stop", "deaf"):
     signal.pause()
 if deed == "killed":
     os.kill(os.getpid(), signal.SIGKILL)
+if deed == "json":
+    print('{"time":"2026","event":"ended","code":41,"message":"error: said as JSON."}', file=sys.stderr)
+    sys.exit(41)
 if deed != "0":
     print(f"error: node says {deed}.", file=sys.stderr)
 sys.exit(int(deed))

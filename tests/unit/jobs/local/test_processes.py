@@ -34,6 +34,7 @@ def test_nodes_write_to_standard_error_or_to_their_own_file(
         ("0,1", 0, "Model:"),
         ("44,stop", 44, "Node 0 ended with 44"),
         ("stop,41", 41, "error: node says 41."),
+        ("stop,json", 41, "error: said as JSON."),
         ("75,44", 44, "Node 1 ended with 44"),
         ("stop,killed", 75, "Node 1 was killed by SIGKILL"),
         ("killed", 75, "Run the same command again"),
