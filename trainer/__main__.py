@@ -20,7 +20,7 @@ from trainer.node.pipeline import Pipeline
 from trainer.run.assignment import Assignment
 from trainer.run.topology import Topology
 from trainer.run.workdir import WorkDir
-from trainer.system import atomic
+from trainer.system import atomic, process
 from trainer.telemetry.console import Console
 from trainer.telemetry.events import Ended
 from trainer.telemetry.lines import Format
@@ -131,6 +131,8 @@ def _bring_run_file(work: WorkDir) -> None:
 
 
 def _be_node(workdir: Path, stage: str | None, console: Console, closing: ExitStack) -> None:
+    # It alone has the keys of the bucket.
+    process.hide()
     _refuse_another_contract()
     _check_format()
     topology = Topology.from_environment()

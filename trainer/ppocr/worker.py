@@ -5,11 +5,9 @@ supervisor as events; its exit code is the contract's.
 """
 
 import argparse
-import ctypes
 import json
 import logging
 import os
-import signal
 import sys
 import time
 import traceback
@@ -21,7 +19,7 @@ from typing import Any
 from trainer import contract
 from trainer.errors import DatasetError, OcrfleetError, StoppedError, TransientError
 from trainer.ppocr.job import Job
-from trainer.system import disk, stacks
+from trainer.system import disk, process, stacks
 from trainer.telemetry import events
 
 
@@ -114,8 +112,6 @@ def _all_of(stage: str, job: Job) -> dict[str, Any]:
     return facts
 
 
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
-
 STAGES: dict[str, Callable[[Job], dict[str, Any]]] = {
     "train": train,
     "evaluate": evaluate,
@@ -143,11 +139,6 @@ def _same_work(stage: str, job: Job) -> None:
         )
 
 
-def _die_with_parent() -> None:
-    """Have the kernel end this process when its supervisor is gone, so that no worker is orphaned."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 def main() -> int:
     """Do one stage; give the exit code."""
     parser = argparse.ArgumentParser(prog="trainer.ppocr.worker")
@@ -156,7 +147,7 @@ def main() -> int:
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     stacks.on_signals()
-    _die_with_parent()
+    process.die_with_parent()
     device = os.environ[contract.ENV_DEVICE]
     supervisor = events.Events.from_environment(int(os.environ["PADDLE_TRAINER_ID"]))
     try:

@@ -30,6 +30,15 @@ match stage:
     case "succeed" | "be-killed-once":
         print(os.environ["PADDLE_MASTER"], flush=True)
         events.send(Finished(facts={"rank": rank, "environment": dict(os.environ)}))
+    case "look-for-keys":
+        found = {}
+        for path in (os.path.join(sys.argv[3], "keys"), f"/proc/{os.getppid()}/environ"):
+            try:
+                with open(path, "rb") as file:
+                    found[path] = len(file.read())
+            except PermissionError:
+                found[path] = None
+        events.send(Finished(facts={"found": found, "home": os.environ["HOME"]}))
     case "refuse-data" if rank == 0:
         events.send(Failed(code=41, message="The data is wrong."))
         sys.exit(41)
