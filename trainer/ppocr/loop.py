@@ -21,6 +21,7 @@ from trainer.errors import DatasetError, DivergedError, OcrfleetError, StoppedEr
 from trainer.ppocr import build, collective, data, evaluate, start, state, training_set
 from trainer.ppocr import distill as several
 from trainer.ppocr.job import Job
+from trainer.ppocr.progress import Progress
 from trainer.recipes import distill
 from trainer.run import precision
 from trainer.run.interval import Due
@@ -421,7 +422,7 @@ class Training:
             self.job.events.send(events.Checkpointed(step=self.progress.step, seconds=taken))
         self.saving.done()
 
-    def _resume(self) -> state.Progress:
+    def _resume(self) -> Progress:
         found = checkpoints.local(self.job.work.checkpoints) if self.job.rank == 0 else []
         newest, best = found[-1] if found else None, self.job.work.best_weights
         facts = state.newest_facts(self.job.work.checkpoints) if self._distilled else None
