@@ -117,14 +117,16 @@ class Loop:
 
     def save(self) -> None:
         """Save a checkpoint of finite weights."""
-        self._guard.check_weights()
-        self._operations.save()
+        with self._reporter.paused():
+            self._guard.check_weights()
+            self._operations.save()
         self._refusals.report()
         self._saving.done()
 
     def _evaluate(self) -> None:
-        self._guard.check_weights()
-        self._operations.evaluate()
+        with self._reporter.paused():
+            self._guard.check_weights()
+            self._operations.evaluate()
         self._evaluating.done()
 
     def _train_epoch(self) -> None:
@@ -181,7 +183,9 @@ class Loop:
         save, timed = due and not self._saving.by_clock, due and self._saving.by_clock and self._job.rank == 0
         if not (evaluate or save or epochs or step % self._look_every == 0):
             return
-        stop, clock, bad = self._operations.largest([self._job.stopping(), timed, self._guard.look()])
+        found = self._guard.look()
+        self._reporter.end_lap()
+        stop, clock, bad = self._operations.largest([self._job.stopping(), timed, found])
         self._guard.check_losses(bad)
         self._reporter.looked(done.losses, step=done.step, epoch=done.epoch, lr=self._operations.lr())
         if evaluate and not stop:

@@ -1,5 +1,10 @@
-"""Reports training: events for the supervisor, the history of losses, times, and `training.json`. Paddle-free."""
+"""Reports training: events for the supervisor, the history of losses, times, and `training.json`. Paddle-free.
 
+Time is measured from look to look, after the losses have been read. A GPU works behind the host: a step returns before
+it is computed, and the time that it takes shows where its loss is read.
+"""
+
+import contextlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +24,7 @@ Item = TypeVar("Item")
 
 @dataclass
 class _Lap:
-    """The steps since the last report."""
+    """The steps since the last look."""
 
     count: int = 0
     samples: int = 0
@@ -57,6 +62,7 @@ class Reporter:
 
     def started(self, what: str, *, samples: int, precision: str) -> None:
         """Report that training begins or resumes; `what` is trained on `samples` in this number format."""
+        self._began = self._clock()
         if self._job.rank == 0:
             self._job.events.send(
                 events.Started(
@@ -73,20 +79,31 @@ class Reporter:
 
     def reading(self, batches: Iterator[Item]) -> Iterator[Item]:
         """Yield batches, and count the seconds that each is waited for."""
-        self._began = self._clock()
+        asked = self._clock()
         for batch in batches:
-            self._lap.reader_seconds += self._clock() - self._began
+            self._lap.reader_seconds += self._clock() - asked
             yield batch
-            self._began = self._clock()
+            asked = self._clock()
 
     def count_step(self, samples: int) -> None:
         """Count a step that was done with so many samples of this rank."""
-        seconds = self._clock() - self._began
         self._lap.count += 1
         self._lap.samples += samples
-        self._lap.seconds += seconds
         self._progress.samples += samples * self._job.world
-        self._progress.seconds += seconds
+
+    def end_lap(self) -> None:
+        """Stop the time of the steps since the last look; called as soon as their losses have been read."""
+        now = self._clock()
+        self._lap.seconds = now - self._began
+        self._progress.seconds += self._lap.seconds
+        self._began = now
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Do something whose time is not that of training."""
+        began = self._clock()
+        yield
+        self._began += self._clock() - began
 
     def looked(self, losses: Mapping[str, Any], *, step: int, epoch: int, lr: float) -> None:
         """Report the steps since the last look.

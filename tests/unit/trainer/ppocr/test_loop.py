@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.unit.trainer.ppocr.workers import a_job
+from tests.unit.trainer.ppocr.workers import a_job, heard
 from trainer.datasets.prepared import Sample
 from trainer.errors import DatasetError, StoppedError
 from trainer.ppocr.divergence import GoBackError, Guard
@@ -19,8 +19,13 @@ from trainer.ppocr.order import Item, Order
 from trainer.ppocr.progress import Progress
 from trainer.ppocr.refusals import Refusals
 from trainer.ppocr.reporter import Reporter
+from trainer.telemetry import events
 
 Largest = Callable[[Sequence[int]], Sequence[int]]
+
+
+READING, STEP, WAITING, EVALUATING, SAVING = 0.25, 0.5, 8.0, 128.0, 1024.0
+"""Seconds by the model's clock: of a batch, of a step as the host sees it, of a look, an evaluation and a save."""
 
 
 @dataclass
@@ -36,28 +41,41 @@ class Model:
     deeds: list[str] = field(default_factory=list)
     decisions: list[list[int]] = field(default_factory=list)
     seen: list[int] = field(default_factory=list)
+    now: float = 0.0
+
+    def clock(self) -> float:
+        return self.now
 
     def read(self, batches: list[list[Item]]) -> Iterator[tuple[Mapping[str, str], list[Any]]]:
         for batch in batches:
+            self.now += READING
             yield self.refuses, [np.array([index for _, index, _ in batch])]
 
     def step(self, tensors: Sequence[Any]) -> dict[str, Any]:
         number = self.progress.step + 1
+        self.now += STEP
         self.seen += [int(index) for index in tensors[0]]
         self.deeds.append(f"step {number}")
         if number == self.stop_at:
             self.job._signals.append(15)
         return {"loss": np.array(self.losses.get(number, 1.0))}
 
+    def read_losses(self, losses: Sequence[Any]) -> list[float]:
+        """Wait for the device, which is behind the host."""
+        self.now += WAITING
+        return [float(loss) for loss in losses]
+
     def skip(self, count: int) -> None:
         if count:
             self.deeds.append(f"skip {count}")
 
     def evaluate(self) -> None:
+        self.now += EVALUATING
         self.deeds.append(f"evaluate {self.progress.step}")
         self.progress.evaluations.append({"step": self.progress.step})
 
     def save(self) -> None:
+        self.now += SAVING
         self.deeds.append(f"save {self.progress.step}")
 
     def largest(self, values: Sequence[int]) -> Sequence[int]:
@@ -72,7 +90,6 @@ def a_loop(
     *,
     order: Order | None = None,
     clock: Callable[[], float] = float,
-    reporter: Reporter | None = None,
 ) -> Loop:
     """Make the loop of a model on four samples a rank, one a step."""
     progress, order = model.progress, order or Order(count=4 * job.world, batch=1, world=job.world, seed=1)
@@ -84,13 +101,13 @@ def a_loop(
         guard=Guard(
             progress=progress,
             samples=samples,
-            read=lambda losses: [float(loss) for loss in losses],
+            read=model.read_losses,
             finite=lambda: True,
             largest=model.largest,
             checkpoint=lambda: 0,
         ),
         refusals=Refusals(job, progress),
-        reporter=reporter or Reporter(job, progress, order, memory=lambda: None),
+        reporter=Reporter(job, progress, order, memory=lambda: None, clock=model.clock),
         operations=Operations(
             read=model.read,
             step=model.step,
@@ -133,6 +150,19 @@ def test_a_gpu_is_looked_at_every_ten_steps_and_where_something_is_due(tmp_path:
     model = Model(Progress(), job)
     a_loop(job, model, order=Order(count=12, batch=1, world=1, seed=1)).run()
     assert len([decision for decision in model.decisions if len(decision) == 3]) == looks
+
+
+def test_time_is_measured_from_look_to_look_without_evaluations_and_saves(tmp_path: Path) -> None:
+    """A GPU is behind the host: most of a step's time is what the next look waits for it."""
+    job = a_job(tmp_path, epochs=2, device="gpu", **every("10steps"))
+    model = Model(Progress(), job)
+    a_loop(job, model, order=Order(count=20, batch=1, world=1, seed=1)).run()
+    laps = [event for event in heard(job) if isinstance(event, events.Step)]
+    assert [event.step for event in laps] == [10, 20, 30, 40]
+    assert {event.seconds for event in laps} == {10 * (READING + STEP) + WAITING}
+    assert {event.reader_seconds for event in laps} == {10 * READING}
+    assert model.progress.seconds == 40 * (READING + STEP) + 4 * WAITING
+    assert model.deeds.count("evaluate 20") == model.deeds.count("save 10") == 1
 
 
 def test_a_worker_that_is_told_to_stop_saves_and_leaves_the_evaluation_to_the_next_attempt(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What is reported of a training: events, the history of losses, and training.json."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,14 @@ def an_order(*, world: int = 1) -> Order:
     return Order(count=4 * world, batch=1, world=world, seed=1)
 
 
-def a_reporter(job: Job, progress: Progress | None = None, *, memory: int | None = None) -> Reporter:
-    return Reporter(job, progress or Progress(), an_order(world=job.world), memory=lambda: memory)
+def a_reporter(
+    job: Job,
+    progress: Progress | None = None,
+    *,
+    memory: int | None = None,
+    clock: Callable[[], float] = float,
+) -> Reporter:
+    return Reporter(job, progress or Progress(), an_order(world=job.world), memory=lambda: memory, clock=clock)
 
 
 def test_the_start_says_what_is_trained_and_where_it_resumes(tmp_path: Path) -> None:
@@ -85,6 +92,34 @@ def test_a_lap_begins_with_nothing(tmp_path: Path) -> None:
     assert isinstance(first, events.Step)
     assert isinstance(second, events.Step)
     assert (first.count, second.count, second.samples) == (1, 1, 5)
+
+
+def test_a_lap_lasts_from_one_look_to_the_next_but_for_pauses(tmp_path: Path) -> None:
+    """What comes between reading the losses and the next batch, such as waiting for other ranks, is of the next lap."""
+    # When it is made, when it starts; a look; a pause from 10 to 50; a look.
+    now = iter([0.0, 3.0, 8.0, 10.0, 50.0, 52.0])
+    job, progress = a_job(tmp_path), Progress(seconds=100.0)
+    reporter = a_reporter(job, progress, clock=lambda: next(now))
+    reporter.started("Training", samples=4, precision="fp32")
+    for step in (1, 2):
+        reporter.count_step(1)
+        reporter.end_lap()
+        reporter.looked({"loss": np.array(1.0)}, step=step, epoch=1, lr=0.25)
+        if step == 1:
+            with reporter.paused():
+                pass
+    laps = [event for event in heard(job) if isinstance(event, events.Step)]
+    assert [event.seconds for event in laps] == [5.0, 4.0]
+    assert progress.seconds == 109.0
+
+
+def test_the_reader_is_waited_for_only_while_a_batch_is_asked_for(tmp_path: Path) -> None:
+    now = iter([0.0, 1.0, 3.0, 20.0, 21.0, 40.0])
+    job = a_job(tmp_path)
+    reporter = a_reporter(job, clock=lambda: next(now))
+    assert list(reporter.reading(iter("ab"))) == ["a", "b"]
+    reporter.looked({"loss": np.array(1.0)}, step=2, epoch=1, lr=0.25)
+    assert step_of(job).reader_seconds == 2.0 + 1.0
 
 
 def test_each_rank_reports_its_steps_and_rank_0_the_rest(tmp_path: Path) -> None:
