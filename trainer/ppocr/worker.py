@@ -71,20 +71,20 @@ def verify(job: Job) -> dict[str, Any]:
 
     evaluation = json.loads(job.work.evaluation_facts.read_text("utf-8"))
     job.work.verification.mkdir(exist_ok=True)
-    return verify.verify(
-        job.config,
-        job.work.best_weights,
-        job.work.inference,
-        job.prepared.samples(evaluation["split"]),
+    comparison = verify.Comparison(
+        config=job.config,
+        weights=job.work.best_weights,
+        inference_dir=job.work.inference,
+        samples=job.prepared.samples(evaluation["split"]),
+        rows=[json.loads(line) for line in job.work.predictions.read_text("utf-8").split("\n") if line],
+        metrics=evaluation["metrics"],
         tolerance=recipes.resolve(job.run, job.prepared).tolerance,
-        trained_rows=[json.loads(line) for line in job.work.predictions.read_text("utf-8").split("\n") if line],
-        trained_metrics=evaluation["metrics"],
-        out=job.work.verification_facts,
         device=job.device,
         progress=lambda done, total: job.events.send(
             events.Progressed(what="verify", done=done, total=total, unit="images")
         ),
     )
+    return verify.verify(comparison, out=job.work.verification_facts)
 
 
 def _of_the_picked(job: Job) -> Job:
