@@ -18,14 +18,14 @@ class Evaluator:
     def __init__(
         self, job: Job, model: paddle.nn.Layer, progress: Progress, *, selection: Selection, reporter: Reporter
     ) -> None:
-        """Take up a model as it is now: networks that are frozen must stay so."""
+        """Remember the networks of a model as they are now: the frozen must not change, the others must."""
         self._job, self._model, self._progress = job, model, progress
         self._selection, self._reporter = selection, reporter
         self._frozen = distill.frozen_digests(model)
         progress.starts = progress.starts or distill.learner_digests(model)
 
     def evaluate(self) -> None:
-        """Read the evaluation split; keep the model if it is the best. Training goes on with its own statistics."""
+        """Read the evaluation split; keep the model if it is the best. Training keeps its own statistics."""
         began, own = time.perf_counter(), state.buffers(self._model)
         weights = state.agreed(self._model)
         self._model.set_state_dict(weights)

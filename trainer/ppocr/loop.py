@@ -1,8 +1,8 @@
 """The training loop: steps, evaluations, checkpoints, and a clean stop on the same step of every rank.
 
 PaddleOCR's own loop is not used (house rule 8). Decisions that depend on a clock, a signal or a loss are made together:
-every few steps one small all-reduce tells each rank whether to stop, to save, or to go back. Paddle-free: what needs
-paddle comes as `Operations`.
+every few steps one small all-reduce tells each rank whether to stop, to save, or to go back. Paddle-free: the caller
+passes what needs paddle as `Operations`.
 """
 
 import time
@@ -60,7 +60,7 @@ class _Done:
 
 
 class Loop:
-    """Trains from where `progress` stands to the last epoch. Every rank takes the same way through it."""
+    """Trains from where `progress` stands to the last epoch. All ranks do the same at each step."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""A training from the newest checkpoint to the end: makes its parts, runs the loop, and checks what it ended with."""
+"""A training from the newest checkpoint to the end: makes its parts, runs the loop, and checks the trained model."""
 
 import random
 import time
@@ -42,7 +42,7 @@ def train(job: Job, *, alone: bool = False) -> dict[str, Any]:
     skipped: list[dict[str, Any]] = []
     while True:
         try:
-            # The optimizer's state goes by names that paddle counts up: each training begins to count anew.
+            # The optimizer's state goes by names that paddle counts up: each training counts from 0.
             with paddle.utils.unique_name.guard():
                 return Training(job, skipped=skipped, alone=alone).run()
         except GoBackError as error:
@@ -134,7 +134,7 @@ class Training:
         reporter.saved(folder, seconds=time.perf_counter() - began)
 
     def _resume(self) -> Progress:
-        """Load the newest checkpoint; on another number of ranks, divide the rest of the epoch anew."""
+        """Load the newest checkpoint; on another number of ranks, divide the rest of the epoch again."""
         progress, order = self._load(), self._order
         size = order.batch * order.world
         if progress.step_size not in (0, size):

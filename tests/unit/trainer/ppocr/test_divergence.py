@@ -39,9 +39,10 @@ def watch(guard: Guard, losses: Sequence[float], *, after: int = 0) -> None:
 def test_the_first_bad_loss_and_the_batch_before_it_are_skipped() -> None:
     guard = a_guard()
     watch(guard, [1.0, 1.0, NAN, NAN])
-    with pytest.raises(GoBackError, match="The loss of step 3 is not finite") as raised:
+    with pytest.raises(GoBackError) as raised:
         guard.check_losses(guard.look())
     why = "The loss of step 3 is not finite"
+    assert str(raised.value).startswith(f"{why}. Going back to the checkpoint of step 0.")
     assert raised.value.skipped == [
         {"epoch": 1, "part": 0, "place": 1, "step": 2, "samples": ["rec.txt:4", "rec.txt:5"], "reason": why},
         {"epoch": 1, "part": 0, "place": 2, "step": 3, "samples": ["rec.txt:6", "rec.txt:7"], "reason": why},

@@ -94,8 +94,8 @@ def test_a_lap_begins_with_nothing(tmp_path: Path) -> None:
     assert (first.count, second.count, second.samples) == (1, 1, 5)
 
 
-def test_a_lap_lasts_from_one_look_to_the_next_but_for_pauses(tmp_path: Path) -> None:
-    """What comes between reading the losses and the next batch, such as waiting for other ranks, is of the next lap."""
+def test_a_lap_lasts_from_one_look_to_the_next_without_pauses(tmp_path: Path) -> None:
+    """What comes after the losses are read, such as waiting for other ranks, counts for the next lap."""
     # When it is made, when it starts; a look; a pause from 10 to 50; a look.
     now = iter([0.0, 3.0, 8.0, 10.0, 50.0, 52.0])
     job, progress = a_job(tmp_path), Progress(seconds=100.0)

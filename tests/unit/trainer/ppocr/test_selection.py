@@ -73,8 +73,8 @@ def test_the_network_that_is_kept(
     assert progress.evaluations == [{**progress.best, "networks": metrics, "best": True}]
 
 
-def test_a_network_that_trains_alone_goes_on_from_its_best(several: dict[str, Any]) -> None:
-    """It keeps its name, and must be as good as it was in the distillation."""
+def test_a_network_that_trains_alone_must_reach_its_best_of_the_distillation(several: dict[str, Any]) -> None:
+    """And it keeps its name."""
     best = {"step": 4, "epoch": 1, "metrics": {"acc": 0.5}, "network": "Student"}
     progress = Progress(step=6, best=best, alone_since=4)
     selection = a_selection(progress, alone=True)
