@@ -46,7 +46,7 @@ class Evaluation:
 class Selection:
     """Compares evaluations, and keeps what is the best in `Progress`."""
 
-    def __init__(self, run: RunSpec, config: Config, progress: Progress, *, steps: int, alone: bool = False) -> None:
+    def __init__(self, run: RunSpec, config: Config, progress: Progress, *, steps: int, alone: bool) -> None:
         """Resume.
 
         Args:

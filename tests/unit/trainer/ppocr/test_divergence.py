@@ -94,10 +94,11 @@ def test_a_batch_before_the_checkpoint_is_not_skipped() -> None:
     )
 
 
-def test_five_samples_are_named_and_the_others_counted() -> None:
+@pytest.mark.parametrize(("count", "more"), [(5, ""), (8, " and 3 more")])
+def test_five_samples_are_named_and_the_others_counted(count: int, more: str) -> None:
     guard = a_guard()
-    guard.watch(1, Batch(epoch=1, part=0, place=0, samples=np.arange(8)), NAN)
-    with pytest.raises(GoBackError, match=r"step 1 with rec.txt:0, .*, rec.txt:4 and 3 more\. If"):
+    guard.watch(1, Batch(epoch=1, part=0, place=0, samples=np.arange(count)), NAN)
+    with pytest.raises(GoBackError, match=rf"step 1 with rec.txt:0, .*, rec.txt:4{more}\. If"):
         guard.check_losses(guard.look())
 
 

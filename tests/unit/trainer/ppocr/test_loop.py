@@ -30,7 +30,7 @@ READING, STEP, WAITING, EVALUATING, SAVING = 0.25, 0.5, 8.0, 128.0, 1024.0
 
 @dataclass
 class Model:
-    """What the loop has done, in order; a step's loss is `losses` of its number, else 1."""
+    """What the loop has done, in order. A step's loss is 1, or that of `losses`; at `spoilt_at` the weights are NaN."""
 
     progress: Progress
     job: Job
@@ -38,6 +38,7 @@ class Model:
     stop_at: int | None = None
     refuses: Mapping[str, str] = field(default_factory=dict)
     together: Largest = list
+    spoilt_at: int | None = None
     deeds: list[str] = field(default_factory=list)
     decisions: list[list[int]] = field(default_factory=list)
     seen: list[int] = field(default_factory=list)
@@ -69,6 +70,9 @@ class Model:
         if count:
             self.deeds.append(f"skip {count}")
 
+    def finite(self) -> bool:
+        return self.spoilt_at is None or self.progress.step < self.spoilt_at
+
     def evaluate(self) -> None:
         self.now += EVALUATING
         self.deeds.append(f"evaluate {self.progress.step}")
@@ -89,7 +93,6 @@ def a_loop(
     model: Model,
     *,
     order: Order | None = None,
-    clock: Callable[[], float] = float,
 ) -> Loop:
     """Make the loop of a model on four samples a rank, one a step."""
     progress, order = model.progress, order or Order(count=4 * job.world, batch=1, world=job.world, seed=1)
@@ -102,7 +105,7 @@ def a_loop(
             progress=progress,
             samples=samples,
             read=model.read_losses,
-            finite=lambda: True,
+            finite=model.finite,
             largest=model.largest,
             checkpoint=lambda: 0,
         ),
@@ -117,7 +120,7 @@ def a_loop(
             save=model.save,
             largest=model.largest,
         ),
-        clock=clock,
+        clock=model.clock,
     )
 
 
@@ -161,6 +164,7 @@ def test_time_is_measured_from_look_to_look_without_evaluations_and_saves(tmp_pa
     assert [event.step for event in laps] == [10, 20, 30, 40]
     assert {event.seconds for event in laps} == {10 * (READING + STEP) + WAITING}
     assert {event.reader_seconds for event in laps} == {10 * READING}
+    assert {(event.count, event.samples) for event in laps} == {(10, 10)}
     assert model.progress.seconds == 40 * (READING + STEP) + 4 * WAITING
     assert model.deeds.count("evaluate 20") == model.deeds.count("save 10") == 1
 
@@ -178,17 +182,35 @@ def test_a_worker_that_is_told_to_stop_saves_and_leaves_the_evaluation_to_the_ne
     assert sorted(model.seen + resumed.seen) == [0, 1, 2, 3]
 
 
-def test_a_checkpoint_is_due_by_the_clock_of_rank_0_alone(tmp_path: Path) -> None:
-    """The other rank's clock is late, too, but it waits to be told."""
-    deeds = {}
-    for rank in (0, 1):
-        now = iter(range(0, 1000, 40))
-        job = a_job(tmp_path, rank=rank, world=2, epochs=1, **every("1m"))
-        model = Model(Progress(), job)
-        a_loop(job, model, clock=lambda now=now: next(now)).run()  # type: ignore[misc]
-        deeds[rank] = [deed for deed in model.deeds if "save" in deed]
-    assert len(deeds[0]) > 1
-    assert deeds[1] == ["save 0"]
+@pytest.mark.parametrize(
+    ("rank", "deeds"),
+    [
+        (0, "save 0 step 1 step 2 save 2 step 3 step 4 evaluate 4 save 4"),
+        (1, "save 0 step 1 step 2 step 3 step 4 evaluate 4"),
+    ],
+)
+def test_a_checkpoint_is_due_by_the_clock_of_rank_0_alone(tmp_path: Path, rank: int, deeds: str) -> None:
+    """Before its look, step 2 ends after 9.5 s. The other rank's clock says the same, but it waits to be told."""
+    job = a_job(tmp_path, rank=rank, world=2, epochs=1, **every("9s"))
+    model = Model(Progress(), job)
+    a_loop(job, model).run()
+    assert " ".join(model.deeds) == deeds
+
+
+@pytest.mark.parametrize("due", ["save", "evaluate"])
+def test_weights_that_are_not_finite_are_neither_saved_nor_evaluated(tmp_path: Path, due: str) -> None:
+    job = a_job(tmp_path, epochs=1, **every(**{"steps" if due == "save" else due: "2steps"}))
+    model = Model(Progress(), job, spoilt_at=2)
+    with pytest.raises(GoBackError, match="The weights are not finite after step 2"):
+        a_loop(job, model).run()
+    assert model.deeds == ["save 0", "step 1", "step 2"]
+
+
+def test_refused_samples_are_reported_with_the_checkpoint_that_has_them(tmp_path: Path) -> None:
+    job = a_job(tmp_path, epochs=1, data={"train": "s3://d/", "maxRefused": {"train": 1.0}}, **every("2steps"))
+    a_loop(job, Model(Progress(), job, refuses={"rec.txt:1": "unreadable"})).run()
+    refused = [event for event in heard(job) if isinstance(event, events.Refused)]
+    assert refused == [events.Refused(rank=0, count=1, examples={"rec.txt:1": "unreadable"})]
 
 
 def test_batches_that_are_left_out_count_as_done(tmp_path: Path) -> None:
@@ -212,7 +234,7 @@ def test_an_epoch_of_which_every_batch_is_left_out_is_passed_over(tmp_path: Path
 
 def test_batches_of_the_distillation_before_are_not_left_out_again(tmp_path: Path) -> None:
     """A network that trains alone counts its epochs anew."""
-    skipped = [{"epoch": 1, "part": 0, "place": 1, "step": 2}]
+    skipped = [{"epoch": 1, "part": 0, "place": 3, "step": 4}]
     job = a_job(tmp_path, epochs=1, **every())
     model = Model(Progress(skipped=skipped, step=4, alone_since=4), job)
     a_loop(job, model).run()

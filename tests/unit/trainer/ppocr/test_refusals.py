@@ -61,8 +61,8 @@ def test_an_event_names_five_and_counts_all(tmp_path: Path) -> None:
 
 
 def test_the_limit_counts_what_prepare_has_left_out(tmp_path: Path) -> None:
-    """Of 10 samples at most 3: one was left out before, of another split none counts."""
-    before = [{"source": "x", "reason": "empty", "split": split} for split in ("train", "eval")]
+    """Of 10 samples at most 3: one was left out before; those of another split do not count."""
+    before = [{"source": "x", "reason": "empty", "split": split} for split in ("train", "eval", "eval")]
     job = a_job(tmp_path, data={"train": "s3://d/", "maxRefused": {"train": 0.3}}, counts={"train": 9}, refused=before)
     refusals = Refusals(job, Progress())
     refusals.add({"a": "unreadable", "b": "unreadable"})

@@ -71,14 +71,14 @@ def test_the_steps_between_two_looks_are_one_event(tmp_path: Path) -> None:
     for _ in range(3):
         progress.count_steps(1)
         reporter.count_step(5)
-    losses = {"loss": np.array(1.5), "part": np.array([1.0, 2.0]), "name": "x"}
+    losses = {"loss": np.array(1.23456789), "part": np.array([1.0, 2.0]), "name": "x"}
     reporter.looked(losses, step=3, epoch=1, lr=0.25)
     event = step_of(job)
     assert (event.step, event.steps, event.epoch, event.epochs) == (3, 12, 1, 3)
-    assert (event.loss, event.lr) == ({"loss": 1.5, "part": 1.5}, 0.25)
+    assert (event.loss, event.lr) == ({"loss": 1.23456789, "part": 1.5}, 0.25)
     assert (event.count, event.samples, event.device_memory_bytes) == (3, 15, 7)
     assert progress.samples == 30
-    assert progress.losses == [{"step": 3, "epoch": 1, "loss": 1.5, "lr": 0.25}]
+    assert progress.losses == [{"step": 3, "epoch": 1, "loss": 1.234568, "lr": 0.25}]
 
 
 def test_a_lap_begins_with_nothing(tmp_path: Path) -> None:
@@ -142,9 +142,10 @@ def test_each_rank_reports_its_steps_and_rank_0_the_rest(tmp_path: Path) -> None
         (Progress(step=6, epoch=2, step_in_epoch=2), 12),
         # Another gang did half of the second epoch in one step.
         (Progress(step=5, epoch=2, taken=[(2, 1)]), 11),
+        (Progress(step=9, epoch=3, step_in_epoch=1), 12),
         (Progress(step=12, epoch=4), 12),
     ],
-    ids=["as planned", "after another gang", "at the end"],
+    ids=["as planned", "after another gang", "in the last epoch", "at the end"],
 )
 def test_the_steps_of_the_run_are_those_done_and_those_to_come(tmp_path: Path, progress: Progress, steps: int) -> None:
     job = a_job(tmp_path)
