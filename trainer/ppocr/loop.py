@@ -24,6 +24,10 @@ Losses = Mapping[str, Any]
 """The losses of a step by parts, not read yet; `loss` is their sum."""
 
 
+_SAVE, _EVALUATE = 1, 2
+"""What rank 0 tells the others to do when its clock says so; both are in one number."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Operations:
     """What the loop needs paddle for."""
@@ -84,12 +88,12 @@ class Loop:
             refusals: takes the samples that cannot be used.
             reporter: reports the steps.
             operations: what needs paddle.
-            clock: decides when a checkpoint is due by time.
+            clock: decides what is due by time.
         """
         self._job, self._progress, self._order = job, progress, order
         self._guard, self._refusals, self._reporter, self._operations = guard, refusals, reporter, operations
         self._saving = Due(job.run.checkpoint.every, clock=clock)
-        self._evaluating = Due(job.run.train.evaluate_every)
+        self._evaluating = Due(job.run.train.evaluate_every, clock=clock)
         # Reading a loss waits for the device: rarely on a GPU, where it costs; always on CPU, where it does not.
         self._look_every = 10 if job.device == "gpu" else 1
 
@@ -106,8 +110,7 @@ class Loop:
         if not progress.step and not progress.skipped:
             # To go back to; and a disk or a bucket that takes no checkpoint is found before time is spent.
             self.save()
-        due = self._evaluating.at(progress.step, epochs=progress.whole_epochs)
-        if due and progress.evaluated != progress.step:
+        if self._due(self._evaluating) and progress.evaluated != progress.step:
             # The attempt before was told to stop when this evaluation was due.
             self._evaluate()
         while progress.epoch <= self._job.epochs:
@@ -176,21 +179,28 @@ class Loop:
 
     def _look_if_due(self, done: _Done) -> None:
         """Look whether training diverged, then evaluate, save and stop as all ranks agree."""
-        step, epochs = self._progress.step, self._progress.whole_epochs
-        evaluate = self._evaluating.at(step, epochs=epochs)
-        due = self._saving.at(step, epochs=epochs)
-        # Each rank has its own clock, so rank 0's decides; steps and epochs are the same on all.
-        save, timed = due and not self._saving.by_clock, due and self._saving.by_clock and self._job.rank == 0
-        if not (evaluate or save or epochs or step % self._look_every == 0):
+        step = self._progress.step
+        evaluate, save = self._due(self._evaluating), self._due(self._saving)
+        if not (evaluate or save or self._progress.whole_epochs or step % self._look_every == 0):
             return
+        timed = _SAVE * self._due_by_clock(self._saving) + _EVALUATE * self._due_by_clock(self._evaluating)
         found = self._guard.look()
         self._reporter.end_lap()
-        stop, clock, bad = self._operations.largest([self._job.stopping(), timed, found])
+        stop, timed, bad = self._operations.largest([self._job.stopping(), timed, found])
         self._guard.check_losses(bad)
         self._reporter.looked(done.losses, step=done.step, epoch=done.epoch, lr=self._operations.lr())
-        if evaluate and not stop:
+        if (evaluate or timed & _EVALUATE) and not stop:
             self._evaluate()
-        if save or clock or stop:
+        if save or timed & _SAVE or stop:
             self.save()
         if stop:
             raise StoppedError(f"Stopped after step {step}. The state is saved: run it again to resume.")
+
+    def _due(self, event: Due) -> bool:
+        """Whether something is due by steps or epochs, which are the same on every rank."""
+        progress = self._progress
+        return not event.by_clock and event.at(progress.step, epochs=progress.whole_epochs)
+
+    def _due_by_clock(self, event: Due) -> bool:
+        """Whether something is due by time. Clocks differ, so the others wait for rank 0 to decide."""
+        return event.by_clock and self._job.rank == 0 and event.at(self._progress.step, epochs=None)

@@ -43,6 +43,8 @@ class Model:
     decisions: list[list[int]] = field(default_factory=list)
     seen: list[int] = field(default_factory=list)
     now: float = 0.0
+    slower: float = 0.0
+    """Seconds that a step takes longer by the clock of this rank."""
 
     def clock(self) -> float:
         return self.now
@@ -54,7 +56,7 @@ class Model:
 
     def step(self, tensors: Sequence[Any]) -> dict[str, Any]:
         number = self.progress.step + 1
-        self.now += STEP
+        self.now += STEP + self.slower
         self.seen += [int(index) for index in tensors[0]]
         self.deeds.append(f"step {number}")
         if number == self.stop_at:
@@ -264,7 +266,7 @@ class Gang:
     """Two ranks in two threads: each decision waits for the other's."""
 
     def __init__(self) -> None:
-        self._barrier = threading.Barrier(2, timeout=30)
+        self._barrier = threading.Barrier(2, timeout=5)
         self._values: dict[int, Sequence[int]] = {}
 
     def largest(self, rank: int) -> Largest:
@@ -278,17 +280,20 @@ class Gang:
         return together
 
 
-def train_two(tmp_path: Path, **model: Any) -> dict[int, tuple[Model, Exception | None]]:
+def train_two(
+    tmp_path: Path, *, run: dict[str, Any] | None = None, **model: Any
+) -> dict[int, tuple[Model, Exception | None]]:
     """Train two ranks to their end; what `model` has is rank 1's alone."""
     gang = Gang()
     ended: dict[int, tuple[Model, Exception | None]] = {}
 
     def train(rank: int) -> None:
-        job = a_job(tmp_path / str(rank), rank=rank, world=2, epochs=1, **every("3steps"))
+        job = a_job(tmp_path / str(rank), rank=rank, world=2, epochs=1, **(run or every("3steps")))
         one = Model(Progress(), job, together=gang.largest(rank), **(model if rank else {}))
         try:
             a_loop(job, one).run()
-        except (StoppedError, GoBackError) as error:
+        # A rank that decides alone waits for the other in vain, or hears of another decision.
+        except (StoppedError, GoBackError, threading.BrokenBarrierError, ValueError) as error:
             ended[rank] = one, error
         else:
             ended[rank] = one, None
@@ -306,6 +311,17 @@ def test_ranks_do_the_same_and_see_other_samples(tmp_path: Path) -> None:
     assert first.deeds == second.deeds
     assert first.decisions == second.decisions
     assert sorted(first.seen + second.seen) == list(range(8))
+
+
+def test_ranks_whose_clocks_differ_evaluate_and_save_together(tmp_path: Path) -> None:
+    """Each evaluation has calls that wait for the other rank."""
+    ended = train_two(tmp_path, run=every("9s", evaluate="9s"), slower=100.0)
+    for model, error in ended.values():
+        assert error is None
+        # By rank 0's clock: the first save alone takes longer than an evaluation may wait.
+        assert " ".join(model.deeds) == (
+            "save 0 step 1 evaluate 1 step 2 save 2 step 3 evaluate 3 step 4 save 4 evaluate 4"
+        )
 
 
 def test_a_signal_to_one_rank_stops_all_on_the_same_step(tmp_path: Path) -> None:
