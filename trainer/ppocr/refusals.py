@@ -3,7 +3,6 @@
 import itertools
 import logging
 from collections.abc import Mapping
-from typing import Final
 
 from trainer.errors import DatasetError
 from trainer.ppocr.job import Job
@@ -11,9 +10,6 @@ from trainer.ppocr.progress import Progress
 from trainer.telemetry import events
 
 log = logging.getLogger(__name__)
-
-_EXAMPLES: Final = 5
-"""Samples that an event names; `training.json` has all."""
 
 
 class Refusals:
@@ -50,5 +46,5 @@ class Refusals:
         new = {source: why for source, why in self._progress.refused.items() if source not in self._reported}
         self._reported |= new.keys()
         if new and self._job.rank == 0:
-            examples = dict(itertools.islice(new.items(), _EXAMPLES))
+            examples = dict(itertools.islice(new.items(), events.NAMED))
             self._job.events.send(events.Refused(count=len(new), examples=examples))

@@ -9,7 +9,6 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 from trainer.ppocr.job import Job
@@ -152,10 +151,10 @@ class Reporter:
             entry = {**evaluation.entry(), "metrics": {**evaluation.metrics, **others}}
             self._job.events.send(events.Evaluated(**entry, seconds=seconds))
 
-    def saved(self, checkpoint: Path, *, seconds: float) -> None:
+    def saved(self, *, seconds: float) -> None:
         """Report a checkpoint."""
         if self._job.rank == 0:
-            self._job.events.send(events.Checkpointed(step=self._progress.step, path=str(checkpoint), seconds=seconds))
+            self._job.events.send(events.Checkpointed(step=self._progress.step, seconds=seconds))
 
     def finished(self, *, digest: str, more: Mapping[str, Any]) -> dict[str, Any]:
         """Write `training.json`.

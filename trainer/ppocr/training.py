@@ -131,7 +131,7 @@ class Training:
         )
         if self._job.rank == 0:
             checkpoints.prune(work.checkpoints, keep=self._job.run.checkpoint.keep)
-        reporter.saved(folder, seconds=time.perf_counter() - began)
+        reporter.saved(seconds=time.perf_counter() - began)
 
     def _resume(self) -> Progress:
         """Load the newest checkpoint; on another number of ranks, divide the rest of the epoch again."""

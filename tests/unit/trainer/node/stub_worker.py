@@ -19,11 +19,11 @@ if stage == "never-meet":
     signal.pause()
 events.send(Ready(pid=os.getpid()))
 match stage:
-    case "be-killed-once" if os.path.exists(os.environ["FIFO"]):
+    case "be-killed-once" if os.path.exists(os.environ["OCRFLEET_TEST_FIFO"]):
         # Opening it waits for the other rank: it is killed while both work.
-        with open(os.environ["FIFO"], "r" if rank else "w"):
+        with open(os.environ["OCRFLEET_TEST_FIFO"], "r" if rank else "w"):
             if rank == 1:
-                os.remove(os.environ["FIFO"])
+                os.remove(os.environ["OCRFLEET_TEST_FIFO"])
                 os.kill(os.getpid(), signal.SIGKILL)
         while True:
             signal.pause()

@@ -129,7 +129,7 @@ def test_each_rank_reports_its_steps_and_rank_0_the_rest(tmp_path: Path) -> None
     reporter.count_step(5)
     reporter.looked({"loss": np.array(1.0)}, step=1, epoch=1, lr=0.25)
     reporter.evaluated(EVALUATION, seconds=1.0)
-    reporter.saved(tmp_path, seconds=1.0)
+    reporter.saved(seconds=1.0)
     reporter.finished(digest="d", more={})
     assert [type(event) for event in heard(job)] == [events.Step]
     assert progress.losses == []
@@ -172,8 +172,8 @@ def test_an_evaluation_has_the_main_metric_of_each_network(tmp_path: Path) -> No
 
 def test_a_checkpoint_is_reported_with_its_step(tmp_path: Path) -> None:
     job = a_job(tmp_path)
-    a_reporter(job, Progress(step=3)).saved(tmp_path / "00000003", seconds=2.0)
-    assert heard(job) == [events.Checkpointed(rank=0, step=3, path=str(tmp_path / "00000003"), seconds=2.0)]
+    a_reporter(job, Progress(step=3)).saved(seconds=2.0)
+    assert heard(job) == [events.Checkpointed(rank=0, step=3, seconds=2.0)]
 
 
 def test_training_json_is_the_whole_history(tmp_path: Path) -> None:
