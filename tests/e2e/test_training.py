@@ -235,7 +235,7 @@ class Observed(train_step.TrainStep):
 def descent(config, model, **_):
     return paddle.optimizer.SGD(learning_rate=RATE, parameters=model.parameters()), RATE
 
-RATE = float(os.environ["RATE"])
+RATE = float(os.environ["OCRFLEET_TEST_RATE"])
 build.build_optimizer, train_step.TrainStep = descent, Observed
 code = worker.main()
 sys.stdout.flush()
@@ -245,7 +245,7 @@ os._exit(code)
 
 
 def test_a_step_of_two_ranks_is_one_step_along_the_mean_of_their_gradients(tmp_path, monkeypatch):
-    monkeypatch.setenv("RATE", str(RATE))
+    monkeypatch.setenv("OCRFLEET_TEST_RATE", str(RATE))
     script = tmp_path / "observed.py"
     script.write_text(OBSERVED)
     work = a_run(tmp_path / "run", "rec", world=2, epochs=1)
