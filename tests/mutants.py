@@ -1,9 +1,11 @@
 """`make mutants`: change the code in small ways, one at a time, and see whether a unit test notices.
 
 A mutant is a copy of the code with one change: a comparison turned, a number off by one, a check left out. The tests of
-the changed module run on it (its own test module first, then the others that import it); a mutant on which they all
-pass survives, and shows a line whose meaning no test holds. Only modules whose tests need no Paddle and no S3 server
-are changed, so that a mutant takes seconds. The sample is drawn by a seed: the same code and seed draw the same.
+the changed module run on it (its own test module first, then the others that import it). If they all pass, a second
+round runs the tests that use it from outside: of the commands for `jobs`, of the pipeline and the stages for `trainer`.
+A mutant on which these pass, too, survives, and shows a line whose meaning no test holds. Only modules whose tests need
+no Paddle and no S3 server are changed, so that a mutant takes seconds. The sample is drawn by a seed: the same code and
+seed draw the same.
 
     python -m tests.mutants --count 100
     python -m tests.mutants --only trainer/state/fencing.py --count 0     # all of one module's
@@ -41,11 +43,24 @@ CRITICAL: Final = (
 IN_REAL_PROCESSES: Final = ("trainer/ppocr/", "trainer/storage/s3.py", "trainer/storage/transfers.py")
 """Not changed: tests/e2e proves these with a real Paddle or a real S3 server, which takes minutes a mutant."""
 
+SECOND_ROUND: Final = {
+    "jobs": ("tests/unit/jobs/commands", "tests/unit/jobs/test_library.py"),
+    "trainer": (
+        "tests/unit/trainer/test_main.py",
+        "tests/unit/trainer/node/test_pipeline.py",
+        "tests/unit/trainer/stages",
+    ),
+}
+"""Tests that use most modules from outside, for what the tests of a module have not noticed: half a minute at most."""
+
+NOT_IN_SECOND_ROUND: Final = ("tests/unit/jobs/commands/test_flags.py",)
+"""Takes as long as all others there, and asks each command the same questions about its options."""
+
 SURVIVORS: Final = 0.10
 """The share of mutants that may survive elsewhere: some changes have no effect, such as a deadline of 31 s for 30."""
 
 DEADLINE: Final = 300.0
-"""Seconds for the tests of one mutant; one that hangs them is noticed, too."""
+"""Seconds for one round of a mutant's tests; one that hangs them is noticed, too."""
 
 PYTEST: Final = ("-p", "no:cacheprovider", "-m", "not paddle", "--timeout=60")
 
@@ -226,19 +241,35 @@ def _imports(test: Path, module: Path) -> bool:
     return False
 
 
-def survives(mutant: Mutant, tree: Path, tests: Sequence[str]) -> bool:
-    """Run the tests on a mutant in a copy of the project; tell whether they all pass."""
+def rounds_of(module: str) -> list[list[str]]:
+    """Return the tests of a module, and those that the second round adds to them."""
+    first = tests_of(module)
+    found: list[Path] = []
+    for place in SECOND_ROUND[Path(module).parts[0]]:
+        path = ROOT / place
+        found += sorted(path.glob("test_*.py")) if path.is_dir() else [path]
+    second = [path.relative_to(ROOT).as_posix() for path in found if path.exists()]
+    return [first, [test for test in second if test not in (*first, *NOT_IN_SECOND_ROUND)]]
+
+
+def survives(mutant: Mutant, tree: Path, rounds: Sequence[Sequence[str]]) -> bool:
+    """Run rounds of tests on a mutant in a copy of the project, until one fails; tell whether they all pass."""
     target = tree / mutant.module
     original = target.read_bytes()
     target.write_text(mutant.text(), "utf-8")
+    try:
+        return all(_pass(tests, tree) for tests in rounds if tests)
+    finally:
+        target.write_bytes(original)
+
+
+def _pass(tests: Sequence[str], tree: Path) -> bool:
     command = [sys.executable, "-m", "pytest", "-x", "-q", *PYTEST, *tests]
     environment = os.environ | {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
     try:
         ran = subprocess.run(command, cwd=tree, env=environment, capture_output=True, timeout=DEADLINE, check=False)
     except subprocess.TimeoutExpired:
         return False
-    finally:
-        target.write_bytes(original)
     if ran.returncode not in (0, 1, 2):  # 2: the module cannot be imported any more
         raise RuntimeError(f"pytest ended with {ran.returncode}:\n{ran.stdout.decode()[-2000:]}")
     return ran.returncode == 0
@@ -264,7 +295,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     arguments = parser.parse_args()
     drawn = sample(arguments.count, arguments.seed, arguments.only)
-    tests = {name: tests_of(name) for name in {mutant.module for mutant in drawn}}
+    rounds = {name: rounds_of(name) for name in {mutant.module for mutant in drawn}}
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         free: SimpleQueue[Path] = SimpleQueue()
@@ -274,7 +305,7 @@ def main() -> int:
         def judge(mutant: Mutant) -> bool:
             tree = free.get()
             try:
-                return not tests[mutant.module] or survives(mutant, tree, tests[mutant.module])
+                return survives(mutant, tree, rounds[mutant.module])
             finally:
                 free.put(tree)
 

@@ -55,7 +55,7 @@ def test_the_critical_modules_are_there_and_have_tests_of_their_own(module: str)
     assert mutants.tests_of(module)
 
 
-@pytest.mark.timeout(120)  # pytest starts twice
+@pytest.mark.timeout(120)  # pytest starts three times
 def test_a_mutant_survives_if_and_only_if_the_tests_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "module.py").write_text("def double(value):\n    return value * 2\n", "utf-8")
     (tmp_path / "test_weak.py").write_text("def test():\n    import module\n    module.double(1)\n", "utf-8")
@@ -65,6 +65,19 @@ def test_a_mutant_survives_if_and_only_if_the_tests_pass(tmp_path: Path, monkeyp
     monkeypatch.setattr(mutants, "ROOT", tmp_path)
     mutant = next(each for each in mutants.mutants_of("module.py", (tmp_path / "module.py").read_text("utf-8")))
     monkeypatch.setattr(mutants, "PYTEST", ("-p", "no:cacheprovider"))
-    assert mutants.survives(mutant, tmp_path, ["test_weak.py"])
-    assert not mutants.survives(mutant, tmp_path, ["test_weak.py", "test_good.py"])
+    assert mutants.survives(mutant, tmp_path, [["test_weak.py"], []])
+    assert not mutants.survives(mutant, tmp_path, [["test_weak.py"], ["test_good.py"]])
     assert "return value * 2" in (tmp_path / "module.py").read_text("utf-8")
+
+
+def test_the_second_round_adds_the_tests_that_use_a_module_from_outside() -> None:
+    first, second = mutants.rounds_of("jobs/diagnosis/kueue.py")
+    assert "tests/unit/jobs/diagnosis/test_kueue.py" in first
+    assert {"tests/unit/jobs/commands/test_status.py", "tests/unit/jobs/test_library.py"} <= {*second}
+    assert not {*second} & {*first, *mutants.NOT_IN_SECOND_ROUND}
+    assert "tests/unit/trainer/stages/test_publish.py" in mutants.rounds_of("trainer/system/atomic.py")[1]
+
+
+@pytest.mark.parametrize("test", [*sum(mutants.SECOND_ROUND.values(), ()), *mutants.NOT_IN_SECOND_ROUND])
+def test_what_the_second_round_names_is_there(test: str) -> None:
+    assert (mutants.ROOT / test).exists()
