@@ -35,7 +35,7 @@ def wait(
     """
     end = None if timeout is None else time.monotonic() + timeout
     with Following(cluster, _collections(observed)) as following:
-        while following.wait(None if end is None else max(end - time.monotonic(), 0)):
+        while following.wait(None if end is None else end - time.monotonic()):
             if until(_status(following), following.now("pods") or ()):
                 return
     raise TransientError(
