@@ -362,7 +362,7 @@ class Cluster:
                     page, ahead = ahead[1].result()
                     room.release()
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(wait=False)  # never more futures than threads: none waits that could be cancelled
 
     def _json(self, verb: str, path: str, **options: Any) -> dict[str, Any]:
         with self._foreign():
