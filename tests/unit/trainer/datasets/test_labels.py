@@ -91,6 +91,14 @@ def test_a_broken_line_ends_the_run_and_is_named(tmp_path: Path, line: bytes, wo
     assert "\n" not in str(error.value)
 
 
+def test_of_several_broken_lines_the_first_is_named_and_the_others_counted(tmp_path: Path) -> None:
+    images = [f"{number}.jpg" for number in range(4)]
+    lines = [*(f"{image}\t{regions('x')}" for image in images), "a.jpg", "b.jpg", "c.jpg", ""]
+    root = dataset(tmp_path, {"Label.txt": "\n".join(lines)}, *images)
+    with pytest.raises(DatasetError, match=r"^Label\.txt:5: .* \(2 more such lines: "):
+        labels.read(root, "det").require_form()
+
+
 @pytest.mark.parametrize(
     ("files", "task", "words"),
     [

@@ -60,6 +60,8 @@ def test_what_is_marked_may_be_found_or_missed(text: str) -> None:
     assert (found.pairs, found.false, found.ignored) == ({1: 1}, [], [0])
     outside = match(row({text: box(0)}, box(8)))
     assert outside.false == [0], "less than half of it lies within"
+    half = match(row({text: box(0)}, box(5)))
+    assert half.false == [0], "exactly a half is not more than that"
 
 
 def test_what_crosses_itself_does_not_count() -> None:

@@ -215,6 +215,16 @@ def test_a_member_that_left_does_not_come_back(leader: Leader) -> None:
         leader.listener.accept()
 
 
+def test_a_member_that_was_sent_away_for_good_does_not_come_back(leader: Leader) -> None:
+    leader.line.say(say="end", code=int(ExitCode.SUPERSEDED), why="It belongs to another.")
+    with pytest.raises(SupersededError):
+        leader.member.join("train", dataset="d")
+    leader.hang_up()
+    leader.listener.settimeout(0.5)
+    with pytest.raises(TimeoutError):
+        leader.listener.accept()
+
+
 def test_a_leader_is_looked_for_once_a_second_and_each_time_for_ten() -> None:
     """A thousand nodes that look more often keep a name server busy."""
     assert (module.AGAIN, module.PATIENCE) == (1, 10)

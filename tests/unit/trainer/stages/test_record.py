@@ -1,8 +1,12 @@
 """The record keeps what was learnt and left out, without what is only for looking at."""
 
+import importlib.metadata
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from trainer import contract
 from trainer.formats.yaml import to_yaml
@@ -56,3 +60,29 @@ def test_lengths_and_confusions_are_kept_and_the_worst_samples_are_not(tmp_path:
         "metrics": {"acc": 1.0},
         "analysis": {"by_length": [{"from": 1, "to": 5}], "confusions": []},
     }
+
+
+def test_the_code_has_a_version_and_in_a_checkout_its_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of the checkout that the environment lies in, which may be another project's."""
+    module = tmp_path / "code" / "trainer" / "stages" / "record.py"
+    monkeypatch.setattr(record, "__file__", str(module))
+    version = importlib.metadata.version("ocrfleet")
+
+    def git(*words: str, folder: Path = module.parents[2]) -> str:
+        person = ("-c", "user.name=a", "-c", "user.email=a@b.test")
+        command = ["git", "-C", str(folder), *person, *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    module.parent.mkdir(parents=True)
+    module.write_text("", "utf-8")
+    git("init", "--quiet", folder=tmp_path)
+    assert record.code_version() == version
+    git("init", "--quiet")
+    git("add", ".")
+    git("commit", "--quiet", "--message", "a")
+    commit = git("rev-parse", "HEAD")
+    assert record.code_version() == f"{version}+{commit}"
+    module.write_text("# changed", "utf-8")
+    assert record.code_version() == f"{version}+{commit}-dirty"
+    (module.parents[2] / ".git" / "HEAD").unlink()
+    assert record.code_version() == version
