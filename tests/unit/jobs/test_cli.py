@@ -175,6 +175,18 @@ def test_what_nobody_expected(
     assert "Traceback" not in ran.err
 
 
+def test_only_a_fault_without_a_traceback_asks_for_one(
+    ocrfleet: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> list[str]:
+        raise RuntimeError("surprise")
+
+    monkeypatch.setattr(recipes, "names", fail)
+    said = {words: ocrfleet("recipes", *words).err.splitlines()[-1] for words in ((), ("--debug",))}
+    fault = "error: Fault of ocrfleet: RuntimeError: surprise."
+    assert said == {(): f"{fault} Run the command again with --debug, and report the traceback.", ("--debug",): fault}
+
+
 def test_a_reader_that_has_enough_is_no_error() -> None:
     process = subprocess.run(
         ["bash", "-c", f"set -o pipefail; {sys.executable} -m jobs.cli recipes rec-pp-ocrv3 | head -n 1"],

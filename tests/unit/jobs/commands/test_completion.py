@@ -36,3 +36,11 @@ def test_fish_lets_a_word_follow_only_the_options_that_take_one(ocrfleet: Callab
 def test_fish_asks_for_names(ocrfleet: Callable[..., Any]) -> None:
     script = ocrfleet("completion", "fish").out
     assert "__fish_seen_subcommand_from stop' -f -a '(ocrfleet __complete (commandline -opc)[2..]" in script
+
+
+def test_zsh_runs_the_script_of_bash_after_loading_what_it_needs(ocrfleet: Callable[..., Any]) -> None:
+    bash = ocrfleet("completion", "bash").out
+    head, separator, rest = ocrfleet("completion", "zsh").out.partition(bash)
+    assert (head.splitlines()[0], separator, rest) == ("#compdef ocrfleet", bash, "")
+    assert "bashcompinit" in head
+    assert "compdef" not in bash

@@ -185,6 +185,19 @@ def test_on_a_narrow_terminal_costs_come_first(columns: int, headings: str, api:
 
 
 @pytest.mark.parametrize(
+    ("state", "seconds", "words"),
+    [("job-exit-41", 1, "1s"), ("kueue-stopped", None, "?"), ("job-suspended", None, "?")],
+)
+def test_top_shows_how_long_a_run_was_queued_where_that_is_known(
+    state: str, seconds: int | None, words: str, api: ApiServer, ocrfleet: Callable[..., Any]
+) -> None:
+    put(api, state)
+    (found,) = json.loads(ocrfleet("top", "-o", "json").out)
+    assert found["queuedSeconds"] == seconds
+    assert ocrfleet("top").out.split()[-1] == words
+
+
+@pytest.mark.parametrize(
     ("columns", "lines"),
     [
         (20, ["{}", "continues from its", "checkpoint."]),

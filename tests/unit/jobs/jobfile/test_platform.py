@@ -196,6 +196,21 @@ def test_a_rule_that_a_schema_can_say_in_words_is_in_it(path: str, value: Any) -
     assert verdicts(put(chart.LEAST, path, value)) == ("rule", "refused")
 
 
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("chart.podLabels", {"job-name": "a"}),
+        ("chart.podAnnotations", {"ocrfleet.io/run": "a"}),
+        ("chart.podMonitor.labels", {"ocrfleet.io/run": "a"}),
+        ("chart.serviceAccount.annotations", {"eks.amazonaws.com/role-arn": "a"}),
+        ("chart.extraEnv", [{"name": "A", "value": "b"}, {"name": "AWS_REGION", "value": "a"}]),
+    ],
+)
+def test_a_name_that_only_ocrfleet_sets_is_refused_with_its_field(path: str, value: Any) -> None:
+    with pytest.raises(SpecError, match=rf"{re.escape(path)} has "):
+        jobfile.load(to_yaml(put(chart.LEAST, path, value)))
+
+
 def texts() -> Iterator[tuple[str, Any, str]]:
     """Yield every place of the job file for a text or a free key: the field, its value with a mark there, the mark."""
     mark = "MARK"

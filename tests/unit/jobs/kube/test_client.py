@@ -137,6 +137,13 @@ def test_each_refusal_is_an_error_of_its_own_class(
     assert type(caught.value) is error
 
 
+def test_a_kind_that_the_cluster_does_not_serve_is_named_with_its_api(api: ApiServer, cluster: Cluster) -> None:
+    for everywhere in (False, True):
+        api.next = [Answer(404, "the server could not find the requested resource")]
+        with pytest.raises(MissingKindError, match=r"does not serve jobsets of jobset\.x-k8s\.io/v1alpha2: "):
+            cluster.find(Kind("jobset.x-k8s.io/v1alpha2", "JobSet"), everywhere=everywhere)
+
+
 def test_it_tries_again_when_the_server_says_so_and_not_else(api: ApiServer, cluster: Cluster) -> None:
     api.put(pod("a"))
     api.next = [Answer(429, "later", {"Retry-After": "0"}), Answer(503, "starting", {"Retry-After": "0"})]

@@ -102,6 +102,13 @@ def test_the_flags_choose_as_those_of_kubectl(written: Written, plain: int, tmp_
         connect(Target(kubeconfig=tmp_path / "none"))
 
 
+def test_a_cluster_that_only_a_flag_names_is_checked(tmp_path: Path) -> None:
+    content = {**config("a", cluster={"server": "api.test:6443"}), "current-context": ""}
+    (path := tmp_path / "config").write_text(yaml.safe_dump(content), "utf-8")
+    with pytest.raises(SpecError, match=r"^The cluster of the command line cannot be used: .* begins with https://"):
+        connect(Target(kubeconfig=path, cluster="a"))
+
+
 def test_of_several_files_the_first_word_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = tmp_path / "1" / "config", tmp_path / "2" / "config"
     for path, content in (

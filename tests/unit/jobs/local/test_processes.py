@@ -99,7 +99,14 @@ def test_a_second_ctrl_c_kills(planned: Callable[[str], local_plan.LocalRun]) ->
 def test_a_second_sigterm_does_not_kill(planned: Callable[[str], local_plan.LocalRun]) -> None:
     _, said = interrupted(planned("deaf"), signal.SIGTERM, signal.SIGTERM)
     assert "Killed." not in said
+    assert said.count("Stopping after a checkpoint") == 1
     assert "node 0 did not stop within 1 s: killed." in said
+
+
+def test_a_ctrl_c_after_a_sigterm_is_the_first_of_two(planned: Callable[[str], local_plan.LocalRun]) -> None:
+    _, said = interrupted(planned("deaf"), signal.SIGTERM, signal.SIGINT)
+    assert "Killed." not in said
+    assert said.count("Press Ctrl-C twice within 5 s to kill the run.") == 2
 
 
 def test_the_handlers_of_before_are_back_afterwards(planned: Callable[[str], local_plan.LocalRun]) -> None:

@@ -66,10 +66,10 @@ def test_the_last_attempts_nodes_are_chosen_unless_others_are_named(
 
 
 def test_the_last_attempt_is_the_last_that_has_such_a_log(output: str) -> None:
-    open_store(output).put(f"checkpoints/{RUN}/logs/10/node-0.log", b"early end\n")
+    open_store(output).put(f"checkpoints/{RUN}/logs/16/node-0.log", b"early end\n")
     logs = bucket_logs.kept(output, RUN)
-    assert logs.attempts == [1, 2, 10]
-    assert [each.key for each in logs.choose()] == ["10/node-0.log"]
+    assert logs.attempts == [1, 2, 16]
+    assert [each.key for each in logs.choose()] == ["16/node-0.log"]
     assert [each.key for each in logs.choose(node=1)] == ["2/node-1.log"]
 
 
@@ -86,10 +86,19 @@ def test_the_last_lines_of_a_log(tail: int | None, lines: list[str], output: str
 
 @pytest.mark.parametrize(
     ("ranks", "words"),
-    [((0,), "0"), ((0, 1), "0, 1"), ((0, 1, 2), "0 to 2"), ((0, 1, 3), "0, 1, 3"), ((4, 5, 6), "4 to 6")],
+    [
+        ((0,), "0"),
+        ((0, 1), "0, 1"),
+        ((0, 1, 2), "0 to 2"),
+        ((0, 1, 3), "0, 1, 3"),
+        ((4, 5, 6), "4 to 6"),
+        ((1, 2, 16), "1, 2, 16"),
+    ],
 )
 def test_what_there_is_is_told_in_ranges(ranks: tuple[int, ...], words: str, tmp_path: Path) -> None:
-    for rank in ranks:
-        open_store(f"file://{tmp_path}").put(f"checkpoints/{RUN}/logs/1/train-rank-{rank}.log", b"")
-    with pytest.raises(NotFoundError, match=f"Available: attempts 1, ranks {words}.$"):
-        bucket_logs.kept(f"file://{tmp_path}", RUN).choose()
+    store = open_store(f"file://{tmp_path}")
+    for number in ranks:
+        store.put(f"checkpoints/{RUN}/logs/1/train-rank-{number}.log", b"")
+        store.put(f"checkpoints/{RUN}/logs/1/node-{number}.log", b"")
+    with pytest.raises(NotFoundError, match=f"Available: attempts 1, nodes {words}, ranks {words}.$"):
+        bucket_logs.kept(f"file://{tmp_path}", RUN).choose(node=99)

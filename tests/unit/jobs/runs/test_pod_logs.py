@@ -135,6 +135,26 @@ def test_following_ends_with_a_run_whose_object_goes(api: ApiServer, running: tu
     assert follower.lines == ["0 one", "0 two"]
 
 
+def test_a_run_that_is_over_is_read_to_the_end_of_its_logs(
+    api: ApiServer, running: tuple[Object, list[Object]]
+) -> None:
+    """Its controller can be ahead of the last pods."""
+    workload, pods = running
+    over = {**workload, "status": {"conditions": [{"type": "Complete", "status": "True"}]}}
+    api.put(over, namespace="ml")
+    cluster = Cluster(namespace="ml", deadline=5)
+    follower = Follower(pod_logs.Tailing(cluster, over, engine, tail=None, node=None).lines())
+    follower.until("0 two")
+    follower.until("1 two")
+    for pod in pods:
+        api.write(name_of(pod), "three")
+    follower.until("0 three")
+    follower.until("1 three")
+    for pod in pods:
+        put(api, {**pod, "status": {"phase": "Succeeded"}})
+    follower.end()
+
+
 def test_lines_that_may_not_be_read_are_an_error(api: ApiServer, running: tuple[Object, list[Object]]) -> None:
     workload, _ = running
     api.refused.add(("get", "pods/log"))
