@@ -151,12 +151,9 @@ class Member:
         return noted
 
     def _keep(self) -> None:
-        host = "127.0.0.1" if self._topology.leader else self._topology.hosts[0]
         while not self._closed.is_set():
             try:
-                opened = socket.create_connection((host, self._topology.port), timeout=PATIENCE)
-                where = opened.getpeername()[0] if opened.family == socket.AF_INET else None
-                line = Line(opened)
+                line, where = self._reach()
             except OSError:
                 self._closed.wait(AGAIN)
                 continue
@@ -177,6 +174,16 @@ class Member:
             self._inbox.put({"say": "lost"})
             # A node that the leader rejects must not reconnect in a tight loop.
             self._closed.wait(AGAIN)
+
+    def _reach(self) -> tuple[Line, str | None]:
+        """Connect to the leader; return the line and the leader's IPv4 address."""
+        host = "127.0.0.1" if self._topology.leader else self._topology.hosts[0]
+        opened = socket.create_connection((host, self._topology.port), timeout=PATIENCE)
+        try:
+            return Line(opened), opened.getpeername()[0] if opened.family == socket.AF_INET else None
+        except OSError:  # the leader has closed its listener meanwhile
+            opened.close()
+            raise
 
     def _obey(self, message: Message) -> None:
         match message["say"]:

@@ -4,7 +4,7 @@ import queue
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any
 
 import pytest
@@ -151,6 +151,27 @@ def test_a_leader_that_refuses_is_not_called_in_a_tight_loop(monkeypatch: pytest
         calls.get(timeout=30)
         with pytest.raises(queue.Empty):
             calls.get(timeout=0.5)
+
+
+def test_a_connection_that_is_reset_at_once_is_closed_before_the_next_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A leader that leaves resets those whom it has not accepted. An open socket is a warning in whatever test runs."""
+    monkeypatch.setattr(module, "AGAIN", 0.05)
+    opened: queue.SimpleQueue[socket.socket] = queue.SimpleQueue()
+    connect = socket.create_connection
+
+    def reset(_: object, timeout: float) -> socket.socket:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            made = connect(listener.getsockname(), timeout=timeout)
+        with suppress(ConnectionResetError):
+            made.recv(1)
+        opened.put(made)
+        return made
+
+    monkeypatch.setattr(socket, "create_connection", reset)
+    topology = Topology(node_rank=1, nodes=2, hosts=("127.0.0.1", "127.0.0.1"), port=free_ports(1))
+    with closing(Member(topology, run_id="r-1", deadline=60, on_lost=lambda _: None)):
+        first, _ = (opened.get(timeout=30) for _ in range(2))
+        assert first.fileno() == -1
 
 
 def test_a_member_hangs_up_on_a_leader_that_speaks_another_protocol(
