@@ -81,3 +81,19 @@ def test_the_second_round_adds_the_tests_that_use_a_module_from_outside() -> Non
 @pytest.mark.parametrize("test", [*sum(mutants.SECOND_ROUND.values(), ()), *mutants.NOT_IN_SECOND_ROUND])
 def test_what_the_second_round_names_is_there(test: str) -> None:
     assert (mutants.ROOT / test).exists()
+
+
+@pytest.mark.timeout(120)  # pytest starts twice
+@pytest.mark.parametrize("where", ["conftest.py", "test_it.py"])
+def test_a_mutant_that_cannot_be_imported_does_not_survive(
+    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "module.py").write_text("", "utf-8")
+    (tmp_path / "test_it.py").write_text("def test(): pass\n", "utf-8")
+    with (tmp_path / where).open("a", encoding="utf-8") as stream:
+        stream.write("import module\n")
+    monkeypatch.setattr(mutants, "ROOT", tmp_path)
+    monkeypatch.setattr(mutants, "PYTEST", ("-p", "no:cacheprovider"))
+    broken = mutants.Mutant(module="module.py", node=0, line=1, change="")
+    monkeypatch.setattr(mutants.Mutant, "text", lambda _: "assert False\n")
+    assert not mutants.survives(broken, tmp_path, [["test_it.py"]])
