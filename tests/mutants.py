@@ -48,6 +48,7 @@ SECOND_ROUND: Final = {
     "trainer": (
         "tests/unit/trainer/test_main.py",
         "tests/unit/trainer/node/test_pipeline.py",
+        "tests/unit/trainer/node/test_hold_on_failure.py",
         "tests/unit/trainer/stages",
     ),
 }
