@@ -1,12 +1,24 @@
 """How a node begins."""
 
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import cv2
+import numpy as np
 import pytest
+import yaml
 
 from trainer import __main__ as node
 from trainer import contract
 from trainer.contract import ExitCode
+from trainer.errors import StoppedError
+from trainer.run.workdir import WorkDir
 from trainer.telemetry import lines
 
 
@@ -86,3 +98,91 @@ def test_outside_of_kubernetes_no_last_words_are_left(
     monkeypatch.setenv(contract.ENV_LOG_FORMAT, "xml")
     assert node.main() == ExitCode.SPEC
     assert not last_words.exists()
+
+
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    """Put the handlers of before back."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+class Workers:
+    """A node whose workers stop in order, where it has any."""
+
+    def __init__(self, *, there: bool) -> None:
+        self.supervisor: Any = self
+        self.there = there
+        self.stopped = 0
+
+    def stop(self) -> bool:
+        self.stopped += 1
+        return self.there
+
+
+@pytest.mark.usefixtures("handlers")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_workers_in_order_and_everything_else_at_once(number: signal.Signals) -> None:
+    busy, idle = Workers(there=True), Workers(there=False)
+    node._obey_signals(busy)  # type: ignore[arg-type]
+    signal.raise_signal(number)
+    node._obey_signals(idle)  # type: ignore[arg-type]
+    with pytest.raises(StoppedError, match=rf"^Stopped by {number.name}\. Run it again to resume\.$"):
+        signal.raise_signal(number)
+    assert (busy.stopped, idle.stopped) == (1, 1)
+
+
+def lines_of(folder: Path) -> Path:
+    """A job file for one short line."""
+    assert cv2.imwrite(str(folder / "a.png"), np.full((32, 100, 3), 255, np.uint8))
+    (folder / "rec_gt.txt").write_text("a.png\tA\n", "utf-8")
+    run = {"task": "rec", "recipe": "rec-crnn-mobile", "data": {"train": folder.as_uri()}}
+    job = {"apiVersion": contract.API_VERSION, "name": "lines", "run": {**run, "output": (folder / "out").as_uri()}}
+    (folder / "run.yaml").write_text(yaml.safe_dump(job), "utf-8")
+    return folder / "run.yaml"
+
+
+@pytest.mark.timeout(120)  # Python starts
+def test_a_node_that_does_one_stage_leaves_its_log_and_metrics(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    given = {
+        contract.ENV_CONTRACT: str(contract.CONTRACT),
+        contract.ENV_RUN_ID: "lines-00000001",
+        contract.ENV_RUN_FILE: str(lines_of(tmp_path)),
+        contract.ENV_METRICS_PORT: str(port),
+    }
+    work = WorkDir(tmp_path / "work")
+    ran = subprocess.run(
+        [sys.executable, "-m", "trainer", "--workdir", str(work.root), "--stage", "fetch"],
+        env={**os.environ, **given},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout) == (0, ""), ran.stderr
+    assert f"Metrics are at http://127.0.0.1:{port}/metrics." in ran.stderr
+    assert (work.train_data / "rec_gt.txt").exists()
+    assert not work.prepared.exists()
+    assert " INFO trainer" in work.node_log.read_text("utf-8")
+    assert b'run="lines-00000001"' in work.metrics_snapshot.read_bytes()
+
+
+@pytest.mark.timeout(120)  # Python starts
+def test_why_a_node_failed_is_in_its_log_in_the_bucket_too(tmp_path: Path) -> None:
+    """A user's error without a traceback: it tells nothing about a dataset."""
+    file = lines_of(tmp_path)
+    (tmp_path / "rec_gt.txt").write_text("../a.png\tA\n", "utf-8")
+    given = {contract.ENV_CONTRACT: str(contract.CONTRACT), contract.ENV_RUN_ID: "lines-00000001"}
+    given |= {contract.ENV_RUN_FILE: str(file), contract.ENV_WORKDIR: str(tmp_path / "work")}
+    ran = subprocess.run(
+        [sys.executable, "-m", "trainer"], env={**os.environ, **given}, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == ExitCode.DATASET, ran.stderr
+    (log,) = (tmp_path / "out" / "checkpoints" / "lines-00000001" / "logs").glob("*/node-0.log")
+    said = log.read_text("utf-8")
+    assert " ERROR trainer: " in said
+    assert ran.stderr.splitlines()[-1].removeprefix("error: ") in said
+    assert "Traceback" not in said
