@@ -222,6 +222,15 @@ def test_after_the_last_retry_all_are_sent_away() -> None:
             gang.members[0].join("train", dataset=DATA)
 
 
+def test_as_many_losses_are_mended_as_there_are_retries() -> None:
+    with closing(Gang(2, retries=2)) as gang:
+        for attempt in (1, 2, 3):
+            assert gang.join("train") == {0: attempt, 1: attempt}
+            gang.members[1].failed(TransientError("Out of memory."))
+            gang.lost[0].get(timeout=10)
+        assert [type(answer) for answer in gang.join("train").values()] == [TransientError] * 2
+
+
 def test_a_missing_node_is_named() -> None:
     with closing(Gang(3, deadline=0.5)) as gang:
         gang.members[1].close()
