@@ -139,7 +139,7 @@ def _weights(origin: Origin, given: Wanted, work: WorkDir, progress: OnProgress 
     # First of all: what may follow must never lie beside facts of another file.
     for path in (facts, dest):
         path.unlink(missing_ok=True)
-    dest.parent.mkdir(parents=True, exist_ok=True)
+    dest.parent.mkdir(exist_ok=True)
     gathering, moved = work.gathering(dest), []
 
     def pull() -> Path:
