@@ -2,7 +2,7 @@
 
 A mutant is a copy of the code with one change: a comparison turned, a number off by one, a check left out. The tests of
 the changed module run on it (its own test module first, then the others that import it). If they all pass, a second
-round runs the tests that use it from outside: of the commands for `jobs`, of the pipeline and the stages for `trainer`.
+round runs the tests that use it from outside: of the commands for `jobs`, of the node and the stages for `trainer`.
 A mutant on which these pass, too, survives, and shows a line whose meaning no test holds. Only modules whose tests need
 no Paddle and no S3 server are changed, so that a mutant takes seconds. The sample is drawn by a seed: the same code and
 seed draw the same.
@@ -44,7 +44,13 @@ IN_REAL_PROCESSES: Final = ("trainer/ppocr/", "trainer/storage/s3.py", "trainer/
 """Not changed: tests/e2e proves these with a real Paddle or a real S3 server, which takes minutes a mutant."""
 
 SECOND_ROUND: Final = {
-    "jobs": ("tests/unit/jobs/commands", "tests/unit/jobs/test_library.py"),
+    "jobs": (
+        "tests/unit/jobs/commands",
+        "tests/unit/jobs/runs",
+        "tests/unit/jobs/diagnosis/test_cost.py",
+        "tests/unit/jobs/diagnosis/test_events.py",
+        "tests/unit/jobs/test_library.py",
+    ),
     "trainer": (
         "tests/unit/trainer/test_main.py",
         "tests/unit/trainer/node/test_pipeline.py",
@@ -52,7 +58,7 @@ SECOND_ROUND: Final = {
         "tests/unit/trainer/stages",
     ),
 }
-"""Tests that use most modules from outside, for what the tests of a module have not noticed: half a minute at most."""
+"""Tests that use most modules from outside, for what the tests of a module have not noticed: 40 seconds at most."""
 
 NOT_IN_SECOND_ROUND: Final = ("tests/unit/jobs/commands/test_flags.py",)
 """Takes as long as all others there, and asks each command the same questions about its options."""
