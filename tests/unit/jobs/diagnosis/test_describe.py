@@ -28,7 +28,7 @@ def test_nodes_that_run_or_are_done_are_ready() -> None:
 def test_what_is_not_known_is_null_and_zero_is_a_code() -> None:
     told = facts(run(), namespace="ml")
     assert [key for key, value in told.items() if value is None] == [
-        *("exitCode", "created", "started", "finished", "queue"),
+        *("progress", "exitCode", "created", "started", "finished", "queue"),
     ]
     assert facts(run(exit_code=0), namespace="ml")["exitCode"] == 0
 
