@@ -30,6 +30,14 @@ def test_the_same_as_data(api: ApiServer, ocrfleet: Ocrfleet, job: Path, option:
     assert found["changes"] == ["run.train.seed: 42 -> 1"]
 
 
+def test_the_engine_that_is_chosen_is_said_and_compared(api: ApiServer, ocrfleet: Ocrfleet, job: Path) -> None:
+    words = (job, "--set", "placement.engine=auto", "--set", "placement.nodes=2")
+    ocrfleet("submit", *words)
+    ran = ocrfleet("diff", *words)
+    assert ran.code == 0, ran.out
+    assert "placement.engine is auto: job, because " in ran.err
+
+
 def test_an_error_is_no_difference(api: ApiServer, ocrfleet: Ocrfleet, job: Path) -> None:
     assert ocrfleet("diff", job, "slips-rec-00000000").code == 40
     api.refused |= {("list", plural) for plural in ("jobs", "jobsets", "trainjobs", "paddlejobs")}
