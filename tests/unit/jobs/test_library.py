@@ -42,6 +42,13 @@ def test_a_job_is_submitted_once(api: ApiServer, job: Path) -> None:
     assert api.objects == stands
 
 
+def test_the_engine_can_be_left_to_the_cluster(api: ApiServer, job: Path) -> None:
+    sets = ("placement.engine=auto", "placement.nodes=2")
+    assert jobs.submit(job, sets=sets, namespace="ml").engine == "job"
+    api.kinds["jobset.x-k8s.io/v1alpha2"] = ["JobSet"]
+    assert jobs.submit({**JOB, "name": "other"}, sets=sets, namespace="ml").engine == "jobset"
+
+
 def test_a_client_of_ones_own_repeats_nothing_by_itself(api: ApiServer, job: Path, tmp_path: Path) -> None:
     """urllib3 would wait as long as the server says, three times, in each call."""
     (cluster,) = yaml.safe_load((tmp_path / "kubeconfig").read_text("utf-8"))["clusters"]
