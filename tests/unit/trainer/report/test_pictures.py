@@ -82,3 +82,15 @@ def test_a_page_is_shown_as_far_as_it_is_written_on(tmp_path: Path) -> None:
     with Image.open(tmp_path / "out.jpg") as made:
         # 60 by 80 pixels, a margin of 4 % of the page's longer side on each side, and the last pixel.
         assert made.size == (round(141 * 2.5), round(161 * 2.5))
+
+
+@pytest.mark.parametrize(("place", "size"), [((500, 20), (2, 72)), ((20, 500), (72, 2))])
+def test_a_page_whose_only_box_lies_outside_is_still_a_picture(
+    tmp_path: Path, place: tuple[int, int], size: tuple[int, int]
+) -> None:
+    """One pixel wide or high, enlarged as any other."""
+    Image.new("RGB", (100, 100)).save(tmp_path / "x.png")
+    row = {"image": "x.png", "label": [], "boxes": [square(*place)], "scores": [0.5]}
+    pictures.draw_page(pictures.Page(row), root=tmp_path, to=tmp_path / "out.jpg")
+    with Image.open(tmp_path / "out.jpg") as made:
+        assert made.size == size
