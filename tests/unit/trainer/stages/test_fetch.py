@@ -148,6 +148,7 @@ def test_weights_that_are_not_as_their_manifest_says_are_refused(source: Path, w
     assert not work.teacher.exists()
     assert not work.teacher_facts.exists()
     assert not list(work.shared_weights.glob("*"))
+    assert not list(work.root.rglob("*.pdparams")), "a pickle can run code: none is left that nobody vouches for"
 
 
 def test_runs_of_a_machine_share_weights_and_a_removed_source_does_not_matter(source: Path, tmp_path: Path) -> None:
