@@ -113,6 +113,19 @@ def test_a_folder_without_labels_is_refused(tmp_path: Path, files: dict[str, str
         labels.read(dataset(tmp_path, files, "a.jpg"), task)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(("place", "refused"), [("outside.txt", True), ("data/kept/inside", False)])
+def test_a_label_file_may_be_a_link_within_the_dataset_alone(tmp_path: Path, place: str, refused: bool) -> None:
+    root = dataset(tmp_path / "data", {}, "a.jpg")
+    (root / "kept").mkdir()
+    (tmp_path / place).write_text(f"a.jpg\t{regions('x')}\n", "utf-8")
+    os.symlink(tmp_path / place, root / "Label.txt")
+    if not refused:
+        assert [entry.image for entry in labels.read(root, "det").entries] == ["a.jpg"]
+        return
+    with pytest.raises(DatasetError, match=r"^Label\.txt:1 is a symbolic link that leads outside"):
+        labels.read(root, "det")
+
+
 @given(content=st.binary(max_size=200), name=st.sampled_from(["Label.txt", "train.txt", "x.txt"]))
 def test_a_folder_of_garbage_is_a_dataset_error_and_nothing_else(
     tmp_path_factory: pytest.TempPathFactory, content: bytes, name: str
