@@ -1,5 +1,6 @@
 """One connection between two supervisors: what is said, what is heard, and when a silent peer is given up."""
 
+import hmac
 import json
 import socket
 import time
@@ -125,6 +126,18 @@ def test_sealed_messages_are_heard_in_both_directions(sealed: tuple[Line, Line])
     far.say_no_more()
     assert list(far.hear(OF_LEADER)) == [Go(attempt=attempt) for attempt in range(3)]
     assert list(line.hear(OF_MEMBER)) == [Done(attempt=attempt) for attempt in range(3)]
+
+
+def test_a_seal_is_hmac_sha256_of_the_number_and_the_message(pair: tuple[Line, socket.socket]) -> None:
+    """Numbers begin at 0, in 8 bytes."""
+    line, other = pair
+    line.seal(sent=FIRST, heard=SECOND)
+    body = b'{"say":"go","attempt":2}'
+    with other.makefile("rb") as stream:
+        for number in range(2):
+            line.say(Go(attempt=2))
+            seal = hmac.new(FIRST, number.to_bytes(8, "big") + body, "sha256").hexdigest().encode()
+            assert stream.readline() == seal + b" " + body + b"\n"
 
 
 @pytest.mark.parametrize("what", ["changed", "repeated", "returned", "reordered", "without a seal", "empty"])
