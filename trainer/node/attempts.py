@@ -1,17 +1,22 @@
 """Runs the stages that need every node at once: in attempts of the whole gang, until one succeeds."""
 
 import logging
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from trainer.errors import OcrfleetError, StoppedError, TransientError
 from trainer.node.supervisor import Supervisor
-from trainer.rendezvous import Member, PeerLostError, Server
+from trainer.rendezvous import Member, PeerLostError, Server, Sign
 from trainer.run.assignment import Assignment
+from trainer.state import key
 from trainer.state.mirror import Mirror
 from trainer.telemetry.events import AttemptBegun, Hear, Restarted
 
 log = logging.getLogger(__name__)
+
+_PURPOSE: Final = "rendezvous"
+"""Of what is signed here with the key of the run."""
 
 
 class Attempts:
@@ -40,11 +45,15 @@ class Attempts:
         topology, deadline = given.topology, given.deadlines.rendezvous
         if topology.nodes == 1:
             return
+        find = self._find_sign
         if topology.leader:
+            # Before it listens: a node that reaches the leader finds the key.
+            sign = partial(key.create(mirror.store).sign, _PURPOSE)
+            find = lambda: sign  # noqa: E731
             self._server = Server(
-                topology, run_id=given.run_id, claim=self._claim, retries=given.retries, deadline=deadline
+                topology, run_id=given.run_id, sign=sign, claim=self._claim, retries=given.retries, deadline=deadline
             )
-        self._member = Member(topology, run_id=given.run_id, deadline=deadline, on_lost=supervisor.end)
+        self._member = Member(topology, run_id=given.run_id, sign=find, deadline=deadline, on_lost=supervisor.end)
 
     def run(self, stage: str, *, dataset: str) -> dict[str, Any]:
         """Run a stage on all nodes and return the facts of this node's first worker.
@@ -121,8 +130,12 @@ class Attempts:
         where = self._member.leader_address if self._member else None
         return self._supervisor.run(stage, workdir=work.root, log=log_of, attempt=attempt, leader_address=where)
 
+    def _find_sign(self) -> Sign | None:
+        found = key.find(self._mirror.store)
+        return partial(found.sign, _PURPOSE) if found else None
+
     def _goes_on(self, error: OcrfleetError) -> bool:
-        if not self._given.retries or self._supervisor.told_to_stop:
+        if not self._given.retries or self._supervisor.told_to_stop or (self._member and self._member.ended):
             return False
         # All stop on one step when one of them is told to: whoever was not told waits for that one's return.
         return isinstance(error, TransientError | StoppedError)

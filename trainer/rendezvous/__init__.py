@@ -5,7 +5,8 @@ same stage before any starts its workers. When one fails or is lost, all end the
 attempt. Paddle's own rendezvous has no deadline, and a peer that is lost during a collective is noticed late or never.
 """
 
+from trainer.rendezvous.handshake import Sign
 from trainer.rendezvous.member import Member, PastError, PeerLostError
 from trainer.rendezvous.server import Server
 
-__all__ = ["Member", "PastError", "PeerLostError", "Server"]
+__all__ = ["Member", "PastError", "PeerLostError", "Server", "Sign"]

@@ -1,10 +1,14 @@
 """The attempts of a gang: what its nodes do when one of them ends, with real processes in place of paddle's."""
 
+import base64
+import logging
 import os
+import queue
 import socket
 import sys
 import threading
 from contextlib import closing, suppress
+from logging.handlers import QueueHandler
 from pathlib import Path
 
 import pytest
@@ -205,3 +209,46 @@ def test_workers_are_told_an_address_and_no_name_of_their_leader(tmp_path: Path)
         each.join(120)
     logs = {path.name: path.read_text() for path in tmp_path.glob("node-*/logs/*/succeed-rank-*.log")}
     assert logs == {f"succeed-rank-{rank}.log": f"127.0.0.1:{port + 1}\n" for rank in (0, 1)}
+
+
+def test_nodes_meet_with_the_key_of_their_run_which_no_other_file_contains(tmp_path: Path) -> None:
+    port, past = free_ports(1), threading.Event()
+
+    def work(rank: int) -> None:
+        with node(rank, tmp_path, port=port) as attempts:
+            try:
+                attempts.run("succeed", dataset="the same")
+                attempts.keep("succeed")
+                past.wait(20)
+            except PastError:
+                past.set()
+
+    nodes = [threading.Thread(target=work, args=(rank,), daemon=True) for rank in (0, 1)]
+    for each in nodes:
+        each.start()
+    for each in nodes:
+        each.join(120)
+    assert past.is_set()
+    key = (tmp_path / "key").read_bytes()
+    assert len(key) == 32
+    forms = (key, key.hex().encode(), base64.b64encode(key)[:40], repr(key)[2:-1].encode())
+    files = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "key"]
+    assert files
+    assert not [path for path in files if any(form in path.read_bytes() for form in forms)]
+
+
+def test_a_node_of_another_bucket_does_not_join_a_gang(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """It has the run's name, and finds the leader; its own bucket has another key."""
+    port, key = free_ports(1), tmp_path / "elsewhere" / "key"
+    key.parent.mkdir()
+    key.write_bytes(bytes(32))
+    warned: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
+    handler = QueueHandler(warned)
+    member_log = logging.getLogger("trainer.rendezvous.member")
+    request.addfinalizer(lambda: member_log.removeHandler(handler))
+    member_log.addHandler(handler)
+    with node(0, tmp_path, port=port) as leader, node(1, key.parent, port=port) as stranger:
+        assert leader._server
+        assert stranger._member
+        assert "the nodes did not meet" in warned.get(timeout=60).getMessage()
+        assert 1 not in leader._server._members

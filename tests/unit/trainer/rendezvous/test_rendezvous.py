@@ -9,11 +9,11 @@ from contextlib import closing, suppress
 import pytest
 
 from jobs.local.plan import free_ports
+from tests.unit.trainer.rendezvous.peers import RUN, SIGN, find
 from trainer.errors import DivergedError, OcrfleetError, SupersededError, TransientError
 from trainer.rendezvous import Member, PastError, PeerLostError, Server
 from trainer.run.topology import Topology
 
-RUN = "receipts-00000001"
 DATA = "what all have prepared"
 
 
@@ -33,11 +33,17 @@ class Gang:
 
     def serve(self) -> Server:
         claim: Callable[[], int] = lambda: next(self.claims)  # noqa: E731
-        return Server(self.topology(0), run_id=RUN, claim=claim, retries=self.retries, deadline=self.deadline)
+        return Server(
+            self.topology(0), run_id=RUN, sign=SIGN, claim=claim, retries=self.retries, deadline=self.deadline
+        )
 
     def member(self, rank: int, *, run: str = RUN) -> Member:
         return Member(
-            self.topology(rank), run_id=run, deadline=self.deadline, on_lost=lambda e: self.lost[rank].put(str(e))
+            self.topology(rank),
+            run_id=run,
+            sign=find,
+            deadline=self.deadline,
+            on_lost=lambda e: self.lost[rank].put(str(e)),
         )
 
     def join(self, stage: str, *ranks: int) -> dict[int, int | Exception]:
