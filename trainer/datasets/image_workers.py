@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -92,16 +92,34 @@ def read(
     """
     results: list[Look | ImageError] = []
     chunks = [requests[start : start + _CHUNK] for start in range(0, len(requests), _CHUNK)]
-    with (
-        tempfile.TemporaryFile() as lock,
-        ExitStack() as workers,
-        ThreadPoolExecutor(max(1, min(cores(), len(chunks)))) as threads,
-    ):
-        for part in threads.map(_Pool(reading, lock.fileno(), workers).read, chunks):
+    with _pool(reading) as pool, ThreadPoolExecutor(max(1, min(cores(), len(chunks)))) as threads:
+        for part in threads.map(pool.read, chunks):
             results += part
             if progress:
                 progress(len(results), len(requests))
     return results
+
+
+@contextmanager
+def trial(*, max_pixels: int = MAX_PIXELS) -> Iterator[Callable[[Path], ImageError | None]]:
+    """Return a function that decodes an image in another process, and says why it cannot be used, if so.
+
+    For a process that decodes foreign images itself, one by one, and must survive them.
+    """
+    with _pool(Reading(task="rec", of_lines=True, max_pixels=max_pixels)) as pool:
+
+        def why_not(path: Path) -> ImageError | None:
+            entry = Entry(image=path.name, source=path.name, group=path.name, split=None)
+            (result,) = pool.read([(entry, path)])
+            return result if isinstance(result, ImageError) else None
+
+        yield why_not
+
+
+@contextmanager
+def _pool(reading: Reading) -> Iterator["_Pool"]:
+    with tempfile.TemporaryFile() as lock, ExitStack() as workers:
+        yield _Pool(reading, lock.fileno(), workers)
 
 
 class _Pool:

@@ -71,7 +71,7 @@ def load(raw: bytes, *, max_pixels: int | None = MAX_PIXELS) -> Loaded:
     header = headers.read(raw)
     if max_pixels is not None and header.pixels > max_pixels:
         raise ImageError(
-            f"the image has more pixels than run.data.maxPixels allows, {max_pixels:,}",
+            f"the image has more than {max_pixels:,} pixels, the limit (run.data.maxPixels)",
             detail=f" ({header.width} × {header.height})",
         )
     # OpenCV silently fills the missing part of a truncated JPEG with grey.

@@ -105,7 +105,8 @@ def test_data_check_refuses_an_image_of_too_many_pixels(pages: Path, ocrfleet: C
         page.crop((0, 0, page.width + 1, page.height)).save(pages / "1.png")
     ran = ocrfleet("data", "check", pages, "--max-pixels", pixels)
     assert [line for line in ran.out.splitlines() if line.startswith("refused")] == [
-        f"refused  Label.txt:2: the image has more pixels than run.data.maxPixels allows, {pixels:,}: '1.png' {size}"
+        f"refused  Label.txt:2: the image has more than {pixels:,} pixels, the limit (run.data.maxPixels): '1.png' "
+        f"{size}"
     ]
     assert ran.code == 41
     assert ocrfleet("data", "check", pages).code == 0

@@ -215,7 +215,7 @@ def test_an_animation_is_refused() -> None:
 )
 def test_a_few_bytes_that_claim_many_pixels_are_refused(raw: bytes, pixels: int) -> None:
     assert headers.read(raw).pixels == pixels
-    with pytest.raises(ImageError, match=r"run\.data\.maxPixels allows, 250,000,000"):
+    with pytest.raises(ImageError, match=r"more than 250,000,000 pixels"):
         images.decode(raw, max_pixels=250_000_000)
 
 

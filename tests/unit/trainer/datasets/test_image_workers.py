@@ -157,3 +157,16 @@ def test_paths_that_are_not_unicode_are_passed_on(tmp_path: Path) -> None:
     (look,) = image_workers.read(folder(data, {"1.png": png()}), LINES)
     assert isinstance(look, Look)
     assert look.candidates[0].image == data / "1.png"
+
+
+def test_a_trial_says_why_an_image_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker_that("if raw.endswith(b'KILL'): os.kill(os.getpid(), signal.SIGSEGV)", monkeypatch)
+    folder(tmp_path, {"good.png": png(), "bad.png": png() + b"KILL", "no.png": b"hello", "large.png": png(31)})
+    with image_workers.trial(max_pixels=300) as why_not:
+        found = {name: str(why_not(tmp_path / f"{name}.png")) for name in ("bad", "good", "no", "large")}
+    assert found.pop("good") == "None"
+    assert [why[:34] for why in found.values()] == [
+        "the image kills the process that d",
+        "the file is not an image; an image",
+        "the image has more than 300 pixels",
+    ]

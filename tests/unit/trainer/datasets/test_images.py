@@ -245,7 +245,9 @@ def test_an_opaque_image_with_room_for_transparency_counts_as_unchanged() -> Non
 
 def test_an_image_of_too_many_pixels_is_refused_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cv2, "imdecode", lambda *given: pytest.fail("decoded"))
-    with pytest.raises(images.ImageError, match=r"run\.data\.maxPixels allows, 2,399 \(60 × 40\)"):
+    with pytest.raises(
+        images.ImageError, match=r"more than 2,399 pixels, the limit \(run\.data\.maxPixels\) \(60 × 40\)"
+    ):
         images.decode(encoded(".png"), max_pixels=2399)
 
 

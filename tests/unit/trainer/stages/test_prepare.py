@@ -457,6 +457,8 @@ def test_an_image_that_kills_its_decoder_ends_the_run_as_a_fault_of_the_dataset(
 
 def test_an_image_of_more_pixels_than_the_job_file_allows_is_refused(work: WorkDir) -> None:
     pages(work)
-    with pytest.raises(DatasetError, match=r"maxPixels allows, 1,199: '002.jpg' \(40 × 30\)"):
+    with pytest.raises(
+        DatasetError, match=r"more than 1,199 pixels, the limit \(run\.data\.maxPixels\): '002\.jpg' \(40 × 30\)"
+    ):
         prepare(job("det", maxPixels=1199), work)
     assert prepare(job("det", maxPixels=1200), work)["refused"] == 0
