@@ -10,14 +10,15 @@ import contextlib
 import gc
 import importlib
 import os
-import re
 import sys
 import traceback
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from typing import Final, NoReturn
 
 from trainer.contract import CONTRACT, VERSION, ExitCode
 from trainer.errors import OcrfleetError
+from trainer.formats.printable import Safe
 
 _EPILOG = """\
 a first run:
@@ -37,8 +38,6 @@ listed in docs/reference/exit-codes.md.
 
 _GARBAGE: Final = 500_000
 """Objects made, and still there, before Python looks for some that hold only one another; imports make 100,000."""
-
-_CONTROL: Final = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f]")
 
 _COMPLETE: Final = "__complete"
 """What scripts of shells ask with; nobody types it."""
@@ -120,11 +119,15 @@ def complete_for_kubectl() -> NoReturn:
 
 
 def main(argv: Sequence[str] | None = None, *, program: str = "ocrfleet") -> int:
-    """Run a command and give its exit code."""
+    """Run a command and return its exit code."""
+    with redirect_stdout(Safe(sys.stdout)), redirect_stderr(Safe(sys.stderr, always=True)):
+        return _main(sys.argv[1:] if argv is None else argv, program)
+
+
+def _main(words: Sequence[str], program: str) -> int:
     gc.set_threshold(_GARBAGE)
     # It would look through all installed packages for some that want to look at each class of the job file.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    words = sys.argv[1:] if argv is None else argv
     if words[:1] == [_COMPLETE]:
         print(*_complete(words[1:]), sep="\n")
         return int(ExitCode.DONE)
@@ -189,8 +192,7 @@ def _show_traceback(arguments: argparse.Namespace) -> None:
 
 def _say_all(prefix: str, text: str) -> None:
     for line in text.splitlines():
-        # Names in a kubeconfig and messages of a server may have sequences that control a terminal.
-        print(prefix + _CONTROL.sub(lambda sign: repr(sign[0])[1:-1], line), file=sys.stderr)
+        print(prefix + line, file=sys.stderr)
 
 
 if __name__ == "__main__":

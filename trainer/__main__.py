@@ -15,12 +15,13 @@ from typing import get_args
 
 from trainer import contract
 from trainer.errors import OcrfleetError, SpecError, StoppedError
+from trainer.formats.printable import printable
 from trainer.node import access, hold_on_failure
 from trainer.node.pipeline import Pipeline
 from trainer.run.assignment import Assignment
 from trainer.run.topology import Topology
 from trainer.run.workdir import WorkDir
-from trainer.system import atomic
+from trainer.system import atomic, process
 from trainer.telemetry.console import Console
 from trainer.telemetry.events import Ended
 from trainer.telemetry.lines import Format
@@ -131,6 +132,8 @@ def _bring_run_file(work: WorkDir) -> None:
 
 
 def _be_node(workdir: Path, stage: str | None, console: Console, closing: ExitStack) -> None:
+    # It alone has the keys of the bucket.
+    process.hide()
     _refuse_another_contract()
     _check_format()
     topology = Topology.from_environment()
@@ -179,14 +182,21 @@ def _obey_signals(pipeline: Pipeline) -> None:
 
 def _log_to(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    logging.basicConfig(
-        level=logging.INFO, filename=path, format="%(asctime)s %(levelname)s %(name)s: %(message)s", encoding="utf-8"
-    )
+    handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
+    handler.setFormatter(_Printable("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     # A log that cannot be written must not fill the terminal with tracebacks.
     logging.raiseExceptions = False
     # Clients of the object store log request headers at lower levels.
     for name in ("boto3", "botocore", "urllib3"):
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+class _Printable(logging.Formatter):
+    """Lets no name of a file or word of a peer command the terminal of whoever reads the log."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
 
 
 if __name__ == "__main__":

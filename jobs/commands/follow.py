@@ -11,6 +11,7 @@ from jobs.engines.status import Phase, Status
 from jobs.kube.client import Cluster
 from jobs.kube.objects import Object
 from jobs.runs import watch
+from trainer.formats.printable import in_one_line, printable, raw
 from trainer.telemetry.lines import Line
 
 INTERRUPTED: Final = 130
@@ -61,21 +62,21 @@ class Screen:
 
     def __init__(self, stream: TextIO) -> None:
         """Detect whether the stream is a terminal."""
-        self._stream = stream
+        self._stream = raw(stream)
         self._terminal = show.width_of(stream) is not None and os.environ.get("TERM") != "dumb"
         self._standing = ""
 
     def line(self, text: str) -> None:
         """Print a line above the progress."""
         clear = "\r\033[K" if self._standing else ""
-        self._write(f"{clear}{show.wrapped(text, self._stream)}\n{self._standing}")
+        self._write(f"{clear}{printable(show.wrapped(text, self._stream))}\n{self._standing}")
 
     def logged(self, line: Line) -> None:
         """Print a line of the leader's log."""
         if self._terminal and line.percent is not None:
             # A terminal that is as wide as its text may wrap it.
             room = (show.width_of(self._stream) or 80) - 1
-            shown = str(line)
+            shown = in_one_line(str(line))
             self._standing = shown if len(shown) <= room else f"{shown[: room - 1]}…"
             self._write(f"\r\033[K{self._standing}")
             return

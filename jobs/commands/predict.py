@@ -16,7 +16,7 @@ from jobs.models.cache import Cache
 from trainer.contract import ExitCode
 from trainer.run import worker_env
 
-PROGRAM = (sys.executable, "-m", "trainer.ppocr.predict")
+PROGRAM = (sys.executable, "-m", "trainer.system.confined", "trainer.ppocr.predict")
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def read(words: list[str]) -> int:
     """Read images in a process without credentials for buckets; it shares our stdout."""
-    process = subprocess.Popen([*PROGRAM, *words], env=worker_env.without_secrets(os.environ))
+    process = subprocess.Popen([*PROGRAM, *words], env=worker_env.confined(os.environ))
     try:
         code = process.wait()
     except KeyboardInterrupt:

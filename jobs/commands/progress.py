@@ -2,6 +2,7 @@
 
 import sys
 
+from trainer.formats.printable import raw
 from trainer.telemetry.callbacks import OnProgress
 
 try:
@@ -24,5 +25,5 @@ def count(what: str, unit: str) -> OnProgress | None:
 def _shown(what: str, unit: str) -> OnProgress | None:
     if Console is None:
         return None
-    console = Console(sys.stderr)
+    console = Console(raw(sys.stderr))
     return lambda done, total: console.hear(Progressed(what=what, done=done, total=total, unit=unit))

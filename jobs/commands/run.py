@@ -67,12 +67,14 @@ def run(arguments: argparse.Namespace) -> int:
     workdir = arguments.workdir or Path(os.environ.get(contract.ENV_WORKDIR) or plan.DEFAULT_WORKDIR)
     planned = plan.plan(
         job,
-        nodes=arguments.nodes,
-        devices_per_node=arguments.devices_per_node,
-        device=arguments.device,
-        workdir=workdir,
-        metrics_port=arguments.metrics_port,
-        stage=arguments.stage,
+        plan.Options(
+            nodes=arguments.nodes,
+            devices_per_node=arguments.devices_per_node,
+            device=arguments.device,
+            workdir=workdir,
+            metrics_port=arguments.metrics_port,
+            stage=arguments.stage,
+        ),
     )
     for sentence in plan.announce(planned, device_given=bool(arguments.device or job.placement.device)):
         show.say(sentence)

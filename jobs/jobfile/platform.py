@@ -294,7 +294,7 @@ class Chart:
     """Additional annotations of the pods. Annotations of ocrfleet cannot be changed."""
 
     extra_env: tuple[EnvVar, ...] = ()
-    """Additional environment variables."""
+    """Additional environment variables. Workers get those of known families only, such as `NCCL_` and `FLAGS_`."""
 
     extra_volumes: Objects = ()
     """Additional volumes, as in a pod's `volumes`. Sizes are passed on as written: write 2Gi, not 2048Mi."""

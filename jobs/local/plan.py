@@ -62,53 +62,67 @@ class LocalRun:
     """A sentence for each field that the user has set and that has no effect on this machine."""
 
 
-def plan(
-    job: TrainingJob,
-    *,
-    nodes: int | None = None,
-    devices_per_node: int | None = None,
-    device: str | None = None,
-    workdir: Path = DEFAULT_WORKDIR,
-    metrics_port: int | None = None,
-    stage: str | None = None,
-    command: Sequence[str] | None = None,
-) -> LocalRun:
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How to run a job on this machine; what is None is as the job file says.
+
+    `nodes`, `devices_per_node` and `device` are part of the run's identity, since another global batch trains another
+    model.
+    """
+
+    nodes: int | None = None
+    """Node processes."""
+
+    devices_per_node: int | None = None
+    """Workers of each node."""
+
+    device: str | None = None
+    """`gpu` or `cpu`; what this machine has where the file does not say it either."""
+
+    workdir: Path = DEFAULT_WORKDIR
+    """The folder that holds the runs' folders."""
+
+    metrics_port: int | None = None
+    """Port of the leader's Prometheus endpoint; node i has the i-th after it. None: no endpoint."""
+
+    stage: str | None = None
+    """A stage to do alone; None: all that is not done."""
+
+    command: Sequence[str] | None = None
+    """The node's program; None: the trainer."""
+
+
+def plan(job: TrainingJob, options: Options | None = None) -> LocalRun:
     """Decide how a job runs on this machine.
 
     Args:
         job: the job file.
-        nodes: node processes; None: as the file says. Like `devices_per_node` and `device` it is part of the
-            run's identity, since another global batch trains another model.
-        devices_per_node: workers of each node; None: as the file says.
-        device: `gpu` or `cpu`; None: as the file says, else what this machine has.
-        workdir: the folder that holds the runs' folders.
-        metrics_port: port of the leader's Prometheus endpoint; node i has the i-th after it. None: no endpoint.
-        stage: a stage to do alone; None: all that is not done.
-        command: the node's program; None: the trainer.
+        options: what the user wants otherwise.
     """
+    wanted = options or Options()
     placement = as_dict(job)["placement"]
     placement |= {
-        "nodes": nodes or job.placement.nodes,
-        "devicesPerNode": devices_per_node or job.placement.devices_per_node,
-        "device": device or job.placement.device or this_machine(),
+        "nodes": wanted.nodes or job.placement.nodes,
+        "devicesPerNode": wanted.devices_per_node or job.placement.devices_per_node,
+        "device": wanted.device or job.placement.device or this_machine(),
     }
     devices = placement["nodes"] * placement["devicesPerNode"]
     identity = run_id(
         job.name, run=job.run, image=job.placement.image or "", device=placement["device"], devices=devices
     )
-    folder = LocalRunDir((workdir / identity).absolute())
-    words = [*(command or NODE_PROGRAM), *(("--stage", stage) if stage else ())]
+    folder = LocalRunDir((wanted.workdir / identity).absolute())
+    words = [*(wanted.command or NODE_PROGRAM), *(("--stage", wanted.stage) if wanted.stage else ())]
     shared = _environment(identity, placement, port=free_ports(contract.ports(devices)))
     return LocalRun(
         run_id=identity,
         folder=folder,
         run_file=to_yaml({**as_dict(job), "placement": placement}),
         nodes=tuple(
-            _node(rank, folder=folder, shared=shared, metrics_port=metrics_port, command=words)
+            _node(rank, folder=folder, shared=shared, metrics_port=wanted.metrics_port, command=words)
             for rank in range(placement["nodes"])
         ),
         output=job.run.output,
-        stage=stage,
+        stage=wanted.stage,
         warnings=tuple(_ignored(job)),
     )
 

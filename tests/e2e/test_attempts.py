@@ -28,7 +28,7 @@ class Nodes:
         self.output = output
         sets = ["run.checkpoint.every=3steps", "placement.deadlines.rendezvous=2m"]
         path = job_file(folder, data=data, output=output, epochs=8, evaluateEvery="8ep", sets=sets)
-        self.run = plan.plan(jobfile.load(path), nodes=2, workdir=folder / "runs")
+        self.run = plan.plan(jobfile.load(path), plan.Options(nodes=2, workdir=folder / "runs"))
         self.processes: dict[int, subprocess.Popen[str]] = {}
         self.said: dict[int, Path] = {rank: folder / f"node-{rank}.txt" for rank in (0, 1)}
 

@@ -39,7 +39,7 @@ class Road:
 
     def go(self, stage: str, *, limit: int | None = None) -> subprocess.CompletedProcess[str]:
         """Do one stage as a node does it; with a limit, no file of its becomes larger than so many bytes."""
-        run = plan.plan(self.job, workdir=self.folder, stage=stage)
+        run = plan.plan(self.job, plan.Options(workdir=self.folder, stage=stage))
         run.folder.node(0).logs.mkdir(parents=True, exist_ok=True)
         run.folder.node(0).run_file.write_text(run.run_file)
         node = run.nodes[0]
@@ -67,7 +67,7 @@ class Road:
 
     def done(self, stage: str) -> bool:
         """Whether a stage's receipt is there."""
-        return plan.plan(self.job, workdir=self.folder).folder.node(0).receipt(stage).exists()
+        return plan.plan(self.job, plan.Options(workdir=self.folder)).folder.node(0).receipt(stage).exists()
 
 
 @pytest.fixture(scope="module")

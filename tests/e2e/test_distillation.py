@@ -232,20 +232,3 @@ def test_a_network_is_taken_out_of_a_file_of_paddleocrs_own_layout(tmp_path: Pat
     assert {f"Student.{name}" for name in kept} == {name for name in both if name.startswith("Student.")}
     for name, value in kept.items():
         assert (value == both[f"Student.{name}"].numpy()).all(), name
-
-
-def test_of_equals_the_first_is_picked_and_a_named_one_always() -> None:
-    from trainer import recipes
-    from trainer.ppocr.distill import pick
-    from trainer.run.spec import RunSpec, from_dict
-
-    config = recipes.load("rec-pp-ocrv3-distill").config
-    raw = {"task": "rec", "recipe": "rec-pp-ocrv3-distill", "data": {"train": "s3://a/b"}, "output": "s3://a/c/"}
-
-    def picked(student: float, teacher: float, **distill: str) -> str:
-        run = from_dict(RunSpec, {**raw, "distill": distill}, where="run")
-        return pick({"Teacher": {"acc": teacher}, "Student": {"acc": student}}, run, config)
-
-    assert picked(0.5, 0.5) == "Student"
-    assert picked(0.5, 0.6) == "Teacher"
-    assert picked(0.5, 0.6, publish="Student") == "Student"

@@ -1,6 +1,7 @@
 """Export and verify with real paddle and real paddleocr 3.x, on networks whose weights are random but settled."""
 
 import copy
+import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,9 +122,16 @@ def rec(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def verify(run: Run, out: Path, **changes: Any) -> dict[str, Any]:
     from trainer.ppocr import verify as room
 
-    arguments = {"tolerance": 1e-5, "trained_rows": run.rows, "trained_metrics": run.metrics, "out": out, **changes}
-    inference = arguments.pop("inference", run.inference)
-    return room.verify(run.config, run.weights, inference, run.samples, **arguments)
+    comparison = room.Comparison(
+        config=run.config,
+        weights=run.weights,
+        inference_dir=run.inference,
+        samples=run.samples,
+        rows=run.rows,
+        metrics=run.metrics,
+        tolerance=1e-5,
+    )
+    return room.verify(dataclasses.replace(comparison, **changes), out=out)
 
 
 def test_an_exported_detector_is_what_was_trained(det: Run, tmp_path: Path) -> None:
@@ -159,7 +167,7 @@ def test_an_export_of_other_weights_is_refused_by_name_and_number(rec: Run, tmp_
     export.export(rec.config, tmp_path / "other.pdparams", tmp_path / "inference", "PP-OCRv3_mobile_rec")
     out = tmp_path / "verification.json"
     with pytest.raises(GateError, match=r"line-0\.png: an output .* differs .*, but the recipe allows 1e-05"):
-        verify(rec, out, inference=tmp_path / "inference")
+        verify(rec, out, inference_dir=tmp_path / "inference")
     assert not out.exists()
 
 
@@ -179,7 +187,7 @@ def test_a_recogniser_that_users_would_read_otherwise_is_refused(
 ) -> None:
     """The network is right, yet its inference.yml is not: only reading as users do shows that."""
     with pytest.raises(GateError, match=message):
-        verify(rec, tmp_path / "verification.json", inference=edited(rec, tmp_path, edit))
+        verify(rec, tmp_path / "verification.json", inference_dir=edited(rec, tmp_path, edit))
 
 
 def test_a_detector_that_users_would_read_otherwise_is_refused(det: Run, tmp_path: Path) -> None:
@@ -187,7 +195,7 @@ def test_a_detector_that_users_would_read_otherwise_is_refused(det: Run, tmp_pat
         yml["PreProcess"]["transform_ops"][3]["NormalizeImage"]["mean"] = [0.2, 0.2, 0.2]
 
     with pytest.raises(GateError, match=r"page-\d\.\w+: (the exported model finds \d+ boxes|box \d+ differs)"):
-        verify(det, tmp_path / "verification.json", inference=edited(det, tmp_path, edit))
+        verify(det, tmp_path / "verification.json", inference_dir=edited(det, tmp_path, edit))
 
 
 def edited(run: Run, folder: Path, edit: Any) -> Path:
@@ -205,9 +213,9 @@ def edited(run: Run, folder: Path, edit: Any) -> Path:
 def test_an_evaluation_of_another_split_is_refused(rec: Run, tmp_path: Path) -> None:
     """Rows that are not of these samples, and metrics that are not of these rows, verify nothing."""
     with pytest.raises(GateError, match="There are 23 predictions for 24 samples"):
-        verify(rec, tmp_path / "verification.json", trained_rows=rec.rows[1:])
+        verify(rec, tmp_path / "verification.json", rows=rec.rows[1:])
     with pytest.raises(GateError, match=r"acc of predictions\.jsonl"):
-        verify(rec, tmp_path / "verification.json", trained_metrics={"acc": 0.9})
+        verify(rec, tmp_path / "verification.json", metrics={"acc": 0.9})
 
 
 def test_an_export_is_whole_or_not_there(rec: Run, det: Run, tmp_path: Path) -> None:

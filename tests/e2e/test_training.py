@@ -210,23 +210,24 @@ OBSERVED = """
 import os, sys
 from pathlib import Path
 import numpy as np, paddle
-from trainer.ppocr import build, loop, worker
+from trainer.ppocr import build, train_step, worker
 
-class Observed(loop.Training):
-    def _step(self, batch):
+class Observed(train_step.TrainStep):
+    def __call__(self, batch):
         def weights():
             return {name: weight.numpy() for name, weight in self.model.named_parameters()}
 
-        path = Path(sys.argv[sys.argv.index("--workdir") + 1]) / f"rank-{self.job.rank}.npz"
+        path = Path(sys.argv[sys.argv.index("--workdir") + 1]) / f"rank-{paddle.distributed.get_rank()}.npz"
         if path.exists():
-            return super()._step(batch)
+            return super().__call__(batch)
         before = weights()
+        self.network.train()
         with self.network.no_sync():
             self.loss(self.network(batch[0]), batch)["loss"].backward()
         # A layer that this network leaves out has none.
         own = {name: w.grad.numpy() for name, w in self.model.named_parameters() if w.grad is not None}
         self.optimizer.clear_grad()
-        losses = super()._step(batch)
+        losses = super().__call__(batch)
         told = {"before": before, "own": own, "after": weights()}
         np.savez(path, **{f"{when} {name}": value for when, of in told.items() for name, value in of.items()})
         return losses
@@ -234,8 +235,8 @@ class Observed(loop.Training):
 def descent(config, model, **_):
     return paddle.optimizer.SGD(learning_rate=RATE, parameters=model.parameters()), RATE
 
-RATE = float(os.environ["RATE"])
-build.build_optimizer, loop.Training = descent, Observed
+RATE = float(os.environ["OCRFLEET_TEST_RATE"])
+build.build_optimizer, train_step.TrainStep = descent, Observed
 code = worker.main()
 sys.stdout.flush()
 sys.stderr.flush()
@@ -244,7 +245,7 @@ os._exit(code)
 
 
 def test_a_step_of_two_ranks_is_one_step_along_the_mean_of_their_gradients(tmp_path, monkeypatch):
-    monkeypatch.setenv("RATE", str(RATE))
+    monkeypatch.setenv("OCRFLEET_TEST_RATE", str(RATE))
     script = tmp_path / "observed.py"
     script.write_text(OBSERVED)
     work = a_run(tmp_path / "run", "rec", world=2, epochs=1)

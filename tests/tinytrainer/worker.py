@@ -5,11 +5,9 @@ the contract's.
 """
 
 import argparse
-import ctypes
 import json
 import logging
 import os
-import signal
 import sys
 import time
 import traceback
@@ -26,7 +24,7 @@ from trainer import contract, recipes
 from trainer.errors import DatasetError, GateError, OcrfleetError, SpecError, TransientError
 from trainer.evaluation import analysis
 from trainer.ppocr.job import Job
-from trainer.system import atomic, disk, stacks
+from trainer.system import atomic, disk, process, stacks
 from trainer.telemetry import events
 
 
@@ -134,7 +132,7 @@ def main() -> int:
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     stacks.on_signals()
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: no worker outlives its supervisor
+    process.die_with_parent()
     supervisor = events.Events.from_environment(int(os.environ["PADDLE_TRAINER_ID"]))
     try:
         supervisor.send(events.Finished(facts=_do(arguments.stage, arguments.workdir, supervisor)))

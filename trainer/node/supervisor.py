@@ -8,6 +8,7 @@ import contextlib
 import os
 import queue
 import signal
+import site
 import subprocess
 import sys
 import threading
@@ -23,11 +24,16 @@ from trainer.rendezvous import PeerLostError
 from trainer.run import worker_env
 from trainer.run.assignment import DeadlineSeconds
 from trainer.run.topology import Topology
+from trainer.run.workdir import WorkDir
 from trainer.system import memory, stacks
 from trainer.telemetry import events
 
 GRACE: Final = 20.0
 """Seconds that peers of a failed worker get to end by themselves before they are killed."""
+
+
+CONFINED: Final = (sys.executable, "-m", "trainer.system.confined")
+"""Runs a module where credentials cannot be read."""
 
 
 @dataclass
@@ -53,7 +59,7 @@ class Supervisor:
         *,
         deadlines: DeadlineSeconds,
         hear: events.Hear,
-        program: tuple[str, ...] = (sys.executable, "-m", "trainer.ppocr.worker"),
+        program: tuple[str, ...] = (*CONFINED, "trainer.ppocr.worker"),
     ) -> None:
         self.topology = topology
         self.deadlines = deadlines
@@ -119,7 +125,7 @@ class Supervisor:
             if self._void:
                 raise self._void
             for local_rank in range(topology.devices_per_node):
-                workers.append(self._start(topology, local_rank, [stage, "--workdir", str(workdir)], log))
+                workers.append(self._start(topology, local_rank, stage, WorkDir(workdir), log))
             self._attend(workers)
         finally:
             self._busy = False
@@ -129,16 +135,21 @@ class Supervisor:
                     worker.process.wait()
         return workers[0].facts or {}
 
-    def _start(self, topology: Topology, local_rank: int, words: list[str], log: Callable[[int], Path]) -> Worker:
+    def _start(
+        self, topology: Topology, local_rank: int, stage: str, work: WorkDir, log: Callable[[int], Path]
+    ) -> Worker:
         rank = topology.rank(local_rank)
         path = log(rank)
         path.parent.mkdir(parents=True, exist_ok=True)
         reading, writing = os.pipe()
         environment = worker_env.worker_environment(topology, local_rank)
         environment[contract.ENV_EVENTS_FD] = str(writing)
+        work.home.mkdir(exist_ok=True)
+        # The packages that a user has installed for himself are still found.
+        environment |= {"HOME": str(work.home), "PYTHONUSERBASE": site.getuserbase()}
         with path.open("ab") as stream:
             process = subprocess.Popen(
-                [*self._program, *words],
+                [*self._program, stage, "--workdir", str(work.root)],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=stream,

@@ -1,4 +1,4 @@
-"""Networks that teach each other: what each gives, that the frozen stay as they are, and which one is kept."""
+"""Networks that teach each other: what each gives, that the frozen stay as they are, and that the others learn."""
 
 import hashlib
 from collections.abc import Mapping
@@ -7,10 +7,6 @@ from typing import Any, Final
 import paddle
 
 from trainer.errors import OcrfleetError
-from trainer.recipes import distill
-from trainer.run.spec import RunSpec
-
-Config = dict[str, Any]
 
 
 class Networks(paddle.nn.Layer):  # type: ignore[misc]
@@ -111,30 +107,3 @@ def check_learned(model: paddle.nn.Layer, before: Mapping[str, str]) -> None:
                 f"{name} has learned nothing: training did not change its parameters. The model is not used. Check "
                 "Loss.loss_config_list and the learning rate of Optimizer."
             )
-
-
-def why(networks: Mapping[str, Mapping[str, Any]], run: RunSpec, picked: str) -> str:
-    """Return in a sentence why a network was picked."""
-    if run.distill.publish:
-        return f"{picked} was chosen by run.distill.publish."
-    metric = run.main_metric
-    others = [
-        f"{name} {about['metrics'][metric]:.4f}"
-        for name, about in networks.items()
-        if name != picked and not about["frozen"]
-    ]
-    of = f" ({', '.join(others)})" if others else ""
-    return f"{picked} has the best {metric} of the networks that learn: {networks[picked]['metrics'][metric]:.4f}{of}."
-
-
-def pick(metrics: Mapping[str, Mapping[str, float]], run: RunSpec, config: Config) -> str:
-    """Choose the network to keep: the best of those that learn, of equals the first; or the one that the run names.
-
-    Args:
-        metrics: of each network.
-        run: what is published, and by which metric.
-        config: the configuration, whose order decides between equals.
-    """
-    if run.distill.publish:
-        return run.distill.publish
-    return max(distill.learners(config), key=lambda name: metrics[name][run.main_metric])

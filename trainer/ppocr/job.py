@@ -64,6 +64,11 @@ class Job:
         return wanted if self.prepared.counts[wanted] else other
 
     @property
+    def epochs(self) -> int:
+        """How many epochs to train."""
+        return int(self.config["Global"]["epoch_num"])
+
+    @property
     def readers(self) -> int:
         """Processes that read samples for this worker."""
         wanted = self.run.train.readers

@@ -18,6 +18,22 @@ Part = tuple[int, int]
 """Samples in a step of the gang, and the steps that it did: how far another gang got in an epoch."""
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Batch:
+    """The samples of one step of the whole gang, and its place in the run."""
+
+    epoch: int
+    """From 1."""
+
+    part: int
+    """How many gangs of another size did a part of this epoch before."""
+
+    place: int
+    """From 0, in this gang's part of the epoch."""
+
+    samples: Indexes
+
+
 @dataclass(frozen=True, kw_only=True)
 class Order:
     """The batches of a training set."""

@@ -3,23 +3,23 @@
 from dataclasses import replace
 from typing import Any
 
-from trainer.ppocr import loop, state
+from trainer.ppocr import state, training
 from trainer.ppocr.job import Job
 from trainer.recipes import distill
 
 
 def train(job: Job) -> dict[str, Any]:
-    """Do all that `run` asks of training, from the newest checkpoint; see `loop.train`."""
+    """Do all that `run` asks of training, from the newest checkpoint; see `training.train`."""
     if not distill.is_distillation(job.config):
-        return loop.train(job)
+        return training.train(job)
     goes_on = job.config["Plain"]["epoch_num"] > 0
     newest = state.newest_facts(job.work.checkpoints)
     # A state of its end says so, since what comes after it has other networks.
     if not (goes_on and newest and newest["distilled"]):
-        facts = loop.train(job)
+        facts = training.train(job)
         if not goes_on:
             return facts
         newest = state.newest_facts(job.work.checkpoints)
     assert newest
     alone = distill.plain(job.config, newest["best"]["network"])
-    return loop.train(replace(job, config=alone), distilled=job.config)
+    return training.train(replace(job, config=alone), alone=True)

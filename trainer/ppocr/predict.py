@@ -24,6 +24,7 @@ from trainer.datasets import image_workers, images
 from trainer.errors import DatasetError, OcrfleetError, SpecError
 from trainer.evaluation import drawing
 from trainer.evaluation.drawing import Line
+from trainer.formats.printable import printable
 from trainer.ppocr import infer
 
 SUFFIXES: Final = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
@@ -266,7 +267,7 @@ def main() -> int:
     warnings.filterwarnings("ignore", message="No ccache found")
 
     def tell(said: str) -> None:
-        sys.stderr.write(f"{said}\n")
+        sys.stderr.write(f"{printable(said)}\n")
         sys.stderr.flush()
 
     try:
@@ -277,7 +278,8 @@ def main() -> int:
         tell(str(error))
         return int(error.exit_code)
     said = json.dumps(facts, ensure_ascii=False, indent=1) if arguments.output == "json" else summary(facts)
-    sys.stdout.write(f"{said}\n")
+    # What is read from an image is foreign text; a file or a program gets it as it is.
+    sys.stdout.write(f"{printable(said) if sys.stdout.isatty() else said}\n")
     return int(ExitCode.DONE if facts["images"] else ExitCode.DATASET)
 
 

@@ -7,7 +7,7 @@ states), `best.pdparams` once there is a best, and `checkpoint.json`, written la
 import hashlib
 import pickle
 import shutil
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,63 +15,11 @@ import numpy as np
 import paddle
 
 from trainer.ppocr import collective
+from trainer.ppocr.progress import Progress
 from trainer.state import checkpoints
 from trainer.system import atomic
 
 Tensors = dict[str, Any]
-
-
-@dataclass
-class Progress:
-    """Where training stands; all of it is in a checkpoint."""
-
-    step: int = 0
-    """Optimizer steps done."""
-
-    epoch: int = 1
-    """The epoch under way, from 1."""
-
-    step_in_epoch: int = 0
-    """Steps done in it, by a gang of this size."""
-
-    step_size: int = 0
-    """Samples in a step of the gang."""
-
-    taken: list[tuple[int, int]] = field(default_factory=list)
-    """What gangs of another size did of the epoch before: samples in a step, and steps."""
-
-    samples: int = 0
-    """Samples trained on, over all ranks."""
-
-    seconds: float = 0.0
-    """Time spent training, over all attempts."""
-
-    best: dict[str, Any] | None = None
-    """`{"step", "epoch", "metrics"}` of the best evaluation; in a distillation also its `network`."""
-
-    losses: list[dict[str, Any]] = field(default_factory=list)
-    """History of the loss."""
-
-    evaluations: list[dict[str, Any]] = field(default_factory=list)
-    """History of the evaluations."""
-
-    refused: dict[str, str] = field(default_factory=dict)
-    """Samples that could not be used, by their place: why. Of this rank; a checkpoint has all ranks'."""
-
-    starts: dict[str, str] = field(default_factory=dict)
-    """In a distillation: a digest of each network as it began."""
-
-    networks: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """In a distillation: what is known of each network since the best evaluation; see `distill.about`."""
-
-    distilled: bool = False
-    """Whether the distillation is over: what follows is one network by itself."""
-
-    alone_since: int | None = None
-    """The step after which one network trains by itself; `epoch` counts from there."""
-
-    skipped: list[dict[str, Any]] = field(default_factory=list)
-    """Batches left out since they led to a loss that is no number: `{"epoch", "part", "place", "step", "samples"}`."""
 
 
 def buffers(model: paddle.nn.Layer) -> Tensors:

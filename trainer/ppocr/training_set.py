@@ -8,8 +8,10 @@ import paddle
 from trainer.datasets.prepared import Sample, no_batch
 from trainer.ppocr import infer, settings
 from trainer.ppocr.data import Refused, TrainingSet, screen
+from trainer.ppocr.distill import Networks
 from trainer.ppocr.job import Job
 from trainer.ppocr.order import Order
+from trainer.recipes import distill
 from trainer.recipes.samplers import resize_of
 
 
@@ -34,6 +36,8 @@ def training_set(job: Job, model: paddle.nn.Layer, samples: list[Sample]) -> tup
             needed = max(least, math.ceil(height * sample.width / sample.height))
             return int(min(math.ceil(needed / step) * step, most))
 
+        if isinstance(model, Networks):
+            model = model.of(distill.learners(config)[0])
         columns = infer.columns(model, height=height, width=least)
         samples, refused = screen(
             samples, takes=dataset.takes_label, places=lambda sample: columns * width(sample) // least

@@ -8,7 +8,7 @@ import contextlib
 import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,67 +33,63 @@ PIXELS: Final = 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Check:
-    """What the parts of a verification share."""
+class Comparison:
+    """An exported model, and what the trained one read with the same weights."""
 
     config: Mapping[str, Any]
-    task: str
-    samples: Sequence[Sample]
-    rows: Sequence[Row]
-    """What the trained model read: one for each sample."""
+    """The full PaddleOCR configuration of the run."""
+
+    weights: Path
+    """The trained weights."""
+
     inference_dir: Path
-    device: str
-    progress: OnProgress
+    """The exported model."""
+
+    samples: Sequence[Sample]
+    """The split that was evaluated."""
+
+    rows: Sequence[Row]
+    """What the trained model read, a row for each sample (`predictions.jsonl`)."""
+
+    metrics: Mapping[str, float]
+    """The trained model's (`evaluation.json`)."""
+
+    tolerance: float
+    """The largest difference allowed between two values of the outputs."""
+
+    device: str = "cpu"
+    """`cpu` or `gpu`."""
+
+    progress: OnProgress = lambda done, total: None
+    """Gets how far it is."""
+
+    @property
+    def task(self) -> str:
+        """`det` or `rec`."""
+        return str(self.config["Architecture"]["model_type"])
 
 
-def verify(
-    config: dict[str, Any],
-    weights: Path,
-    inference_dir: Path,
-    samples: Sequence[Sample],
-    *,
-    tolerance: float,
-    trained_rows: Sequence[Row],
-    trained_metrics: Mapping[str, float],
-    out: Path,
-    device: str = "cpu",
-    progress: OnProgress | None = None,
-) -> dict[str, Any]:
+def verify(comparison: Comparison, *, out: Path) -> dict[str, Any]:
     """Compare the exported with the trained model, and write the results.
 
     Args:
-        config: the full PaddleOCR configuration of the run.
-        weights: the trained weights.
-        inference_dir: the exported model.
-        samples: the split that was evaluated.
-        tolerance: the largest difference allowed between two values of the outputs.
-        trained_rows: what the trained model read, a row for each sample (predictions.jsonl).
-        trained_metrics: its metrics (evaluation.json).
+        comparison: the two models.
         out: the file to write, `verification.json`.
-        device: `cpu` or `gpu`.
-        progress: told how far it is.
 
     Raises:
         GateError: the export differs; says in which image, where, and by how much.
     """
-    if len(samples) != len(trained_rows) or not samples:
+    samples, rows = comparison.samples, comparison.rows
+    if len(samples) != len(rows) or not samples:
         raise GateError(
-            f"There are {len(trained_rows)} predictions for {len(samples)} samples, so the evaluation is not of this "
+            f"There are {len(rows)} predictions for {len(samples)} samples, so the evaluation is not of this "
             "split. Run the evaluate stage again."
         )
-    rec = config["Architecture"]["model_type"] == "rec"
-    _compare_metrics(scores.score_rows(trained_rows, config), trained_metrics, allowed=1e-6, who="predictions.jsonl")
-    chosen = evenly(len(samples), MOST["rec" if rec else "det"])
-    check = _Check(
-        config=config,
-        task="rec" if rec else "det",
-        samples=[samples[place] for place in chosen],
-        rows=[trained_rows[place] for place in chosen],
-        inference_dir=inference_dir,
-        device=device,
-        progress=progress or (lambda done, total: None),
-    )
-    facts: dict[str, Any] = {"outputs": {**_compare_outputs(check, weights, tolerance), "tolerance": tolerance}}
+    read = scores.score_rows(rows, comparison.config)
+    _compare_metrics(read, comparison.metrics, allowed=1e-6, who="predictions.jsonl")
+    chosen = evenly(len(samples), MOST[comparison.task])
+    check = replace(comparison, samples=[samples[n] for n in chosen], rows=[rows[n] for n in chosen])
+    facts: dict[str, Any] = {"outputs": {**_compare_outputs(check), "tolerance": check.tolerance}}
     with _scratch() as scratch:
         facts["paddleocr"] = _compare_reading(check)
         facts["pair"] = _load_pair(check, scratch)
@@ -109,10 +105,10 @@ def evenly(count: int, most: int) -> list[int]:
     return [place * count // most for place in range(most)]
 
 
-def _compare_outputs(check: _Check, weights: Path, tolerance: float) -> dict[str, Any]:
+def _compare_outputs(check: Comparison) -> dict[str, Any]:
     """Compare every value that the trained and the exported network give for each sample."""
     model = build.build_model(dict(check.config))
-    start.load_weights(model, weights)
+    start.load_weights(model, check.weights)
     trained = infer.layer_forward(model)
     exported = infer.predictor_forward(check.inference_dir, check.device)
     reader = _reader(check, trained)
@@ -126,17 +122,17 @@ def _compare_outputs(check: _Check, weights: Path, tolerance: float) -> dict[str
                 f"{ours.shape}. Nothing is published."
             )
         difference = float(np.abs(ours - theirs).max())
-        if not difference <= tolerance:  # also where it is NaN
+        if not difference <= check.tolerance:  # also where it is NaN
             raise GateError(
                 f"{row['image']}: an output of the exported model differs from the trained model's by "
-                f"{difference:.3g}, but the recipe allows {tolerance:.3g}. Nothing is published."
+                f"{difference:.3g}, but the recipe allows {check.tolerance:.3g}. Nothing is published."
             )
         largest = max(largest, difference)
         check.progress(done, 2 * len(check.samples))
     return {"max_difference": largest, "samples": len(check.samples)}
 
 
-def _reader(check: _Check, forward: infer.Forward) -> infer.DetReader | infer.RecReader:
+def _reader(check: Comparison, forward: infer.Forward) -> infer.DetReader | infer.RecReader:
     if check.task == "det":
         return infer.DetReader(check.config, forward)
     return infer.RecReader(
@@ -144,7 +140,7 @@ def _reader(check: _Check, forward: infer.Forward) -> infer.DetReader | infer.Re
     )
 
 
-def _compare_reading(check: _Check) -> dict[str, Any]:
+def _compare_reading(check: Comparison) -> dict[str, Any]:
     """Read each sample with paddleocr as a user would, and compare what is read."""
     with _as_gate("Loading the exported model with paddleocr"):
         users = Users(check.inference_dir, check.config, device=check.device)
@@ -204,7 +200,7 @@ def _compare_metrics(found: Mapping[str, float], wanted: Mapping[str, float], *,
             )
 
 
-def _load_pair(check: _Check, scratch: Path) -> str:
+def _load_pair(check: Comparison, scratch: Path) -> str:
     """Load the model as one of a pair, as applications do, with a stand-in of random weights for the other."""
     other = standin_model.make("rec" if check.task == "det" else "det", scratch)
     det, rec = (check.inference_dir, other) if check.task == "det" else (other, check.inference_dir)

@@ -5,11 +5,9 @@ supervisor as events; its exit code is the contract's.
 """
 
 import argparse
-import ctypes
 import json
 import logging
 import os
-import signal
 import sys
 import time
 import traceback
@@ -21,7 +19,7 @@ from typing import Any
 from trainer import contract
 from trainer.errors import DatasetError, OcrfleetError, StoppedError, TransientError
 from trainer.ppocr.job import Job
-from trainer.system import disk, stacks
+from trainer.system import disk, process, stacks
 from trainer.telemetry import events
 
 
@@ -73,20 +71,20 @@ def verify(job: Job) -> dict[str, Any]:
 
     evaluation = json.loads(job.work.evaluation_facts.read_text("utf-8"))
     job.work.verification.mkdir(exist_ok=True)
-    return verify.verify(
-        job.config,
-        job.work.best_weights,
-        job.work.inference,
-        job.prepared.samples(evaluation["split"]),
+    comparison = verify.Comparison(
+        config=job.config,
+        weights=job.work.best_weights,
+        inference_dir=job.work.inference,
+        samples=job.prepared.samples(evaluation["split"]),
+        rows=[json.loads(line) for line in job.work.predictions.read_text("utf-8").split("\n") if line],
+        metrics=evaluation["metrics"],
         tolerance=recipes.resolve(job.run, job.prepared).tolerance,
-        trained_rows=[json.loads(line) for line in job.work.predictions.read_text("utf-8").split("\n") if line],
-        trained_metrics=evaluation["metrics"],
-        out=job.work.verification_facts,
         device=job.device,
         progress=lambda done, total: job.events.send(
             events.Progressed(what="verify", done=done, total=total, unit="images")
         ),
     )
+    return verify.verify(comparison, out=job.work.verification_facts)
 
 
 def _of_the_picked(job: Job) -> Job:
@@ -113,8 +111,6 @@ def _all_of(stage: str, job: Job) -> dict[str, Any]:
     collective.leave()
     return facts
 
-
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 STAGES: dict[str, Callable[[Job], dict[str, Any]]] = {
     "train": train,
@@ -143,11 +139,6 @@ def _same_work(stage: str, job: Job) -> None:
         )
 
 
-def _die_with_parent() -> None:
-    """Have the kernel end this process when its supervisor is gone, so that no worker is orphaned."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 def main() -> int:
     """Do one stage; give the exit code."""
     parser = argparse.ArgumentParser(prog="trainer.ppocr.worker")
@@ -156,7 +147,7 @@ def main() -> int:
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     stacks.on_signals()
-    _die_with_parent()
+    process.die_with_parent()
     device = os.environ[contract.ENV_DEVICE]
     supervisor = events.Events.from_environment(int(os.environ["PADDLE_TRAINER_ID"]))
     try:

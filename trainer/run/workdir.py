@@ -16,6 +16,11 @@ class WorkDir:
         return self.root / "run.yaml"
 
     @property
+    def home(self) -> Path:
+        """Home directory of the workers: the user's has credentials, and what is made there later cannot be read."""
+        return self.root / "home"
+
+    @property
     def data(self) -> Path:
         """What fetch pulled: `train/`, `eval/`, `dictionary.txt`, `pretrained.pdparams`, `teacher.pdparams`."""
         return self.root / "data"

@@ -9,21 +9,42 @@ from collections.abc import Mapping
 from typing import Final
 
 from trainer import contract
+from trainer.run import credentials
 from trainer.run.topology import Topology
 from trainer.system.cpu import mathematics
 
-# A worker transfers nothing itself, so it gets nothing that opens a bucket or a cluster.
+_NAMES: Final = frozenset(
+    {
+        *("HOME", "LANG", "LANGUAGE", "LOGNAME", "PATH", "SHELL", "TEMP", "TERM", "TMP", "TMPDIR", "TZ", "USER"),
+        *("CPATH", "LD_LIBRARY_PATH", "LD_PRELOAD", "LIBRARY_PATH", "MALLOC_ARENA_MAX", "VIRTUAL_ENV"),
+        *("NO_ALBUMENTATIONS_UPDATE", "PADDLEOCR_HOME", "DISABLE_MODEL_SOURCE_CHECK", "PYTORCH_ALLOC_CONF"),
+    }
+)
+_PREFIXES: Final = (
+    *("COLUMNS", "LC_", "LINES", "MPL", "OCRFLEET_", "PYTHON", "XDG_"),
+    # Paddle, its libraries, and those of devices and networks.
+    *("CUBLAS_", "CUDA_", "CUDNN_", "FLAGS_", "GLOG_", "GLOO_", "IB_", "KMP_", "MKL_", "NCCL_", "NUMEXPR_", "NVIDIA_"),
+    *("OMP_", "ONEDNN_", "OPENBLAS_", "OPENCV_", "PADDLE_", "UCX_", "VECLIB_"),
+)
 _SECRET_WORDS: Final = ("SECRET", "TOKEN", "PASSWORD", "PASSWD", "CREDENTIAL", "ACCESS_KEY", "API_KEY", "PRIVATE")
-_SECRET_PREFIXES: Final = ("AWS_", "GOOGLE_", "AZURE_", "KUBE")
 
 
 def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
-    """Give the environment without what may open a bucket or a cluster."""
+    """Return what a process needs of an environment that computes, and transfers nothing: a list of what is allowed.
+
+    Nobody can list all names under which users keep keys, and URLs with passwords in them.
+    """
     return {
         name: value
         for name, value in environ.items()
-        if not name.upper().startswith(_SECRET_PREFIXES) and not any(w in name.upper() for w in _SECRET_WORDS)
+        if (name in _NAMES or name.startswith(_PREFIXES)) and not any(word in name.upper() for word in _SECRET_WORDS)
     }
+
+
+def confined(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a process that `trainer.system.confined` keeps from credentials."""
+    unreadable = os.pathsep.join(map(str, credentials.paths(environ)))
+    return {**without_secrets(environ), contract.ENV_UNREADABLE: unreadable}
 
 
 def solo(topology: Topology) -> Topology:
@@ -44,7 +65,7 @@ def worker_environment(
     rank = topology.rank(local_rank)
     environment = {
         **mathematics(),
-        **without_secrets(environ),
+        **confined(environ),
         contract.ENV_DEVICE: topology.device,
         "PYTHONUNBUFFERED": "1",
         "PADDLE_TRAINER_ID": str(rank),

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from trainer.formats.printable import in_one_line
 from trainer.telemetry.events import (
     AttemptBegun,
     Checkpointed,
@@ -27,7 +28,7 @@ def sentence(event: Event) -> str:
 
     Steps are not among them: see `Console`, which knows the speed of all workers.
     """
-    return "".join(character if character.isprintable() else " " for character in _sentence(event))
+    return in_one_line(_sentence(event))
 
 
 def _sentence(event: Event) -> str:

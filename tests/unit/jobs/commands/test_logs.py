@@ -111,7 +111,7 @@ def test_a_job_file_names_its_run(device: str | None, job: Path, tmp_path: Path,
         job.write_text(job.read_text().replace("placement: {device: cpu}\n", ""))
     elif device == "gpu":
         job.write_text(job.read_text().replace("device: cpu", "device: gpu"))
-    run = plan.plan(jobfile.load(job), device=device or "cpu").run_id
+    run = plan.plan(jobfile.load(job), plan.Options(device=device or "cpu")).run_id
     store = open_store(f"file://{tmp_path}/models")
     store.put(f"checkpoints/{run}/logs/1/node-0.log", b"said\n")
     assert ocrfleet("logs", job).out == "said\n"

@@ -51,7 +51,7 @@ def test_run_prints_the_runs_id_alone_when_it_is_done(
     code: int, job: Path, ocrfleet: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plan, "NODE_PROGRAM", (sys.executable, "-c", STUB, str(code)))
-    planned = plan.plan(jobfile.load(job), nodes=2)
+    planned = plan.plan(jobfile.load(job), plan.Options(nodes=2))
     ran = ocrfleet("run", job, "--nodes", 2)
     assert ran.code == code
     assert ran.out == ("" if code else f"{planned.run_id}\n")

@@ -6,6 +6,7 @@
 import io
 import json
 import os
+import pty
 import sys
 import tempfile
 from collections.abc import Callable
@@ -21,6 +22,7 @@ import yaml
 from jobs import cli
 from jobs.kube.fields import name_of
 from tests.unit.jobs.apiserver import ApiServer
+from tests.unit.jobs.commands.test_follow import read
 from tests.unit.jobs.runs.test_find import another
 from tests.unit.jobs.states.read import FILES, NOW, recorded
 from tests.unit.jobs.whole import put
@@ -196,3 +198,33 @@ if __name__ == "__main__":
     with mock.patch("jobs.commands.status.datetime", _Clock):
         for name in sys.argv[1:] or FILES:
             FILES[name].with_suffix(".txt").write_text(told(name, Path(tempfile.mkdtemp())), "utf-8")
+
+
+CLIPBOARD = "\x1b]52;c;cm0gLXJmIC8=\x07"
+
+
+def poisoned(part: Any) -> Any:
+    """Return objects whose messages set a terminal's clipboard."""
+    if isinstance(part, dict):
+        return {
+            key: value + CLIPBOARD if key in ("message", "reason") and isinstance(value, str) else poisoned(value)
+            for key, value in part.items()
+        }
+    return [poisoned(each) for each in part] if isinstance(part, list) else part
+
+
+@pytest.mark.parametrize("state", FILES)
+def test_no_message_of_a_cluster_commands_the_terminal(
+    state: str, api: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(api, state)
+    api.objects = {path: poisoned(found) for path, found in api.objects.items()}
+    leader, follower = pty.openpty()
+    with os.fdopen(follower, "w", encoding="utf-8") as stream, monkeypatch.context() as patch:
+        for name in ("stdout", "stderr"):
+            patch.setattr(sys, name, stream)
+        assert cli.main(["status", RUN]) == 0
+        assert cli.main(["events", RUN]) == 0
+    shown = read(leader)
+    assert RUN in shown
+    assert not set("\x1b\x07") & set(shown)

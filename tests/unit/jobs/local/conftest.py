@@ -47,7 +47,7 @@ def planned(tmp_path: Path) -> Callable[[str], local_plan.LocalRun]:
     def plan(deeds: str) -> local_plan.LocalRun:
         command = [sys.executable, "-I", str(program), deeds]
         job = jobfile.load(JOB, sets=[f"placement.nodes={len(deeds.split(','))}"])
-        return local_plan.plan(job, workdir=tmp_path / "work", command=command)
+        return local_plan.plan(job, local_plan.Options(workdir=tmp_path / "work", command=command))
 
     return plan
 

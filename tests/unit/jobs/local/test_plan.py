@@ -120,13 +120,15 @@ def test_the_run_id_is_the_files_and_the_shapes() -> None:
     job = jobfile.load(JOB)
     as_filed = local_plan.plan(job).run_id
     assert local_plan.plan(job).run_id == as_filed
-    assert local_plan.plan(job, nodes=3, devices_per_node=2).run_id == as_filed, "the same global batch"
-    assert local_plan.plan(job, nodes=1).run_id != as_filed
+    assert local_plan.plan(job, local_plan.Options(nodes=3, devices_per_node=2)).run_id == as_filed, (
+        "the same global batch"
+    )
+    assert local_plan.plan(job, local_plan.Options(nodes=1)).run_id != as_filed
     assert local_plan.plan(jobfile.load(JOB, sets=["run.train.seed=1"])).run_id != as_filed
 
 
 def test_every_node_has_a_metrics_port_of_its_own() -> None:
-    run = local_plan.plan(jobfile.load(JOB), metrics_port=9400)
+    run = local_plan.plan(jobfile.load(JOB), local_plan.Options(metrics_port=9400))
     assert [node.environment["OCRFLEET_METRICS_PORT"] for node in run.nodes] == ["9400", "9401"]
 
 
@@ -176,7 +178,7 @@ def test_the_device_is_the_users_else_the_files_else_what_this_machine_has(
     machine: Callable[[str, str], None], asked: str | None, filed: str, device: str
 ) -> None:
     machine("nvidia0", "paddlepaddle-gpu")
-    run = local_plan.plan(jobfile.load(JOB, sets=[f"placement.device={filed}"]), device=asked)
+    run = local_plan.plan(jobfile.load(JOB, sets=[f"placement.device={filed}"]), local_plan.Options(device=asked))
     assert {node.environment["OCRFLEET_DEVICE"] for node in run.nodes} == {device}
 
 
@@ -194,6 +196,8 @@ def test_a_field_without_effect_on_this_machine_is_named(option: str, sentence: 
 
 
 def test_more_workers_than_cores_are_mentioned(job: Path) -> None:
-    said = local_plan.announce(local_plan.plan(jobfile.load(job), devices_per_node=64), device_given=False)
+    said = local_plan.announce(
+        local_plan.plan(jobfile.load(job), local_plan.Options(devices_per_node=64)), device_given=False
+    )
     assert "64 workers share" in said[-1]
     assert "is what this machine has; --device changes it" in said[0]

@@ -87,7 +87,7 @@ def test_a_gang_whose_worker_is_lost_starts_again_while_there_is_a_retry(
 ) -> None:
     port, past, told, ends = free_ports(1), threading.Event(), list[Event](), dict[int, object]()
     os.mkfifo(tmp_path / "fifo")
-    monkeypatch.setenv("FIFO", str(tmp_path / "fifo"))
+    monkeypatch.setenv("OCRFLEET_TEST_FIFO", str(tmp_path / "fifo"))
     seen: dict[int, int] = {}
 
     def work(rank: int) -> None:

@@ -14,6 +14,7 @@ from trainer.node.supervisor import Supervisor
 from trainer.rendezvous import PeerLostError
 from trainer.run.assignment import DeadlineSeconds
 from trainer.run.topology import Topology
+from trainer.system import landlock
 from trainer.telemetry.events import Checkpointed, Finished, Ready
 
 STUB = (sys.executable, str(Path(__file__).with_name("stub_worker.py")))
@@ -48,6 +49,20 @@ def test_a_worker_gets_paddles_contract_and_no_secret(tmp_path, monkeypatch):
     assert environment["PADDLE_TRAINER_ENDPOINTS"] == "127.0.0.1:29402,127.0.0.1:29403"
     assert environment["PADDLE_MASTER"] == "127.0.0.1:29401"
     assert "canary" not in environment.values()
+
+
+def test_a_worker_cannot_read_the_credentials_of_its_node(tmp_path, monkeypatch):
+    (tmp_path / "keys").write_text("canary")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "keys"))
+    made = Supervisor(
+        Topology(),
+        deadlines=DeadlineSeconds(),
+        hear=lambda event: None,
+        program=(*supervisor.CONFINED, "tests.unit.trainer.node.stub_worker"),
+    )
+    facts = made.run("look-for-keys", workdir=tmp_path, log=lambda rank: tmp_path / f"{rank}.log")
+    assert facts["found"][str(tmp_path / "keys")] == (None if landlock.available() else 6)
+    assert facts["home"] == str(tmp_path / "home")
 
 
 def test_the_sentence_of_the_worker_that_failed_is_the_error(tmp_path):

@@ -365,7 +365,8 @@ def test_what_a_file_is_called_does_not_break_a_line(pipe: Any, objects: Any) ->
     """Names come from the data: one may have line breaks, a terminal's commands, or bytes that are no text."""
     for console in (pipe[0], objects[0]):
         console.hear(Notice(message="a\nb\x1b[2J\x85c.jpg \udcff"))
-    assert pipe[1]() == ["a b [2J c.jpg  "]
-    assert objects[1]()[0]["message"] == "a b [2J c.jpg  "
+    shown = r"a b\x1b[2J\x85c.jpg \udcff"
+    assert pipe[1]() == [shown]
+    assert objects[1]()[0]["message"] == shown
     objects[0].hear(Ended(code=41, message="No image.", traceback="\udcff.jpg"))
     assert objects[1]()[1]["traceback"] == "?.jpg"
