@@ -26,21 +26,25 @@ import msgspec
 
 from trainer.contract import MAX_PIXELS
 from trainer.datasets import headers, images, samples
-from trainer.datasets.headers import ImageError
+from trainer.datasets.headers import Header, ImageError
 from trainer.datasets.labels import Entry
 from trainer.datasets.samples import Crops, Look
 from trainer.errors import OcrfleetError
 from trainer.run import worker_env
+from trainer.system import memory
 from trainer.system.cpu import cores
 from trainer.telemetry.callbacks import OnProgress
 
-PROGRAM: Final = (sys.executable, "-m", "trainer.datasets.image_workers")
+PROGRAM: Final = (sys.executable, "-m", "trainer.system.confined", "trainer.datasets.image_workers")
 
 _CHUNK: Final = 16
 """Images that a worker gets at once: a crop of a line decodes in about 0.1 ms, less than it costs to hand it over."""
 
 _LARGE: Final = 50_000_000
 """Pixels of an image that no two workers decode at the same time; an A3 sheet at 400 dpi has 31 million."""
+
+_BYTES: Final = {False: 6, True: 8}
+"""Measured for each pixel while an image is decoded, opaque or transparent."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +165,7 @@ class _Worker:
             [*PROGRAM, str(lock)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=worker_env.without_secrets(os.environ),
+            env=worker_env.confined(os.environ),
             pass_fds=(lock,),
         )
         self._send(reading)
@@ -254,7 +258,8 @@ def _answer(entry: Entry, path: Path, reading: Reading, lock: int) -> _Answer:
 def _look(entry: Entry, path: Path, reading: Reading, lock: int) -> Look:
     raw = path.read_bytes()
     digest = hashlib.sha256(raw).hexdigest()
-    with _alone(lock, headers.read(raw).pixels):
+    header = headers.read(raw)
+    with _alone(lock, header):
         loaded = images.load(raw, max_pixels=reading.max_pixels)
         if reading.task == "det":
             look = samples.page(entry, path, loaded.pixels, digest)
@@ -266,13 +271,22 @@ def _look(entry: Entry, path: Path, reading: Reading, lock: int) -> Look:
 
 
 @contextmanager
-def _alone(lock: int, pixels: int) -> Iterator[None]:
-    """Wait until no other worker decodes a large image, if this one is large."""
-    if pixels <= _LARGE:
+def _alone(lock: int, header: Header) -> Iterator[None]:
+    """Wait until no other worker decodes a large image, if this one is large, and see whether there is memory for it.
+
+    The kernel may kill all processes of a container with the one that takes too much, and nobody could name the image.
+    """
+    if header.pixels <= _LARGE:
         yield
         return
     fcntl.lockf(lock, fcntl.LOCK_EX)
     try:
+        needed, left = header.pixels * _BYTES[header.transparent], memory.available()
+        if left is not None and needed > left:
+            raise ImageError(
+                "there is not enough memory to decode the image",
+                detail=f" ({header.width} × {header.height} pixels need {needed:,} bytes, {left:,} are available)",
+            )
         yield
     finally:
         fcntl.lockf(lock, fcntl.LOCK_UN)

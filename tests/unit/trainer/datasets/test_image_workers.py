@@ -151,6 +151,25 @@ def test_of_two_large_images_one_is_decoded_at_a_time(tmp_path: Path, monkeypatc
     assert widths(image_workers.read(folder(data, {f"{n}.png": large for n in range(2)}), LINES)) == [8000] * 2
 
 
+def test_a_large_image_without_the_memory_for_it_is_refused_before_it_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel would end the whole container."""
+    little = "image_workers.memory.available = lambda: 307_199_999\nimage_workers.main()"
+    monkeypatch.setattr(
+        image_workers,
+        "PROGRAM",
+        (sys.executable, "-c", DOCTORED.format("pass").replace("image_workers.main()", little)),
+    )
+    large = cv2.imencode(".png", np.zeros((6400, 8000), np.uint8))[1].tobytes()
+    requests = folder(tmp_path, {"large.png": large, "small.png": png(7)})
+    assert widths(image_workers.read(requests, LINES)) == [
+        "there is not enough memory to decode the image "
+        "(8000 × 6400 pixels need 307,200,000 bytes, 307,199,999 are available)",
+        7,
+    ]
+
+
 def test_paths_that_are_not_unicode_are_passed_on(tmp_path: Path) -> None:
     data = tmp_path / os.fsdecode(b"caf\xe9")
     data.mkdir()
