@@ -98,7 +98,7 @@ def spoil(kind: str, pages: Path) -> None:
     ("kind", "says"),
     [
         ("image of no bytes", "Label.txt:3"),
-        ("image of another format", "Label.txt:3: the file is a JPEG 2000 image"),
+        ("image of another format", "the file is a JPEG 2000 image"),
         ("region of two points", "Label.txt:3: a region has 2 points"),
         ("region that crosses itself", "Label.txt:3: a region crosses itself"),
         ("region beside the page", "Label.txt:3: a region lies outside the image"),
