@@ -46,6 +46,7 @@ EXAMPLES: Final[dict[str, Any]] = {
     "run.config": {"Global": {"epoch_num": 20}},
     "run.data.train": "s3://ocr-data/receipts/",
     "run.data.eval": "s3://ocr-data/receipts-eval/",
+    "run.data.maxPixels": 40_000_000,
     "run.data.digest": "0" * 64,
     "run.init.pretrained": "s3://ocr-models/pretrained/rec.pdparams",
     "run.init.sha256": "0" * 64,

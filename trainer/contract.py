@@ -63,6 +63,9 @@ RENDEZVOUS_DEADLINE: Final = "30m"
 STALL_DEADLINE: Final = "15m"
 """`placement.deadlines.stall` where the job file names none."""
 
+MAX_PIXELS: Final = 600_000_000
+"""`run.data.maxPixels` where the job file names none."""
+
 METRICS_PORT: Final = 9400
 """Port of the Prometheus endpoint in a pod."""
 

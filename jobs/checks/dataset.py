@@ -166,6 +166,7 @@ def _survey(job: TrainingJob, uri: str, tools: Tools, *, part: Literal["train", 
         characters=_dictionary(job, tools.cache),
         plan=Plan.of(job.run),
         part=part,
+        max_pixels=job.run.data.max_pixels,
         progress=tools.count,
     )
 
@@ -188,7 +189,7 @@ def _dataset(place: str, uri: str, found: Findings) -> Iterator[Finding]:
     yield Finding(
         "ok",
         f"{place}: {uri}: {found.form}; {found.images} images, {found.samples} usable {unit} ({splits}), "
-        f"{len(found.problems)} refused, {found.ignored} ignored",
+        f"{len(found.problems)} refused, {found.ignored} ignored{_changed(found)}",
     )
     for problem in found.problems[:SHOWN]:
         yield Finding("warn", f"{place}: {problem.sentence}")
@@ -198,6 +199,12 @@ def _dataset(place: str, uri: str, found: Findings) -> Iterator[Finding]:
         )
     if found.fatal:
         yield Finding("error", f"{place}: {found.fatal}", ExitCode.DATASET)
+
+
+def _changed(found: Findings) -> str:
+    """Return how many images are read other than they are stored, if any."""
+    counts = ((found.turned, "turned by EXIF"), (found.laid_on_white, "laid on white"))
+    return "".join(f", {count} {how}" for count, how in counts if count)
 
 
 def _digest(job: TrainingJob, found: Findings) -> Iterator[Finding]:

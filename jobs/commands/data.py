@@ -9,7 +9,7 @@ from jobs.commands.document import document
 from jobs.commands.progress import count, transfer
 from jobs.models import locations
 from jobs.models.cache import Cache
-from trainer.contract import ExitCode
+from trainer.contract import MAX_PIXELS, ExitCode
 from trainer.datasets import hashing, labels, tools
 from trainer.datasets.splits import Plan
 from trainer.datasets.tools import Findings, Written
@@ -57,6 +57,12 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
         type=_limits,
         metavar="TRAIN:EVAL",
         help="shares of the samples that may be refused, as run.data.maxRefused (default: 0.01:0)",
+    )
+    parser.add_argument(
+        "--max-pixels",
+        type=int,
+        metavar="N",
+        help=f"width × height that an image may have, as run.data.maxPixels (default: {MAX_PIXELS})",
     )
     options.output(parser, "yaml", "json")
 
@@ -140,6 +146,7 @@ def check(arguments: argparse.Namespace) -> int:
         characters=arguments.dictionary,
         plan=plan,
         part=arguments.part,
+        max_pixels=arguments.max_pixels,
         progress=count("read", "images"),
     )
     if arguments.output:
@@ -182,6 +189,8 @@ def _facts(found: Findings) -> dict[str, Any]:
         "task": found.task,
         "form": found.form,
         "images": found.images,
+        "turned": found.turned,
+        "laidOnWhite": found.laid_on_white,
         "samples": found.samples,
         "splits": dict(found.splits),
         "ignored": found.ignored,
@@ -197,6 +206,10 @@ def _print_findings(found: Findings) -> None:
     unit = {"det": "pages", "rec": "lines"}[found.task]
     print(f"{found.root}: {found.form}, checked for {found.task}.")
     print(f"Images: {found.images}. Usable {unit}: {found.samples}. Ignored: {found.ignored}.")
+    if found.turned:
+        print(f"Turned as their EXIF orientation says: {found.turned} images.")
+    if found.laid_on_white:
+        print(f"Partly transparent and laid on white: {found.laid_on_white} images.")
     print("Splits: " + ", ".join(f"{name} {count}" for name, count in found.splits.items()) + ".")
     if found.characters:
         print(f"Characters: {len(found.characters)}. Longest label: {found.max_text_length} characters.")

@@ -81,6 +81,8 @@ def spoil(kind: str, pages: Path) -> None:
             (pages / "2.png").write_bytes((pages / "2.png").read_bytes()[:60])
         case "image of no bytes":
             (pages / "2.png").write_bytes(b"")
+        case "image of another format":
+            (pages / "2.png").write_bytes(cv2.imencode(".jp2", np.zeros((64, 64, 3), np.uint8))[1].tobytes())
         case "region of two points":
             lines[2] = line(2, [{**LABEL[0], "points": [[2, 2], [60, 20]]}])
         case "region that crosses itself":
@@ -96,6 +98,7 @@ def spoil(kind: str, pages: Path) -> None:
     ("kind", "says"),
     [
         ("image of no bytes", "Label.txt:3"),
+        ("image of another format", "the file is a JPEG 2000 image"),
         ("region of two points", "Label.txt:3: a region has 2 points"),
         ("region that crosses itself", "Label.txt:3: a region crosses itself"),
         ("region beside the page", "Label.txt:3: a region lies outside the image"),

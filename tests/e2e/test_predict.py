@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.unit.trainer.datasets.test_image_workers import worker_that
 from trainer.contract import ExitCode
 from trainer.evaluation import drawing
 
@@ -174,6 +175,36 @@ def test_bad_images_are_named_and_counted_and_the_others_read(
     code, _, err = run(capsys, monkeypatch, *options, tmp_path / "empty")
     assert code == ExitCode.DATASET
     assert "has no image" in err
+
+
+def test_an_image_that_kills_its_decoder_is_named_and_the_others_read(
+    models: tuple[Path, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    worker_that("if raw.endswith(b'KILL'): os.kill(os.getpid(), signal.SIGSEGV)", monkeypatch)
+    good, bad = page(tmp_path / "good.png", "one"), page(tmp_path / "bad.png", "two")
+    bad.write_bytes(bad.read_bytes() + b"KILL")
+    options = ["--det", models[0], "--out", tmp_path / "out"]
+    code, out, err = run(capsys, monkeypatch, *options, bad, good)
+    assert code == ExitCode.DONE
+    assert "good.png: 1 line, confidence" in out
+    assert f"[1/2] '{bad}': the image kills the process that decodes it (SIGSEGV)." in err
+    assert run(capsys, monkeypatch, *options, bad)[0] == ExitCode.DATASET
+
+
+def test_an_image_of_another_format_is_named(
+    models: tuple[Path, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    named = tmp_path / "page.png"
+    named.write_bytes(cv2.imencode(".jp2", np.zeros((40, 60, 3), np.uint8))[1].tobytes())
+    code, _, err = run(capsys, monkeypatch, "--det", models[0], "--out", tmp_path / "out", named)
+    assert code == ExitCode.DATASET
+    assert f"'{named}': the file is a JPEG 2000 image" in err
 
 
 def test_a_blank_page_has_no_lines_and_still_its_files(models: tuple[Path, Path], tmp_path: Path) -> None:

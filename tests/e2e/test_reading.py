@@ -1,12 +1,17 @@
 """How samples get to the loop."""
 
+import io
 import threading
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import pytest
+from PIL import Image, ImageOps
 
 from trainer.datasets.prepared import Sample
+from trainer.errors import SpecError
 
 pytestmark = [pytest.mark.paddle, pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(60)]
 
@@ -69,3 +74,58 @@ def test_labels_that_the_encoder_drops_are_refused_by_name():
     )
     assert [one.label for one in good] == ["ab"]
     assert refused == {"rec_gt.txt:abc": "the label has 3 characters, more than Global.max_text_length allows"}
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("mode", ["BGR", "RGB"])
+def test_training_sees_the_pixels_that_prepare_and_every_later_stage_see(tmp_path: Path, form: str, mode: str) -> None:
+    """A page that is turned by EXIF and, where the format can be, half transparent."""
+    from trainer.ppocr import infer
+    from trainer.ppocr.data import TrainingSet
+
+    image = Image.effect_noise((60, 40), 60).convert("RGB" if form == "JPEG" else "RGBA")
+    if form != "JPEG":
+        image.putalpha(100)
+    exif = Image.Exif()
+    exif[0x112] = 6
+    image.save(tmp_path / "page", form, exif=exif)
+    page = Sample(image=tmp_path / "page", label="[]", source="Label.txt:1", width=40, height=60)
+    transforms = [{"DecodeImage": {"img_mode": mode, "channel_first": False}}, {"KeepKeys": {"keep_keys": ["image"]}}]
+    config = {"Global": {}, "Train": {"dataset": {"transforms": transforms}}}
+    refused, made = TrainingSet([page], config, seed=1)[(0, 0, 0)]
+    assert not refused
+    read = infer.read_image(page.image)
+    assert read.shape == (60, 40, 3)
+    assert np.array_equal(made[0], read if mode == "BGR" else read[:, :, ::-1])
+    # Not by its path: Pillow leaves a TIFF that it maps into memory unturned.
+    upright = ImageOps.exif_transpose(Image.open(io.BytesIO(page.image.read_bytes()))).convert("RGBA")
+    wanted = np.asarray(Image.alpha_composite(Image.new("RGBA", upright.size, "white"), upright))[:, :, 2::-1]
+    assert np.abs(read.astype(int) - wanted).max() <= 3
+
+
+@pytest.mark.parametrize(
+    ("decode", "says"),
+    [
+        ({"img_mode": "GRAY"}, "img_mode is 'GRAY'"),
+        ({"img_mode": "BGR", "ignore_orientation": True}, "ignore_orientation is true"),
+    ],
+    ids=["grey", "unturned"],
+)
+def test_a_decoder_that_shows_training_other_pixels_is_refused(decode: dict[str, Any], says: str) -> None:
+    from trainer.ppocr.data import TrainingSet
+
+    config = {"Global": {}, "Train": {"dataset": {"transforms": [{"DecodeImage": decode}]}}}
+    with pytest.raises(SpecError, match=says):
+        TrainingSet([], config, seed=1)
+
+
+def test_a_sample_that_is_not_an_image_any_more_is_refused_by_name(tmp_path: Path) -> None:
+    """Whatever its suffix: PaddleOCR's own operator would hand it to the decoder of its format."""
+    from trainer.ppocr.data import TrainingSet
+
+    (tmp_path / "page.png").write_bytes(cv2.imencode(".jp2", np.zeros((40, 60, 3), np.uint8))[1].tobytes())
+    page = Sample(image=tmp_path / "page.png", label="[]", source="Label.txt:1", width=60, height=40)
+    config = {"Global": {}, "Train": {"dataset": {"transforms": [{"DecodeImage": {"img_mode": "BGR"}}]}}}
+    refused, made = TrainingSet([page], config, seed=1)[(0, 0, 0)]
+    assert made is None
+    assert "the file is a JPEG 2000 image" in refused["Label.txt:1"]

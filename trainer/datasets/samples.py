@@ -48,6 +48,12 @@ class Look:
     problems: Sequence[Problem] = ()
     ignored: int = 0
 
+    turned: bool = False
+    """Whether the image was turned, as its EXIF orientation says."""
+
+    laid_on_white: bool = False
+    """Whether the image was laid on white, since some of it is transparent."""
+
 
 @dataclass(frozen=True)
 class Crops:

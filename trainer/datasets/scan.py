@@ -8,7 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from trainer.datasets import dictionary, images, labels, samples
+from trainer import contract
+from trainer.datasets import dictionary, image_workers, labels
+from trainer.datasets.headers import ImageError
+from trainer.datasets.image_workers import Reading
 from trainer.datasets.labels import Entry, LabelSet, Problem
 from trainer.datasets.samples import Candidate, Crops
 from trainer.formats.canonical_json import canonical
@@ -31,6 +34,12 @@ class Survey:
     images: int
     """Images that the label files name, with those that are refused."""
 
+    turned: int
+    """Images that were turned, as their EXIF orientation says."""
+
+    laid_on_white: int
+    """Images that were laid on white, since some of them is transparent."""
+
     digest: str
     """sha256 over all labels and images; `run.data.digest` pins it."""
 
@@ -48,6 +57,7 @@ def survey(
     task: Literal["det", "rec"],
     *,
     crops: Crops | None = None,
+    max_pixels: int | None = None,
     progress: OnProgress | None = None,
 ) -> Survey:
     """Read every image of a dataset, and separate the samples that a task can use from the problems.
@@ -56,31 +66,28 @@ def survey(
         found: the dataset's labels.
         task: det: a sample is a page. rec: a sample is a line, cut out of its page when that is what is labelled.
         crops: where lines are written that are cut out; without it nothing is written.
+        max_pixels: `run.data.maxPixels`.
         progress: told how many images are read.
     """
     entries = found.entries
-    paths = [found.root / entry.image for entry in entries]
-
-    def visit(place: int, image: "images.Image", digest: str) -> samples.Look:
-        entry, path = entries[place], paths[place]
-        if task == "det":
-            return samples.page(entry, path, image, digest)
-        if found.kind == "rec":
-            return samples.line(entry, path, image, digest)
-        return samples.lines(entry, path, image, digest, crops=crops)
-
-    looks = images.read_all(paths, visit, progress=progress)
+    reading = Reading(
+        task=task, of_lines=found.kind == "rec", crops=crops, max_pixels=max_pixels or contract.MAX_PIXELS
+    )
+    looks = image_workers.read([(entry, found.root / entry.image) for entry in entries], reading, progress=progress)
     content = hashlib.sha256()
     usable: list[Candidate] = []
     problems = list(found.problems)
     ignored = found.ignored
+    turned = laid_on_white = 0
     for entry, look in zip(entries, looks, strict=True):
-        if isinstance(look, images.ImageError):
-            problems += entry.refused(task, str(look), about="image", detail=f": {entry.image!r}")
+        if isinstance(look, ImageError):
+            problems += entry.refused(task, look.reason, about="image", detail=f": {entry.image!r}{look.detail}")
             continue
         usable += look.candidates
         problems += look.problems
         ignored += look.ignored
+        turned += look.turned
+        laid_on_white += look.laid_on_white
         content.update(_record(entry, look.digest))
     return Survey(
         labels=found,
@@ -88,6 +95,8 @@ def survey(
         problems=tuple(problems),
         ignored=ignored,
         images=len(entries) + found.missing,
+        turned=turned,
+        laid_on_white=laid_on_white,
         digest=content.hexdigest(),
     )
 

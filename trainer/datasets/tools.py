@@ -35,6 +35,12 @@ class Findings:
     images: int
     """Images that the label files name."""
 
+    turned: int
+    """Images that a run turns, as their EXIF orientation says."""
+
+    laid_on_white: int
+    """Images that a run lays on white, since some of them is transparent."""
+
     samples: int
     """What a run could use: pages for det, lines for rec."""
 
@@ -67,6 +73,7 @@ def check(
     characters: Path | None = None,
     plan: Plan | None = None,
     part: Literal["train", "eval"] | None = None,
+    max_pixels: int | None = None,
     progress: OnProgress | None = None,
 ) -> Findings:
     """Read every label line and every image of a dataset, as `prepare` would, and write nothing.
@@ -77,13 +84,14 @@ def check(
         characters: a dictionary file that must cover the labels (rec).
         plan: how a run would divide it, and how much it may refuse; unset: the job file's defaults.
         part: what the dataset is for, when another is there for the rest; unset: it is divided.
+        max_pixels: `run.data.maxPixels`.
         progress: told how many images are read.
 
     Raises:
         DatasetError: there is no label file for the task at all, or the dictionary is broken.
     """
     found = labels.read(root, task)
-    result = survey(found, task, progress=progress)
+    result = survey(found, task, max_pixels=max_pixels, progress=progress)
     if part == "eval":
         result = result.as_split("eval")
     texts = [c.label for c in result.candidates] if task == "rec" else []
@@ -97,6 +105,8 @@ def check(
         task=task,
         form=found.form,
         images=result.images,
+        turned=result.turned,
+        laid_on_white=result.laid_on_white,
         samples=len(samples),
         splits={name: len(members) for name, members in divided.used.items()},
         ignored=result.ignored,
@@ -168,13 +178,8 @@ def crop(root: Path, out: Path, *, progress: OnProgress | None = None) -> Writte
     """
     found = _sound(root, "det")
     partial = _begin(out, found.root)
-    stems = Counter(_stem(entry) for entry in found.entries)
-
-    def name(entry: Entry, number: int, page: str) -> str:
-        page_name = _stem(entry) if stems[_stem(entry)] == 1 else entry.image
-        return f"{page_name}_crop_{number - 1}.png"
-
-    result = survey(found, "rec", crops=Crops(partial / "crop_img", name), progress=progress)
+    names = _Names(Counter(_stem(entry) for entry in found.entries))
+    result = survey(found, "rec", crops=Crops(partial / "crop_img", names), progress=progress)
     if not result.candidates:
         raise DatasetError(f"{str(root)!r} has no usable sample. `ocrfleet data check` says why.")
     lines: dict[str, list[str]] = {}
@@ -182,6 +187,18 @@ def crop(root: Path, out: Path, *, progress: OnProgress | None = None) -> Writte
         file = f"rec_gt_{LABEL_NAMES[c.split]}.txt" if c.split else "rec_gt.txt"
         lines.setdefault(file, []).append(f"{c.image.relative_to(partial).as_posix()}\t{c.label}\n")
     return _finish(partial, out, lines, result.problems)
+
+
+@dataclass(frozen=True)
+class _Names:
+    """Names crops after their page, as PPOCRLabel does; a class, since other processes need it."""
+
+    stems: Counter[str]
+    """How many pages have each name without its suffix."""
+
+    def __call__(self, entry: Entry, number: int, page: str) -> str:
+        page_name = _stem(entry) if self.stems[_stem(entry)] == 1 else entry.image
+        return f"{page_name}_crop_{number - 1}.png"
 
 
 def _sound(root: Path, task: Literal["det", "rec"]) -> LabelSet:

@@ -11,6 +11,7 @@ import logging
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, TypeVar
 
@@ -18,8 +19,10 @@ import numpy as np
 import numpy.typing as npt
 import paddle
 
+from trainer.contract import MAX_PIXELS
+from trainer.datasets import images
 from trainer.datasets.prepared import Sample
-from trainer.errors import DatasetError
+from trainer.errors import DatasetError, SpecError
 from trainer.ppocr import tree
 from trainer.ppocr.order import Item
 
@@ -42,7 +45,9 @@ TURNS = 3
 class TrainingSet(paddle.io.Dataset):  # type: ignore[misc]
     """The train split; an item (epoch, index, width) is the same in whatever process it is made."""
 
-    def __init__(self, samples: Sequence[Sample], config: dict[str, Any], *, seed: int) -> None:
+    def __init__(
+        self, samples: Sequence[Sample], config: dict[str, Any], *, seed: int, max_pixels: int | None = None
+    ) -> None:
         tree.on_path()
         from ppocr.data.imaug import create_operators
 
@@ -50,6 +55,7 @@ class TrainingSet(paddle.io.Dataset):  # type: ignore[misc]
         dataset = copy.deepcopy(config["Train"]["dataset"])
         self.samples = samples
         self._seed = seed
+        self._max_pixels = max_pixels or MAX_PIXELS
         # create_operators writes every Global key into each operator's arguments: hence the copies.
         self._operators = create_operators(dataset["transforms"], copy.deepcopy(config["Global"]))
         for operator, given in zip(self._operators, config["Train"]["dataset"]["transforms"], strict=True):
@@ -57,6 +63,10 @@ class TrainingSet(paddle.io.Dataset):  # type: ignore[misc]
             if "RecConAug" in given:
                 own = given["RecConAug"] or {}
                 operator.max_text_length = own.get("max_text_length", operator.max_text_length)
+        self._operators = [
+            _Decoded.instead_of(operator) if "DecodeImage" in given else operator
+            for operator, given in zip(self._operators, config["Train"]["dataset"]["transforms"], strict=True)
+        ]
         self._loading = self._operators[: dataset.get("ext_op_transform_idx", 2)]
         self._extra = next((op.ext_data_num for op in self._operators if hasattr(op, "ext_data_num")), 0)
         self._encode = next((op for op in self._operators if type(op).__name__.endswith("LabelEncode")), None)
@@ -105,7 +115,9 @@ class TrainingSet(paddle.io.Dataset):  # type: ignore[misc]
                     operator.max_wh_ratio = width / operator.image_shape[0]
 
     def _read(self, sample: Sample) -> dict[str, Any]:
-        return {"img_path": str(sample.image), "image": sample.image.read_bytes(), "label": sample.label}
+        # Operators get pixels and never the file, which OpenCV would decode whatever format it has.
+        pixels = images.decode(sample.image.read_bytes(), max_pixels=self._max_pixels)
+        return {"img_path": str(sample.image), "image": pixels, "label": sample.label}
 
     def _make(self, sample: Sample) -> list[Array] | None:
         data: Any = self._read(sample)
@@ -134,6 +146,42 @@ class TrainingSet(paddle.io.Dataset):  # type: ignore[misc]
             if data is not None and ("polys" not in data or data["polys"].shape[1] == 4):
                 found.append(data)
         return found
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """Takes the place of PaddleOCR's DecodeImage for an image that is decoded already."""
+
+    rgb: bool
+    """Whether the network wants red first."""
+
+    channel_first: bool
+
+    @classmethod
+    def instead_of(cls, operator: Any) -> "_Decoded":
+        """Do what an operator does after decoding.
+
+        Raises:
+            SpecError: it would show training other pixels than prepare, evaluation and users see.
+        """
+        place = "Train.dataset.transforms.DecodeImage"
+        if operator.img_mode not in ("BGR", "RGB"):
+            raise SpecError(
+                f"{place}.img_mode is {operator.img_mode!r}, which ocrfleet does not support. Use BGR or RGB."
+            )
+        if getattr(operator, "ignore_orientation", False):
+            raise SpecError(
+                f"{place}.ignore_orientation is true, but labels are of images that are turned by their EXIF "
+                "orientation. Remove it."
+            )
+        return cls(rgb=operator.img_mode == "RGB", channel_first=operator.channel_first)
+
+    def __call__(self, data: dict[str, Any]) -> dict[str, Any]:
+        image = data["image"]
+        if self.rgb:
+            image = image[:, :, ::-1]
+        data["image"] = image.transpose((2, 0, 1)) if self.channel_first else image
+        return data
 
 
 def screen(

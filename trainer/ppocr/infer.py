@@ -35,18 +35,27 @@ BATCH: Final = 16
 """Lines of equal width in one forward pass; more does not make a CPU faster."""
 
 
-def read_image(path: Path) -> Image:
-    """Decode an image file as paddleocr 3.x does: in colour, turned as its EXIF orientation says.
+def read_image(path: Path, *, max_pixels: int | None = None) -> Image:
+    """Decode an image file as prepare does: in colour, turned as its EXIF orientation says, on white.
+
+    Args:
+        path: the file.
+        max_pixels: the most pixels that it may have; None for a sample, which prepare has decoded.
 
     Raises:
-        DatasetError: the file is missing, truncated, or not an image that OpenCV reads.
+        DatasetError: the file is missing, truncated, or not an image that ocrfleet reads.
     """
     try:
-        return images.decode(path.read_bytes())
+        return images.decode(path.read_bytes(), max_pixels=max_pixels)
     except OSError as error:
         raise DatasetError(f"'{path}' cannot be read: {error.strerror}.") from error
     except images.ImageError as error:
-        raise DatasetError(f"'{path}': {error}. Replace the file or leave it out.") from error
+        raise unusable(path, error) from error
+
+
+def unusable(path: Path, why: images.ImageError) -> DatasetError:
+    """Return the error for an image that cannot be used."""
+    return DatasetError(f"'{path}': {why}. Replace the file or leave it out.")
 
 
 class DetReader:

@@ -1,6 +1,7 @@
 """paddleocr 3.x as users of a published model run it; the one module that imports it.
 
-Always offline: the models are folders on disk, and looking for a download source is switched off.
+Always offline: the models are folders on disk, and looking for a download source is switched off. It gets pixels and no
+files: by a file's name it would choose among decoders of its own, for PDFs and TIFFs too, and leave WebP unturned.
 """
 
 import os
@@ -40,7 +41,7 @@ class Users:
 
     def read(self, image: Path) -> dict[str, Any]:
         """Read an image: `boxes` and `scores`, or `text` and `score`."""
-        (result,) = self._model.predict(_given(image), batch_size=1)
+        (result,) = self._model.predict(infer.read_image(image), batch_size=1)
         if self._det:
             return {
                 "boxes": [box.tolist() for box in result["dt_polys"]],
@@ -67,7 +68,7 @@ class Users:
             enable_mkldnn=False,
             cpu_threads=_threads(),
         )
-        (result,) = pair.predict(_given(image))
+        (result,) = pair.predict(infer.read_image(image))
         return len(result["rec_texts"])
 
 
@@ -78,12 +79,6 @@ def _paddleocr() -> Any:
     import paddleocr
 
     return paddleocr
-
-
-def _given(image: Path) -> Any:
-    """Give a file by its name; a TIFF, which paddleocr takes apart into pages, or one of another suffix as pixels."""
-    by_name = image.suffix.lower() in {".bmp", ".jpeg", ".jpg", ".png", ".webp"}
-    return str(image) if by_name else infer.read_image(image)
 
 
 def _name(inference_dir: Path) -> str:

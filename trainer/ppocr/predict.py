@@ -11,7 +11,7 @@ import sys
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -19,8 +19,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from trainer.contract import ExitCode
-from trainer.datasets import images
+from trainer.contract import MAX_PIXELS, ExitCode
+from trainer.datasets import image_workers, images
 from trainer.errors import DatasetError, OcrfleetError, SpecError
 from trainer.evaluation import drawing
 from trainer.evaluation.drawing import Line
@@ -167,12 +167,10 @@ def predict(
     out.mkdir(parents=True, exist_ok=True)
     done: list[dict[str, Any]] = []
     unreadable: list[dict[str, str]] = []
-    for number, (path, name) in enumerate(zip(paths, names_for(paths), strict=True), start=1):
-        try:
-            image = infer.read_image(path)
-        except DatasetError as error:
-            unreadable.append({"image": str(path), "reason": str(error)})
-            tell(f"[{number}/{len(paths)}] {error}")
+    for number, (path, name, image) in enumerate(zip(paths, names_for(paths), _opened(paths), strict=True), start=1):
+        if isinstance(image, DatasetError):
+            unreadable.append({"image": str(path), "reason": str(image)})
+            tell(f"[{number}/{len(paths)}] {image}")
             continue
         lines = models.read(image)
         files = _write(out, name, image, lines, page=models.det is not None, font=font)
@@ -189,6 +187,19 @@ def predict(
             "are complete."
         )
     return {"images": done, "unreadable": unreadable, "seconds": time.perf_counter() - began}
+
+
+def _opened(paths: Sequence[Path]) -> Iterator[infer.Image | DatasetError]:
+    """Decode images, each first in another process: one that crashes its decoder must not end this one."""
+    with image_workers.trial() as why_not:
+        for path in paths:
+            why = why_not(path) if path.is_file() else None
+            image: infer.Image | DatasetError
+            try:
+                image = infer.unusable(path, why) if why else infer.read_image(path, max_pixels=MAX_PIXELS)
+            except DatasetError as error:
+                image = error
+            yield image
 
 
 def _write(

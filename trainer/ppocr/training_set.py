@@ -25,7 +25,7 @@ def training_set(job: Job, model: paddle.nn.Layer, samples: list[Sample]) -> tup
     loader, sampler = config["Train"]["loader"], config["Train"].get("sampler")
     refused: Refused = {}
     widths: list[int] | None = None
-    dataset = TrainingSet(samples, config, seed=job.run.train.seed)
+    dataset = TrainingSet(samples, config, seed=job.run.train.seed, max_pixels=job.run.data.max_pixels)
     if job.run.task == "rec":
         height, least = _line_size(config)
 
@@ -42,7 +42,7 @@ def training_set(job: Job, model: paddle.nn.Layer, samples: list[Sample]) -> tup
         samples, refused = screen(
             samples, takes=dataset.takes_label, places=lambda sample: columns * width(sample) // least
         )
-        dataset = TrainingSet(samples, config, seed=job.run.train.seed)
+        dataset = TrainingSet(samples, config, seed=job.run.train.seed, max_pixels=job.run.data.max_pixels)
         widths = [width(sample) for sample in samples] if sampler else None
     order = Order(
         count=len(samples),

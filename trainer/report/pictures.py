@@ -200,8 +200,9 @@ def draw_line(line: Line, *, root: Path, to: Path) -> None:
 
 
 def _opened(path: Path) -> Any:
-    # Decoded as training does, so that boxes lie where the model saw them, whatever the EXIF data say.
-    return Image.fromarray(images.decode(path.read_bytes())[..., ::-1])
+    # Decoded as training does, so that boxes lie where the model saw them, whatever the EXIF data say. Prepare has
+    # counted the pixels.
+    return Image.fromarray(images.decode(path.read_bytes(), max_pixels=None)[..., ::-1])
 
 
 def _outline(draw: Any, corners: Corners, *, colour: tuple[int, int, int], filled: bool, width: int = 2) -> None:

@@ -131,6 +131,13 @@ class Data:
     digest: Sha256 | None = None
     """Digest of the dataset, as `ocrfleet data check` prints it; other data is refused. Unset: any content."""
 
+    max_pixels: Annotated[int, Field(ge=1), WHOLE] | None = None
+    """Width × height of the largest image; a larger one is refused before it is decoded. Unset: 600 million.
+
+    That is above an A0 sheet at 600 dpi, 19,866 × 28,087 = 558 million pixels, so that no scanner meets it. Decoded, it
+    takes 1.8 GB, which a PNG of some kB can claim.
+    """
+
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Init:

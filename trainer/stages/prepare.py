@@ -101,7 +101,10 @@ def _read(run: RunSpec, work: WorkDir, crops: Crops, progress: OnProgress | None
         found.append(labels.read(work.eval_data, run.task, called="eval/"))
     for label_set in found:
         label_set.require_form()
-    surveys = [survey(label_set, run.task, crops=crops, progress=progress) for label_set in found]
+    surveys = [
+        survey(label_set, run.task, crops=crops, max_pixels=run.data.max_pixels, progress=progress)
+        for label_set in found
+    ]
     return [surveys[0], *(other.as_split("eval") for other in surveys[1:])]
 
 
@@ -169,6 +172,8 @@ def _facts(
         "split": how,
         "samples": dict(prepared.counts),
         "images": sum(s.images for s in surveys),
+        "turned": sum(s.turned for s in surveys),
+        "laid_on_white": sum(s.laid_on_white for s in surveys),
         "characters": len(characters),
         "max_text_length": prepared.max_text_length,
         "refused": len(problems),

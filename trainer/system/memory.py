@@ -1,4 +1,4 @@
-"""Whether the kernel has killed a process of this pod for lack of memory, by the counter of its control group."""
+"""Memory of this pod, by its control group: how much is left, and whether the kernel has killed for lack of it."""
 
 import re
 from collections.abc import Iterator
@@ -7,7 +7,22 @@ from typing import Final
 
 _OWN: Final = Path("/proc/self/cgroup")
 _GROUPS: Final = Path("/sys/fs/cgroup")
+_MEMINFO: Final = Path("/proc/meminfo")
 _COUNT: Final = re.compile(r"^oom_kill (\d+)$", re.MULTILINE)
+_FREE: Final = re.compile(r"^MemAvailable: +(\d+) kB$", re.MULTILINE)
+_WHOLE: Final = re.compile(r"^(\d+)$", re.MULTILINE)
+"""A number alone; `max` is no limit."""
+
+_NAMES: Final = {
+    1: (
+        "memory.oom_control",
+        "memory.limit_in_bytes",
+        "memory.usage_in_bytes",
+        re.compile(r"^total_inactive_file (\d+)$", re.MULTILINE),
+    ),
+    2: ("memory.events", "memory.max", "memory.current", re.compile(r"^inactive_file (\d+)$", re.MULTILINE)),
+}
+"""By version of control groups: files of the counter, the limit and the use, and the file cache in `memory.stat`."""
 
 
 def kills(*, own: Path = _OWN, groups: Path = _GROUPS) -> int | None:
@@ -20,9 +35,9 @@ def kills(*, own: Path = _OWN, groups: Path = _GROUPS) -> int | None:
         own: the control groups of this process; see cgroups(7).
         groups: where they are mounted.
     """
-    for file in _counters(own, groups):
+    for folder, version in _folders(own, groups):
         try:
-            found = _COUNT.search(file.read_text("ascii"))
+            found = _COUNT.search((folder / _NAMES[version][0]).read_text("ascii"))
         except (OSError, UnicodeDecodeError):
             continue
         if found:
@@ -30,7 +45,38 @@ def kills(*, own: Path = _OWN, groups: Path = _GROUPS) -> int | None:
     return None
 
 
-def _counters(own: Path, groups: Path) -> Iterator[Path]:
+def available(*, own: Path = _OWN, groups: Path = _GROUPS, meminfo: Path = _MEMINFO) -> int | None:
+    """Return the bytes that this process can still take before the kernel kills for them; None: it does not say.
+
+    Args:
+        own: the control groups of this process; see cgroups(7).
+        groups: where they are mounted.
+        meminfo: the kernel's word on the machine.
+    """
+    found = [*_left(own, groups), *_numbers(meminfo, _FREE, unit=1024)]
+    return min(found, default=None)
+
+
+def _left(own: Path, groups: Path) -> Iterator[int]:
+    """Yield what each control group leaves. Of its file cache, the kernel takes back what was not used for long."""
+    for folder, version in _folders(own, groups):
+        _, limit, used, cache = _NAMES[version]
+        numbers = [next(_numbers(folder / name, _WHOLE), None) for name in (limit, used)]
+        if numbers[0] is not None and numbers[1] is not None:
+            yield max(0, numbers[0] - numbers[1] + next(_numbers(folder / "memory.stat", cache), 0))
+
+
+def _numbers(file: Path, pattern: re.Pattern[str], *, unit: int = 1) -> Iterator[int]:
+    try:
+        found = pattern.search(file.read_text("ascii"))
+    except (OSError, UnicodeDecodeError):
+        return
+    if found:
+        yield int(found[1]) * unit
+
+
+def _folders(own: Path, groups: Path) -> Iterator[tuple[Path, int]]:
+    """Yield the folders of this process's memory group, each with its version of control groups."""
     try:
         lines = own.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
@@ -39,8 +85,8 @@ def _counters(own: Path, groups: Path) -> Iterator[Path]:
         _, controllers, path = line.split(":", 2)
         # Within a container the group that is mounted is often the own one, whatever the path says.
         if controllers == "":
-            yield groups / path.lstrip("/") / "memory.events"
-            yield groups / "memory.events"
+            yield groups / path.lstrip("/"), 2
+            yield groups, 2
         elif "memory" in controllers.split(","):
-            yield groups / "memory" / path.lstrip("/") / "memory.oom_control"
-            yield groups / "memory" / "memory.oom_control"
+            yield groups / "memory" / path.lstrip("/"), 1
+            yield groups / "memory", 1

@@ -58,7 +58,7 @@ _ocrfleet() {
         "/shell") words="--help --debug --node --namespace --timeout --context --kubeconfig --cluster --user --server --as --as-group --request-timeout" ;;
         "/predict") words="--help --debug --det --rec --out --font --device --output --cache" ;;
         "/data") words="check split crop --help" ;;
-        "/data/check") words="--help --debug --task --cache --dictionary --part --ratio --seed --max-refused --output" ;;
+        "/data/check") words="--help --debug --task --cache --dictionary --part --ratio --seed --max-refused --max-pixels --output" ;;
         "/data/split") words="--help --debug --task --cache --ratio --seed --out --output" ;;
         "/data/crop") words="--help --debug --cache --out --output" ;;
         "/models") words="list show pull promote --help" ;;

@@ -277,6 +277,7 @@ complete -c ocrfleet -n '__fish_seen_subcommand_from data && __fish_seen_subcomm
 complete -c ocrfleet -n '__fish_seen_subcommand_from data && __fish_seen_subcommand_from check' -l ratio -r -d 'train:eval:test (default: 6:2:2)'
 complete -c ocrfleet -n '__fish_seen_subcommand_from data && __fish_seen_subcommand_from check' -l seed -r -d 'as run.train.seed (default: 42)'
 complete -c ocrfleet -n '__fish_seen_subcommand_from data && __fish_seen_subcommand_from check' -l max-refused -r -d 'shares of the samples that may be refused, as run.data.maxRefused (default: 0.01:0)'
+complete -c ocrfleet -n '__fish_seen_subcommand_from data && __fish_seen_subcommand_from check' -l max-pixels -r -d 'width × height that an image may have, as run.data.maxPixels (default: 600000000)'
 complete -c ocrfleet -n '__fish_seen_subcommand_from data && __fish_seen_subcommand_from check' -s o -l output -x -a 'yaml json' -d 'output format (default: a table or text)'
 complete -c ocrfleet -n '__fish_seen_subcommand_from data && __fish_seen_subcommand_from split' -s h -l help -d 'show this help message and exit'
 complete -c ocrfleet -n '__fish_seen_subcommand_from data && __fish_seen_subcommand_from split' -l debug -d 'show the traceback of an error'

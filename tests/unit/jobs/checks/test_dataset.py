@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 
 def test_a_job_that_can_run(job: Path, ocrfleet: Callable[..., Any]) -> None:
@@ -41,6 +42,23 @@ def test_every_check_says_what_it_found(job: Path, pages: Path, ocrfleet: Callab
         "samples",
         "The job can run. 1 warning.",
     ]
+
+
+def test_images_that_are_read_other_than_they_are_stored_are_counted(
+    job: Path, pages: Path, ocrfleet: Callable[..., Any]
+) -> None:
+    exif = Image.Exif()
+    exif[0x112] = 3
+    with Image.open(pages / "1.png") as page:
+        page.putalpha(128)
+        page.save(pages / "1.png", exif=exif)
+    assert "0 refused, 0 ignored, 1 turned by EXIF, 1 laid on white\n" in ocrfleet("check", job).out
+
+
+def test_the_limit_of_pixels_is_the_job_files(job: Path, ocrfleet: Callable[..., Any]) -> None:
+    ran = ocrfleet("check", job, "--set", "run.data.maxPixels=100")
+    assert ran.code == 41
+    assert "warn   run.data.train: Label.txt:1: the image has more than 100 pixels, the limit" in ran.out
 
 
 def test_a_batch_larger_than_the_dataset_is_a_warning(job: Path, ocrfleet: Callable[..., Any]) -> None:

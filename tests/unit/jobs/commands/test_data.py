@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 
 def test_data_check_lists_what_is_refused(pages: Path, ocrfleet: Callable[..., Any]) -> None:
@@ -66,6 +67,8 @@ def test_data_check_of_lines_in_words_and_as_data(lines: Path, ocrfleet: Callabl
         "task": "rec",
         "form": "PaddleOCR rec label files",
         "images": 13,
+        "turned": 0,
+        "laidOnWhite": 0,
         "samples": 12,
         "splits": {"train": 4, "eval": 6, "test": 2},
         "ignored": 0,
@@ -76,6 +79,37 @@ def test_data_check_of_lines_in_words_and_as_data(lines: Path, ocrfleet: Callabl
         ],
         "fatal": fatal,
     }
+
+
+def test_data_check_counts_images_that_are_turned_or_laid_on_white(pages: Path, ocrfleet: Callable[..., Any]) -> None:
+    exif = Image.Exif()
+    exif[0x112] = 3
+    with Image.open(pages / "1.png") as page:
+        page.save(pages / "1.png", exif=exif)
+    with Image.open(pages / "2.png") as page:
+        page.putalpha(128)
+        page.save(pages / "2.png", exif=exif)
+    ran = ocrfleet("data", "check", pages)
+    assert ran.out.splitlines()[2:4] == [
+        "Turned as their EXIF orientation says: 2 images.",
+        "Partly transparent and laid on white: 1 images.",
+    ]
+    shown = json.loads(ocrfleet("data", "check", pages, "-o", "json").out)
+    assert (shown["turned"], shown["laidOnWhite"]) == (2, 1)
+
+
+def test_data_check_refuses_an_image_of_too_many_pixels(pages: Path, ocrfleet: Callable[..., Any]) -> None:
+    with Image.open(pages / "1.png") as page:
+        pixels = page.width * page.height
+        size = f"({page.width + 1} × {page.height})"
+        page.crop((0, 0, page.width + 1, page.height)).save(pages / "1.png")
+    ran = ocrfleet("data", "check", pages, "--max-pixels", pixels)
+    assert [line for line in ran.out.splitlines() if line.startswith("refused")] == [
+        f"refused  Label.txt:2: the image has more than {pixels:,} pixels, the limit (run.data.maxPixels): '1.png' "
+        f"{size}"
+    ]
+    assert ran.code == 41
+    assert ocrfleet("data", "check", pages).code == 0
 
 
 def test_data_check_refuses_labels_outside_the_dictionary(
@@ -142,7 +176,7 @@ def test_data_crop_says_what_it_skips(pages: Path, ocrfleet: Callable[..., Any])
     ran = ocrfleet("data", "crop", pages, "--out", "lines")
     assert (ran.code, ran.out) == (0, "lines/rec_gt.txt: 10 lines\n")
     assert ran.err.splitlines()[1:] == [
-        f"skipped  Label.txt:4#{line}: the image is truncated, or not an image that OpenCV reads: '3.png'"
+        f"skipped  Label.txt:4#{line}: the file is not an image; an image must be JPEG, PNG, BMP, TIFF or WebP: '3.png'"
         for line in (1, 2)
     ]
 

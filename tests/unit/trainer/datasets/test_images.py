@@ -1,8 +1,10 @@
 """Images are read whole, and lines are cut out of them as readers do."""
 
+import ast
 import io
+import struct
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -10,6 +12,8 @@ import pytest
 from PIL import Image, ImageOps
 
 from trainer.datasets import images
+
+ROOT: Final = Path(__file__).parents[4]
 
 
 def picture(width: int = 60, height: int = 40) -> "images.Image":
@@ -109,17 +113,188 @@ def test_a_tiff_of_fractions_is_refused_by_name() -> None:
         images.decode(raw)
 
 
-@pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF"])
-@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
-def test_an_image_is_turned_as_its_exif_says(form: str, orientation: int) -> None:
-    """Labels are made on the turned image: PPOCRLabel shows it so, and training reads it so."""
+@pytest.mark.parametrize(
+    ("form", "mode"),
+    [
+        ("JPEG", "RGB"),
+        ("JPEG", "L"),
+        *((form, mode) for form in ("PNG", "TIFF", "WEBP") for mode in ("RGB", "RGBA", "L")),
+    ],
+)
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_an_image_is_turned_as_its_exif_says(form: str, mode: str, orientation: int) -> None:
+    """Labels are made on the turned image: PPOCRLabel shows it so."""
     exif = Image.Exif()
     exif[0x112] = orientation
-    raw = saved(stripes(), form, exif=exif)
+    raw = saved(stripes().convert(mode), form, exif=exif, **({"lossless": True} if form == "WEBP" else {}))
     upright = ImageOps.exif_transpose(Image.open(io.BytesIO(raw))).convert("RGB")
-    read = images.decode(raw)[:, :, ::-1].astype(int)
+    loaded = images.load(raw)
+    read = loaded.pixels[:, :, ::-1].astype(int)
+    assert loaded.turned == (orientation != 1)
     assert read.shape == np.asarray(upright).shape
     assert np.abs(read - np.asarray(upright))[5::10, 5::10].max() <= 4
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_deep_tiff_is_turned_as_its_tag_says(orientation: int) -> None:
+    """OpenCV reads TIFFs of 16 bits per channel by other code, which leaves them as they lie in the file."""
+    raw = with_tag(sixteen_bits(".tiff"), 274, orientation)
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    upright = ImageOps.exif_transpose(Image.open(io.BytesIO(saved(stripes(), "PNG", exif=exif))))
+    assert np.abs(images.decode(raw)[:, :, ::-1].astype(int) - np.asarray(upright)).max() <= 1
+
+
+def with_tag(raw: bytes, tag: int, value: int, kind: int = 3) -> bytes:
+    """Add a number to the directory of a little-endian TIFF, or change it there."""
+    (at,) = struct.unpack_from("<I", raw, 4)
+    (count,) = struct.unpack_from("<H", raw, at)
+    entries = [raw[at + 2 + 12 * n : at + 14 + 12 * n] for n in range(count)]
+    kept = [entry for entry in entries if entry[:2] != struct.pack("<H", tag)]
+    kept = sorted([*kept, struct.pack("<HHII", tag, kind, 1, value)], key=lambda entry: struct.unpack("<H", entry[:2]))
+    head = raw[:4] + struct.pack("<I", len(raw))
+    return head + raw[8:] + struct.pack("<H", len(kept)) + b"".join(kept) + bytes(4)
+
+
+def glass(mode: str) -> Image.Image:
+    """Black: clear on the left, half clear in the middle, opaque on the right."""
+    opacity = Image.new("L", (60, 40), 255)
+    opacity.paste(0, (0, 0, 20, 40))
+    opacity.paste(128, (20, 0, 40, 40))
+    made = Image.new("RGBA", (60, 40), (0, 0, 0, 255))
+    made.putalpha(opacity)
+    return made.convert(mode)
+
+
+@pytest.mark.parametrize(
+    ("raw", "shades"),
+    [
+        (saved(glass("RGBA"), "PNG"), [255, 127, 0]),
+        (saved(glass("LA"), "PNG"), [255, 127, 0]),
+        (saved(glass("RGBA").quantize(8), "PNG"), [255, 127, 0]),
+        (saved(glass("RGBA"), "WEBP", lossless=True), [255, 127, 0]),
+        (saved(glass("RGBA"), "WEBP", quality=90), [255, 127, 0]),
+        (saved(glass("RGBA"), "TIFF"), [255, 127, 0]),
+        (saved(glass("RGBA"), "TIFF", compression="tiff_lzw"), [255, 127, 0]),
+        (cv2.imencode(".png", np.asarray(glass("RGBA")).astype(np.uint16) * 257)[1].tobytes(), [255, 127, 0]),
+        (cv2.imencode(".tiff", np.asarray(glass("RGBA")).astype(np.uint16) * 257)[1].tobytes(), [255, 127, 0]),
+        (saved(Image.new("L", (60, 40), 7), "PNG", transparency=7), [255, 255, 255]),
+        (saved(Image.new("1", (60, 40), 0), "PNG", transparency=0), [255, 255, 255]),
+        (saved(Image.new("RGB", (60, 40), (1, 2, 3)), "PNG", transparency=(1, 2, 3)), [255, 255, 255]),
+        (saved(Image.new("RGB", (60, 40), (9, 9, 9)), "PNG", transparency=(1, 2, 3)), [9, 9, 9]),
+    ],
+    ids=[
+        "PNG",
+        "grey PNG",
+        "palette PNG",
+        "WebP",
+        "lossy WebP",
+        "TIFF",
+        "LZW TIFF",
+        "16-bit PNG",
+        "16-bit TIFF",
+        "shade of PNG",
+        "shade of 1-bit PNG",
+        "colour of PNG",
+        "no such colour in PNG",
+    ],
+)
+def test_what_is_transparent_is_laid_on_white(raw: bytes, shades: list[int]) -> None:
+    """Black print on a clear ground would be a black rectangle to a model."""
+    loaded = images.load(raw)
+    assert loaded.laid_on_white == (shades[0] == 255)
+    for part, shade in enumerate(shades):
+        assert np.abs(loaded.pixels[:, 20 * part + 4 : 20 * part + 16].astype(int) - shade).max() <= 3
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        saved(Image.new("RGBA", (60, 40), (200, 100, 0, 128)), "PNG"),
+        saved(Image.new("RGBA", (60, 40), (200, 100, 0, 128)), "WEBP", lossless=True),
+        saved(Image.new("RGBA", (60, 40), (200, 100, 0, 128)), "TIFF"),
+        with_tag(saved(Image.new("RGBA", (60, 40), (100, 50, 0, 128)), "TIFF"), 338, 1),
+        cv2.imencode(".tiff", np.full((40, 60, 4), (0, 100, 200, 128), np.uint8))[1].tobytes(),
+        cv2.imencode(".tiff", np.full((40, 60, 4), (0, 25700, 51400, 32896), np.uint16))[1].tobytes(),
+    ],
+    ids=["PNG", "WebP", "TIFF", "multiplied TIFF", "TIFF that does not say how", "16-bit TIFF"],
+)
+def test_a_half_clear_colour_is_mixed_with_white(raw: bytes) -> None:
+    """In some TIFFs, colours are already multiplied by their opacity."""
+    assert np.abs(images.decode(raw)[20, 30].astype(int) - [127, 177, 227]).max() <= 1
+
+
+@pytest.mark.parametrize("height", [40, -40])
+def test_a_bitmap_with_opacity_is_laid_on_white(height: int) -> None:
+    pixels = np.asarray(glass("RGBA"))
+    rows = pixels if height < 0 else pixels[::-1]
+    masks = struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    head = struct.pack("<IiiHHIIiiII", 108, 60, height, 1, 32, 3, 0, 0, 0, 0, 0) + masks
+    head += bytes(108 - len(head))
+    raw = b"BM" + struct.pack("<IHHI", 122 + pixels.size, 0, 0, 122) + head + rows.tobytes()
+    loaded = images.load(raw)
+    assert loaded.laid_on_white
+    assert loaded.pixels[20, 10::20, 0].tolist() == [255, 127, 0]
+
+
+def test_an_opaque_image_with_room_for_transparency_counts_as_unchanged() -> None:
+    loaded = images.load(saved(stripes().convert("RGBA"), "PNG"))
+    assert not loaded.laid_on_white
+    assert np.array_equal(loaded.pixels[:, :, ::-1], np.asarray(stripes()))
+
+
+def test_an_image_of_too_many_pixels_is_refused_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cv2, "imdecode", lambda *given: pytest.fail("decoded"))
+    with pytest.raises(
+        images.ImageError, match=r"more than 2,399 pixels, the limit \(run\.data\.maxPixels\) \(60 × 40\)"
+    ):
+        images.decode(encoded(".png"), max_pixels=2399)
+
+
+def test_an_image_of_as_many_pixels_as_allowed_is_read() -> None:
+    assert images.decode(encoded(".png"), max_pixels=2400).shape == (40, 60, 3)
+    assert images.decode(encoded(".png"), max_pixels=None).shape == (40, 60, 3)
+
+
+DECODERS: Final = frozenset({"imread", "imdecode", "imreadmulti", "imdecodemulti", "imreadanimation", "VideoCapture"})
+"""Names of OpenCV's functions that choose a decoder by content."""
+
+
+def decoders_in(source: str) -> list[str]:
+    """Name what a module has that decodes images."""
+    found: list[str] = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Attribute):
+            opens = node.attr == "open" and ast.unparse(node.value) in ("Image", "PIL.Image")
+            if node.attr in DECODERS or opens:
+                found.append(ast.unparse(node))
+        elif isinstance(node, ast.ImportFrom):
+            names = {alias.name for alias in node.names}
+            if (node.module == "cv2" and names & DECODERS) or (node.module == "PIL.Image" and "open" in names):
+                found.append(ast.unparse(node))
+            if (node.module or "").split(".")[0] in OTHER_READERS:
+                found.append(ast.unparse(node))
+        elif isinstance(node, ast.Import) and {alias.name.split(".")[0] for alias in node.names} & OTHER_READERS:
+            found.append(ast.unparse(node))
+    return found
+
+
+OTHER_READERS: Final = frozenset({"imageio", "tifffile", "skimage", "pypdfium2", "matplotlib"})
+
+
+def test_one_module_alone_decodes_images() -> None:
+    """Whatever decodes elsewhere would open files of any format, and see other pixels than training does."""
+    modules = [path for top in ("jobs", "trainer") for path in (ROOT / top).rglob("*.py")]
+    found = {path.relative_to(ROOT).as_posix(): decoders_in(path.read_text("utf-8")) for path in modules}
+    assert {name: calls for name, calls in found.items() if calls} == {"trainer/datasets/images.py": ["cv2.imdecode"]}
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["cv2.imread(path)", "f = cv2.imdecode", "Image.open(path)", "PIL.Image.open(path)", "from cv2 import imread"],
+)
+def test_every_way_to_decode_an_image_is_noticed(source: str) -> None:
+    assert decoders_in(source)
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])
@@ -129,30 +304,6 @@ def test_a_page_of_30_megapixels_is_read_whole(suffix: str) -> None:
     read = images.decode(cv2.imencode(suffix, page)[1].tobytes())
     assert read.shape == page.shape
     assert images.crop(read, [[5800, 4900], [5900, 4900], [5900, 4950], [5800, 4950]]).max() <= 4
-
-
-def test_all_images_are_read_in_order_and_errors_stand_in_their_places(tmp_path: Path) -> None:
-    paths = [tmp_path / f"{n}.png" for n in range(40)]
-    for width, path in enumerate(paths, start=1):
-        path.write_bytes(cv2.imencode(".png", picture(width))[1].tobytes())
-    paths[7].write_bytes(b"no image")
-    paths[9].unlink()
-    told: list[tuple[int, int]] = []
-    found = images.read_all(paths, lambda place, image, _: (place, image.shape[1]), progress=lambda *t: told.append(t))
-    assert [n for n, result in enumerate(found) if isinstance(result, images.ImageError)] == [7, 9]
-    assert all(found[n] == (n, n + 1) for n in range(40) if n not in (7, 9))
-    assert told[-1] == (40, 40)
-
-
-def test_an_error_of_the_visitor_is_not_taken_for_the_images(tmp_path: Path) -> None:
-    """A full disk while a crop is written is no fault of the dataset."""
-    (tmp_path / "a.png").write_bytes(encoded(".png"))
-
-    def visit(place: int, image: "images.Image", digest: str) -> None:
-        raise OSError(28, "No space left on device", str(tmp_path / "crop.png"))
-
-    with pytest.raises(OSError, match="No space"):
-        images.read_all([tmp_path / "a.png"], visit)
 
 
 def test_an_upright_rectangle_is_cut_out_pixel_by_pixel() -> None:

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.unit.trainer.datasets.test_image_workers import worker_that
 from trainer.datasets import dictionary
 from trainer.datasets.prepared import Prepared
 from trainer.errors import DatasetError
@@ -439,3 +440,25 @@ def test_nothing_readable_ends_the_run_and_says_why(work: WorkDir) -> None:
     pages(work, more={n: [region("###")] for n in range(10)})
     with pytest.raises(DatasetError, match="no usable sample to train on"):
         prepare(job("rec"), work)
+
+
+def test_an_image_that_kills_its_decoder_ends_the_run_as_a_fault_of_the_dataset(
+    work: WorkDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker_that("if raw.endswith(b'KILL'): os.kill(os.getpid(), signal.SIGSEGV)", monkeypatch)
+    pages(work)
+    with (work.train_data / "004.jpg").open("ab") as file:
+        file.write(b"KILL")
+    with pytest.raises(DatasetError) as ended:
+        prepare(job("det"), work)
+    assert ended.value.exit_code == 41
+    assert "Label.txt:5: the image kills the process that decodes it: '004.jpg' (SIGSEGV)" in str(ended.value)
+
+
+def test_an_image_of_more_pixels_than_the_job_file_allows_is_refused(work: WorkDir) -> None:
+    pages(work)
+    with pytest.raises(
+        DatasetError, match=r"more than 1,199 pixels, the limit \(run\.data\.maxPixels\): '002\.jpg' \(40 × 30\)"
+    ):
+        prepare(job("det", maxPixels=1199), work)
+    assert prepare(job("det", maxPixels=1200), work)["refused"] == 0

@@ -38,3 +38,44 @@ def test_a_kernel_that_does_not_count_says_nothing(tmp_path: Path, text: str | N
 
 def test_this_machines_own_count_is_a_number_or_nothing() -> None:
     assert memory.kills() is None or memory.kills() >= 0  # type: ignore[operator]
+
+
+def group(root: Path, version: int, *, limit: str, used: int, cache: int) -> None:
+    """Write a control group."""
+    root.mkdir(parents=True, exist_ok=True)
+    limit_file, used_file, stat = {
+        1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "inactive_file 1\ntotal_inactive_file"),
+        2: ("memory.max", "memory.current", "inactive_file"),
+    }[version]
+    (root / limit_file).write_text(f"{limit}\n")
+    (root / used_file).write_text(f"{used}\n")
+    (root / "memory.stat").write_text(f"anon 3\n{stat} {cache}\nactive_file 99\n")
+
+
+@pytest.mark.parametrize(
+    ("own", "place", "version"),
+    [("0::/pods/a\n", "pods/a", 2), ("0::/pods/a\n", ".", 2), ("4:cpu,memory:/a\n0::/\n", "memory/a", 1)],
+    ids=["v2", "v2 in a container", "v1"],
+)
+@pytest.mark.parametrize(
+    ("limit", "used", "free", "left"),
+    [("1000", 400, 9, 650), ("1000", 400, 0, 0), ("max", 400, 9, 9216), ("100", 400, 9, 0), ("20000", 400, 9, 9216)],
+    ids=["the group", "the machine", "no limit", "above the limit", "the machine has less"],
+)
+def test_what_is_left_is_what_the_group_and_the_machine_both_have(
+    tmp_path: Path, own: str, place: str, version: int, limit: str, used: int, free: int, left: int
+) -> None:
+    (tmp_path / "own").write_text(own)
+    (tmp_path / "meminfo").write_text(f"MemTotal:  77 kB\nMemAvailable:   {free} kB\n")
+    group(tmp_path / "groups" / place, version, limit=limit, used=used, cache=50)
+    found = memory.available(own=tmp_path / "own", groups=tmp_path / "groups", meminfo=tmp_path / "meminfo")
+    assert found == left
+
+
+def test_a_kernel_that_does_not_say_what_is_left_says_nothing(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    assert memory.available(own=gone, groups=gone, meminfo=gone) is None
+
+
+def test_this_machine_has_memory_left() -> None:
+    assert memory.available()
