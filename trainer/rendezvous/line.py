@@ -104,7 +104,7 @@ class Line:
         except OSError:
             line = None
         if line is None:
-            raise RefusedError("it closed the connection before both ends knew each other")
+            raise RefusedError("the connection was closed before both ends knew each other")
         return self._decode(line, kind)
 
     def hang_up(self) -> None:

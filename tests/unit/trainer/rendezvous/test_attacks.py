@@ -242,15 +242,17 @@ def test_idle_connections_are_closed(gang: Gang, monkeypatch: pytest.MonkeyPatch
 
 
 GANG_OF_FEW_DESCRIPTORS = """
-import os, resource, sys
+import logging, os, queue, resource, sys
 from contextlib import closing
+from logging.handlers import QueueHandler
 from tests.unit.trainer.rendezvous.test_rendezvous import Gang
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
 with closing(Gang(2)) as gang:
     gang.join("train")
     gang.members[1].close()
     gang.lost[0].get(timeout=30)
-    taken = []
+    logged, taken = queue.SimpleQueue(), []
+    logging.getLogger("trainer").addHandler(QueueHandler(logged))
     if sys.argv[1:] == ["taken"]:
         try:
             while True:
@@ -258,6 +260,7 @@ with closing(Gang(2)) as gang:
         except OSError:
             pass
     print(gang.port, flush=True)
+    print(logged.get(timeout=60).getMessage(), flush=True)
     sys.stdin.readline()
     for each in taken:
         os.close(each)
@@ -284,9 +287,10 @@ def test_file_descriptors_that_are_taken_do_not_keep_nodes_out(argument: str) ->
         port = int(process.stdout.readline())
         for _ in range(100):
             idle.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
+        logged = process.stdout.readline()
         out, err = process.communicate("go\n", timeout=60)
     assert out == "[(0, 2), (1, 2)]\n", err
-    assert ("Too many open files" in err) == (argument == "taken")
+    assert ("Too many open files" in logged) == (argument == "taken")
 
 
 @pytest.mark.parametrize(("limit", "places"), [(64, 8), (1024, 68), (resource.RLIM_INFINITY, 68)])
@@ -356,7 +360,7 @@ def test_a_leader_with_another_key_is_named_when_the_deadline_expires() -> None:
         for _ in range(2):  # when it comes again, it knows why it was refused
             with pytest.raises(RefusedError):
                 admitted(leader.listener, sign=OTHER)
-        with pytest.raises(TransientError, match="the nodes did not meet: it closed the connection before") as missed:
+        with pytest.raises(TransientError, match="the nodes did not meet: the connection was closed before") as missed:
             leader.member.join("train", dataset=DATA)
         assert "Node 0 (127.0.0.1) was out of reach for 0 s" in str(missed.value)
 
@@ -431,7 +435,7 @@ def test_no_garbage_kills_the_thread_of_a_member(said: list[bytes], sealed: bool
         assert "unexpectedly" not in str(leader.member.ended)
 
 
-def test_a_fault_of_the_gangs_thread_ends_all_nodes_with_a_sentence() -> None:
+def test_a_fault_of_the_gangs_thread_ends_all_nodes_with_a_sentence(caplog: pytest.LogCaptureFixture) -> None:
     """Such as an unreadable note in the bucket."""
     port = free_ports(1)
     topology = Topology(nodes=2, hosts=("127.0.0.1",) * 2, port=port)
@@ -448,9 +452,10 @@ def test_a_fault_of_the_gangs_thread_ends_all_nodes_with_a_sentence() -> None:
             assert isinstance(end, End)
             assert end.code == ExitCode.TRANSIENT
             assert "failed unexpectedly (KeyError)" in end.why
+    assert "raise KeyError" in caplog.text, "the traceback"
 
 
-def test_a_fault_of_the_door_ends_all_nodes_with_a_sentence(gang: Gang) -> None:
+def test_a_fault_of_the_door_ends_all_nodes_with_a_sentence(gang: Gang, caplog: pytest.LogCaptureFixture) -> None:
     """A listener that is broken accepts nobody any more: a node that is lost could never come back."""
     gang.join("train")
     gang.server._listener.shutdown(socket.SHUT_RDWR)
@@ -458,9 +463,10 @@ def test_a_fault_of_the_door_ends_all_nodes_with_a_sentence(gang: Gang) -> None:
         assert "failed unexpectedly (OSError)" in gang.lost[rank].get(timeout=30)
         with pytest.raises(TransientError, match="failed unexpectedly"):
             gang.members[rank].join("train", dataset=DATA)
+    assert "Traceback" in caplog.text
 
 
-def test_a_fault_of_a_members_thread_ends_the_node_with_a_sentence() -> None:
+def test_a_fault_of_a_members_thread_ends_the_node_with_a_sentence(caplog: pytest.LogCaptureFixture) -> None:
     def fall(_: OcrfleetError) -> None:
         raise KeyError("worker")
 
@@ -474,6 +480,7 @@ def test_a_fault_of_a_members_thread_ends_the_node_with_a_sentence() -> None:
                 assert member.join("train", dataset=DATA) == 1
             with pytest.raises(TransientError, match=r"failed unexpectedly \(KeyError\)"):
                 member.join("train", dataset=DATA)
+    assert "raise KeyError" in caplog.text, "the traceback"
 
 
 def test_a_stranger_that_finds_a_fault_of_the_handshake_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:

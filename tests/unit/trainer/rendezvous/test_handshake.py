@@ -64,7 +64,7 @@ def test_a_node_that_is_not_of_this_run_is_refused_and_hears_nothing(
     ends: tuple[Line, Line], sign: Sign, run: str, node: int, reason: str
 ) -> None:
     def knock(line: Line) -> None:
-        with pytest.raises(RefusedError, match="closed the connection"):
+        with pytest.raises(RefusedError, match="connection was closed"):
             introduce(line, sign, run_id=run, node=node)
 
     assert reason in str(meet(ends, node=knock))
@@ -185,5 +185,5 @@ def test_a_port_that_speaks_first_in_another_protocol_is_refused(ends: tuple[Lin
 
 def test_a_handshake_with_a_closed_connection_is_refused(ends: tuple[Line, Line]) -> None:
     ends[0].socket.shutdown(socket.SHUT_RDWR)
-    with pytest.raises(RefusedError, match="closed the connection"):
+    with pytest.raises(RefusedError, match="connection was closed"):
         introduce(ends[1], SIGN, run_id=RUN, node=1)

@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -13,7 +14,7 @@ from trainer.contract import ExitCode
 from trainer.errors import SupersededError
 from trainer.rendezvous import server
 from trainer.rendezvous.line import Line, RefusedError
-from trainer.rendezvous.messages import OF_LEADER, Again, Done, End, Go, OfLeader, Ready
+from trainer.rendezvous.messages import CHALLENGE, OF_LEADER, Again, Done, End, Go, OfLeader, Past, Ready
 from trainer.rendezvous.server import Server
 from trainer.run.topology import Topology
 
@@ -130,6 +131,42 @@ def test_a_peer_that_does_not_hang_up_cannot_hold_up_the_end(
     made, line = gang
     made.close()
     assert list(line.hear(OF_LEADER)) == []
+    with made._changed:
+        assert made._changed.wait_for(lambda: not made._known, timeout=30)
+
+
+def test_strangers_are_hung_up_on_when_a_server_closes(gang: tuple[Server, Line]) -> None:
+    made, line = gang
+    with closing(connected(made._topology.port)) as stranger:
+        stranger.expect(CHALLENGE, until=time.monotonic() + 30)
+        line.close()
+        made.close()
+        stranger.socket.settimeout(5)  # less than it has to say who it is
+        assert stranger.socket.recv(1) == b""
+
+
+def test_a_node_that_is_ready_when_the_stage_is_kept_hears_that_it_is_past(gang: tuple[Server, Line]) -> None:
+    made, line = gang
+    line.say(READY)
+    line.say(Done(attempt=7))
+    assert heard(line) == LOST, "so it is known to be ready"
+    made.keep("train")
+    assert heard(line) == Past()
+
+
+def test_lines_that_are_not_logged_are_counted(gang: tuple[Server, Line], caplog: pytest.LogCaptureFixture) -> None:
+    made, _ = gang
+    for number in range(4):
+        made._log(f"line {number}.")
+    made._logged -= server.PAUSE
+    made._log("line 4.")
+    made._logged -= server.PAUSE
+    made._log("line 5.")
+    assert caplog.messages == [
+        "line 0.",
+        "line 4. 3 like this since the last one are not logged.",
+        "line 5.",
+    ]
 
 
 def test_a_server_that_is_closed_first_does_what_it_was_told_before() -> None:
