@@ -34,6 +34,8 @@ CRITICAL: Final = (
     "trainer/state/checkpoints.py",
     "trainer/stages/publish.py",
     "trainer/registry/channels.py",
+    "trainer/state/key.py",
+    "trainer/rendezvous/handshake.py",
     "trainer/rendezvous/line.py",
     "trainer/rendezvous/member.py",
     "trainer/rendezvous/server.py",
