@@ -34,6 +34,15 @@ class Here:
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         return subprocess.Popen(command, cwd=self.folder, env=environ, text=True, start_new_session=True, **pipes)
 
+    def stop(self) -> None:
+        """Start, and stop in the middle of training."""
+        with self.start() as begun:
+            assert begun.stdout
+            for line in begun.stdout:
+                if "%] step " in line:
+                    begun.send_signal(signal.SIGTERM)
+        assert begun.returncode == ExitCode.STOPPED
+
     @property
     def training(self) -> dict[str, Any]:
         """What the leader's training.json says."""
@@ -60,12 +69,7 @@ def test_two_nodes_learn_one_model_and_publish_it(tmp_path: Path) -> None:
 def test_a_stopped_run_resumes_and_ends_with_the_model_of_one_that_was_not_stopped(tmp_path: Path) -> None:
     whole, parts = (Here(tmp_path / name, epochs=10) for name in ("whole", "parts"))
     first = whole.start()
-    with parts.start() as begun:
-        assert begun.stdout
-        for line in begun.stdout:
-            if "%] step " in line:
-                begun.send_signal(signal.SIGTERM)
-    assert begun.returncode == ExitCode.STOPPED
+    parts.stop()
     (folder,) = parts.folder.glob(".ocrfleet/test-*/node-0/checkpoints")
     stopped_at = int(checkpoints.local(folder)[-1].name)
     again = parts.start()
@@ -74,6 +78,25 @@ def test_a_stopped_run_resumes_and_ends_with_the_model_of_one_that_was_not_stopp
     assert (again.returncode, first.communicate(timeout=300) and first.returncode) == (0, 0), said
     for facts in ("steps", "parameters_sha256", "samples"):
         assert parts.training[facts] == whole.training[facts]
+
+
+def test_a_damaged_checkpoint_costs_steps_and_not_the_run(tmp_path: Path) -> None:
+    """Here and in the bucket, so that only the one of step 0 is whole."""
+    here = Here(tmp_path, epochs=3)
+    here.stop()
+    for newest in (here.folder.glob(".ocrfleet/test-*/node-0/checkpoints"), here.folder.glob("out/checkpoints/*/1")):
+        (folder,) = newest
+        weights = checkpoints.local(folder)[-1] / "model.npy"
+        content = bytearray(weights.read_bytes())
+        content[-1] ^= 1
+        weights.write_bytes(content)
+    said, _ = (again := here.start()).communicate(timeout=300)
+    assert again.returncode == 0, said
+    assert (
+        said.count("is damaged: 'model.npy' has another sha256. Training resumes from the checkpoint of step 0.") == 2
+    )
+    losses = here.training["history"]["loss"]
+    assert [each["step"] for each in losses] == list(range(1, here.training["steps"] + 1))
 
 
 @pytest.mark.parametrize(("task", "code"), [("det", ExitCode.SPEC)])
