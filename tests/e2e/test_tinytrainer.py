@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +22,12 @@ from trainer.state import checkpoints
 class Here:
     """The tiny trainer, a dataset of six pages, and a job file."""
 
-    def __init__(self, folder: Path, *, epochs: int) -> None:
+    def __init__(self, folder: Path, *, epochs: int, sets: Sequence[str] = ()) -> None:
         self.folder = folder
         self.tree = assemble(folder / "tree")
         pages.write_export(folder / "pages", pages=6, seed=1)
         data, output = (folder / "pages").as_uri(), (folder / "out").as_uri()
-        self.file = job_file(folder, data=data, output=output, epochs=epochs, evaluateEvery=f"{epochs}ep")
+        self.file = job_file(folder, data=data, output=output, epochs=epochs, evaluateEvery=f"{epochs}ep", sets=sets)
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         """Start `ocrfleet run` on two nodes with that trainer."""
@@ -97,6 +99,24 @@ def test_a_damaged_checkpoint_costs_steps_and_not_the_run(tmp_path: Path) -> Non
     )
     losses = here.training["history"]["loss"]
     assert [each["step"] for each in losses] == list(range(1, here.training["steps"] + 1))
+
+
+@pytest.mark.parametrize(("change", "code"), [("fail", ExitCode.DATASET), ("restart", ExitCode.DONE)])
+def test_data_that_changed_under_a_run_are_not_mixed_in(tmp_path: Path, change: str, code: ExitCode) -> None:
+    """The nodes have lost their disks, so they fetch it again. Both end alike, and neither waits for the other."""
+    here = Here(tmp_path, epochs=3, sets=[f"run.data.onChange={change}"])
+    here.stop()
+    shutil.rmtree(tmp_path / ".ocrfleet")
+    labels = tmp_path / "pages" / "Label.txt"
+    _, *rest = labels.read_text("utf-8").splitlines(keepends=True)
+    labels.write_text("".join(rest), "utf-8")
+    said, _ = (again := here.start()).communicate(timeout=300)
+    assert again.returncode == code, said
+    assert "The data changed under this run: the checkpoint of step" in said
+    assert bool(here.manifests) == (code == ExitCode.DONE)
+    if code == ExitCode.DONE:
+        losses = here.training["history"]["loss"]
+        assert [each["step"] for each in losses] == list(range(1, here.training["steps"] + 1))
 
 
 @pytest.mark.parametrize(("task", "code"), [("det", ExitCode.SPEC)])

@@ -163,13 +163,13 @@ class Training:
             Model(self.model.characters, self.velocity).write(new / "velocity.npy")
             if self.job.work.best_weights.exists():
                 shutil.copy2(self.job.work.best_weights, new / "best.npy")
-            checkpoints.seal(new, facts=asdict(self.progress))
+            checkpoints.seal(new, facts=asdict(self.progress), data=self.job.data)
 
     def _resume(self) -> Progress:
         """Load the newest whole checkpoint on every rank; only rank 0 needs the folder."""
         work, job = self.job.work, self.job
         newest = self.gang.decide(
-            lambda: resuming.choose(work.checkpoints, run=job.run, tell=job.events.send),
+            lambda: resuming.choose(work.checkpoints, run=job.run, data=job.data, tell=job.events.send)
         )
         if self.gang.rank == 0:
             work.best_weights.unlink(missing_ok=True)

@@ -71,22 +71,20 @@ def write_weights(state: Tensors, path: Path) -> None:
         atomic.replace(new, path)
 
 
-def save(
-    folder: Path, model: paddle.nn.Layer, *, optimizer: Any, progress: Progress, best: Path, scaler: Any = None
-) -> None:
-    """Save the state of all ranks into `folder`; every rank calls, rank 0 writes."""
+def save(job: Job, model: paddle.nn.Layer, *, optimizer: Any, progress: Progress, scaler: Any = None) -> None:
+    """Save the state of all ranks into the folder of its step; every rank calls, rank 0 writes."""
     own = {"buffers": buffers(model), "random": paddle.get_rng_state(), "refused": progress.refused}
     ranks = collective.gather(own)
     progress.refused = {source: why for each in ranks for source, why in each.pop("refused").items()}
     if paddle.distributed.get_rank() == 0:
-        with atomic.folder(folder) as new:
+        with atomic.folder(job.work.checkpoint(progress.step)) as new:
             paddle.save(model.state_dict(), str(new / "model.pdparams"))
             paddle.save(optimizer.state_dict(), str(new / "optimizer.pdopt"))
             extra = {"ranks": ranks, "scaler": scaler.state_dict() if scaler else None}
             (new / "ranks.pickle").write_bytes(pickle.dumps(extra))
-            if best.exists():
-                shutil.copy2(best, new / "best.pdparams")
-            checkpoints.seal(new, facts=asdict(progress))
+            if job.work.best_weights.exists():
+                shutil.copy2(job.work.best_weights, new / "best.pdparams")
+            checkpoints.seal(new, facts=asdict(progress), data=job.data)
     collective.meet()
 
 
@@ -94,10 +92,11 @@ def newest(job: Job) -> Checkpoint | None:
     """Return the checkpoint to resume from, on every rank; only rank 0 has its folder. None: start from step 0.
 
     Raises:
+        DatasetError: it was trained on other data, and the run does not allow to restart.
         SpecError: every checkpoint is damaged, and the run does not allow to restart.
     """
     return collective.decide(
-        lambda: resuming.choose(job.work.checkpoints, run=job.run, tell=job.events.send),
+        lambda: resuming.choose(job.work.checkpoints, run=job.run, data=job.data, tell=job.events.send)
     )
 
 

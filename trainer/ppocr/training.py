@@ -36,7 +36,8 @@ def train(job: Job, *, alone: bool = False) -> dict[str, Any]:
     Raises:
         StoppedError: a signal came; the state is saved.
         DivergedError: a loss or a weight is not finite for the second time.
-        DatasetError: more samples are unusable than `run.data.maxRefused` allows.
+        DatasetError: more samples are unusable than `run.data.maxRefused` allows; or the checkpoint was trained on
+            other data, and `run.data.onChange` is `fail`.
         SpecError: every checkpoint is damaged, and `run.checkpoint.onDamage` is `fail`.
     """
     skipped: list[dict[str, Any]] = []
@@ -120,15 +121,8 @@ class Training:
 
     def _save(self, reporter: Reporter) -> None:
         began, work = time.perf_counter(), self._job.work
-        folder = work.checkpoint(self._progress.step)
-        state.save(
-            folder,
-            self._model,
-            optimizer=self._step.optimizer,
-            progress=self._progress,
-            best=work.best_weights,
-            scaler=self._step.scaler,
-        )
+        step, progress = self._step, self._progress
+        state.save(self._job, self._model, optimizer=step.optimizer, progress=progress, scaler=step.scaler)
         if self._job.rank == 0:
             checkpoints.prune(work.checkpoints, keep=self._job.run.checkpoint.keep)
         reporter.saved(seconds=time.perf_counter() - began)

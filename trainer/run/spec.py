@@ -131,6 +131,11 @@ class Data:
     digest: Sha256 | None = None
     """Digest of the dataset, as `ocrfleet data check` prints it; other data is refused. Unset: any content."""
 
+    on_change: Literal["fail", "restart"] = "fail"
+    """What happens when a run resumes and its data are no longer those of its checkpoint. `fail`: the run ends with 41.
+    `restart`: it starts again from step 0 with the new data.
+    """
+
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Init:

@@ -34,11 +34,43 @@ class File(msgspec.Struct, frozen=True):
     sha256: str
 
 
+class Data(msgspec.Struct, frozen=True, kw_only=True):
+    """The prepared dataset that a checkpoint was trained on."""
+
+    digest: str
+    """Of all samples of all splits in order: `Prepared.digest`."""
+
+    dataset_digest: str
+    """Of `run.data.train` as it lies in the bucket."""
+
+    counts: dict[str, int]
+    """Samples of each split."""
+
+    split: str
+    """How the dataset was divided, in words."""
+
+    def differences(self, other: "Data") -> str:
+        """Return in words how other data differ, from these to those."""
+        pairs = [
+            ("the dataset digest", self.dataset_digest, other.dataset_digest),
+            ("the split", self.split, other.split),
+        ]
+        for name in sorted(self.counts.keys() | other.counts.keys()):
+            pairs.append((f"{name} samples", str(self.counts.get(name, 0)), str(other.counts.get(name, 0))))
+        found = [
+            f"{what}: {before or 'unknown'} → {after or 'unknown'}" for what, before, after in pairs if before != after
+        ]
+        return "; ".join(found) or "the content of samples, or their order"
+
+
 class Note(msgspec.Struct, frozen=True):
     """`checkpoint.json`."""
 
     files: dict[str, File]
     """Every file of the folder but this one, by name."""
+
+    data: Data
+    """What was trained on."""
 
     facts: dict[str, Any]
     """How far training is."""
@@ -53,15 +85,15 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def seal(folder: Path, *, facts: Mapping[str, Any]) -> None:
-    """Write the note that makes a folder a checkpoint: its files with sizes and digests, and the facts."""
+def seal(folder: Path, *, facts: Mapping[str, Any], data: Data) -> None:
+    """Write the note that makes a folder a checkpoint: its files with sizes and digests, the data, and the facts."""
     files = {p.name: {"size": p.stat().st_size, "sha256": file_digest(p)} for p in sorted(folder.iterdir())}
-    content = {"files": files, "facts": facts}
+    content = {"files": files, "data": msgspec.to_builtins(data), "facts": facts}
     atomic.write(folder / SEAL, json.dumps({**content, "sha256": _content_digest(content)}))
 
 
-def verified(folder: Path) -> dict[str, Any]:
-    """Return a checkpoint's facts after comparing every file with the note.
+def verified(folder: Path) -> Note:
+    """Return a checkpoint's note after comparing every file with it.
 
     Raises:
         DamagedError: the note cannot be read, or a file is missing, differs, or is not in the note.
@@ -79,7 +111,7 @@ def verified(folder: Path) -> dict[str, Any]:
             raise DamagedError(f"{name!r} has {path.stat().st_size} bytes instead of {wanted.size}")
         if file_digest(path) != wanted.sha256:
             raise DamagedError(f"{name!r} has another sha256")
-    return note.facts
+    return note
 
 
 def _read_note(folder: Path) -> Note:
@@ -97,7 +129,7 @@ def _read_note(folder: Path) -> Note:
         note = msgspec.convert(raw, Note)
     except (ValueError, RecursionError) as error:  # ValidationError, JSONDecodeError and UnicodeDecodeError among them
         raise DamagedError(f"{SEAL!r} cannot be read") from error
-    if note.sha256 != _content_digest({"files": raw["files"], "facts": raw["facts"]}):
+    if note.sha256 != _content_digest({name: raw[name] for name in ("files", "data", "facts")}):
         raise DamagedError(f"{SEAL!r} has another sha256")
     if any(Path(name).name != name for name in note.files):
         raise DamagedError(f"{SEAL!r} names a file of another folder")

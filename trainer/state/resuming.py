@@ -1,4 +1,7 @@
-"""The checkpoint that training resumes from: the newest whole one; damaged ones are passed over and named."""
+"""The checkpoint that training resumes from: the newest whole one, of the same data.
+
+Damaged ones are passed over and named. The job file decides what happens when none is whole, or when the data changed.
+"""
 
 import shutil
 from collections.abc import Mapping
@@ -6,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainer.errors import SpecError
+from trainer.errors import DatasetError, SpecError
 from trainer.run.spec import RunSpec
 from trainer.state import checkpoints
-from trainer.state.checkpoints import DamagedError, Remote
+from trainer.state.checkpoints import DamagedError, Data, Note, Remote
 from trainer.telemetry.events import Hear, Notice
 
 
@@ -20,8 +23,12 @@ class Checkpoint:
     folder: Path
     """On rank 0's node; another node need not have it."""
 
-    facts: dict[str, Any]
-    """How far training is."""
+    note: Note
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """How far training is."""
+        return self.note.facts
 
     @property
     def step(self) -> int:
@@ -34,7 +41,7 @@ def newest(folder: Path) -> tuple[Checkpoint | None, dict[Path, str]]:
     damaged: dict[Path, str] = {}
     for path in reversed(checkpoints.local(folder)):
         try:
-            return Checkpoint(folder=path, facts=checkpoints.verified(path)), damaged
+            return Checkpoint(folder=path, note=checkpoints.verified(path)), damaged
         except DamagedError as error:
             damaged[path] = str(error)
     return None, damaged
@@ -64,15 +71,17 @@ def pull(folder: Path, *, remote: Remote, run: RunSpec, tell: Hear) -> None:
         shutil.rmtree(path)
 
 
-def choose(folder: Path, *, run: RunSpec, tell: Hear) -> Checkpoint | None:
+def choose(folder: Path, *, run: RunSpec, data: Data, tell: Hear) -> Checkpoint | None:
     """Return the local checkpoint to resume from; None: start from step 0.
 
     Args:
-        folder: the local checkpoints; damaged ones that are newer are removed.
-        run: says what happens when none is whole.
-        tell: hears of damaged checkpoints.
+        folder: the local checkpoints. Those that cannot be resumed from and are newer are removed.
+        run: says what happens when none is whole, or when the data changed.
+        data: what is trained on now.
+        tell: hears of damaged checkpoints and of changed data.
 
     Raises:
+        DatasetError: it was trained on other data, and the run does not allow to restart.
         SpecError: none is whole, and the run does not allow to restart; or ocrfleet 0.1 wrote it.
     """
     found, damaged = newest(folder)
@@ -80,7 +89,22 @@ def choose(folder: Path, *, run: RunSpec, tell: Hear) -> Checkpoint | None:
     _settle(places, step=found.step if found else None, where=str(folder), run=run, tell=tell)
     for path in damaged:
         shutil.rmtree(path)
-    return found
+    if found is None or found.note.data.digest == data.digest:
+        return found
+    changed = (
+        f"The data changed under this run: the checkpoint of step {found.step} was trained on data with the digest "
+        f"{found.note.data.digest}, and now the digest is {data.digest}. What differs: "
+        f"{found.note.data.differences(data)}."
+    )
+    if run.data.on_change == "fail":
+        raise DatasetError(
+            f"{changed} Restore the data, or train on the new ones as another run: change the name of the job, or set "
+            "run.data.onChange: restart."
+        )
+    tell(Notice(message=f"{changed} Training restarts from step 0 (run.data.onChange)."))
+    for path in checkpoints.local(folder):
+        shutil.rmtree(path)
+    return None
 
 
 def _settle(damaged: Mapping[str, str], *, step: int | None, where: str, run: RunSpec, tell: Hear) -> None:

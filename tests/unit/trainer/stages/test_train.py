@@ -12,6 +12,7 @@ from trainer.run.spec import RunSpec
 from trainer.run.workdir import WorkDir
 from trainer.stages.train import train
 from trainer.state import checkpoints
+from trainer.state.checkpoints import Data
 from trainer.state.fencing import Claims
 from trainer.state.mirror import Mirror
 from trainer.storage.files import FileStore
@@ -23,6 +24,7 @@ RUN = {
     "data": {"train": "file:///unused"},
     "output": "file:///unused",
 }
+DATA = Data(digest="d" * 64, dataset_digest="e" * 64, counts={}, split="")
 
 
 class Bucket(FileStore):
@@ -49,7 +51,7 @@ class Node:
         folder = self.work.checkpoint(step)
         folder.mkdir(parents=True)
         (folder / "model.pdparams").write_bytes(b"weights")
-        checkpoints.seal(folder, facts={"step": step})
+        checkpoints.seal(folder, facts={"step": step}, data=DATA)
         if push:
             self.mirror.push_checkpoint(folder)
 

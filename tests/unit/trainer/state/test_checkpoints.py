@@ -3,20 +3,23 @@
 import hashlib
 import json
 
+import msgspec
 import pytest
 
 from trainer.errors import NotFoundError, SpecError
 from trainer.state import checkpoints
-from trainer.state.checkpoints import SEAL, DamagedError, Remote
+from trainer.state.checkpoints import SEAL, DamagedError, Data, Remote
 from trainer.storage import open_store
 from trainer.storage.files import FileStore
+
+DATA = Data(digest="d" * 64, dataset_digest="e" * 64, counts={"train": 4}, split="6:2:2 by page, seed 42")
 
 
 def make(folder, step, content=b"weights"):
     made = folder / f"{step:08d}"
     made.mkdir(parents=True)
     (made / "model.pdparams").write_bytes(content)
-    checkpoints.seal(made, facts={"step": step})
+    checkpoints.seal(made, facts={"step": step}, data=DATA)
     return made
 
 
@@ -26,7 +29,8 @@ def remote(tmp_path):
 
 
 def test_a_sealed_folder_gives_its_facts_back(tmp_path):
-    assert checkpoints.verified(make(tmp_path, 7)) == {"step": 7}
+    note = checkpoints.verified(make(tmp_path, 7))
+    assert (note.facts, note.data) == ({"step": 7}, DATA)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +61,8 @@ def test_no_changed_byte_of_the_note_goes_unnoticed(tmp_path, flipped):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"[]", b"{}", b'{"files": 1, "facts": {}, "sha256": ""}', b"[" * 100_000, b'{"sha256": NaN}']
+    "content",
+    [b"", b"[]", b"{}", b'{"files": 1, "data": {}, "facts": {}, "sha256": ""}', b"[" * 100_000, b'{"sha256": NaN}'],
 )
 def test_a_note_of_another_shape_is_a_damaged_one(tmp_path, content):
     note = make(tmp_path, 7) / SEAL
@@ -70,7 +75,8 @@ def test_a_note_cannot_name_files_of_other_folders(tmp_path):
     (tmp_path / "secret").write_bytes(b"weights")
     folder = make(tmp_path, 7)
     note = json.loads((folder / SEAL).read_bytes())
-    content = {"files": {"../secret": note["files"]["model.pdparams"]}, "facts": {}}
+    content = {**note, "files": {"../secret": note["files"]["model.pdparams"]}}
+    del content["sha256"]
     (folder / SEAL).write_text(json.dumps({**content, "sha256": canonical_sha256(content)}))
     with pytest.raises(DamagedError, match="names a file of another folder"):
         checkpoints.verified(folder)
@@ -91,8 +97,8 @@ def test_a_checkpoint_of_release_0_1_is_refused_and_not_passed_over(tmp_path):
 def test_a_metric_that_is_no_number_is_read_back(tmp_path):
     made = tmp_path / "00000007"
     made.mkdir()
-    checkpoints.seal(made, facts={"loss": float("nan"), "pairs": [(1, 2)]})
-    assert str(checkpoints.verified(made)) == "{'loss': nan, 'pairs': [[1, 2]]}"
+    checkpoints.seal(made, facts={"loss": float("nan"), "pairs": [(1, 2)]}, data=DATA)
+    assert str(checkpoints.verified(made).facts) == "{'loss': nan, 'pairs': [[1, 2]]}"
 
 
 def test_a_folder_without_its_seal_does_not_exist(tmp_path):
@@ -118,7 +124,7 @@ def test_a_pushed_checkpoint_comes_back_the_same(tmp_path, remote):
     pulled, damaged = remote.pull_newest(tmp_path / "there", newer_than=-1)
     assert pulled is not None
     assert damaged == {}
-    assert checkpoints.verified(pulled) == {"step": 7}
+    assert checkpoints.verified(pulled).facts == {"step": 7}
     assert (pulled / "model.pdparams").read_bytes() == b"seven"
 
 
@@ -207,7 +213,7 @@ def test_a_pulled_checkpoint_takes_the_place_of_a_damaged_one_and_leaves_nothing
     (left / "model.pdparams").write_bytes(b"half of it")
     pulled, _ = remote.pull_newest(tmp_path / "there", newer_than=6)
     assert pulled == left
-    assert checkpoints.verified(left) == {"step": 7}
+    assert checkpoints.verified(left).facts == {"step": 7}
     assert [path.name for path in (tmp_path / "there").iterdir() if path.is_dir()] == ["00000007"]
 
 
@@ -266,7 +272,13 @@ def test_the_note_of_a_checkpoint_says_what_is_in_it(tmp_path):
     """Other tools may read it."""
     note = json.loads((make(tmp_path, 7) / SEAL).read_text("utf-8"))
     digest = hashlib.sha256(b"weights").hexdigest()
-    content = {"files": {"model.pdparams": {"size": 7, "sha256": digest}}, "facts": {"step": 7}}
+    data = {
+        "digest": "d" * 64,
+        "dataset_digest": "e" * 64,
+        "counts": {"train": 4},
+        "split": "6:2:2 by page, seed 42",
+    }
+    content = {"files": {"model.pdparams": {"size": 7, "sha256": digest}}, "data": data, "facts": {"step": 7}}
     assert note == {**content, "sha256": canonical_sha256(content)}
 
 
@@ -277,7 +289,7 @@ def test_the_note_of_a_checkpoint_lists_its_files_in_order(tmp_path):
     names = [f"{number:02d}" for number in (7, 3, 9, 1, 8, 0, 2, 6, 5, 4)]
     for name in names:
         (made / name).touch()
-    checkpoints.seal(made, facts={})
+    checkpoints.seal(made, facts={}, data=DATA)
     assert list(json.loads((made / SEAL).read_text("utf-8"))["files"]) == sorted(names)
 
 
@@ -287,3 +299,16 @@ def test_the_bucket_keeps_the_newest_too(tmp_path, remote):
     remote.prune(keep=2)
     assert remote.steps() == [(1, 2), (1, 3)]
     assert not remote.store.list("1/00000001/")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"counts": {"train": 5, "eval": 1}}, "eval samples: 0 → 1; train samples: 4 → 5"),
+        ({"split": "4:1:1 by page, seed 42"}, "the split: 6:2:2 by page, seed 42 → 4:1:1 by page, seed 42"),
+        ({"dataset_digest": ""}, f"the dataset digest: {'e' * 64} → unknown"),
+        ({}, "the content of samples, or their order"),
+    ],
+)
+def test_how_data_differ_is_said_in_words(change, words):
+    assert DATA.differences(msgspec.structs.replace(DATA, digest="f" * 64, **change)) == words

@@ -4,20 +4,23 @@ from pathlib import Path
 
 import pytest
 
-from trainer.errors import SpecError
+from trainer.errors import DatasetError, SpecError
 from trainer.run import spec as runspec
 from trainer.run.spec import RunSpec
 from trainer.state import checkpoints, resuming
-from trainer.state.checkpoints import Remote
+from trainer.state.checkpoints import Data, Remote
 from trainer.storage import open_store
 from trainer.telemetry.events import Event, Notice
 
+DATA = Data(digest="d" * 64, dataset_digest="e" * 64, counts={"train": 4}, split="6:2:2 by page, seed 42")
+OTHER = Data(digest="f" * 64, dataset_digest="e" * 64, counts={"train": 5}, split="6:2:2 by page, seed 42")
 
-def a_run(on_damage: str = "fail") -> RunSpec:
+
+def a_run(on_damage: str = "fail", on_change: str = "fail") -> RunSpec:
     raw = {
         "task": "rec",
         "recipe": "rec-crnn-mobile",
-        "data": {"train": "file:///unused"},
+        "data": {"train": "file:///unused", "onChange": on_change},
         "checkpoint": {"onDamage": on_damage},
         "output": "file:///unused",
     }
@@ -34,7 +37,7 @@ class Node:
             folder = self.folder / f"{step:08d}"
             folder.mkdir(parents=True)
             (folder / "weights").write_bytes(b"weights")
-            checkpoints.seal(folder, facts={"step": step})
+            checkpoints.seal(folder, facts={"step": step}, data=DATA)
             if push:
                 self.remote.push(folder, attempt=1)
 
@@ -48,8 +51,8 @@ class Node:
     def pull(self, on_damage: str = "fail") -> None:
         resuming.pull(self.folder, remote=self.remote, run=a_run(on_damage), tell=self.told.append)
 
-    def choose(self, on_damage: str = "fail") -> int | None:
-        found = resuming.choose(self.folder, run=a_run(on_damage), tell=self.told.append)
+    def choose(self, on_damage: str = "fail", on_change: str = "fail", data: Data = DATA) -> int | None:
+        found = resuming.choose(self.folder, run=a_run(on_damage, on_change), data=data, tell=self.told.append)
         return found and found.step
 
     @property
@@ -73,7 +76,7 @@ def test_without_a_checkpoint_training_starts_and_nothing_is_said(node: Node) ->
 
 def test_the_newest_checkpoint_is_chosen_with_its_facts(node: Node) -> None:
     node.save(3, 7)
-    found = resuming.choose(node.folder, run=a_run(), tell=node.told.append)
+    found = resuming.choose(node.folder, run=a_run(), data=DATA, tell=node.told.append)
     assert found is not None
     assert (found.folder, found.facts, node.said) == (node.folder / "00000007", {"step": 7}, [])
 
@@ -152,3 +155,29 @@ def test_when_all_in_the_bucket_are_damaged_too_training_starts_again_if_the_run
     node.hurt(3, there=True)
     node.pull("restart")
     assert (node.choose(), node.steps, len(node.said)) == (None, [], 2)
+
+
+def test_other_data_than_the_checkpoints_end_the_run_and_are_named(node: Node) -> None:
+    node.save(5, 7)
+    with pytest.raises(
+        DatasetError,
+        match=rf"checkpoint of step 7 was .* {'d' * 64}, and now the digest is {'f' * 64}.* train samples: 4 → 5\.",
+    ):
+        node.choose(data=OTHER)
+    assert node.steps == [5, 7]
+
+
+def test_with_other_data_training_starts_again_if_the_run_says_so(node: Node) -> None:
+    """Checkpoints of the old data would be the newest ones for long."""
+    node.save(5, 7)
+    assert node.choose(on_change="restart", data=OTHER) is None
+    assert node.steps == []
+    assert len(node.said) == 1
+    assert node.said[0].endswith("train samples: 4 → 5. Training restarts from step 0 (run.data.onChange).")
+    assert node.choose(data=OTHER) is None
+
+
+def test_what_is_known_of_the_data_beside_their_digest_does_not_matter(node: Node) -> None:
+    """A dataset digest may be unknown, and the words may change with a release."""
+    node.save(7)
+    assert node.choose(data=Data(digest=DATA.digest, dataset_digest="", counts={}, split="")) == 7
