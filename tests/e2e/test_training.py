@@ -166,7 +166,7 @@ def ends_as_if_never_ended(whole_work: WorkDir, work: WorkDir, *, world: int) ->
         train(work, world=world, kill_at=kill)
     with pytest.raises(StoppedError, match=r"Stopped after step \d+\. The state is saved"):
         train(work, world=world, stop_at=stop)
-    assert stop <= checkpoints.verified(checkpoints.local(work.checkpoints)[-1])["step"] <= whole["steps"], told
+    assert stop <= checkpoints.verified(checkpoints.local(work.checkpoints)[-1]).facts["step"] <= whole["steps"], told
     resumed = train(work, world=world)
     for name in ("parameters_sha256", "history", "best", "steps", "samples"):
         assert whole[name] == resumed[name], (name, told)
@@ -266,7 +266,7 @@ def test_on_another_number_of_ranks_a_run_goes_on_with_the_samples_that_are_left
     work = a_run(tmp_path, "rec", world=2)
     with pytest.raises(StoppedError):
         train(work, world=2, stop_at=2)
-    saved = checkpoints.verified(checkpoints.local(work.checkpoints)[-1])
+    saved = checkpoints.verified(checkpoints.local(work.checkpoints)[-1]).facts
     facts = train(work, world=1)
     count = Prepared.load(work.prepared).counts["train"]
     # Whole epochs of steps of 4, of which two were done by two ranks: those of one rank drop what is no whole step.

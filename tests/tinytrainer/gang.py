@@ -6,15 +6,16 @@ import pickle
 import socket
 import struct
 import time
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from trainer.errors import TransientError
+from trainer.errors import OcrfleetError, TransientError
 
 Array = npt.NDArray[Any]
+T = TypeVar("T")
 
 _LENGTH: Final = struct.Struct("!Q")
 _PATIENCE: Final = 1800.0
@@ -73,6 +74,19 @@ class Gang:
     def share(self, value: Any) -> Any:
         """Return rank 0's value on every rank."""
         return self.gather(value if self.rank == 0 else None)[0]
+
+    def decide(self, choose: Callable[[], T]) -> T:
+        """Return what rank 0 chooses, on every rank; an error of its choice is raised on all."""
+        value, error = None, None
+        if self.rank == 0:
+            try:
+                value = choose()
+            except OcrfleetError as raised:
+                error = raised
+        value, error = self.share((value, error))
+        if error is not None:
+            raise error
+        return cast(T, value)
 
     def meet(self) -> None:
         """Wait until every rank is here."""

@@ -21,7 +21,7 @@ from trainer.evaluation.analysis import Comparison
 from trainer.ppocr.job import Job
 from trainer.ppocr.order import Order
 from trainer.run.interval import Due
-from trainer.state import checkpoints
+from trainer.state import checkpoints, resuming
 from trainer.system import atomic
 from trainer.telemetry import events
 
@@ -163,22 +163,25 @@ class Training:
             Model(self.model.characters, self.velocity).write(new / "velocity.npy")
             if self.job.work.best_weights.exists():
                 shutil.copy2(self.job.work.best_weights, new / "best.npy")
-            checkpoints.seal(new, facts=asdict(self.progress))
+            checkpoints.seal(new, facts=asdict(self.progress), data=self.job.data)
 
     def _resume(self) -> Progress:
-        """Load the newest checkpoint on every rank; only rank 0 needs the folder."""
-        work, found = self.job.work, None
-        folders = checkpoints.local(work.checkpoints) if self.gang.rank == 0 else []
-        if folders:
-            facts, newest = checkpoints.verified(folders[-1]), folders[-1]
-            found = (facts, np.load(newest / "model.npy"), np.load(newest / "velocity.npy"))
-            if (newest / "best.npy").exists():
-                shutil.copy2(newest / "best.npy", work.best_weights)
-        found = self.gang.share(found)
-        if found is None:
+        """Load the newest whole checkpoint on every rank; only rank 0 needs the folder."""
+        work, job = self.job.work, self.job
+        newest = self.gang.decide(
+            lambda: resuming.choose(work.checkpoints, run=job.run, data=job.data, tell=job.events.send)
+        )
+        if self.gang.rank == 0:
+            work.best_weights.unlink(missing_ok=True)
+        if newest is None:
             return Progress()
-        facts, self.model.weights, self.velocity = found
-        return Progress(**facts)
+        found = None
+        if self.gang.rank == 0:
+            found = (np.load(newest.folder / "model.npy"), np.load(newest.folder / "velocity.npy"))
+            if (newest.folder / "best.npy").exists():
+                shutil.copy2(newest.folder / "best.npy", work.best_weights)
+        self.model.weights, self.velocity = self.gang.share(found)
+        return Progress(**newest.facts)
 
     def _say_start(self) -> None:
         if self.gang.rank == 0:

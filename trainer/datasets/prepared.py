@@ -58,6 +58,9 @@ class Prepared:
     ignored: int = 0
     """Regions or lines that are marked as unreadable or difficult: masked for det, left out for rec."""
 
+    split: str = ""
+    """How the dataset was divided, in words."""
+
     @property
     def dictionary(self) -> Path:
         """The characters of the recogniser, one a line (rec only)."""

@@ -286,6 +286,7 @@ def _train(pipeline: Pipeline) -> dict[str, Any]:
     from trainer.stages.train import train
 
     return train(
+        pipeline.given.run,
         pipeline.work,
         leader=pipeline.leader,
         mirror=pipeline.mirror,

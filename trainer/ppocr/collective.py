@@ -5,13 +5,17 @@ every collective that may be reached at different times is preceded by a wait on
 """
 
 import itertools
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import paddle
 import paddle.distributed as dist
+
+from trainer.errors import OcrfleetError
+
+T = TypeVar("T")
 
 _meetings = itertools.count()
 
@@ -87,3 +91,18 @@ def share(value: Any) -> Any:
     box = [value]
     dist.broadcast_object_list(box, src=0)
     return box[0]
+
+
+def decide(choose: Callable[[], T]) -> T:
+    """Return what rank 0 chooses, on every rank; an error of its choice is raised on all, so that none waits for it."""
+    value: T | None = None
+    error: OcrfleetError | None = None
+    if dist.get_rank() == 0:
+        try:
+            value = choose()
+        except OcrfleetError as raised:
+            error = raised
+    value, error = share((value, error))
+    if error is not None:
+        raise error
+    return value

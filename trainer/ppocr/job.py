@@ -13,6 +13,7 @@ from trainer.datasets.prepared import Prepared
 from trainer.run import spec as runspec
 from trainer.run.spec import RunSpec
 from trainer.run.workdir import WorkDir
+from trainer.state.checkpoints import Data
 from trainer.system.cpu import cores
 from trainer.telemetry.events import Events
 
@@ -62,6 +63,17 @@ class Job:
         """Give `eval` or `test`, or the other where the wanted one has no sample."""
         other = {"eval": "test", "test": "eval"}[wanted]
         return wanted if self.prepared.counts[wanted] else other
+
+    @property
+    def data(self) -> Data:
+        """What a checkpoint says of the dataset."""
+        prepared = self.prepared
+        return Data(
+            digest=prepared.digest,
+            dataset_digest=prepared.dataset_digest,
+            counts=dict(prepared.counts),
+            split=prepared.split,
+        )
 
     @property
     def epochs(self) -> int:

@@ -13,13 +13,13 @@ def train(job: Job) -> dict[str, Any]:
     if not distill.is_distillation(job.config):
         return training.train(job)
     goes_on = job.config["Plain"]["epoch_num"] > 0
-    newest = state.newest_facts(job.work.checkpoints)
+    newest = state.newest(job)
     # A state of its end says so, since what comes after it has other networks.
-    if not (goes_on and newest and newest["distilled"]):
+    if not (goes_on and newest and newest.facts["distilled"]):
         facts = training.train(job)
         if not goes_on:
             return facts
-        newest = state.newest_facts(job.work.checkpoints)
+        newest = state.newest(job)
     assert newest
-    alone = distill.plain(job.config, newest["best"]["network"])
+    alone = distill.plain(job.config, newest.facts["best"]["network"])
     return training.train(replace(job, config=alone), alone=True)

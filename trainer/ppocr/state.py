@@ -15,8 +15,10 @@ import numpy as np
 import paddle
 
 from trainer.ppocr import collective
+from trainer.ppocr.job import Job
 from trainer.ppocr.progress import Progress
-from trainer.state import checkpoints
+from trainer.state import checkpoints, resuming
+from trainer.state.resuming import Checkpoint
 from trainer.system import atomic
 
 Tensors = dict[str, Any]
@@ -69,75 +71,75 @@ def write_weights(state: Tensors, path: Path) -> None:
         atomic.replace(new, path)
 
 
-def save(
-    folder: Path, model: paddle.nn.Layer, *, optimizer: Any, progress: Progress, best: Path, scaler: Any = None
-) -> None:
-    """Save the state of all ranks into `folder`; every rank calls, rank 0 writes."""
+def save(job: Job, model: paddle.nn.Layer, *, optimizer: Any, progress: Progress, scaler: Any = None) -> None:
+    """Save the state of all ranks into the folder of its step; every rank calls, rank 0 writes."""
     own = {"buffers": buffers(model), "random": paddle.get_rng_state(), "refused": progress.refused}
     ranks = collective.gather(own)
     progress.refused = {source: why for each in ranks for source, why in each.pop("refused").items()}
     if paddle.distributed.get_rank() == 0:
-        with atomic.folder(folder) as new:
+        with atomic.folder(job.work.checkpoint(progress.step)) as new:
             paddle.save(model.state_dict(), str(new / "model.pdparams"))
             paddle.save(optimizer.state_dict(), str(new / "optimizer.pdopt"))
             extra = {"ranks": ranks, "scaler": scaler.state_dict() if scaler else None}
             (new / "ranks.pickle").write_bytes(pickle.dumps(extra))
-            if best.exists():
-                shutil.copy2(best, new / "best.pdparams")
-            checkpoints.seal(new, facts=asdict(progress))
+            if job.work.best_weights.exists():
+                shutil.copy2(job.work.best_weights, new / "best.pdparams")
+            checkpoints.seal(new, facts=asdict(progress), data=job.data)
     collective.meet()
 
 
-def newest_facts(folder: Path) -> dict[str, Any] | None:
-    """Give the facts of the newest state in a folder that rank 0 has, on every rank; None where there is none."""
-    found = checkpoints.local(folder) if paddle.distributed.get_rank() == 0 else []
-    facts: dict[str, Any] | None = collective.share(checkpoints.verified(found[-1]) if found else None)
-    return facts
+def newest(job: Job) -> Checkpoint | None:
+    """Return the checkpoint to resume from, on every rank; only rank 0 has its folder. None: start from step 0.
+
+    Raises:
+        DatasetError: it was trained on other data, and the run does not allow to restart.
+        SpecError: every checkpoint is damaged, and the run does not allow to restart.
+    """
+    return collective.decide(
+        lambda: resuming.choose(job.work.checkpoints, run=job.run, data=job.data, tell=job.events.send)
+    )
 
 
-def begin_alone(folder: Path | None, model: paddle.nn.Layer, *, best: Path) -> Progress:
+def begin_alone(checkpoint: Checkpoint, model: paddle.nn.Layer, *, best: Path) -> Progress:
     """Begin to train one network by itself from the best weights of a distillation that is over, on every rank.
 
     Args:
-        folder: the distillation's last state; only rank 0 needs it.
+        checkpoint: the distillation's last state; only rank 0 needs its folder.
         model: the network.
         best: where the best weights are, or are put.
     """
-    found: dict[str, Any] | None = None
-    if folder is not None:
-        facts = checkpoints.verified(folder)
-        best.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(folder / "best.pdparams", best)
-        found = {"facts": facts, "model": paddle.load(str(best), return_numpy=True)}
-    found = collective.share(found)
-    assert found is not None
-    model.set_state_dict(found["model"])
+    weights: Tensors | None = None
+    if paddle.distributed.get_rank() == 0:
+        _restore_best(checkpoint.folder, best)
+        weights = paddle.load(str(best), return_numpy=True)
+    model.set_state_dict(collective.share(weights))
     anew = {"epoch": 1, "step_in_epoch": 0, "step_size": 0, "taken": []}
-    return Progress(**{**found["facts"], **anew, "alone_since": found["facts"]["step"]})
+    return Progress(**{**checkpoint.facts, **anew, "alone_since": checkpoint.facts["step"]})
 
 
-def load(folder: Path | None, model: paddle.nn.Layer, *, optimizer: Any, best: Path, scaler: Any = None) -> Progress:
-    """Load a state on every rank; only rank 0 needs the folder, None there means a fresh start.
+def load(
+    checkpoint: Checkpoint | None, model: paddle.nn.Layer, *, optimizer: Any, best: Path, scaler: Any = None
+) -> Progress:
+    """Load a state on every rank; only rank 0 needs the folder. None: a fresh start.
 
     On another number of ranks than it was saved on, every rank takes rank 0's statistics and draws anew, and
     the rest of the epoch is divided anew.
     """
     rank = paddle.distributed.get_rank()
     found: dict[str, Any] | None = None
-    if rank == 0 and folder is not None:
-        facts = checkpoints.verified(folder)
+    if rank == 0:
+        _restore_best(checkpoint.folder if checkpoint else None, best)
+    if checkpoint is None:
+        return Progress()
+    if rank == 0:
+        folder = checkpoint.folder
         found = {
-            "facts": facts,
             "model": paddle.load(str(folder / "model.pdparams"), return_numpy=True),
             "optimizer": paddle.load(str(folder / "optimizer.pdopt"), return_numpy=True),
             **pickle.loads((folder / "ranks.pickle").read_bytes()),
         }
-        if (folder / "best.pdparams").exists():
-            best.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(folder / "best.pdparams", best)
     found = collective.share(found)
-    if found is None:
-        return Progress()
+    assert found is not None
     same = len(found["ranks"]) == paddle.distributed.get_world_size()
     own = found["ranks"][rank if same else 0]
     model.set_state_dict({**found["model"], **own["buffers"]})
@@ -146,4 +148,12 @@ def load(folder: Path | None, model: paddle.nn.Layer, *, optimizer: Any, best: P
         scaler.load_state_dict(found["scaler"])
     if same:
         paddle.set_rng_state(own["random"])
-    return Progress(**found["facts"])
+    return Progress(**checkpoint.facts)
+
+
+def _restore_best(folder: Path | None, best: Path) -> None:
+    """Put the best weights of a checkpoint in their place; later ones, from before a damage, go."""
+    best.unlink(missing_ok=True)
+    if folder is not None and (folder / "best.pdparams").exists():
+        best.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(folder / "best.pdparams", best)

@@ -3,7 +3,6 @@
 import random
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from trainer.ppocr.reporter import Reporter
 from trainer.ppocr.selection import Selection
 from trainer.ppocr.training_set import training_set
 from trainer.recipes import distill
-from trainer.state import checkpoints
+from trainer.state import checkpoints, resuming
 from trainer.telemetry import events
 
 
@@ -37,7 +36,9 @@ def train(job: Job, *, alone: bool = False) -> dict[str, Any]:
     Raises:
         StoppedError: a signal came; the state is saved.
         DivergedError: a loss or a weight is not finite for the second time.
-        DatasetError: more samples are unusable than `run.data.maxRefused` allows.
+        DatasetError: more samples are unusable than `run.data.maxRefused` allows; or the checkpoint was trained on
+            other data, and `run.data.onChange` is `fail`.
+        SpecError: every checkpoint is damaged, and `run.checkpoint.onDamage` is `fail`.
     """
     skipped: list[dict[str, Any]] = []
     while True:
@@ -115,20 +116,13 @@ class Training:
             read=train_step.read_losses,
             finite=lambda: state.finite(self._model),
             largest=collective.largest,
-            checkpoint=lambda: collective.share(int(found[-1].name) if (found := self._checkpoints()) else 0),
+            checkpoint=self._newest_step,
         )
 
     def _save(self, reporter: Reporter) -> None:
         began, work = time.perf_counter(), self._job.work
-        folder = work.checkpoint(self._progress.step)
-        state.save(
-            folder,
-            self._model,
-            optimizer=self._step.optimizer,
-            progress=self._progress,
-            best=work.best_weights,
-            scaler=self._step.scaler,
-        )
+        step, progress = self._step, self._progress
+        state.save(self._job, self._model, optimizer=step.optimizer, progress=progress, scaler=step.scaler)
         if self._job.rank == 0:
             checkpoints.prune(work.checkpoints, keep=self._job.run.checkpoint.keep)
         reporter.saved(seconds=time.perf_counter() - began)
@@ -148,17 +142,16 @@ class Training:
         return progress
 
     def _load(self) -> Progress:
-        found, work = self._checkpoints(), self._job.work
-        newest = found[-1] if found else None
-        facts = state.newest_facts(work.checkpoints) if self._alone else None
-        if facts and facts["alone_since"] is None:
+        newest, work = state.newest(self._job), self._job.work
+        if self._alone and newest and newest.facts["alone_since"] is None:
             return state.begin_alone(newest, self._model, best=work.best_weights)
         step = self._step
         return state.load(newest, self._model, optimizer=step.optimizer, best=work.best_weights, scaler=step.scaler)
 
-    def _checkpoints(self) -> list[Path]:
-        """Return the checkpoints, which rank 0 alone is sure to have."""
-        return checkpoints.local(self._job.work.checkpoints) if self._job.rank == 0 else []
+    def _newest_step(self) -> int:
+        """Return the step of the newest whole checkpoint, which rank 0 alone is sure to have."""
+        found, _ = resuming.newest(self._job.work.checkpoints) if self._job.rank == 0 else (None, {})
+        return int(collective.share(found.step if found else 0))
 
     def _memory(self) -> int | None:
         return int(paddle.device.cuda.max_memory_allocated()) if self._job.device == "gpu" else None

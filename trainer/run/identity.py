@@ -76,7 +76,9 @@ These enter every id, set or not. A line added, removed or changed here changes 
 """
 
 LATER: Final[Mapping[str, Any]] = {
+    "checkpoint.onDamage": "fail",
     "data.maxPixels": None,
+    "data.onChange": "fail",
 }
 """The fields of `run` added since, in the same form, each with the default of its first release. Frozen when released.
 

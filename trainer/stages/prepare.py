@@ -71,6 +71,7 @@ def prepare(run: RunSpec, work: WorkDir, progress: OnProgress | None = None) -> 
         ),
         dataset_digest=surveys[0].digest,
         ignored=sum(s.ignored for s in surveys),
+        split=_split(run, surveys[0]),
     )
     prepared.save({name: [_sample(c) for c in members] for name, members in division.used.items()})
     # Thousands of crops. The receipt counts files and bytes, and an image is looked at before it is taken over.
@@ -158,18 +159,21 @@ def _sample(c: Candidate) -> Sample:
     return Sample(image=c.image, label=c.label, source=c.source, width=c.width, height=c.height)
 
 
+def _split(run: RunSpec, first: Survey) -> str:
+    """Return in words how the dataset is divided."""
+    if first.labels.divided:
+        return "by the names of the label files"
+    if run.data.eval:
+        return "run.data.eval is the evaluation split"
+    return f"{run.data.split} by page, seed {run.train.seed}"
+
+
 def _facts(
     run: RunSpec, prepared: Prepared, problems: Sequence[Problem], characters: Sequence[str], surveys: Sequence[Survey]
 ) -> dict[str, Any]:
-    first = surveys[0].labels
-    how = f"{run.data.split} by page, seed {run.train.seed}"
-    if first.divided:
-        how = "by the names of the label files"
-    elif run.data.eval:
-        how = "run.data.eval is the evaluation split"
     return {
-        "form": first.form,
-        "split": how,
+        "form": surveys[0].labels.form,
+        "split": prepared.split,
         "samples": dict(prepared.counts),
         "images": sum(s.images for s in surveys),
         "turned": sum(s.turned for s in surveys),

@@ -5,18 +5,20 @@ from contextlib import contextmanager
 from typing import Any
 
 from trainer.errors import OcrfleetError
+from trainer.run.spec import RunSpec
 from trainer.run.workdir import WorkDir
-from trainer.state import checkpoints
+from trainer.state import resuming
 from trainer.state.mirror import Mirror
 from trainer.telemetry.events import Hear, Notice
 
 
 def train(
-    work: WorkDir, *, leader: bool, mirror: Mirror, worker: Callable[[], dict[str, Any]], tell: Hear
+    run: RunSpec, work: WorkDir, *, leader: bool, mirror: Mirror, worker: Callable[[], dict[str, Any]], tell: Hear
 ) -> dict[str, Any]:
     """Train on this node's workers, and upload the leader's checkpoints meanwhile.
 
     Args:
+        run: what to train.
         work: the run's folder on this node.
         leader: whether this node saves. Only the leader needs a checkpoint to resume from; its workers share it.
         mirror: the bucket's side.
@@ -25,15 +27,15 @@ def train(
 
     Returns:
         Facts: `steps`, and the `best` evaluation.
+
+    Raises:
+        SpecError: every checkpoint is damaged, and `run.checkpoint.onDamage` is `fail`.
     """
     work.trained.mkdir(exist_ok=True)
     if not leader:
         return worker()
-    local = checkpoints.local(work.checkpoints)
     # A node that has lost its disk resumes from the bucket.
-    pulled = mirror.remote.pull_newest(work.checkpoints, newer_than=int(local[-1].name) if local else -1)
-    if pulled is not None:
-        tell(Notice(message=f"Resuming from the bucket's checkpoint of step {int(pulled.name)}."))
+    resuming.pull(work.checkpoints, remote=mirror.remote, run=run, tell=tell)
     mirror.begin_pushing()
     try:
         facts = worker()

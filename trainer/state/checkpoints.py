@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from trainer.errors import NotFoundError, TransientError
+import msgspec
+
+from trainer.errors import NotFoundError, SpecError
 from trainer.system import atomic
 
 if TYPE_CHECKING:  # a worker seals and checks folders, and needs no bucket
@@ -21,36 +23,126 @@ if TYPE_CHECKING:  # a worker seals and checks folders, and needs no bucket
 SEAL: Final = "checkpoint.json"
 
 
+class DamagedError(Exception):
+    """A checkpoint is not whole; an older one may be. Never shown to a user: see `trainer/state/resuming.py`."""
+
+
+class File(msgspec.Struct, frozen=True):
+    """What a note says of one file."""
+
+    size: int
+    sha256: str
+
+
+class Data(msgspec.Struct, frozen=True, kw_only=True):
+    """The prepared dataset that a checkpoint was trained on."""
+
+    digest: str
+    """Of all samples of all splits in order: `Prepared.digest`."""
+
+    dataset_digest: str
+    """Of `run.data.train` as it lies in the bucket."""
+
+    counts: dict[str, int]
+    """Samples of each split."""
+
+    split: str
+    """How the dataset was divided, in words."""
+
+    def differences(self, other: "Data") -> str:
+        """Return in words how other data differ, from these to those."""
+        pairs = [
+            ("the dataset digest", self.dataset_digest, other.dataset_digest),
+            ("the split", self.split, other.split),
+        ]
+        for name in sorted(self.counts.keys() | other.counts.keys()):
+            pairs.append((f"{name} samples", str(self.counts.get(name, 0)), str(other.counts.get(name, 0))))
+        found = [
+            f"{what}: {before or 'unknown'} → {after or 'unknown'}" for what, before, after in pairs if before != after
+        ]
+        return "; ".join(found) or "the content of samples, or their order"
+
+
+class Note(msgspec.Struct, frozen=True):
+    """`checkpoint.json`."""
+
+    files: dict[str, File]
+    """Every file of the folder but this one, by name."""
+
+    data: Data
+    """What was trained on."""
+
+    facts: dict[str, Any]
+    """How far training is."""
+
+    sha256: str
+    """Of the other fields, so that a changed byte of the note shows, too."""
+
+
 def file_digest(path: Path) -> str:
     """Give a file's sha256 as 64 hex digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def seal(folder: Path, *, facts: Mapping[str, Any]) -> None:
-    """Write the note that makes a folder a checkpoint: its files with sizes and digests, and the facts."""
+def seal(folder: Path, *, facts: Mapping[str, Any], data: Data) -> None:
+    """Write the note that makes a folder a checkpoint: its files with sizes and digests, the data, and the facts."""
     files = {p.name: {"size": p.stat().st_size, "sha256": file_digest(p)} for p in sorted(folder.iterdir())}
-    atomic.write(folder / SEAL, json.dumps({"files": files, "facts": facts}))
+    content = {"files": files, "data": msgspec.to_builtins(data), "facts": facts}
+    atomic.write(folder / SEAL, json.dumps({**content, "sha256": _content_digest(content)}))
 
 
-def verified(folder: Path) -> dict[str, Any]:
-    """Give a checkpoint's facts after comparing every file with its digest.
+def verified(folder: Path) -> Note:
+    """Return a checkpoint's note after comparing every file with it.
 
     Raises:
-        TransientError: a file is missing or differs; an older checkpoint or another attempt can help.
+        DamagedError: the note cannot be read, or a file is missing, differs, or is not in the note.
+        SpecError: ocrfleet 0.1 wrote it.
     """
-    note = json.loads((folder / SEAL).read_text("utf-8"))
-    for name, wanted in note["files"].items():
-        path = folder / name
-        if not path.exists() or file_digest(path) != wanted["sha256"]:
-            raise TransientError(f"The checkpoint {folder} is damaged: {name!r}. Remove the folder and run it again.")
-    facts: dict[str, Any] = note["facts"]
-    return facts
+    note = _read_note(folder)
+    # A file that the note does not name is checked by nothing.
+    for name in sorted({path.name for path in folder.iterdir()} - {SEAL} | note.files.keys()):
+        path, wanted = folder / name, note.files.get(name)
+        if wanted is None:
+            raise DamagedError(f"{name!r} is not in {SEAL}")
+        if not path.is_file():
+            raise DamagedError(f"{name!r} is missing")
+        if path.stat().st_size != wanted.size:
+            raise DamagedError(f"{name!r} has {path.stat().st_size} bytes instead of {wanted.size}")
+        if file_digest(path) != wanted.sha256:
+            raise DamagedError(f"{name!r} has another sha256")
+    return note
+
+
+def _read_note(folder: Path) -> Note:
+    if not (folder / SEAL).is_file():
+        raise DamagedError(f"{SEAL!r} is missing")
+    try:
+        # Not msgspec's own decoder: a metric may be NaN, which Python writes and reads.
+        raw = json.loads((folder / SEAL).read_bytes().decode("utf-8"))
+        if isinstance(raw, dict) and raw.keys() == {"files", "facts"}:
+            raise SpecError(
+                f"The checkpoint {folder.name} was written by ocrfleet 0.1, which this version does not read. Set "
+                "another run.output, or remove the run's folder under checkpoints/ of the output and in the work "
+                "folder to train from step 0."
+            )
+        note = msgspec.convert(raw, Note)
+    except (ValueError, RecursionError) as error:  # ValidationError, JSONDecodeError and UnicodeDecodeError among them
+        raise DamagedError(f"{SEAL!r} cannot be read") from error
+    if note.sha256 != _content_digest({name: raw[name] for name in ("files", "data", "facts")}):
+        raise DamagedError(f"{SEAL!r} has another sha256")
+    if any(Path(name).name != name for name in note.files):
+        raise DamagedError(f"{SEAL!r} names a file of another folder")
+    return note
+
+
+def _content_digest(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def local(folder: Path) -> list[Path]:
-    """Give the whole checkpoints of a folder, oldest first."""
-    return sorted(p for p in folder.glob("[0-9]*") if (p / SEAL).exists()) if folder.is_dir() else []
+    """Return the sealed checkpoints of a folder, oldest first; whether they are whole says `verified`."""
+    return sorted(p for p in folder.glob("[0-9]*") if p.name.isdecimal() and (p / SEAL).exists())
 
 
 def prune(folder: Path, *, keep: int) -> None:
@@ -67,7 +159,7 @@ class Remote:
     """The store at `<output>/checkpoints/<run>`."""
 
     def steps(self) -> list[tuple[int, int]]:
-        """Give (attempt, step) of every whole checkpoint, oldest first."""
+        """Return (attempt, step) of every sealed checkpoint, oldest first."""
         found = []
         for info in self.store.list():
             attempt, *rest = info.key.split("/")
@@ -83,32 +175,38 @@ class Remote:
         self.store.push({f"{prefix}/{SEAL}": folder / SEAL})
         return sum(p.stat().st_size for p in folder.iterdir())
 
-    def pull_newest(self, into: Path, *, newer_than: int) -> Path | None:
-        """Pull the newest checkpoint of the latest attempt that has one, if it is past a step.
+    def pull_newest(self, into: Path, *, newer_than: int) -> tuple[Path | None, dict[str, str]]:
+        """Pull the newest whole checkpoint, of the latest attempt that has one, if it is past a step.
 
         Args:
             into: the folder of local checkpoints.
             newer_than: the newest step that is there already; -1 for none.
+
+        Returns:
+            The checkpoint, and newer ones that are not whole: where they are, and why.
         """
-        landing = into / ".pulled"
-        while True:
-            steps = self.steps()
-            if not steps or steps[-1][1] <= newer_than:
-                return None
+        landing, damaged = into / ".pulled", dict[tuple[int, int], str]()
+        newest = None
+        while (steps := [each for each in self.steps() if each not in damaged]) and steps[-1][1] > newer_than:
             attempt, step = steps[-1]
-            folder, prefix = into / f"{step:08d}", f"{attempt}/{step:08d}"
+            prefix = f"{attempt}/{step:08d}"
             try:
                 self.store.pull([info.key for info in self.store.list(f"{prefix}/")], landing)
-            except NotFoundError:
+                verified(landing / prefix)
+            except (NotFoundError, DamagedError) as error:
+                shutil.rmtree(landing, ignore_errors=True)
                 # An older object that does not know yet that it is superseded has pushed newer ones, and pruned this.
-                if self.steps()[-1:] == [(attempt, step)]:
+                if (attempt, step) not in self.steps():
+                    continue
+                if isinstance(error, NotFoundError):
                     raise
+                damaged[attempt, step] = str(error)
                 continue
+            newest = into / f"{step:08d}"
+            atomic.replace_folder(landing / prefix, newest)
+            shutil.rmtree(landing)
             break
-        verified(landing / prefix)
-        atomic.replace_folder(landing / prefix, folder)
-        shutil.rmtree(landing)
-        return folder
+        return newest, {f"{self.store.uri}{a}/{step:08d}": why for (a, step), why in damaged.items()}
 
     def prune(self, *, keep: int) -> None:
         """Remove all but the newest `keep` checkpoints: each seal first, so that none is seen half."""

@@ -6,14 +6,25 @@ from typing import Any
 
 import pytest
 
-from trainer.errors import AccessError, DivergedError
+from trainer.errors import AccessError, DivergedError, SpecError
+from trainer.run import spec as runspec
+from trainer.run.spec import RunSpec
 from trainer.run.workdir import WorkDir
 from trainer.stages.train import train
 from trainer.state import checkpoints
+from trainer.state.checkpoints import Data
 from trainer.state.fencing import Claims
 from trainer.state.mirror import Mirror
 from trainer.storage.files import FileStore
 from trainer.telemetry.events import Event, Notice
+
+RUN = {
+    "task": "rec",
+    "recipe": "rec-crnn-mobile",
+    "data": {"train": "file:///unused"},
+    "output": "file:///unused",
+}
+DATA = Data(digest="d" * 64, dataset_digest="e" * 64, counts={}, split="")
 
 
 class Bucket(FileStore):
@@ -40,7 +51,7 @@ class Node:
         folder = self.work.checkpoint(step)
         folder.mkdir(parents=True)
         (folder / "model.pdparams").write_bytes(b"weights")
-        checkpoints.seal(folder, facts={"step": step})
+        checkpoints.seal(folder, facts={"step": step}, data=DATA)
         if push:
             self.mirror.push_checkpoint(folder)
 
@@ -56,9 +67,9 @@ class Node:
                 raise error
             return {"steps": to}
 
-        assert train(self.work, leader=leader, mirror=self.mirror, worker=worker, tell=self.told.append) == {
-            "steps": to
-        }
+        run = runspec.from_dict(RunSpec, RUN, where="run")
+        facts = train(run, self.work, leader=leader, mirror=self.mirror, worker=worker, tell=self.told.append)
+        assert facts == {"steps": to}
         return found
 
 
@@ -86,6 +97,24 @@ def test_a_newer_checkpoint_that_is_here_is_the_one(node: Node) -> None:
     node.save(6, push=False)
     assert node.train(to=8) == [3, 6]
     assert node.said == []
+
+
+def test_a_leader_that_lost_its_disk_passes_over_a_damaged_checkpoint_of_the_bucket(node: Node) -> None:
+    node.train(to=7)
+    node.train(to=9)
+    shutil.rmtree(node.work.root)
+    node.work.root.mkdir()
+    node.store.put("0/00000009/model.pdparams", b"weighty")
+    assert node.train(to=11) == [7]
+    assert any("0/00000009 is damaged" in line for line in node.said)
+
+
+def test_a_run_without_a_whole_checkpoint_does_not_train(node: Node) -> None:
+    node.train(to=7)
+    node.store.put("0/00000007/model.pdparams", b"weighty")
+    (node.work.checkpoint(7) / "model.pdparams").write_bytes(b"weighty")
+    with pytest.raises(SpecError, match="Every checkpoint of this run is damaged"):
+        node.train(to=9)
 
 
 def test_other_nodes_save_nothing_and_look_for_nothing(node: Node) -> None:

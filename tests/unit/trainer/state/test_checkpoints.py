@@ -3,20 +3,23 @@
 import hashlib
 import json
 
+import msgspec
 import pytest
 
-from trainer.errors import NotFoundError, TransientError
+from trainer.errors import NotFoundError, SpecError
 from trainer.state import checkpoints
-from trainer.state.checkpoints import SEAL, Remote
+from trainer.state.checkpoints import SEAL, DamagedError, Data, Remote
 from trainer.storage import open_store
 from trainer.storage.files import FileStore
+
+DATA = Data(digest="d" * 64, dataset_digest="e" * 64, counts={"train": 4}, split="6:2:2 by page, seed 42")
 
 
 def make(folder, step, content=b"weights"):
     made = folder / f"{step:08d}"
     made.mkdir(parents=True)
     (made / "model.pdparams").write_bytes(content)
-    checkpoints.seal(made, facts={"step": step})
+    checkpoints.seal(made, facts={"step": step}, data=DATA)
     return made
 
 
@@ -26,15 +29,76 @@ def remote(tmp_path):
 
 
 def test_a_sealed_folder_gives_its_facts_back(tmp_path):
-    assert checkpoints.verified(make(tmp_path, 7)) == {"step": 7}
+    note = checkpoints.verified(make(tmp_path, 7))
+    assert (note.facts, note.data) == ({"step": 7}, DATA)
 
 
-@pytest.mark.parametrize("hurt", ["change", "remove"])
-def test_a_damaged_checkpoint_is_not_read(tmp_path, hurt):
+@pytest.mark.parametrize(
+    ("hurt", "why"),
+    [
+        pytest.param(lambda path: path.write_bytes(b"weighty"), "'model.pdparams' has another sha256", id="changed"),
+        pytest.param(lambda path: path.write_bytes(b"weight"), "'model.pdparams' has 6 bytes instead of 7", id="cut"),
+        pytest.param(lambda path: path.unlink(), "'model.pdparams' is missing", id="removed"),
+        pytest.param(lambda path: path.with_name("x").touch(), "'x' is not in checkpoint.json", id="added"),
+    ],
+)
+def test_a_damaged_checkpoint_is_not_read(tmp_path, hurt, why):
     weights = make(tmp_path, 7) / "model.pdparams"
-    weights.write_bytes(b"weighty") if hurt == "change" else weights.unlink()
-    with pytest.raises(TransientError, match=r"damaged: 'model\.pdparams'"):
+    hurt(weights)
+    with pytest.raises(DamagedError, match=rf"^{why}$"):
         checkpoints.verified(weights.parent)
+
+
+@pytest.mark.parametrize("flipped", [0x01, 0x80])
+def test_no_changed_byte_of_the_note_goes_unnoticed(tmp_path, flipped):
+    """Most leave it JSON; with the highest bit it is no UTF-8."""
+    note = make(tmp_path, 7) / SEAL
+    whole = note.read_bytes()
+    for place in range(len(whole)):
+        note.write_bytes(whole[:place] + bytes([whole[place] ^ flipped]) + whole[place + 1 :])
+        with pytest.raises(DamagedError):
+            checkpoints.verified(note.parent)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"[]", b"{}", b'{"files": 1, "data": {}, "facts": {}, "sha256": ""}', b"[" * 100_000, b'{"sha256": NaN}'],
+)
+def test_a_note_of_another_shape_is_a_damaged_one(tmp_path, content):
+    note = make(tmp_path, 7) / SEAL
+    note.write_bytes(content)
+    with pytest.raises(DamagedError, match=r"'checkpoint.json' cannot be read"):
+        checkpoints.verified(note.parent)
+
+
+def test_a_note_cannot_name_files_of_other_folders(tmp_path):
+    (tmp_path / "secret").write_bytes(b"weights")
+    folder = make(tmp_path, 7)
+    note = json.loads((folder / SEAL).read_bytes())
+    content = {**note, "files": {"../secret": note["files"]["model.pdparams"]}}
+    del content["sha256"]
+    (folder / SEAL).write_text(json.dumps({**content, "sha256": canonical_sha256(content)}))
+    with pytest.raises(DamagedError, match="names a file of another folder"):
+        checkpoints.verified(folder)
+
+
+def canonical_sha256(content):
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def test_a_checkpoint_of_release_0_1_is_refused_and_not_passed_over(tmp_path):
+    """An older one of that release would be no better, and training would start again without a word."""
+    folder = make(tmp_path, 7)
+    (folder / SEAL).write_text('{"files": {}, "facts": {"step": 7}}')
+    with pytest.raises(SpecError, match=r"^The checkpoint 00000007 was written by ocrfleet 0\.1, .*run\.output"):
+        checkpoints.verified(folder)
+
+
+def test_a_metric_that_is_no_number_is_read_back(tmp_path):
+    made = tmp_path / "00000007"
+    made.mkdir()
+    checkpoints.seal(made, facts={"loss": float("nan"), "pairs": [(1, 2)]}, data=DATA)
+    assert str(checkpoints.verified(made).facts) == "{'loss': nan, 'pairs': [[1, 2]]}"
 
 
 def test_a_folder_without_its_seal_does_not_exist(tmp_path):
@@ -57,9 +121,10 @@ def test_the_newest_are_kept_and_what_a_killed_save_left_goes(tmp_path):
 
 def test_a_pushed_checkpoint_comes_back_the_same(tmp_path, remote):
     remote.push(make(tmp_path / "here", 7, b"seven"), attempt=1)
-    pulled = remote.pull_newest(tmp_path / "there", newer_than=-1)
+    pulled, damaged = remote.pull_newest(tmp_path / "there", newer_than=-1)
     assert pulled is not None
-    assert checkpoints.verified(pulled) == {"step": 7}
+    assert damaged == {}
+    assert checkpoints.verified(pulled).facts == {"step": 7}
     assert (pulled / "model.pdparams").read_bytes() == b"seven"
 
 
@@ -67,18 +132,18 @@ def test_the_latest_attempt_decides_not_the_highest_step(tmp_path, remote):
     """An attempt that was given up may have gone further; what it wrote is not read."""
     remote.push(make(tmp_path / "first", 9), attempt=1)
     remote.push(make(tmp_path / "second", 5), attempt=2)
-    assert remote.pull_newest(tmp_path / "there", newer_than=-1).name == "00000005"
+    assert remote.pull_newest(tmp_path / "there", newer_than=-1)[0].name == "00000005"
 
 
 def test_a_checkpoint_that_is_here_already_is_not_pulled(tmp_path, remote):
     remote.push(make(tmp_path / "here", 7), attempt=1)
-    assert remote.pull_newest(tmp_path / "here", newer_than=7) is None
+    assert remote.pull_newest(tmp_path / "here", newer_than=7) == (None, {})
 
 
 def test_a_checkpoint_whose_seal_is_not_pushed_yet_is_not_pulled(tmp_path, remote):
     folder = make(tmp_path / "here", 7)
     remote.store.push({"1/00000007/model.pdparams": folder / "model.pdparams"})
-    assert remote.pull_newest(tmp_path / "there", newer_than=-1) is None
+    assert remote.pull_newest(tmp_path / "there", newer_than=-1) == (None, {})
 
 
 def test_a_checkpoint_that_is_pruned_while_it_is_pulled_gives_way_to_the_newer_one(tmp_path, remote, monkeypatch):
@@ -92,7 +157,7 @@ def test_a_checkpoint_that_is_pruned_while_it_is_pulled_gives_way_to_the_newer_o
         return pull(*words, **named)
 
     monkeypatch.setattr(type(remote.store), "pull", lambda _, *words, **named: pruned_meanwhile(*words, **named))
-    assert remote.pull_newest(tmp_path / "there", newer_than=-1).name == "00000002"
+    assert remote.pull_newest(tmp_path / "there", newer_than=-1)[0].name == "00000002"
 
 
 class Recording(FileStore):
@@ -146,17 +211,36 @@ def test_a_pulled_checkpoint_takes_the_place_of_a_damaged_one_and_leaves_nothing
     left = tmp_path / "there" / "00000007"
     left.mkdir(parents=True)
     (left / "model.pdparams").write_bytes(b"half of it")
-    pulled = remote.pull_newest(tmp_path / "there", newer_than=6)
+    pulled, _ = remote.pull_newest(tmp_path / "there", newer_than=6)
     assert pulled == left
-    assert checkpoints.verified(left) == {"step": 7}
+    assert checkpoints.verified(left).facts == {"step": 7}
     assert [path.name for path in (tmp_path / "there").iterdir() if path.is_dir()] == ["00000007"]
 
 
-def test_a_checkpoint_that_was_changed_in_the_bucket_is_not_taken(tmp_path, remote):
-    remote.push(make(tmp_path / "here", 7, b"seven"), attempt=1)
+def test_damaged_checkpoints_in_the_bucket_are_passed_over_and_named(tmp_path, remote):
+    """Whatever attempt made them; the newest whole one is taken."""
+    for attempt, step in ((1, 5), (1, 6), (2, 7), (2, 8)):
+        remote.push(make(tmp_path / "here", step), attempt=attempt)
+    remote.store.put("2/00000007/model.pdparams", b"other")
+    remote.store.delete(["2/00000008/model.pdparams"])
+    remote.store.put("1/00000006/checkpoint.json", b"\xff")
+    pulled, damaged = remote.pull_newest(tmp_path / "there", newer_than=-1)
+    assert pulled.name == "00000005"
+    assert {place.removeprefix(remote.store.uri): why for place, why in damaged.items()} == {
+        "2/00000008": "'model.pdparams' is missing",
+        "2/00000007": "'model.pdparams' has 5 bytes instead of 7",
+        "1/00000006": "'checkpoint.json' cannot be read",
+    }
+    assert [path.name for path in (tmp_path / "there").iterdir() if path.is_dir()] == ["00000005"]
+
+
+def test_a_damaged_checkpoint_in_the_bucket_does_not_lead_behind_the_local_one(tmp_path, remote):
+    for step in (5, 7):
+        remote.push(make(tmp_path / "here", step), attempt=1)
     remote.store.put("1/00000007/model.pdparams", b"other")
-    with pytest.raises(TransientError, match="damaged"):
-        remote.pull_newest(tmp_path / "there", newer_than=-1)
+    pulled, damaged = remote.pull_newest(tmp_path / "there", newer_than=6)
+    assert pulled is None
+    assert len(damaged) == 1
     assert checkpoints.local(tmp_path / "there") == []
 
 
@@ -179,11 +263,23 @@ def test_a_missing_folder_has_no_checkpoints(tmp_path):
     assert checkpoints.local(tmp_path / "none") == []
 
 
+def test_a_folder_that_is_not_named_by_a_step_is_no_checkpoint(tmp_path):
+    make(tmp_path, 7).rename(tmp_path / "00000007.kept")
+    assert checkpoints.local(tmp_path) == []
+
+
 def test_the_note_of_a_checkpoint_says_what_is_in_it(tmp_path):
     """Other tools may read it."""
     note = json.loads((make(tmp_path, 7) / SEAL).read_text("utf-8"))
     digest = hashlib.sha256(b"weights").hexdigest()
-    assert note == {"files": {"model.pdparams": {"size": 7, "sha256": digest}}, "facts": {"step": 7}}
+    data = {
+        "digest": "d" * 64,
+        "dataset_digest": "e" * 64,
+        "counts": {"train": 4},
+        "split": "6:2:2 by page, seed 42",
+    }
+    content = {"files": {"model.pdparams": {"size": 7, "sha256": digest}}, "data": data, "facts": {"step": 7}}
+    assert note == {**content, "sha256": canonical_sha256(content)}
 
 
 def test_the_note_of_a_checkpoint_lists_its_files_in_order(tmp_path):
@@ -193,7 +289,7 @@ def test_the_note_of_a_checkpoint_lists_its_files_in_order(tmp_path):
     names = [f"{number:02d}" for number in (7, 3, 9, 1, 8, 0, 2, 6, 5, 4)]
     for name in names:
         (made / name).touch()
-    checkpoints.seal(made, facts={})
+    checkpoints.seal(made, facts={}, data=DATA)
     assert list(json.loads((made / SEAL).read_text("utf-8"))["files"]) == sorted(names)
 
 
@@ -203,3 +299,16 @@ def test_the_bucket_keeps_the_newest_too(tmp_path, remote):
     remote.prune(keep=2)
     assert remote.steps() == [(1, 2), (1, 3)]
     assert not remote.store.list("1/00000001/")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"counts": {"train": 5, "eval": 1}}, "eval samples: 0 → 1; train samples: 4 → 5"),
+        ({"split": "4:1:1 by page, seed 42"}, "the split: 6:2:2 by page, seed 42 → 4:1:1 by page, seed 42"),
+        ({"dataset_digest": ""}, f"the dataset digest: {'e' * 64} → unknown"),
+        ({}, "the content of samples, or their order"),
+    ],
+)
+def test_how_data_differ_is_said_in_words(change, words):
+    assert DATA.differences(msgspec.structs.replace(DATA, digest="f" * 64, **change)) == words

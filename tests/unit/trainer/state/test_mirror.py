@@ -11,11 +11,14 @@ import pytest
 from trainer.errors import AccessError, OcrfleetError, TransientError
 from trainer.run.workdir import WorkDir
 from trainer.state import checkpoints
+from trainer.state.checkpoints import Data
 from trainer.state.fencing import Claims
 from trainer.state.mirror import Mirror
 from trainer.state.receipts import Receipt, files_of, measure
 from trainer.storage.files import FileStore
 from trainer.telemetry.events import Event, Notice
+
+DATA = Data(digest="d" * 64, dataset_digest="e" * 64, counts={}, split="")
 
 
 class Bucket(FileStore):
@@ -123,7 +126,7 @@ def checkpoint(work: WorkDir, step: int) -> Path:
     folder = work.checkpoints / f"{step:08d}"
     folder.mkdir(parents=True)
     (folder / "model.pdparams").write_bytes(b"weights")
-    checkpoints.seal(folder, facts={"step": step})
+    checkpoints.seal(folder, facts={"step": step}, data=DATA)
     return folder
 
 
