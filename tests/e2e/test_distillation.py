@@ -12,6 +12,7 @@ from tests.e2e.test_training import a_run, ends_as_if_never_ended, train
 from trainer.errors import OcrfleetError, SpecError
 from trainer.run.workdir import WorkDir
 from trainer.state.checkpoints import file_digest
+from trainer.weights import arrays
 from trainer.weights.facts import Origin
 
 pytestmark = [pytest.mark.paddle, pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore")]
@@ -102,7 +103,7 @@ def test_a_frozen_teacher_ends_as_it_began(tmp_path: Path, recipe: str) -> None:
     given_teacher(work, path)
     train(work, world=1)
     newest = max(work.checkpoints.iterdir())
-    kept = paddle.load(str(newest / "model.pdparams"), return_numpy=True)
+    kept = arrays.read(newest / "model.safetensors")
     for name, value in paddle.load(str(path), return_numpy=True).items():
         assert (kept[f"Teacher.{name}"] == value).all(), name
 
@@ -199,7 +200,7 @@ def test_networks_start_from_their_namesakes_and_not_as_twins(tmp_path: Path) ->
     given(dict(tensors))
     with pytest.raises(OcrfleetError, match="Student has learned nothing"):
         train(work, world=1)
-    kept = paddle.load(str(min(work.checkpoints.iterdir()) / "model.pdparams"), return_numpy=True)
+    kept = arrays.read(min(work.checkpoints.iterdir()) / "model.safetensors")
     for name, value in tensors.items():
         assert (kept[name] == value.numpy()).all(), name
 
@@ -228,7 +229,7 @@ def test_a_network_is_taken_out_of_a_file_of_paddleocrs_own_layout(tmp_path: Pat
     work.pretrained.write_bytes(path.read_bytes())
     Origin(uri=path.as_uri(), sha256=file_digest(path)).write(work.pretrained_facts)
     train(work, world=1)
-    kept = paddle.load(str(min(work.checkpoints.iterdir()) / "model.pdparams"), return_numpy=True)
+    kept = arrays.read(min(work.checkpoints.iterdir()) / "model.safetensors")
     assert {f"Student.{name}" for name in kept} == {name for name in both if name.startswith("Student.")}
     for name, value in kept.items():
         assert (value == both[f"Student.{name}"].numpy()).all(), name

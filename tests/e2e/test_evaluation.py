@@ -42,7 +42,7 @@ def write_weights(work: WorkDir, samples: Sequence[Sample]) -> list[dict[str, An
     """Write the weights of a model whose output depends on what it sees; give what it reads."""
     import paddle
 
-    from trainer.ppocr import build, infer, scores, tree
+    from trainer.ppocr import build, infer, scores, state, tree
 
     tree.on_path()
     paddle.seed(2)
@@ -59,7 +59,7 @@ def write_weights(work: WorkDir, samples: Sequence[Sample]) -> list[dict[str, An
         tensors = [reader.tensor(infer.read_image(sample.image)) for sample in samples]
         settle(model, tensors)
         spread(model.head.fc, read=lambda: [forward(tensor) for tensor in tensors])
-    paddle.save(model.state_dict(), str(work.best_weights))
+    state.write_weights(state.weights(model), work.best_weights)
     return scores.read_samples(reader, samples, root=work.prepared)
 
 

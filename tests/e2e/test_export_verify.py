@@ -14,6 +14,7 @@ import yaml
 
 from trainer.datasets.prepared import Sample
 from trainer.errors import GateError, SpecError
+from trainer.weights import arrays
 
 pytestmark = [
     pytest.mark.paddle,
@@ -58,12 +59,10 @@ def settled(config: dict[str, Any], samples: list[Sample], *, last: str, gain: f
 
 def finish(config: dict[str, Any], model: Any, samples: list[Sample], root: Path) -> Run:
     """Save, evaluate and export, as the stages before verify do."""
-    import paddle
+    from trainer.ppocr import export, infer, scores, state
 
-    from trainer.ppocr import export, infer, scores
-
-    weights, inference = root / "model.pdparams", root / "inference"
-    paddle.save(model.state_dict(), str(weights))
+    weights, inference = root / "model.safetensors", root / "inference"
+    state.write_weights(state.weights(model), weights)
     det = config["Architecture"]["model_type"] == "det"
     forward = infer.layer_forward(model)
     reader = infer.DetReader(config, forward) if det else infer.RecReader(config, list("0123456789"), forward)
@@ -157,14 +156,12 @@ def test_an_exported_recogniser_is_what_was_trained(rec: Run, tmp_path: Path) ->
 
 
 def test_an_export_of_other_weights_is_refused_by_name_and_number(rec: Run, tmp_path: Path) -> None:
-    import paddle
-
     from trainer.ppocr import export
 
-    state = paddle.load(str(rec.weights))
-    state["head.fc.bias"] = state["head.fc.bias"] + paddle.linspace(0.0, 0.5, 12)
-    paddle.save(state, str(tmp_path / "other.pdparams"))
-    export.export(rec.config, tmp_path / "other.pdparams", tmp_path / "inference", "PP-OCRv3_mobile_rec")
+    state = arrays.read(rec.weights)
+    state["head.fc.bias"] = state["head.fc.bias"] + np.linspace(0.0, 0.5, 12, dtype=np.float32)
+    arrays.write(tmp_path / "other.safetensors", state)
+    export.export(rec.config, tmp_path / "other.safetensors", tmp_path / "inference", "PP-OCRv3_mobile_rec")
     out = tmp_path / "verification.json"
     with pytest.raises(GateError, match=r"line-0\.png: an output .* differs .*, but the recipe allows 1e-05"):
         verify(rec, out, inference_dir=tmp_path / "inference")
@@ -262,7 +259,7 @@ def test_of_many_heads_one_is_exported_and_branches_become_one(rec: Run, tmp_pat
     """PP-OCRv4's recogniser: the SAR guide stays behind, PPLCNetV3's branches are merged, lines may be of any width."""
     import paddle
 
-    from trainer.ppocr import build, export, infer
+    from trainer.ppocr import build, export, infer, state
 
     config = copy.deepcopy(rec.config)
     config["Architecture"].update(
@@ -281,8 +278,8 @@ def test_of_many_heads_one_is_exported_and_branches_become_one(rec: Run, tmp_pat
     config["Eval"]["dataset"]["transforms"][1]["RecResizeImg"]["image_shape"] = [3, 48, 320]
     paddle.seed(3)
     model = build.build_model(config)
-    weights, inference = tmp_path / "model.pdparams", tmp_path / "inference"
-    paddle.save(model.state_dict(), str(weights))
+    weights, inference = tmp_path / "model.safetensors", tmp_path / "inference"
+    state.write_weights(state.weights(model), weights)
     export.export(config, weights, inference, "PP-OCRv4_mobile_rec")
     trained, exported = infer.layer_forward(model), infer.predictor_forward(inference)
     for width in (320, 523):

@@ -8,6 +8,7 @@ from trainer import recipes
 from trainer.errors import SpecError
 from trainer.run import spec as runspec
 from trainer.run.spec import RunSpec
+from trainer.weights import arrays, pdparams
 
 # Importing paddle itself warns, of a compiler cache that nobody needs here.
 pytestmark = [pytest.mark.paddle, pytest.mark.filterwarnings("ignore")]
@@ -165,7 +166,49 @@ def test_weights_of_something_else_are_refused(start, config, build, write, padd
         start.start_from(build.build_model(config), write({"x": paddle.zeros([2])}), student=None)
 
 
-def test_a_runs_own_weights_must_fit_whole(start, config, build, write, trained):
+def test_a_runs_own_weights_must_fit_whole(start, config, build, trained, tmp_path):
     trained.pop(next(iter(trained)))
+    arrays.write(tmp_path / "model.safetensors", {name: value.numpy() for name, value in trained.items()})
     with pytest.raises(SpecError, match=r"1 of .* tensors are missing or have another shape"):
-        start.load_weights(build.build_model(config), write(trained))
+        start.load_weights(build.build_model(config), tmp_path / "model.safetensors")
+
+
+def test_what_was_trained_is_published_as_a_file_that_paddle_loads_and_another_run_starts_from(
+    start, config, build, trained, tmp_path, paddle
+):
+    from trainer.ppocr import export
+
+    own, published = tmp_path / "model.safetensors", tmp_path / "weights" / "model.pdparams"
+    arrays.write(own, {name: value.numpy() for name, value in trained.items()})
+    export.export_weights(own, published)
+    loaded = paddle.load(str(published))
+    assert loaded.keys() == trained.keys()
+    assert all(bool((loaded[name] == value).all()) for name, value in trained.items())
+    model = build.build_model(config)
+    start.start_from(model, published, student=None)
+    assert taken(model) == set(trained)
+
+
+@pytest.mark.parametrize("kind", ["float32", "float16", "bfloat16", "float64", "int64", "bool"])
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_the_restricted_reader_reads_what_paddle_saves_as_paddle_does(paddle, tmp_path, kind, protocol):
+    """A state dict, and tensors that are saved with their names."""
+    layer = paddle.nn.Linear(3, 2)
+    values = {
+        "a": paddle.randn([3, 2]),
+        "b": paddle.randn([1]),
+        "c": paddle.to_tensor(2.0),
+        "none": paddle.zeros([0, 2]),
+    }
+    values = {name: value.astype(kind) for name, value in values.items()}
+    for content in (values, {**values, "epoch": 3, "nested": {"d": values["a"]}}, layer.state_dict()):
+        path = tmp_path / "x.pdparams"
+        paddle.save(content, str(path), protocol=protocol)
+        wanted = {n: v for n, v in paddle.load(str(path), return_numpy=True).items() if hasattr(v, "shape")}
+        found = pdparams.read(path)
+        assert found.keys() == wanted.keys()
+        for name, value in wanted.items():
+            assert (found[name].dtype, found[name].shape) == (value.dtype, value.shape)
+            assert np.array_equal(found[name], value)
+            tensor = paddle.load(str(path))[name]
+            assert paddle.to_tensor(found[name]).dtype == tensor.dtype

@@ -84,7 +84,7 @@ def test_a_recipe_trains_and_its_export_reads_as_the_trained_model(
 ) -> None:
     import paddle
 
-    from trainer.ppocr import build, export, infer, tree
+    from trainer.ppocr import build, export, infer, state, tree
 
     tree.on_path()
     for seed in (paddle.seed, np.random.seed, random.seed):
@@ -119,8 +119,8 @@ def test_a_recipe_trains_and_its_export_reads_as_the_trained_model(
     with paddle.no_grad():
         model(paddle.to_tensor(noise), data=batch[1:])
 
-    weights, inference = tmp_path / "model.pdparams", tmp_path / "inference"
-    paddle.save(model.state_dict(), str(weights))
+    weights, inference = tmp_path / "model.safetensors", tmp_path / "inference"
+    state.write_weights(state.weights(model), weights)
     wanted = infer.layer_forward(model)(noise)
     export.export(config, weights, inference, recipe.model_name)
     assert np.abs(infer.predictor_forward(inference)(noise) - wanted).max() <= recipe.tolerance

@@ -2,7 +2,6 @@
 
 import json
 import os
-import pickle
 import random
 import signal
 import sys
@@ -29,6 +28,7 @@ from trainer.stages.prepare import prepare
 from trainer.state import checkpoints
 from trainer.state.checkpoints import file_digest
 from trainer.telemetry.events import Ready, Step
+from trainer.weights import arrays
 from trainer.weights.facts import Origin
 
 pytestmark = [pytest.mark.paddle, pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore")]
@@ -173,26 +173,49 @@ def ends_as_if_never_ended(whole_work: WorkDir, work: WorkDir, *, world: int) ->
     assert whole.get("distillation", {}).get("picked") == resumed.get("distillation", {}).get("picked")
     first, second = (checkpoints.local(folder.checkpoints)[-1] for folder in (whole_work, work))
     assert first.name == second.name, told
-    import paddle
-
-    for file in ("model.pdparams", "optimizer.pdopt", "best.pdparams"):
-        same_tensors(*(paddle.load(str(folder / file), return_numpy=True) for folder in (first, second)))
-    # Every rank's statistics and random state.
-    states = [pickle.loads((folder / "ranks.pickle").read_bytes())["ranks"] for folder in (first, second)]
-    assert [len(ranks) for ranks in states] == [world, world]
-    for one, other in zip(*states, strict=True):
-        same_tensors(one["buffers"], other["buffers"])
-        assert pickle.dumps(one["random"]) == pickle.dumps(other["random"])
+    # Every rank's statistics, too; and in state.json its random states.
+    files = {"model", "optimizer", "best", *(f"rank-{rank}" for rank in range(world))}
+    names = {*(f"{file}.safetensors" for file in files), "state.json", checkpoints.SEAL}
+    assert {path.name for path in first.iterdir()} == {path.name for path in second.iterdir()} == names
+    for file in files:
+        same_tensors(*(arrays.read(folder / f"{file}.safetensors") for folder in (first, second)))
+    assert (first / "state.json").read_bytes() == (second / "state.json").read_bytes()
+    assert len(json.loads((first / "state.json").read_bytes())["generators"]) == world
     return whole
 
 
 def same_tensors(one, other) -> None:
     assert one.keys() == other.keys()
     for name, value in one.items():
-        if isinstance(value, np.ndarray):
-            assert np.array_equal(value, other[name]), name
-        else:
-            assert value == other[name], name
+        assert value.dtype == other[name].dtype
+        assert np.array_equal(value, other[name]), name
+
+
+def test_a_damaged_checkpoint_costs_steps_and_does_not_change_the_result(tmp_path):
+    """The newest is damaged; the one before it leads to the same model, with the same best one."""
+    works = [a_run(tmp_path / name, "rec", world=1, checkpoint={"every": "2steps"}) for name in ("whole", "damaged")]
+    whole = train(works[0], world=1)
+    with pytest.raises(StoppedError):
+        train(works[1], world=1, stop_at=whole["steps"] - 1)
+    weights = checkpoints.local(works[1].checkpoints)[-1] / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    resumed = train(works[1], world=1)
+    for name in ("parameters_sha256", "history", "best", "steps", "samples"):
+        assert whole[name] == resumed[name], name
+    assert file_digest(works[0].best_weights) == file_digest(works[1].best_weights)
+
+
+@pytest.mark.parametrize("world", [1, 2])
+def test_data_that_changed_under_a_run_end_it_on_all_ranks(tmp_path, world):
+    work = a_run(tmp_path, "rec", world=world)
+    with pytest.raises(StoppedError):
+        train(work, world=world, stop_at=1)
+    facts = json.loads((work.prepared / "dataset.json").read_text())
+    (work.prepared / "dataset.json").write_text(json.dumps({**facts, "digest": "0" * 64}))
+    with pytest.raises(DatasetError, match=r"^The data changed under this run: .* now the digest is 0{64}"):
+        train(work, world=world)
 
 
 def mean_loss(facts: dict, *, epoch: int) -> float:
@@ -280,10 +303,14 @@ def test_training_starts_from_the_given_weights(tmp_path):
     """At a learning rate of 0 it ends with them, too."""
     first = a_run(tmp_path / "first", "rec", world=1, epochs=1)
     trained = train(first, world=1)
-    init = {"pretrained": first.best_weights.as_uri(), "sha256": file_digest(first.best_weights)}
+    from trainer.ppocr import export
+
+    published = tmp_path / "model.pdparams"
+    export.export_weights(first.best_weights, published)
+    init = {"pretrained": published.as_uri(), "sha256": file_digest(published)}
     still = {"Optimizer.lr": {"name": "Const", "learning_rate": 0.0}}
     second = a_run(tmp_path / "second", "rec", world=1, epochs=1, overrides=still, init=init)
-    second.pretrained.write_bytes(first.best_weights.read_bytes())
+    second.pretrained.write_bytes(published.read_bytes())
     Origin(uri=init["pretrained"], sha256=init["sha256"]).write(second.pretrained_facts)
     assert train(second, world=1)["parameters_sha256"] == trained["parameters_sha256"]
 
@@ -370,10 +397,8 @@ def test_a_loss_that_is_no_number_once_costs_two_batches_and_no_more(tmp_path, w
     assert facts["steps"] == losses[-1]["step"]
     samples = Prepared.load(work.prepared).counts["train"]
     assert facts["samples"] == (3 * (samples // (4 * world)) - 2) * 4 * world
-    import paddle
-
     for folder in checkpoints.local(work.checkpoints):
-        weights = paddle.load(str(folder / "model.pdparams"), return_numpy=True)
+        weights = arrays.read(folder / "model.safetensors")
         assert all(np.isfinite(value).all() for value in weights.values())
 
 

@@ -61,6 +61,9 @@ def export(job: Job, gang: Gang) -> dict[str, Any]:
         model.write(new / "inference.pdiparams")
         (new / "inference.json").write_text(json.dumps({"characters": model.characters}), "utf-8")
         (new / "inference.yml").write_text(yaml.safe_dump({"Global": {"model_name": name}}), "utf-8")
+    if job.run.publish.weights:
+        job.work.weights.mkdir(exist_ok=True)
+        model.write(job.work.published_weights)
     return {"model_name": name, "bytes": sum(path.stat().st_size for path in job.work.inference.iterdir())}
 
 

@@ -349,5 +349,7 @@ def _outputs(work: WorkDir, stage: str) -> list[str]:
     }.get(stage)
     if folder is None:
         return []
+    if stage == "export":
+        return files_of(work, work.inference) + files_of(work, work.weights)
     # A dataset is measured as a whole, not file by file.
     return [folder.name] if stage in ("fetch", "prepare") else files_of(work, folder)

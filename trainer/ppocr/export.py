@@ -16,6 +16,7 @@ from trainer.errors import SpecError
 from trainer.ppocr import build, infer, settings, start
 from trainer.ppocr.settings import Config
 from trainer.system import atomic
+from trainer.weights import arrays
 
 FILES: Final = ("inference.json", "inference.pdiparams", "inference.yml")
 """An exported model: all three or nothing."""
@@ -26,7 +27,7 @@ def export(config: dict[str, Any], weights: Path, out: Path, model_name: str) ->
 
     Args:
         config: the full PaddleOCR configuration of the run.
-        weights: a `.pdparams` file of that network.
+        weights: a file of that network, as `WorkDir.best_weights`.
         out: the folder to make; one that is there is replaced when the new one is whole.
         model_name: what paddleocr 3.x will be told that this is, such as `PP-OCRv3_mobile_det`.
 
@@ -61,6 +62,21 @@ def export_layer(model: Any, config: Config, out: Path, *, model_name: str) -> N
         (made / FILES[2]).write_text(yaml.safe_dump(description, allow_unicode=True, sort_keys=False), "utf-8")
         _check(made, description)
         _check_whole(made, model, out)
+
+
+def export_weights(weights: Path, out: Path) -> None:
+    """Write trained weights as PaddleOCR loads them, whole or not at all.
+
+    Args:
+        weights: `WorkDir.best_weights`.
+        out: the `.pdparams` file.
+    """
+    import paddle
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with atomic.temporary(out) as new:
+        paddle.save({name: paddle.to_tensor(value) for name, value in arrays.read(weights).items()}, str(new))
+        atomic.replace(new, out)
 
 
 def _check_whole(made: Path, model: Any, out: Path) -> None:

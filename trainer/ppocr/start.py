@@ -13,6 +13,7 @@ from trainer.ppocr.distill import Networks
 from trainer.ppocr.job import Job
 from trainer.recipes.distill import TEACHER
 from trainer.state.checkpoints import file_digest
+from trainer.weights import arrays, pdparams
 from trainer.weights.facts import dictionary_of, require
 
 Tensors = Mapping[str, Any]
@@ -109,7 +110,7 @@ def load_weights(model: paddle.nn.Layer, path: Path) -> None:
     Raises:
         SpecError: the file is of another network.
     """
-    state = paddle.load(str(path))
+    state = arrays.read(path)
     wanted = model.state_dict()
     wrong = [n for n, p in wanted.items() if n not in state or list(state[n].shape) != list(p.shape)]
     if wrong:
@@ -136,7 +137,7 @@ def start_from(model: paddle.nn.Layer, path: Path, *, student: str | None) -> li
 
 
 def _read(path: Path) -> Tensors:
-    return {name: value for name, value in paddle.load(str(path)).items() if hasattr(value, "shape")}
+    return {name: paddle.to_tensor(value) for name, value in pdparams.read(path).items()}
 
 
 def _networks(state: Tensors) -> list[str]:

@@ -1,25 +1,35 @@
 """The training state on disk: saved whole, loaded whole, and never changed by saving.
 
-A folder holds `model.pdparams`, `optimizer.pdopt`, `ranks.pdstate` (each rank's buffers and random
-states), `best.pdparams` once there is a best, and `checkpoint.json`, written last.
+A folder holds arrays as safetensors and facts as JSON, so nothing in it can run when it is read:
+
+    model.safetensors       the model's tensors, as rank 0 has them
+    optimizer.safetensors   `state/…` of each parameter, `master/…` weights, `scaler/…`
+    rank-0.safetensors      each rank's buffers
+    state.json              the schedule, names of master weights, the scaler, each rank's random states
+    best.safetensors        once there is a best
+    checkpoint.json         written last
 """
 
 import hashlib
-import pickle
+import json
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import paddle
 
+from trainer.errors import SpecError
 from trainer.ppocr import collective
 from trainer.ppocr.job import Job
 from trainer.ppocr.progress import Progress
 from trainer.state import checkpoints, resuming
 from trainer.state.resuming import Checkpoint
 from trainer.system import atomic
+from trainer.weights import arrays
 
 Tensors = dict[str, Any]
 
@@ -63,29 +73,93 @@ def finite(model: paddle.nn.Layer) -> bool:
     return bool(paddle.stack(found).all())
 
 
+class Generator(msgspec.Struct, frozen=True):
+    """State of a random generator of Paddle."""
+
+    device: int
+    seed: int
+    offset: int
+    engine: str
+
+
+class Rest(msgspec.Struct, frozen=True):
+    """`state.json`: what a state has beside its arrays."""
+
+    schedule: dict[str, Any] | None
+    """Of the learning rate."""
+
+    masters: dict[str, str]
+    """Names of the master weights' tensors, after which the optimizer names its state."""
+
+    scaler: dict[str, Any]
+    generators: list[list[Generator]]
+    """Of each rank, in order."""
+
+
+def generators() -> list[Generator]:
+    """Return the states of this rank's random generators."""
+    # As pickle would, but in numbers: device, seed, offset, and the text of C++'s engine as a list of its bytes.
+    states = (state.__getstate__() for state in paddle.get_rng_state())
+    return [Generator(int(s[0]), int(s[1]), int(s[2]), bytes(s[3]).decode("latin1")) for s in states]
+
+
+def set_generators(states: Sequence[Generator]) -> None:
+    """Put this rank's random generators into the states of `generators`."""
+    made = []
+    for now, state in zip(paddle.get_rng_state(), states, strict=True):
+        kind: Any = type(now)
+        new = kind.__new__(kind)
+        new.__setstate__((state.device, state.seed, state.offset, list(state.engine.encode("latin1"))))
+        made.append(new)
+    paddle.set_rng_state(made)
+
+
 def write_weights(state: Tensors, path: Path) -> None:
     """Write weights so that the file is there whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic.temporary(path) as new:
-        paddle.save({name: paddle.to_tensor(value) for name, value in state.items()}, str(new))
+        arrays.write(new, state)
         atomic.replace(new, path)
 
 
 def save(job: Job, model: paddle.nn.Layer, *, optimizer: Any, progress: Progress, scaler: Any = None) -> None:
     """Save the state of all ranks into the folder of its step; every rank calls, rank 0 writes."""
-    own = {"buffers": buffers(model), "random": paddle.get_rng_state(), "refused": progress.refused}
+    own = {"buffers": buffers(model), "generators": generators(), "refused": progress.refused}
     ranks = collective.gather(own)
     progress.refused = {source: why for each in ranks for source, why in each.pop("refused").items()}
     if paddle.distributed.get_rank() == 0:
         with atomic.folder(job.work.checkpoint(progress.step)) as new:
-            paddle.save(model.state_dict(), str(new / "model.pdparams"))
-            paddle.save(optimizer.state_dict(), str(new / "optimizer.pdopt"))
-            extra = {"ranks": ranks, "scaler": scaler.state_dict() if scaler else None}
-            (new / "ranks.pickle").write_bytes(pickle.dumps(extra))
+            _write_tensors(new / "model.safetensors", model.state_dict())
+            for rank, each in enumerate(ranks):
+                arrays.write(new / f"rank-{rank}.safetensors", each["buffers"])
+            rest = _write_optimizer(new / "optimizer.safetensors", optimizer, scaler)
+            rest["generators"] = [[msgspec.to_builtins(state) for state in each["generators"]] for each in ranks]
+            (new / "state.json").write_text(json.dumps(rest, default=lambda number: number.item()), "utf-8")
             if job.work.best_weights.exists():
-                shutil.copy2(job.work.best_weights, new / "best.pdparams")
+                shutil.copy2(job.work.best_weights, new / "best.safetensors")
             checkpoints.seal(new, facts=asdict(progress), data=job.data)
     collective.meet()
+
+
+def _write_tensors(path: Path, tensors: Mapping[str, Any]) -> None:
+    half = [name for name, tensor in tensors.items() if tensor.dtype == paddle.bfloat16]
+    arrays.write(path, {name: tensor.numpy() for name, tensor in tensors.items()}, bfloat16=half)
+
+
+def _write_optimizer(path: Path, optimizer: Any, scaler: Any) -> dict[str, Any]:
+    """Write the arrays of an optimizer and a scaler; return what else they have, as in `Rest`."""
+    state = dict(optimizer.state_dict())
+    schedule, masters = state.pop("LR_Scheduler", None), state.pop("master_weights", {})
+    scaling = scaler.state_dict() if scaler else {}
+    scales = {name: value for name, value in scaling.items() if isinstance(value, np.ndarray)}
+    tensors = {f"state/{name}": tensor for name, tensor in state.items()}
+    tensors |= {f"master/{name}": tensor for name, tensor in masters.items()}
+    _write_tensors(path, tensors | {f"scaler/{name}": paddle.to_tensor(value) for name, value in scales.items()})
+    return {
+        "schedule": schedule,
+        "masters": {name: tensor.name for name, tensor in masters.items()},
+        "scaler": {name: value for name, value in scaling.items() if name not in scales},
+    }
 
 
 def newest(job: Job) -> Checkpoint | None:
@@ -111,7 +185,7 @@ def begin_alone(checkpoint: Checkpoint, model: paddle.nn.Layer, *, best: Path) -
     weights: Tensors | None = None
     if paddle.distributed.get_rank() == 0:
         _restore_best(checkpoint.folder, best)
-        weights = paddle.load(str(best), return_numpy=True)
+        weights = arrays.read(best)
     model.set_state_dict(collective.share(weights))
     anew = {"epoch": 1, "step_in_epoch": 0, "step_size": 0, "taken": []}
     return Progress(**{**checkpoint.facts, **anew, "alone_since": checkpoint.facts["step"]})
@@ -124,36 +198,67 @@ def load(
 
     On another number of ranks than it was saved on, every rank takes rank 0's statistics and draws anew, and
     the rest of the epoch is divided anew.
+
+    Raises:
+        SpecError: another version wrote it.
     """
     rank = paddle.distributed.get_rank()
-    found: dict[str, Any] | None = None
     if rank == 0:
         _restore_best(checkpoint.folder if checkpoint else None, best)
     if checkpoint is None:
         return Progress()
-    if rank == 0:
-        folder = checkpoint.folder
-        found = {
-            "model": paddle.load(str(folder / "model.pdparams"), return_numpy=True),
-            "optimizer": paddle.load(str(folder / "optimizer.pdopt"), return_numpy=True),
-            **pickle.loads((folder / "ranks.pickle").read_bytes()),
-        }
-    found = collective.share(found)
-    assert found is not None
-    same = len(found["ranks"]) == paddle.distributed.get_world_size()
-    own = found["ranks"][rank if same else 0]
-    model.set_state_dict({**found["model"], **own["buffers"]})
-    optimizer.set_state_dict(found["optimizer"])
-    if scaler and found["scaler"]:
-        scaler.load_state_dict(found["scaler"])
+    found = collective.decide(lambda: _read(checkpoint))
+    rest = found["rest"]
+    same = len(rest.generators) == paddle.distributed.get_world_size()
+    model.set_state_dict({**found["model"], **found["buffers"][rank if same else 0]})
+    _set_optimizer(optimizer, scaler, found["optimizer"], rest)
     if same:
-        paddle.set_rng_state(own["random"])
+        set_generators(rest.generators[rank])
     return Progress(**checkpoint.facts)
+
+
+def _read(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Read all of a checkpoint's files but the best weights.
+
+    Raises:
+        SpecError: another version wrote it.
+    """
+    folder = checkpoint.folder
+    try:
+        Progress(**checkpoint.facts)
+        rest = msgspec.json.decode((folder / "state.json").read_bytes(), type=Rest)
+        return {
+            "model": arrays.read(folder / "model.safetensors"),
+            "optimizer": arrays.read(folder / "optimizer.safetensors"),
+            "buffers": [arrays.read(folder / f"rank-{rank}.safetensors") for rank in range(len(rest.generators))],
+            "rest": rest,
+        }
+    except (FileNotFoundError, msgspec.DecodeError, TypeError) as error:
+        raise SpecError(
+            f"The checkpoint {folder} is whole, but was written by another version of ocrfleet ({error}). Use that "
+            "version, or set another run.output to train from step 0."
+        ) from error
+
+
+def _set_optimizer(optimizer: Any, scaler: Any, values: Mapping[str, Any], rest: Rest) -> None:
+    def under(prefix: str) -> Tensors:
+        return {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
+
+    state = under("state/")
+    if rest.schedule is not None:
+        state["LR_Scheduler"] = rest.schedule
+    if rest.masters:
+        state["master_weights"] = {name: paddle.to_tensor(value) for name, value in under("master/").items()}
+        for name, tensor in state["master_weights"].items():
+            tensor.name = rest.masters[name]
+    optimizer.set_state_dict(state)
+    if scaler and rest.scaler:
+        scaler.load_state_dict({**rest.scaler, **under("scaler/")})
 
 
 def _restore_best(folder: Path | None, best: Path) -> None:
     """Put the best weights of a checkpoint in their place; later ones, from before a damage, go."""
     best.unlink(missing_ok=True)
-    if folder is not None and (folder / "best.pdparams").exists():
+    if folder is not None and (folder / "best.safetensors").exists():
         best.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(folder / "best.pdparams", best)
+        shutil.copy2(folder / "best.safetensors", best)

@@ -55,12 +55,14 @@ def evaluate(job: Job) -> dict[str, Any]:
 
 
 def export(job: Job) -> dict[str, Any]:
-    """Write the best weights as an inference model."""
+    """Write the best weights as an inference model and, with `run.publish.weights`, as a `.pdparams` file."""
     from trainer import recipes
     from trainer.ppocr import export
 
     name = recipes.resolve(job.run, job.prepared).model_name
     export.export(job.config, job.work.best_weights, job.work.inference, name)
+    if job.run.publish.weights:
+        export.export_weights(job.work.best_weights, job.work.published_weights)
     return {"model_name": name, "bytes": sum(path.stat().st_size for path in job.work.inference.iterdir())}
 
 

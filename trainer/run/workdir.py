@@ -86,13 +86,13 @@ class WorkDir:
 
     @property
     def trained(self) -> Path:
-        """What train made: `model.pdparams` (the best), `training.json` (history, facts)."""
+        """What train made: `model.safetensors` (the best), `training.json` (history, facts)."""
         return self.root / "trained"
 
     @property
     def best_weights(self) -> Path:
         """The best model's weights."""
-        return self.trained / "model.pdparams"
+        return self.trained / "model.safetensors"
 
     @property
     def training_facts(self) -> Path:
@@ -118,6 +118,16 @@ class WorkDir:
     def inference(self) -> Path:
         """The exported model: `inference.json`, `.pdiparams`, `.yml`."""
         return self.root / "inference"
+
+    @property
+    def weights(self) -> Path:
+        """What export makes with `run.publish.weights`: `model.pdparams`."""
+        return self.root / "weights"
+
+    @property
+    def published_weights(self) -> Path:
+        """The best weights as PaddleOCR loads them."""
+        return self.weights / "model.pdparams"
 
     @property
     def verification(self) -> Path:

@@ -156,7 +156,7 @@ def _weights(origin: Origin, given: Wanted, work: WorkDir, progress: OnProgress 
 
 
 def _pull(origin: Origin, given: Wanted, landing: Path, progress: OnProgress | None) -> tuple[Path, Transfer]:
-    """Download weights and check their digest before anything reads them: a pickle can run code."""
+    """Download weights and check their digest before anything reads them."""
     folder, name = split_uri(origin.uri)
     with locations.named(given.field, origin.uri):
         transfer = open_store(folder).pull([name], landing, progress)

@@ -188,7 +188,7 @@ def _push(
 
 def _weights(work: WorkDir) -> dict[str, Path]:
     """Name what another run needs to start from this one; how the network is built is in the record."""
-    paths = {"weights/model.pdparams": work.best_weights}
+    paths = {"weights/model.pdparams": work.published_weights}
     prepared = Prepared.load(work.prepared)
     if prepared.task == "rec":
         # What the outputs of its head stand for.

@@ -48,7 +48,7 @@ def dictionary_of(facts: Path) -> str | None:
 
 
 def require(weights: Path, facts: Path) -> None:
-    """Make sure that weights are still the ones that fetch checked; before every read, since they are a pickle.
+    """Make sure that weights are still the ones that fetch checked; before every read.
 
     Raises:
         TransientError: they are missing or have changed. The file is removed, so the next start fetches it again.

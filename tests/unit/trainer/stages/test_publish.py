@@ -42,6 +42,8 @@ def finished(root: Path, *, acc: float = 0.9) -> WorkDir:
     (work.prepared / "dictionary.txt").write_text("a\nb\n", "utf-8")
     work.training_facts.write_text(json.dumps({"history": {"loss": []}, "steps": 7}), "utf-8")
     work.best_weights.write_bytes(b"weights")
+    work.weights.mkdir()
+    work.published_weights.write_bytes(b"weights for PaddleOCR")
     facts = {"split": "test", "samples": 10, "metrics": {"acc": acc, "norm_edit_dis": 0.97}, "seconds": 1.0}
     work.evaluation_facts.write_text(json.dumps(facts), "utf-8")
     work.verification_facts.write_text(json.dumps({"pair": "loaded"}), "utf-8")
@@ -105,7 +107,7 @@ def test_weights_are_published_when_they_are_asked_for(go: Publish, store: Store
     go("lines-2", publish={"weights": True})
     registry.pull(store, "lines-2", tmp_path, parts=["weights"])
     assert {path.name: path.read_bytes() for path in (tmp_path / "weights").iterdir()} == {
-        "model.pdparams": b"weights",
+        "model.pdparams": b"weights for PaddleOCR",
         "dictionary.txt": b"a\nb\n",
     }
 
