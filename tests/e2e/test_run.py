@@ -174,7 +174,7 @@ def test_a_stage_is_done_alone_when_those_before_it_are(tmp_path, data, bucket, 
     for stage in ("fetch", "prepare", "prepare"):
         alone = ocrfleet(*run("--stage", stage, job=job))
         assert alone.returncode == ExitCode.DONE, alone.stderr
-        assert f"{stage} done in" in alone.stderr
+        assert f"[{stage} done]" in alone.stderr
     assert "Stage prepare is done" in alone.stderr
     assert manifests(bucket) == []
 

@@ -135,6 +135,27 @@ def test_a_state_is_read_back_to_the_bit_and_training_goes_on_alike(job: Any) ->
     assert second.numbers() == first.numbers()
 
 
+def test_a_state_that_was_loaded_and_not_trained_on_is_saved_alike(job: Any) -> None:
+    """A run that is killed after its last step resumes with nothing to do but to save."""
+    import paddle
+
+    from trainer.ppocr import state
+
+    with paddle.utils.unique_name.guard():
+        first = Training()
+        for _ in range(3):
+            first.step()
+        state.save(job, first.model, optimizer=first.optimizer, progress=Progress(step=3), scaler=first.scaler)
+    names = ("model.safetensors", "optimizer.safetensors", "state.json")
+    before = [(job.work.checkpoint(3) / name).read_bytes() for name in names]
+    with paddle.utils.unique_name.guard():
+        second = Training()
+        second.scaler = Scaler(1.0)
+        progress = load(job, second.model, optimizer=second.optimizer, scaler=second.scaler)
+        state.save(job, second.model, optimizer=second.optimizer, progress=progress, scaler=second.scaler)
+    assert [(job.work.checkpoint(3) / name).read_bytes() for name in names] == before
+
+
 def test_random_states_are_the_same_numbers_again() -> None:
     import paddle
 

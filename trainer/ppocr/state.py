@@ -141,7 +141,9 @@ def save(job: Job, model: paddle.nn.Layer, *, optimizer: Any, progress: Progress
     collective.meet()
 
 
-def _write_tensors(path: Path, tensors: Mapping[str, Any]) -> None:
+def _write_tensors(path: Path, values: Mapping[str, Any]) -> None:
+    # An optimizer that has loaded its state and done no step gives that back as it got it: as arrays.
+    tensors = {name: paddle.to_tensor(v) if isinstance(v, np.ndarray) else v for name, v in values.items()}
     half = [name for name, tensor in tensors.items() if tensor.dtype == paddle.bfloat16]
     arrays.write(path, {name: tensor.numpy() for name, tensor in tensors.items()}, bfloat16=half)
 
@@ -154,7 +156,7 @@ def _write_optimizer(path: Path, optimizer: Any, scaler: Any) -> dict[str, Any]:
     scales = {name: value for name, value in scaling.items() if isinstance(value, np.ndarray)}
     tensors = {f"state/{name}": tensor for name, tensor in state.items()}
     tensors |= {f"master/{name}": tensor for name, tensor in masters.items()}
-    _write_tensors(path, tensors | {f"scaler/{name}": paddle.to_tensor(value) for name, value in scales.items()})
+    _write_tensors(path, tensors | {f"scaler/{name}": value for name, value in scales.items()})
     return {
         "schedule": schedule,
         "masters": {name: tensor.name for name, tensor in masters.items()},

@@ -44,6 +44,9 @@ def available() -> bool:
 def forbid_reading(paths: Iterable[Path]) -> bool:
     """Forbid this thread, and all threads and processes that it starts, to read files and folders for good.
 
+    A process that was started by one that is confined keeps that one's limits, and gets no further ones: it can no
+    longer look up what is allowed.
+
     Args:
         paths: what is forbidden, with all below; those that do not exist are no matter.
 
@@ -55,6 +58,8 @@ def forbid_reading(paths: Iterable[Path]) -> bool:
     """
     if not available():
         return False
+    if _is_confined():
+        return True
     forbidden = {path.resolve() for path in paths if path.exists()} - {Path("/")}
     if not forbidden:
         return True
@@ -68,6 +73,15 @@ def forbid_reading(paths: Iterable[Path]) -> bool:
     finally:
         os.close(rules)
     return True
+
+
+def _is_confined() -> bool:
+    """Check whether this thread is confined: all users can list the root, which is on the way to anything forbidden."""
+    try:
+        os.scandir("/").close()
+    except PermissionError:
+        return True
+    return False
 
 
 def _allowed(folder: Path, forbidden: set[Path]) -> Iterator[Path]:
