@@ -47,6 +47,8 @@ EXAMPLES: Final[dict[str, Any]] = {
     "run.data.train": "s3://ocr-data/receipts/",
     "run.data.eval": "s3://ocr-data/receipts-eval/",
     "run.data.maxPixels": 40_000_000,
+    "run.data.onChange": "restart",
+    "run.checkpoint.onDamage": "restart",
     "run.data.digest": "0" * 64,
     "run.init.pretrained": "s3://ocr-models/pretrained/rec.pdparams",
     "run.init.sha256": "0" * 64,

@@ -76,9 +76,9 @@ These enter every id, set or not. A line added, removed or changed here changes 
 """
 
 LATER: Final[Mapping[str, Any]] = {
-    "checkpoint.onDamage": "fail",
+    "checkpoint.onDamage": None,
     "data.maxPixels": None,
-    "data.onChange": "fail",
+    "data.onChange": None,
 }
 """The fields of `run` added since, in the same form, each with the default of its first release. Frozen when released.
 

@@ -138,9 +138,9 @@ class Data:
     takes 1.8 GB, which a PNG of some kB can claim.
     """
 
-    on_change: Literal["fail", "restart"] = "fail"
+    on_change: Literal["fail", "restart"] | None = None
     """What happens when a run resumes and its data are no longer those of its checkpoint. `fail`: the run ends with 41.
-    `restart`: it starts again from step 0 with the new data.
+    `restart`: it starts again from step 0 with the new data. Unset: `fail`.
     """
 
 
@@ -229,9 +229,9 @@ class Checkpoint:
     keep: Annotated[int, Field(ge=2), WHOLE] = 3
     """How many checkpoints to keep. At least 2: the newest may be only partly uploaded."""
 
-    on_damage: Literal["fail", "restart"] = "fail"
+    on_damage: Literal["fail", "restart"] | None = None
     """What happens when no checkpoint is whole, but damaged ones exist. `fail`: the run ends with 40. `restart`: it
-    starts again from step 0. A damaged checkpoint next to a whole one is passed over in any case.
+    starts again from step 0. A damaged checkpoint next to a whole one is passed over in any case. Unset: `fail`.
     """
 
 

@@ -96,7 +96,7 @@ def choose(folder: Path, *, run: RunSpec, data: Data, tell: Hear) -> Checkpoint 
         f"{found.note.data.digest}, and now the digest is {data.digest}. What differs: "
         f"{found.note.data.differences(data)}."
     )
-    if run.data.on_change == "fail":
+    if run.data.on_change != "restart":
         raise DatasetError(
             f"{changed} Restore the data, or train on the new ones as another run: change the name of the job, or set "
             "run.data.onChange: restart."
@@ -113,7 +113,7 @@ def _settle(damaged: Mapping[str, str], *, step: int | None, where: str, run: Ru
     Raises:
         SpecError: there is no step to resume from, and the run does not allow to restart.
     """
-    if damaged and step is None and run.checkpoint.on_damage == "fail":
+    if damaged and step is None and run.checkpoint.on_damage != "restart":
         reasons = "; ".join(f"{place}: {why}" for place, why in damaged.items())
         raise SpecError(
             f"Every checkpoint of this run is damaged: {reasons}. Restore one of them. To train from step 0 instead, "
