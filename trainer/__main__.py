@@ -193,7 +193,7 @@ def _log_to(path: Path) -> None:
 
 
 class _Printable(logging.Formatter):
-    """Lets no name of a file or word of a peer command the terminal of whoever reads the log."""
+    """Keeps names of files and messages of peers from controlling the terminal that shows the log."""
 
     def format(self, record: logging.LogRecord) -> str:
         return printable(super().format(record))

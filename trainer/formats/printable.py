@@ -34,7 +34,7 @@ class Safe(io.TextIOBase):
 
         Args:
             raw: the stream; what commands a terminal on purpose is written there.
-            always: filter what goes elsewhere, too; else that is exact, so that files and programs get what is so.
+            always: filter text for files and programs too, which otherwise get it unchanged.
         """
         self.raw = raw
         self._filters = always or raw.isatty()

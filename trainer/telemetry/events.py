@@ -272,7 +272,7 @@ class Notice(Event, frozen=True, kw_only=True, tag="notice"):
 
 
 class Ended(Event, frozen=True, kw_only=True, tag="ended"):
-    """This node's part of the run is over. Only a pod that is held on failure says more."""
+    """This node's part of the run has ended. Nothing follows, except in a pod that is held on failure."""
 
     code: int
     """Exit code of the node."""
