@@ -14,7 +14,7 @@ class ImageError(Exception):
     """An image, or a region of one, cannot be used; the message is a phrase that follows `Label.txt:12:`."""
 
     def __init__(self, reason: str, *, detail: str = "") -> None:
-        """Say why, in the same words for all cases of a kind.
+        """Keep the reason apart from its details, so that images can be counted by reason.
 
         Args:
             reason: the words.

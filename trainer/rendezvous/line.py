@@ -108,12 +108,12 @@ class Line:
         return self._decode(line, kind)
 
     def hang_up(self) -> None:
-        """End the connection for both ends; whoever hears closes it. A second time is fine."""
+        """End the connection for both ends; the thread that hears closes it. A second call does nothing."""
         with contextlib.suppress(OSError):
             self.socket.shutdown(socket.SHUT_RDWR)
 
     def say_no_more(self) -> None:
-        """Tell the other end that nothing follows, and still hear it.
+        """Send no more, and go on receiving.
 
         Its last message would otherwise arrive at a closed connection, and the kernel's answer to that can overtake
         what was said before.

@@ -146,7 +146,7 @@ class Member:
         """End this node's part for good; only the first reason counts."""
         self._closed.set()
         self.ended = self.ended or error
-        # First, so that the work has ended before whoever waits here hears of it.
+        # First, so that the work has ended before the thread that waits on the inbox goes on.
         self._lose(error)
         self._inbox.put(_Change.ENDED)
 

@@ -35,7 +35,7 @@ SHARE: Final = 8
 
 PAUSE: Final = 1.0
 """Seconds between two tries to accept a connection when the machine cannot open one, and between two such lines of the
-log: whoever can connect must not be able to fill a disk."""
+log: a stranger who connects again and again must not fill a disk."""
 
 _PASSING: Final = {
     errno.EMFILE,

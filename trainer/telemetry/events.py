@@ -342,7 +342,7 @@ def _plain(value: object) -> float:
     # PaddleOCR's metrics are numpy's floats, which are floats to Python but not to msgspec.
     if isinstance(value, float):
         return float(value)
-    raise NotImplementedError(f"{type(value)} in an event")
+    raise TypeError(f"{type(value)} in an event")
 
 
 _ENCODER: Final = msgspec.json.Encoder(enc_hook=_plain)

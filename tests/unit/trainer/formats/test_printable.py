@@ -47,7 +47,7 @@ def test_in_one_line_there_is_one_line() -> None:
         (False, True, r"a\x1b[2Jb"),
         (True, False, r"a\x1b[2Jb"),
     ],
-    ids=["a file gets what is so", "a terminal obeys nobody", "sentences are safe everywhere"],
+    ids=["a file gets the text unchanged", "a terminal gets escapes", "sentences are filtered everywhere"],
 )
 def test_a_safe_stream(always: bool, terminal: bool, written: str) -> None:
     class Stream(io.StringIO):

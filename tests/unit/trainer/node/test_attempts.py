@@ -189,33 +189,12 @@ def test_a_node_whose_done_is_late_ends_as_its_leader_did(tmp_path: Path) -> Non
     )
 
 
-def test_workers_are_told_an_address_and_no_name_of_their_leader(tmp_path: Path) -> None:
-    """Paddle's store asks for a name once; a name server that is busy would end the attempt, or the run."""
+def succeed(folder: Path, *, host: str = "127.0.0.1") -> int:
+    """Let two nodes do a stage together; return the port at which they met."""
     port, past = free_ports(1), threading.Event()
 
     def work(rank: int) -> None:
-        with node(rank, tmp_path, port=port, host="localhost") as attempts:
-            try:
-                attempts.run("succeed", dataset="the same")
-                attempts.keep("succeed")
-                past.wait(20)
-            except PastError:
-                past.set()
-
-    nodes = [threading.Thread(target=work, args=(rank,), daemon=True) for rank in (0, 1)]
-    for each in nodes:
-        each.start()
-    for each in nodes:
-        each.join(120)
-    logs = {path.name: path.read_text() for path in tmp_path.glob("node-*/logs/*/succeed-rank-*.log")}
-    assert logs == {f"succeed-rank-{rank}.log": f"127.0.0.1:{port + 1}\n" for rank in (0, 1)}
-
-
-def test_nodes_meet_with_the_key_of_their_run_which_no_other_file_contains(tmp_path: Path) -> None:
-    port, past = free_ports(1), threading.Event()
-
-    def work(rank: int) -> None:
-        with node(rank, tmp_path, port=port) as attempts:
+        with node(rank, folder, port=port, host=host) as attempts:
             try:
                 attempts.run("succeed", dataset="the same")
                 attempts.keep("succeed")
@@ -229,6 +208,18 @@ def test_nodes_meet_with_the_key_of_their_run_which_no_other_file_contains(tmp_p
     for each in nodes:
         each.join(120)
     assert past.is_set()
+    return port
+
+
+def test_workers_are_told_an_address_and_no_name_of_their_leader(tmp_path: Path) -> None:
+    """Paddle's store asks for a name once; a name server that is busy would end the attempt, or the run."""
+    port = succeed(tmp_path, host="localhost")
+    logs = {path.name: path.read_text() for path in tmp_path.glob("node-*/logs/*/succeed-rank-*.log")}
+    assert logs == {f"succeed-rank-{rank}.log": f"127.0.0.1:{port + 1}\n" for rank in (0, 1)}
+
+
+def test_nodes_meet_with_the_key_of_their_run_which_no_other_file_contains(tmp_path: Path) -> None:
+    succeed(tmp_path)
     key = (tmp_path / "key").read_bytes()
     assert len(key) == 32
     forms = (key, key.hex().encode(), base64.b64encode(key)[:40], repr(key)[2:-1].encode())
