@@ -97,6 +97,8 @@ class Job:
             self._signals.append(number)
 
         signal.signal(signal.SIGTERM, note)
+        # Paddle's store fails on a system call that a signal interrupts: the kernel shall go on with the call.
+        signal.siginterrupt(signal.SIGTERM, False)
 
     def stopping(self) -> bool:
         """Whether this worker has been told to stop."""

@@ -1,5 +1,10 @@
 """What a worker works on. Paddle-free: it is read before Paddle is loaded."""
 
+import ctypes
+import os
+import signal
+import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -36,8 +41,30 @@ def test_readers_are_the_job_files_or_as_many_as_there_is_room_for(
         assert a_job(tmp_path, device="gpu").readers == readers
 
 
-def test_a_worker_that_was_told_to_stop_knows_it(tmp_path: Path) -> None:
-    read = a_job(tmp_path)
-    assert not read.stopping()
-    read._signals.append(15)
-    assert read.stopping()
+def test_a_worker_that_is_told_to_stop_knows_it_and_reads_on(tmp_path: Path) -> None:
+    """Paddle's store takes an interrupted read for an error, and then no state is saved."""
+    before = signal.getsignal(signal.SIGTERM)
+    told = a_job(tmp_path)
+    ours, theirs = socket.socketpair()
+    recv = ctypes.CDLL(None).recv
+    main = threading.main_thread()
+    its_call = Path(f"/proc/self/task/{main.native_id}/syscall")
+
+    def tell_to_stop() -> None:
+        while its_call.read_text().split()[1:2] != [hex(ours.fileno())]:
+            os.sched_yield()
+        signal.pthread_kill(main.ident, signal.SIGTERM)
+        theirs.send(b"here")
+
+    teller = threading.Thread(target=tell_to_stop)
+    try:
+        told.listen()
+        assert not told.stopping()
+        teller.start()
+        assert recv(ours.fileno(), ctypes.create_string_buffer(4), 4, 0) == 4
+        assert told.stopping()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        teller.join()
+        ours.close()
+        theirs.close()
