@@ -85,6 +85,11 @@ class WorkDir:
         return self.checkpoints / f"{step:08d}"
 
     @property
+    def signatures(self) -> Path:
+        """Signatures of the training states that were saved on this node, one file a step."""
+        return self.root / "signatures"
+
+    @property
     def trained(self) -> Path:
         """What train made: `model.safetensors` (the best), `training.json` (history, facts)."""
         return self.root / "trained"

@@ -7,7 +7,8 @@ from typing import Any
 from trainer.errors import OcrfleetError
 from trainer.run.spec import RunSpec
 from trainer.run.workdir import WorkDir
-from trainer.state import resuming
+from trainer.state import key, resuming
+from trainer.state.checkpoints import Signatures
 from trainer.state.mirror import Mirror
 from trainer.telemetry.events import Hear, Notice
 
@@ -34,9 +35,10 @@ def train(
     work.trained.mkdir(exist_ok=True)
     if not leader:
         return worker()
+    signatures = Signatures(key=key.create(mirror.store), folder=work.signatures)
     # A node that has lost its disk resumes from the bucket.
-    resuming.pull(work.checkpoints, remote=mirror.remote, run=run, tell=tell)
-    mirror.begin_pushing()
+    resuming.pull(work.checkpoints, remote=mirror.remote, signatures=signatures, run=run, tell=tell)
+    mirror.begin_pushing(signatures)
     try:
         facts = worker()
     except OcrfleetError:

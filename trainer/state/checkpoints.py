@@ -2,6 +2,9 @@
 
 Paddle-free: `trainer/ppocr/state.py` fills a folder, this module seals, checks, pushes and pulls it. A
 folder without `checkpoint.json`, which is written last, does not exist for a reader.
+
+Workers seal folders and compare files with the note. The leader's supervisor, which alone has the key of the run,
+signs the notes, and checks signatures before it starts a worker.
 """
 
 import hashlib
@@ -15,12 +18,19 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from trainer.errors import NotFoundError, SpecError
+from trainer.state.key import RunKey
 from trainer.system import atomic
 
 if TYPE_CHECKING:  # a worker seals and checks folders, and needs no bucket
     from trainer.storage import Store
 
 SEAL: Final = "checkpoint.json"
+
+SIGNATURE: Final = "checkpoint.hmac"
+"""The signature of the note, next to it in the bucket."""
+
+_PURPOSE: Final = "checkpoint"
+"""Of what is signed here with the key of the run."""
 
 
 class DamagedError(Exception):
@@ -79,6 +89,57 @@ class Note(msgspec.Struct, frozen=True):
     """Of the other fields, so that a changed byte of the note shows, too."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Signatures:
+    """Signs notes with the key of the run, and checks that they are signed.
+
+    A signature covers the note's bytes and the step, so that an older checkpoint cannot be passed off as a newer one.
+    """
+
+    key: RunKey
+    """Of the run."""
+
+    folder: Path
+    """Signatures of checkpoints saved on this node, one file a step: in a checkpoint's own folder, a new file would
+    meet the worker that removes it."""
+
+    def sign(self, checkpoint: Path) -> bytes:
+        """Return the signature of a checkpoint; the name of its folder is its step."""
+        return self.key.sign(_PURPOSE, _signed(checkpoint))
+
+    def keep(self, checkpoint: Path) -> None:
+        """Sign a checkpoint that this node's worker has saved, and drop signatures of removed ones."""
+        signature = self.sign(checkpoint)
+        self.folder.mkdir(exist_ok=True)
+        for path in self.folder.iterdir():
+            if not (checkpoint.parent / path.name).exists():
+                path.unlink()
+        atomic.write(self.folder / checkpoint.name, signature)
+
+    def find(self, checkpoint: Path) -> bytes | None:
+        """Return the signature of a pulled or saved checkpoint of this node, right or wrong; None: it has none."""
+        for path in (checkpoint / SIGNATURE, self.folder / checkpoint.name):
+            if path.is_file():
+                return path.read_bytes()
+        return None
+
+    def check(self, checkpoint: Path) -> None:
+        """Check the signature of a sealed checkpoint.
+
+        Raises:
+            DamagedError: it is missing, or was made for another note, step or purpose, or with another key.
+        """
+        signature = self.find(checkpoint)
+        if signature is None:
+            raise DamagedError(f"{SEAL!r} is not signed")
+        if not self.key.verify(_PURPOSE, _signed(checkpoint), signature):
+            raise DamagedError(f"{SEAL!r} is not signed for this step with the key of this run")
+
+
+def _signed(checkpoint: Path) -> bytes:
+    return checkpoint.name.encode() + b"\0" + (checkpoint / SEAL).read_bytes()
+
+
 def file_digest(path: Path) -> str:
     """Give a file's sha256 as 64 hex digits."""
     with path.open("rb") as stream:
@@ -92,16 +153,22 @@ def seal(folder: Path, *, facts: Mapping[str, Any], data: Data) -> None:
     atomic.write(folder / SEAL, json.dumps({**content, "sha256": _content_digest(content)}))
 
 
-def verified(folder: Path) -> Note:
+def verified(folder: Path, *, signatures: Signatures | None = None) -> Note:
     """Return a checkpoint's note after comparing every file with it.
 
+    Args:
+        folder: the checkpoint.
+        signatures: checks that the note is signed; None: in a worker, which gets checkpoints that were checked.
+
     Raises:
-        DamagedError: the note cannot be read, or a file is missing, differs, or is not in the note.
+        DamagedError: the note cannot be read or is not signed, or a file is missing, differs, or is not in the note.
         SpecError: ocrfleet 0.1 wrote it.
     """
     note = _read_note(folder)
+    if signatures is not None:
+        signatures.check(folder)
     # A file that the note does not name is checked by nothing.
-    for name in sorted({path.name for path in folder.iterdir()} - {SEAL} | note.files.keys()):
+    for name in sorted({path.name for path in folder.iterdir()} - {SEAL, SIGNATURE} | note.files.keys()):
         path, wanted = folder / name, note.files.get(name)
         if wanted is None:
             raise DamagedError(f"{name!r} is not in {SEAL}")
@@ -167,20 +234,22 @@ class Remote:
                 found.append((int(attempt), int(rest[0])))
         return sorted(found)
 
-    def push(self, folder: Path, *, attempt: int) -> int:
-        """Push a checkpoint, its seal last; give the bytes sent."""
+    def push(self, folder: Path, *, attempt: int, signatures: Signatures) -> int:
+        """Push a checkpoint and its signature, its seal last; give the bytes sent."""
         prefix = f"{attempt}/{folder.name}"
-        files = {f"{prefix}/{p.name}": p for p in folder.iterdir() if p.name != SEAL}
+        files = {f"{prefix}/{p.name}": p for p in folder.iterdir() if p.name not in (SEAL, SIGNATURE)}
         self.store.push(files)
+        self.store.put(f"{prefix}/{SIGNATURE}", signatures.sign(folder))
         self.store.push({f"{prefix}/{SEAL}": folder / SEAL})
         return sum(p.stat().st_size for p in folder.iterdir())
 
-    def pull_newest(self, into: Path, *, newer_than: int) -> tuple[Path | None, dict[str, str]]:
+    def pull_newest(self, into: Path, *, newer_than: int, signatures: Signatures) -> tuple[Path | None, dict[str, str]]:
         """Pull the newest whole checkpoint, of the latest attempt that has one, if it is past a step.
 
         Args:
             into: the folder of local checkpoints.
             newer_than: the newest step that is there already; -1 for none.
+            signatures: checks them.
 
         Returns:
             The checkpoint, and newer ones that are not whole: where they are, and why.
@@ -192,7 +261,7 @@ class Remote:
             prefix = f"{attempt}/{step:08d}"
             try:
                 self.store.pull([info.key for info in self.store.list(f"{prefix}/")], landing)
-                verified(landing / prefix)
+                verified(landing / prefix, signatures=signatures)
             except (NotFoundError, DamagedError) as error:
                 shutil.rmtree(landing, ignore_errors=True)
                 # An older object that does not know yet that it is superseded has pushed newer ones, and pruned this.

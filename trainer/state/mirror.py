@@ -4,6 +4,7 @@ For the stages that a whole gang does, the bucket's receipt is the truth: a lead
 it what is done before it asks for a peer.
 """
 
+import contextlib
 import logging
 import queue
 import shutil
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from trainer.errors import AccessError, NotFoundError, OcrfleetError, TransientError
 from trainer.run.workdir import WorkDir
-from trainer.state.checkpoints import Remote
+from trainer.state.checkpoints import Remote, Signatures
 from trainer.state.fencing import Claims
 from trainer.state.receipts import Receipt, measure
 from trainer.system import atomic
@@ -40,6 +41,7 @@ class Mirror:
         self.remote = Remote(store=store)
         self.attempt = 0
         """The leader's: as claimed in the bucket. Another node's: its own starts, which name its log files."""
+        self._signatures: Signatures | None = None
         self._keep = keep
         self._tell = tell
         self._waiting: queue.SimpleQueue[Path | None] = queue.SimpleQueue()
@@ -80,14 +82,19 @@ class Mirror:
                 f"The outputs of stage {receipt.stage} in {self.store.uri} differ from its receipt. Run it again."
             )
 
-    def begin_pushing(self) -> None:
-        """Start pushing checkpoints beside training."""
+    def begin_pushing(self, signatures: Signatures) -> None:
+        """Start signing and pushing checkpoints beside training."""
         self._failed = None
-        self._thread = threading.Thread(target=self._push_all, name="checkpoints", daemon=True)
+        self._signatures = signatures
+        self._thread = threading.Thread(target=self._push_all, args=(signatures,), name="checkpoints", daemon=True)
         self._thread.start()
 
     def push_checkpoint(self, folder: Path) -> None:
-        """Have a checkpoint pushed; returns at once."""
+        """Sign a checkpoint, and have it pushed; returns at once."""
+        assert self._signatures
+        # Also those that are never pushed: training may resume from them on this node.
+        with contextlib.suppress(FileNotFoundError):
+            self._signatures.keep(folder)
         self._waiting.put(folder)
 
     def finish_pushing(self) -> None:
@@ -102,11 +109,11 @@ class Mirror:
         if self._failed is not None:
             raise self._failed
 
-    def _push_all(self) -> None:
+    def _push_all(self, signatures: Signatures) -> None:
         while (folder := self._newest()) is not None:
             began = time.monotonic()
             try:
-                count = self.remote.push(folder, attempt=self.attempt)
+                count = self.remote.push(folder, attempt=self.attempt, signatures=signatures)
                 self.remote.prune(keep=self._keep)
             except FileNotFoundError:
                 log.info("A newer checkpoint replaced %s before it was uploaded.", folder.name)

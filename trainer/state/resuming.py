@@ -12,7 +12,7 @@ from typing import Any
 from trainer.errors import DatasetError, SpecError
 from trainer.run.spec import RunSpec
 from trainer.state import checkpoints
-from trainer.state.checkpoints import DamagedError, Data, Note, Remote
+from trainer.state.checkpoints import DamagedError, Data, Note, Remote, Signatures
 from trainer.telemetry.events import Hear, Notice
 
 
@@ -36,31 +36,39 @@ class Checkpoint:
         return int(self.folder.name)
 
 
-def newest(folder: Path) -> tuple[Checkpoint | None, dict[Path, str]]:
-    """Return the newest whole checkpoint of a folder, and newer ones that are damaged: why."""
+def newest(folder: Path, *, signatures: Signatures | None = None) -> tuple[Checkpoint | None, dict[Path, str]]:
+    """Return the newest whole checkpoint of a folder, and newer ones that are damaged: why.
+
+    Args:
+        folder: the local checkpoints.
+        signatures: checks that they are signed; None: in a worker.
+    """
     damaged: dict[Path, str] = {}
     for path in reversed(checkpoints.local(folder)):
         try:
-            return Checkpoint(folder=path, note=checkpoints.verified(path)), damaged
+            return Checkpoint(folder=path, note=checkpoints.verified(path, signatures=signatures)), damaged
         except DamagedError as error:
             damaged[path] = str(error)
     return None, damaged
 
 
-def pull(folder: Path, *, remote: Remote, run: RunSpec, tell: Hear) -> None:
+def pull(folder: Path, *, remote: Remote, signatures: Signatures, run: RunSpec, tell: Hear) -> None:
     """Bring the newest whole checkpoint of the run to this node, unless it is here.
 
     Args:
-        folder: the local checkpoints; damaged ones that are newer are removed.
+        folder: the local checkpoints; damaged ones that are newer are removed, and those without a signature.
         remote: the run's checkpoints in the bucket.
+        signatures: checks both.
         run: says what happens when none is whole.
         tell: hears of damaged checkpoints, and of one that comes from the bucket.
 
     Raises:
         SpecError: none is whole, and the run does not allow to restart; or ocrfleet 0.1 wrote it.
     """
-    local, damaged = newest(folder)
-    pulled, damaged_there = remote.pull_newest(folder, newer_than=local.step if local else -1)
+    _remove_unsigned(folder, signatures=signatures, tell=tell)
+    local, damaged = newest(folder, signatures=signatures)
+    newer_than = local.step if local else -1
+    pulled, damaged_there = remote.pull_newest(folder, newer_than=newer_than, signatures=signatures)
     step = int(pulled.name) if pulled else local.step if local else None
     places = {str(path): why for path, why in damaged.items()} | damaged_there
     _settle(places, step=step, where=f"{folder} and {remote.store.uri}", run=run, tell=tell)
@@ -105,6 +113,18 @@ def choose(folder: Path, *, run: RunSpec, data: Data, tell: Hear) -> Checkpoint 
     for path in checkpoints.local(folder):
         shutil.rmtree(path)
     return None
+
+
+def _remove_unsigned(folder: Path, *, signatures: Signatures, tell: Hear) -> None:
+    """Name and remove local checkpoints without a signature.
+
+    A node that was killed right after a save leaves one. So it is no damage: a run without another one starts again.
+    """
+    for path in checkpoints.local(folder):
+        if signatures.find(path) is None:
+            reason = "Either this node was killed right after it was saved, or something else wrote it."
+            tell(Notice(message=f"The checkpoint {path} is not signed and was removed. {reason}"))
+            shutil.rmtree(path)
 
 
 def _settle(damaged: Mapping[str, str], *, step: int | None, where: str, run: RunSpec, tell: Hear) -> None:

@@ -19,6 +19,8 @@ from trainer.run.assignment import Assignment
 from trainer.run.spec import RunSpec
 from trainer.run.topology import Topology
 from trainer.run.workdir import WorkDir
+from trainer.state.checkpoints import Signatures
+from trainer.state.key import RunKey
 from trainer.telemetry.console import Console
 from trainer.telemetry.events import Checkpointed, Notice
 from trainer.telemetry.metrics import Metrics
@@ -235,7 +237,7 @@ def test_a_checkpoint_that_a_worker_reports_goes_to_the_bucket(make: Make, tmp_p
     folder = node.work.checkpoint(12)
     folder.mkdir(parents=True)
     (folder / "state.bin").write_bytes(b"state")
-    node.mirror.begin_pushing()
+    node.mirror.begin_pushing(Signatures(key=RunKey(bytes(32)), folder=node.work.signatures))
     node.tell(Notice(rank=0, message="slow"))
     node.tell(Checkpointed(rank=0, step=12, seconds=0.1))
     node.mirror.finish_pushing()

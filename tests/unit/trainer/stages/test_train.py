@@ -11,8 +11,8 @@ from trainer.run import spec as runspec
 from trainer.run.spec import RunSpec
 from trainer.run.workdir import WorkDir
 from trainer.stages.train import train
-from trainer.state import checkpoints
-from trainer.state.checkpoints import Data
+from trainer.state import checkpoints, key
+from trainer.state.checkpoints import Data, Signatures
 from trainer.state.fencing import Claims
 from trainer.state.mirror import Mirror
 from trainer.storage.files import FileStore
@@ -54,6 +54,8 @@ class Node:
         checkpoints.seal(folder, facts={"step": step}, data=DATA)
         if push:
             self.mirror.push_checkpoint(folder)
+        else:
+            Signatures(key=key.create(self.store), folder=self.work.signatures).keep(folder)
 
     def train(self, *, leader: bool = True, to: int = 5, error: Exception | None = None) -> list[int]:
         """Train for a step; return which checkpoints the worker found."""
@@ -97,6 +99,23 @@ def test_a_newer_checkpoint_that_is_here_is_the_one(node: Node) -> None:
     node.save(6, push=False)
     assert node.train(to=8) == [3, 6]
     assert node.said == []
+
+
+def test_a_checkpoint_with_the_signature_of_no_key_is_not_trained_from(node: Node) -> None:
+    """The worker does not even see it: signatures are checked before it starts."""
+    node.train(to=3)
+    node.train(to=6)
+    (node.work.signatures / "00000006").write_bytes(bytes(32))
+    node.store.put("0/00000006/checkpoint.hmac", bytes(32))
+    assert node.train(to=8) == [3]
+    assert len([line for line in node.said if "00000006 is damaged: 'checkpoint.json' is not signed" in line]) == 2
+
+
+def test_what_the_worker_of_a_single_node_saves_is_signed_with_the_key_in_the_bucket(node: Node) -> None:
+    node.train(to=3)
+    found = key.find(node.store)
+    assert found is not None
+    Signatures(key=found, folder=node.work.signatures).check(node.work.checkpoint(3))
 
 
 def test_a_leader_that_lost_its_disk_passes_over_a_damaged_checkpoint_of_the_bucket(node: Node) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from trainer.errors import NotFoundError, SpecError
 from trainer.state import checkpoints
-from trainer.state.checkpoints import SEAL, DamagedError, Data, Remote
+from trainer.state.checkpoints import SEAL, SIGNATURE, DamagedError, Data, Remote, Signatures
+from trainer.state.key import RunKey
 from trainer.storage import open_store
 from trainer.storage.files import FileStore
 
@@ -21,6 +22,11 @@ def make(folder, step, content=b"weights"):
     (made / "model.pdparams").write_bytes(content)
     checkpoints.seal(made, facts={"step": step}, data=DATA)
     return made
+
+
+@pytest.fixture
+def signatures(tmp_path):
+    return Signatures(key=RunKey(bytes(32)), folder=tmp_path / "signatures")
 
 
 @pytest.fixture
@@ -119,45 +125,47 @@ def test_the_newest_are_kept_and_what_a_killed_save_left_goes(tmp_path):
     assert [p.name for p in sorted(tmp_path.iterdir())] == ["00000002", "00000003"]
 
 
-def test_a_pushed_checkpoint_comes_back_the_same(tmp_path, remote):
-    remote.push(make(tmp_path / "here", 7, b"seven"), attempt=1)
-    pulled, damaged = remote.pull_newest(tmp_path / "there", newer_than=-1)
+def test_a_pushed_checkpoint_comes_back_the_same(tmp_path, remote, signatures):
+    remote.push(make(tmp_path / "here", 7, b"seven"), attempt=1, signatures=signatures)
+    pulled, damaged = remote.pull_newest(tmp_path / "there", newer_than=-1, signatures=signatures)
     assert pulled is not None
     assert damaged == {}
     assert checkpoints.verified(pulled).facts == {"step": 7}
     assert (pulled / "model.pdparams").read_bytes() == b"seven"
 
 
-def test_the_latest_attempt_decides_not_the_highest_step(tmp_path, remote):
+def test_the_latest_attempt_decides_not_the_highest_step(tmp_path, remote, signatures):
     """An attempt that was given up may have gone further; what it wrote is not read."""
-    remote.push(make(tmp_path / "first", 9), attempt=1)
-    remote.push(make(tmp_path / "second", 5), attempt=2)
-    assert remote.pull_newest(tmp_path / "there", newer_than=-1)[0].name == "00000005"
+    remote.push(make(tmp_path / "first", 9), attempt=1, signatures=signatures)
+    remote.push(make(tmp_path / "second", 5), attempt=2, signatures=signatures)
+    assert remote.pull_newest(tmp_path / "there", newer_than=-1, signatures=signatures)[0].name == "00000005"
 
 
-def test_a_checkpoint_that_is_here_already_is_not_pulled(tmp_path, remote):
-    remote.push(make(tmp_path / "here", 7), attempt=1)
-    assert remote.pull_newest(tmp_path / "here", newer_than=7) == (None, {})
+def test_a_checkpoint_that_is_here_already_is_not_pulled(tmp_path, remote, signatures):
+    remote.push(make(tmp_path / "here", 7), attempt=1, signatures=signatures)
+    assert remote.pull_newest(tmp_path / "here", newer_than=7, signatures=signatures) == (None, {})
 
 
-def test_a_checkpoint_whose_seal_is_not_pushed_yet_is_not_pulled(tmp_path, remote):
+def test_a_checkpoint_whose_seal_is_not_pushed_yet_is_not_pulled(tmp_path, remote, signatures):
     folder = make(tmp_path / "here", 7)
     remote.store.push({"1/00000007/model.pdparams": folder / "model.pdparams"})
-    assert remote.pull_newest(tmp_path / "there", newer_than=-1) == (None, {})
+    assert remote.pull_newest(tmp_path / "there", newer_than=-1, signatures=signatures) == (None, {})
 
 
-def test_a_checkpoint_that_is_pruned_while_it_is_pulled_gives_way_to_the_newer_one(tmp_path, remote, monkeypatch):
-    remote.push(make(tmp_path / "here", 1), attempt=1)
+def test_a_checkpoint_that_is_pruned_while_it_is_pulled_gives_way_to_the_newer_one(
+    tmp_path, remote, monkeypatch, signatures
+):
+    remote.push(make(tmp_path / "here", 1), attempt=1, signatures=signatures)
     pull = remote.store.pull
 
     def pruned_meanwhile(*words, **named):
         monkeypatch.undo()
-        remote.push(make(tmp_path / "here", 2), attempt=1)
+        remote.push(make(tmp_path / "here", 2), attempt=1, signatures=signatures)
         remote.prune(keep=1)
         return pull(*words, **named)
 
     monkeypatch.setattr(type(remote.store), "pull", lambda _, *words, **named: pruned_meanwhile(*words, **named))
-    assert remote.pull_newest(tmp_path / "there", newer_than=-1)[0].name == "00000002"
+    assert remote.pull_newest(tmp_path / "there", newer_than=-1, signatures=signatures)[0].name == "00000002"
 
 
 class Recording(FileStore):
@@ -172,6 +180,10 @@ class Recording(FileStore):
             self.deeds.append(("push", key))
         return super().push(files, progress)
 
+    def put(self, key, data, **conditions):
+        self.deeds.append(("push", key))
+        return super().put(key, data, **conditions)
+
     def delete(self, keys):
         keys = list(keys)
         for key in keys:
@@ -179,52 +191,55 @@ class Recording(FileStore):
         super().delete(keys)
 
 
-def test_the_seal_comes_last_and_goes_first(tmp_path):
+def test_the_seal_comes_last_and_goes_first(tmp_path, signatures):
     """Whenever the process is killed, what a reader sees is whole."""
     store = Recording(tmp_path / "bucket")
     remote = Remote(store=store)
     folder = make(tmp_path / "here", 7)
     (folder / "optimizer.pdopt").write_bytes(b"moments")
-    assert remote.push(folder, attempt=1) == sum(p.stat().st_size for p in folder.iterdir())
-    remote.push(make(tmp_path / "here", 8), attempt=1)
+    assert remote.push(folder, attempt=1, signatures=signatures) == sum(p.stat().st_size for p in folder.iterdir())
+    remote.push(make(tmp_path / "here", 8), attempt=1, signatures=signatures)
     remote.prune(keep=1)
     seventh = [(deed, key.rpartition("/")[2]) for deed, key in store.deeds if key.startswith("1/00000007/")]
     files = {"model.pdparams", "optimizer.pdopt"}
-    assert {name for _, name in seventh[:2]} == files == {name for _, name in seventh[4:]}
-    assert seventh[2:4] == [("push", SEAL), ("delete", SEAL)]
+    assert {name for _, name in seventh[:2]} == files
+    assert seventh[2:5] == [("push", SIGNATURE), ("push", SEAL), ("delete", SEAL)]
+    assert {name for _, name in seventh[5:]} == files | {SIGNATURE}
     assert remote.steps() == [(1, 8)]
 
 
-def test_what_is_no_checkpoint_in_the_bucket_is_passed_over(tmp_path, remote):
+def test_what_is_no_checkpoint_in_the_bucket_is_passed_over(tmp_path, remote, signatures):
     for key in ("attempts/1", "logs/1/node-0.log", f"1/00000007/more/{SEAL}", f"1/best/{SEAL}", f"x/00000007/{SEAL}"):
         remote.store.put(key, b"{}")
     remote.store.put("1/00000009/model.pdparams", b"half of a push")
     assert remote.steps() == []
-    remote.push(make(tmp_path / "here", 7), attempt=1)
-    remote.push(make(tmp_path / "there", 3), attempt=10)
-    remote.push(make(tmp_path / "elsewhere", 5), attempt=9)
+    remote.push(make(tmp_path / "here", 7), attempt=1, signatures=signatures)
+    remote.push(make(tmp_path / "there", 3), attempt=10, signatures=signatures)
+    remote.push(make(tmp_path / "elsewhere", 5), attempt=9, signatures=signatures)
     assert remote.steps() == [(1, 7), (9, 5), (10, 3)]
 
 
-def test_a_pulled_checkpoint_takes_the_place_of_a_damaged_one_and_leaves_nothing_beside_it(tmp_path, remote):
-    remote.push(make(tmp_path / "here", 7, b"seven"), attempt=1)
+def test_a_pulled_checkpoint_takes_the_place_of_a_damaged_one_and_leaves_nothing_beside_it(
+    tmp_path, remote, signatures
+):
+    remote.push(make(tmp_path / "here", 7, b"seven"), attempt=1, signatures=signatures)
     left = tmp_path / "there" / "00000007"
     left.mkdir(parents=True)
     (left / "model.pdparams").write_bytes(b"half of it")
-    pulled, _ = remote.pull_newest(tmp_path / "there", newer_than=6)
+    pulled, _ = remote.pull_newest(tmp_path / "there", newer_than=6, signatures=signatures)
     assert pulled == left
     assert checkpoints.verified(left).facts == {"step": 7}
     assert [path.name for path in (tmp_path / "there").iterdir() if path.is_dir()] == ["00000007"]
 
 
-def test_damaged_checkpoints_in_the_bucket_are_passed_over_and_named(tmp_path, remote):
+def test_damaged_checkpoints_in_the_bucket_are_passed_over_and_named(tmp_path, remote, signatures):
     """Whatever attempt made them; the newest whole one is taken."""
     for attempt, step in ((1, 5), (1, 6), (2, 7), (2, 8)):
-        remote.push(make(tmp_path / "here", step), attempt=attempt)
+        remote.push(make(tmp_path / "here", step), attempt=attempt, signatures=signatures)
     remote.store.put("2/00000007/model.pdparams", b"other")
     remote.store.delete(["2/00000008/model.pdparams"])
     remote.store.put("1/00000006/checkpoint.json", b"\xff")
-    pulled, damaged = remote.pull_newest(tmp_path / "there", newer_than=-1)
+    pulled, damaged = remote.pull_newest(tmp_path / "there", newer_than=-1, signatures=signatures)
     assert pulled.name == "00000005"
     assert {place.removeprefix(remote.store.uri): why for place, why in damaged.items()} == {
         "2/00000008": "'model.pdparams' is missing",
@@ -234,11 +249,11 @@ def test_damaged_checkpoints_in_the_bucket_are_passed_over_and_named(tmp_path, r
     assert [path.name for path in (tmp_path / "there").iterdir() if path.is_dir()] == ["00000005"]
 
 
-def test_a_damaged_checkpoint_in_the_bucket_does_not_lead_behind_the_local_one(tmp_path, remote):
+def test_a_damaged_checkpoint_in_the_bucket_does_not_lead_behind_the_local_one(tmp_path, remote, signatures):
     for step in (5, 7):
-        remote.push(make(tmp_path / "here", step), attempt=1)
+        remote.push(make(tmp_path / "here", step), attempt=1, signatures=signatures)
     remote.store.put("1/00000007/model.pdparams", b"other")
-    pulled, damaged = remote.pull_newest(tmp_path / "there", newer_than=6)
+    pulled, damaged = remote.pull_newest(tmp_path / "there", newer_than=6, signatures=signatures)
     assert pulled is None
     assert len(damaged) == 1
     assert checkpoints.local(tmp_path / "there") == []
@@ -251,12 +266,12 @@ class Losing(FileStore):
         raise NotFoundError("There is no such object.")
 
 
-def test_a_checkpoint_that_is_listed_and_not_there_is_not_looked_for_for_ever(tmp_path):
+def test_a_checkpoint_that_is_listed_and_not_there_is_not_looked_for_for_ever(tmp_path, signatures):
     remote = Remote(store=Losing(tmp_path / "bucket"))
     for step in (6, 7):
-        remote.push(make(tmp_path / "here", step), attempt=1)
+        remote.push(make(tmp_path / "here", step), attempt=1, signatures=signatures)
     with pytest.raises(NotFoundError):
-        remote.pull_newest(tmp_path / "there", newer_than=-1)
+        remote.pull_newest(tmp_path / "there", newer_than=-1, signatures=signatures)
 
 
 def test_a_missing_folder_has_no_checkpoints(tmp_path):
@@ -293,9 +308,9 @@ def test_the_note_of_a_checkpoint_lists_its_files_in_order(tmp_path):
     assert list(json.loads((made / SEAL).read_text("utf-8"))["files"]) == sorted(names)
 
 
-def test_the_bucket_keeps_the_newest_too(tmp_path, remote):
+def test_the_bucket_keeps_the_newest_too(tmp_path, remote, signatures):
     for step in (1, 2, 3):
-        remote.push(make(tmp_path / "here", step), attempt=1)
+        remote.push(make(tmp_path / "here", step), attempt=1, signatures=signatures)
     remote.prune(keep=2)
     assert remote.steps() == [(1, 2), (1, 3)]
     assert not remote.store.list("1/00000001/")

@@ -11,8 +11,9 @@ import pytest
 from trainer.errors import AccessError, OcrfleetError, TransientError
 from trainer.run.workdir import WorkDir
 from trainer.state import checkpoints
-from trainer.state.checkpoints import Data
+from trainer.state.checkpoints import Data, Signatures
 from trainer.state.fencing import Claims
+from trainer.state.key import RunKey
 from trainer.state.mirror import Mirror
 from trainer.state.receipts import Receipt, files_of, measure
 from trainer.storage.files import FileStore
@@ -122,6 +123,11 @@ def test_outputs_that_are_not_what_the_receipt_names_are_not_taken(
         mirror.restore(receipt)
 
 
+@pytest.fixture
+def signatures(work: WorkDir) -> Signatures:
+    return Signatures(key=RunKey(bytes(32)), folder=work.signatures)
+
+
 def checkpoint(work: WorkDir, step: int) -> Path:
     folder = work.checkpoints / f"{step:08d}"
     folder.mkdir(parents=True)
@@ -131,12 +137,12 @@ def checkpoint(work: WorkDir, step: int) -> Path:
 
 
 def test_of_checkpoints_that_wait_only_the_newest_is_pushed(
-    mirrors: Callable[..., Mirror], work: WorkDir, store: Bucket
+    mirrors: Callable[..., Mirror], work: WorkDir, store: Bucket, signatures: Signatures
 ) -> None:
     """A slow bucket costs checkpoints and no time of training."""
     mirror = mirrors(work, keep=9)
     mirror.attempt = 3
-    mirror.begin_pushing()
+    mirror.begin_pushing(signatures)
     store.open.clear()
     mirror.push_checkpoint(checkpoint(work, 1))
     assert store.asked.wait(30)
@@ -145,12 +151,16 @@ def test_of_checkpoints_that_wait_only_the_newest_is_pushed(
     store.open.set()
     mirror.finish_pushing()
     assert mirror.remote.steps() == [(3, 1), (3, 4)]
+    for folder in checkpoints.local(work.checkpoints):
+        signatures.check(folder)
 
 
-def test_so_many_checkpoints_stay_in_the_bucket_as_are_kept(mirrors: Callable[..., Mirror], work: WorkDir) -> None:
+def test_so_many_checkpoints_stay_in_the_bucket_as_are_kept(
+    mirrors: Callable[..., Mirror], work: WorkDir, signatures: Signatures
+) -> None:
     mirror = mirrors(work, keep=2)
     for step in (1, 2, 3):
-        mirror.begin_pushing()
+        mirror.begin_pushing(signatures)
         mirror.push_checkpoint(checkpoint(work, step))
         mirror.finish_pushing()
     assert mirror.remote.steps() == [(0, 2), (0, 3)]
@@ -162,16 +172,16 @@ def test_so_many_checkpoints_stay_in_the_bucket_as_are_kept(mirrors: Callable[..
     "refusal", [AccessError("The bucket refused."), RuntimeError("a fault of ours")], ids=["refused", "fault"]
 )
 def test_a_last_checkpoint_that_is_not_in_the_bucket_is_an_error_and_an_earlier_one_is_none(
-    mirror: Mirror, work: WorkDir, store: Bucket, refusal: Exception
+    mirror: Mirror, work: WorkDir, store: Bucket, refusal: Exception, signatures: Signatures
 ) -> None:
     store.refusals = [refusal]
-    mirror.begin_pushing()
+    mirror.begin_pushing(signatures)
     mirror.push_checkpoint(checkpoint(work, 1))
     with pytest.raises(OcrfleetError, match=str(refusal)):
         mirror.finish_pushing()
     store.refusals = [refusal]
     store.asked.clear()
-    mirror.begin_pushing()
+    mirror.begin_pushing(signatures)
     mirror.push_checkpoint(checkpoint(work, 2))
     assert store.asked.wait(30)
     mirror.push_checkpoint(checkpoint(work, 3))
@@ -179,10 +189,12 @@ def test_a_last_checkpoint_that_is_not_in_the_bucket_is_an_error_and_an_earlier_
     assert mirror.remote.steps() == [(0, 3)]
 
 
-def test_a_checkpoint_that_was_replaced_before_its_push_is_no_error(mirror: Mirror, work: WorkDir) -> None:
+def test_a_checkpoint_that_was_replaced_before_its_push_is_no_error(
+    mirror: Mirror, work: WorkDir, signatures: Signatures
+) -> None:
     gone = checkpoint(work, 1)
     shutil.rmtree(gone)
-    mirror.begin_pushing()
+    mirror.begin_pushing(signatures)
     mirror.push_checkpoint(gone)
     mirror.finish_pushing()
     assert mirror.remote.steps() == []

@@ -8,7 +8,8 @@ from trainer.errors import DatasetError, SpecError
 from trainer.run import spec as runspec
 from trainer.run.spec import RunSpec
 from trainer.state import checkpoints, resuming
-from trainer.state.checkpoints import Data, Remote
+from trainer.state.checkpoints import Data, Remote, Signatures
+from trainer.state.key import RunKey
 from trainer.storage import open_store
 from trainer.telemetry.events import Event, Notice
 
@@ -31,6 +32,7 @@ class Node:
     def __init__(self, folder: Path) -> None:
         self.folder, self.told = folder / "checkpoints", list[Event]()
         self.remote = Remote(store=open_store((folder / "bucket").as_uri()))
+        self.signatures = Signatures(key=RunKey(bytes(32)), folder=folder / "signatures")
 
     def save(self, *steps: int, push: bool = False) -> None:
         for step in steps:
@@ -38,8 +40,9 @@ class Node:
             folder.mkdir(parents=True)
             (folder / "weights").write_bytes(b"weights")
             checkpoints.seal(folder, facts={"step": step}, data=DATA)
+            self.signatures.keep(folder)
             if push:
-                self.remote.push(folder, attempt=1)
+                self.remote.push(folder, attempt=1, signatures=self.signatures)
 
     def hurt(self, *steps: int, there: bool = False) -> None:
         for step in steps:
@@ -49,7 +52,13 @@ class Node:
                 (self.folder / f"{step:08d}/weights").write_bytes(b"weighty")
 
     def pull(self, on_damage: str = "fail") -> None:
-        resuming.pull(self.folder, remote=self.remote, run=a_run(on_damage), tell=self.told.append)
+        resuming.pull(
+            self.folder,
+            remote=self.remote,
+            signatures=self.signatures,
+            run=a_run(on_damage),
+            tell=self.told.append,
+        )
 
     def choose(self, on_damage: str = "fail", on_change: str = "fail", data: Data = DATA) -> int | None:
         found = resuming.choose(self.folder, run=a_run(on_damage, on_change), data=data, tell=self.told.append)
