@@ -110,6 +110,20 @@ def test_conditions_of_writes_hold(store: Store) -> None:
     assert store.etag("x") == second
 
 
+@pytest.mark.parametrize("size", [1, LARGE + 1], ids=["small", "large"])
+def test_a_push_if_absent_replaces_nothing(store: Store, tmp_path: Path, size: int) -> None:
+    ours, theirs = b"1" * size, b"2" * size
+    source = files(tmp_path, {"x": ours})
+    store.push(source, if_absent=True)
+    store.push(source, if_absent=True)  # the same content, as of a push whose answer was lost
+    source["x"].write_bytes(theirs)
+    with pytest.raises(ConflictError, match=r"/x already exists and was not overwritten\.$"):
+        store.push(source, if_absent=True)
+    assert store.get("x") == ours
+    store.push(source)
+    assert store.get("x") == theirs
+
+
 def test_of_many_writers_of_an_absent_object_one_succeeds(store: Store) -> None:
     def write(number: int) -> bool:
         try:

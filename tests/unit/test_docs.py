@@ -24,7 +24,7 @@ JOB_FILES = sorted([*ROOT.glob("examples/*/*.yaml"), *ROOT.glob("benchmarks/jobs
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)")
 INLINE = re.compile(r"`(ocrfleet(?: [a-z-]+)+|make [a-z-]+)[^`]*`")
-FOREIGN = {"export", "curl", ".", "source", "git", "kubectl", "docker", "helm"}
+FOREIGN = {"aws", "export", "curl", ".", "source", "git", "kubectl", "docker", "helm"}
 """Words that begin a line of a shell and are none of ours."""
 
 WHOLE = {

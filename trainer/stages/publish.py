@@ -1,7 +1,8 @@
 """publish: the gate, then every file, then the manifest, then the channel; in that order.
 
 The manifest is created once, if absent, and last: a kill before it leaves nothing that a reader would
-see, and two attempts that publish at once make one model.
+see, and two attempts that publish at once make one model. No write replaces anything under `runs/`, so a role needs no
+permission to.
 """
 
 import json
@@ -181,7 +182,7 @@ def _push(
         PublishedFile(path=f"{attempt}/{name}", size=path.stat().st_size, sha256=file_digest(path))
         for name, path in sorted(paths.items())
     )
-    store.push({f"{prefix}/{attempt}/{name}": path for name, path in paths.items()}, progress)
+    store.push({f"{prefix}/{attempt}/{name}": path for name, path in paths.items()}, progress, if_absent=True)
     _check_pushed(store, files, prefix=prefix)
     return files
 

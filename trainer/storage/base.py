@@ -144,11 +144,19 @@ class Store(ABC):
         """Remove objects; one that is not there is no error."""
 
     @abstractmethod
-    def push(self, files: Mapping[str, Path], progress: OnProgress | None = None) -> Transfer:
+    def push(
+        self, files: Mapping[str, Path], progress: OnProgress | None = None, *, if_absent: bool = False
+    ) -> Transfer:
         """Write files as objects, many at once; a large one that is there already and right is not sent again.
+
+        Args:
+            files: by their keys.
+            progress: told now and then.
+            if_absent: replace nothing. Each file is sent in one request, which S3 limits to 5 GiB.
 
         Raises:
             FileNotFoundError: one of the files is not there (any more); others may have been written.
+            ConflictError: with `if_absent`: a key has other content already; others may have been written.
         """
 
     @abstractmethod

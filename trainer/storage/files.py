@@ -1,6 +1,7 @@
 """A folder as a store: written by temporary file and rename, conditions kept by link and lock."""
 
 import fcntl
+import filecmp
 import os
 import shutil
 import stat
@@ -68,7 +69,7 @@ class FileStore(Store):
             etag = _etag(new.stat())
             if if_absent:
                 if not atomic.create(new, target):
-                    raise ConflictError(f"{target} already exists and was not overwritten.")
+                    raise _exists(target)
                 return _etag(target.stat())
             with self._lock():
                 if if_match is not None and self._etag_now(target) != if_match:
@@ -85,7 +86,9 @@ class FileStore(Store):
                 if parent == self.root or not _remove_empty(parent):
                     break
 
-    def push(self, files: Mapping[str, Path], progress: OnProgress | None = None) -> Transfer:
+    def push(
+        self, files: Mapping[str, Path], progress: OnProgress | None = None, *, if_absent: bool = False
+    ) -> Transfer:
         """Copy files in; see `Store.push`."""
         started = time.monotonic()
         targets = {below(self.root, key): source for key, source in files.items()}
@@ -95,7 +98,10 @@ class FileStore(Store):
             with source.open("rb") as stream, _faults(target), _new(target) as new:
                 with new.open("wb") as output:
                     shutil.copyfileobj(stream, output, 1 << 20)
-                atomic.replace(new, target)
+                if not if_absent:
+                    atomic.replace(new, target)
+                elif not atomic.create(new, target) and not filecmp.cmp(new, target, shallow=False):
+                    raise _exists(target)
             meter.add(sizes[target])
         return Transfer(
             digests={},
@@ -130,6 +136,10 @@ class FileStore(Store):
         with (self.root / f"{HIDDEN}lock").open("ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # held for one comparison and one write to the disk
             yield
+
+
+def _exists(path: Path) -> ConflictError:
+    return ConflictError(f"{path} already exists and was not overwritten.")
 
 
 def _etag(found: os.stat_result) -> str:

@@ -190,12 +190,14 @@ class S3Store(Store):
             with self._faults():
                 obstore.delete(self._client, names)
 
-    def push(self, files: Mapping[str, Path], progress: OnProgress | None = None) -> Transfer:
+    def push(
+        self, files: Mapping[str, Path], progress: OnProgress | None = None, *, if_absent: bool = False
+    ) -> Transfer:
         """Send files; see `Store.push`."""
         started = time.monotonic()
         sizes = {check_key(key): path.stat().st_size for key, path in files.items()}
         meter = Meter(progress, total=sum(sizes.values()))
-        push = transfers.Push(self._client, place=self._place, meter=meter)
+        push = transfers.Push(self._client, place=self._place, meter=meter, if_absent=if_absent)
         transfers.run(transfers.all_of(files, lambda key: push.send(key, files[key], size=sizes[key])))
         return Transfer(
             digests={},

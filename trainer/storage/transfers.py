@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import obstore
+from obstore.exceptions import AlreadyExistsError
 
 from trainer.errors import ConflictError, TransientError
 from trainer.storage.base import Meter, ObjectInfo
@@ -141,10 +142,11 @@ class Pull:
 class Push:
     """Sends files as objects."""
 
-    def __init__(self, client: Any, *, place: Place, meter: Meter) -> None:
+    def __init__(self, client: Any, *, place: Place, meter: Meter, if_absent: bool) -> None:
         self._client = client
         self._place = place
         self._meter = meter
+        self._if_absent = if_absent
         self._large = asyncio.Semaphore(_LARGE_IN_FLIGHT)
         self.moved = 0
 
@@ -167,7 +169,21 @@ class Push:
         self._meter.add(size)
 
     async def _put(self, key: str, path: Path) -> None:
-        await obstore.put_async(self._client, key, path, chunk_size=LARGE, max_concurrency=4)
+        if not self._if_absent:
+            await obstore.put_async(self._client, key, path, chunk_size=LARGE, max_concurrency=4)
+            return
+        try:
+            await obstore.put_async(self._client, key, path, mode="create", use_multipart=False)
+        except AlreadyExistsError:
+            # Our own first request may have been done though its answer was lost.
+            if not await self._same(key, path):
+                raise
+
+    async def _same(self, key: str, path: Path) -> bool:
+        result, theirs = await obstore.get_async(self._client, key), hashlib.sha256()
+        async for block in result.stream(min_chunk_size=1 << 20):
+            theirs.update(block)
+        return theirs.hexdigest() == await asyncio.to_thread(_sha256, path)
 
     async def _there(self, key: str, path: Path, *, size: int) -> bool:
         try:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from trainer import contract
-from trainer.errors import GateError, NotFoundError, SpecError, TransientError
+from trainer.errors import ConflictError, GateError, NotFoundError, SpecError, TransientError
 from trainer.formats.yaml import to_yaml
 from trainer.registry import models as registry
 from trainer.run import spec as runspec
@@ -207,8 +207,8 @@ def test_a_model_that_the_store_does_not_have_whole_is_not_published(
     """The manifest would name a file that nobody can pull."""
     whole = FileStore.push
 
-    def push(self: FileStore, files: dict[str, Path], progress: Any = None) -> Any:
-        moved = whole(self, files, progress)
+    def push(self: FileStore, files: dict[str, Path], progress: Any = None, **named: Any) -> Any:
+        moved = whole(self, files, progress, **named)
         (path,) = self.root.rglob("inference.pdiparams")
         path.unlink() if harm == "lost" else path.write_bytes(b"para")
         return moved
@@ -349,13 +349,23 @@ def test_attempts_that_publish_at_once_make_one_model(go: Publish, store: Store,
     assert len(registry.list_channels(store)[0].history) == 1
 
 
+def test_what_another_attempt_has_left_is_not_replaced(go: Publish, store: Store) -> None:
+    """Attempts are numbered anew when `checkpoints/<run>/` is gone; the next one has a folder of its own."""
+    store.put("runs/lines-00000001/1/inference/inference.yml", b"of another start")
+    with pytest.raises(ConflictError, match=r"/1/inference/inference\.yml already exists and was not overwritten"):
+        go(attempt=1)
+    assert store.get("runs/lines-00000001/1/inference/inference.yml") == b"of another start"
+    assert registry.list_models(store) == []
+    assert go(attempt=2)["ours"]
+
+
 def test_a_push_that_breaks_publishes_nothing_and_can_be_run_again(
     go: Publish, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = FileStore.push
 
-    def broken(self: FileStore, files: dict[str, Path], progress: Any = None) -> Any:
-        whole(self, dict(list(files.items())[:2]))
+    def broken(self: FileStore, files: dict[str, Path], progress: Any = None, **named: Any) -> Any:
+        whole(self, dict(list(files.items())[:2]), **named)
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(FileStore, "push", broken)

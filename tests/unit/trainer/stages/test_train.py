@@ -30,10 +30,10 @@ DATA = Data(digest="d" * 64, dataset_digest="e" * 64, counts={}, split="")
 class Bucket(FileStore):
     full = False
 
-    def push(self, files: Any, progress: Any = None) -> Any:
+    def push(self, files: Any, progress: Any = None, **named: Any) -> Any:
         if self.full:
             raise AccessError("The bucket refused.")
-        return super().push(files, progress)
+        return super().push(files, progress, **named)
 
 
 class Node:

@@ -175,10 +175,10 @@ class Recording(FileStore):
         super().__init__(root)
         self.deeds = []
 
-    def push(self, files, progress=None):
+    def push(self, files, progress=None, **named):
         for key in files:
             self.deeds.append(("push", key))
-        return super().push(files, progress)
+        return super().push(files, progress, **named)
 
     def put(self, key, data, **conditions):
         self.deeds.append(("push", key))

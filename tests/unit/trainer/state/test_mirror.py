@@ -32,12 +32,12 @@ class Bucket(FileStore):
         self.refusals: list[Exception] = []
         self.pulled: list[str] = []
 
-    def push(self, files: Any, progress: Any = None) -> Any:
+    def push(self, files: Any, progress: Any = None, **named: Any) -> Any:
         self.asked.set()
         assert self.open.wait(30)
         if self.refusals:
             raise self.refusals.pop(0)
-        return super().push(files, progress)
+        return super().push(files, progress, **named)
 
     def pull(self, keys: Any, dest: Path, *words: Any, **named: Any) -> Any:
         self.pulled.extend(keys)

@@ -39,6 +39,19 @@ def test_a_condition_that_does_not_hold_writes_nothing(store: Store) -> None:
     assert store.read("x") == (b"3", second)
 
 
+def test_a_push_if_absent_replaces_nothing(store: Store, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"1")
+    store.push({"x": source}, if_absent=True)
+    store.push({"x": source}, if_absent=True)  # the same content, as of a push whose answer was lost
+    source.write_bytes(b"2")
+    with pytest.raises(ConflictError, match=r"/x already exists and was not overwritten\.$"):
+        store.push({"x": source}, if_absent=True)
+    assert store.get("x") == b"1"
+    store.push({"x": source})
+    assert store.get("x") == b"2"
+
+
 def test_of_many_writers_of_an_absent_object_one_succeeds(store: Store) -> None:
     won: list[int] = []
     barrier = threading.Barrier(8)
