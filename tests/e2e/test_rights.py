@@ -26,8 +26,8 @@ CREATE_ONLY = {"Null": {"s3:if-none-match": "false"}}
 
 
 def statements(name: str, *, bucket: str) -> list[dict[str, Any]]:
-    """Return the statements of a policy, with one bucket for data and models."""
-    text = (POLICIES / f"{name}.json").read_text("utf-8")
+    """Return the statements of a policy, with one bucket for data and models, and one channel."""
+    text = (POLICIES / f"{name}.json").read_text("utf-8").replace("channels/*.json", "channels/candidate.json")
     for other in ("ocr-data", "ocr-models"):
         text = text.replace(f":::{other}", f":::{bucket}")
     found: list[dict[str, Any]] = json.loads(text)["Statement"]
@@ -153,5 +153,8 @@ def test_a_training_role_trains_and_publishes_and_needs_another_to_promote(
             open_store(data).list()
 
         grant(s3_server, name, "train", "promote")
-        assert ocrfleet(*command).returncode == 0
+        promoted = ocrfleet(*command)
+        assert promoted.returncode == 0, promoted.stderr
+        with pytest.raises(AccessError):
+            guest.put("receipts-rec/channels/production.json", b"{}")
         assert [info.key for info in guest.list("receipts-rec/channels/")] == ["receipts-rec/channels/candidate.json"]
