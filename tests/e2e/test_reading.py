@@ -1,6 +1,8 @@
 """How samples get to the loop."""
 
 import io
+import os
+import signal
 import threading
 from pathlib import Path
 from typing import Any
@@ -10,8 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from trainer.datasets import decoding
 from trainer.datasets.prepared import Sample
-from trainer.errors import SpecError
+from trainer.errors import SpecError, TransientError
 
 pytestmark = [pytest.mark.paddle, pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(60)]
 
@@ -48,6 +51,35 @@ def test_what_is_wrong_with_a_batch_is_raised_where_it_is_wanted():
     next(batches)
     with pytest.raises(ValueError, match="no such sample"):
         next(batches)
+
+
+class Deadly:
+    """Its third sample kills the process that makes it."""
+
+    def __init__(self, number: signal.Signals, folder: Path) -> None:
+        self.number, self.folder = number, folder
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, item):
+        if item == 3:
+            decoding.keep_in(self.folder)
+            with decoding.of(Path("page.jpg")):
+                os.kill(os.getpid(), self.number)
+        return {}, [np.full(2, item, "float32")]
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"), [(signal.SIGSEGV, "Run it again"), (signal.SIGKILL, "Memory probably ran out")]
+)
+def test_a_reader_that_is_killed_is_told_with_its_signal_and_leaves_the_name_of_its_image(tmp_path, number, advice):
+    from trainer.ppocr.data import read_batches
+
+    batches = read_batches(Deadly(number, tmp_path), [[0], [1], [2], [3]], readers=2)
+    with pytest.raises(TransientError, match=rf"was killed by {number.name}\. {advice}"):
+        list(batches)
+    assert decoding.under_way(tmp_path) == [Path("page.jpg")]
 
 
 def sample(label: str, *, width: int) -> Sample:

@@ -47,6 +47,10 @@ _BYTES: Final = {False: 6, True: 8}
 """Measured for each pixel while an image is decoded, opaque or transparent."""
 
 
+class DeadlyError(ImageError):
+    """The image killed two processes that decoded it, one after the other."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Reading:
     """What is made of each image."""
@@ -188,11 +192,11 @@ class _Worker:
         if (code := self._process.wait()) >= 0:
             raise OcrfleetError(f"A process that reads images exited with code {code}. The reason is in the log above.")
 
-    def blame(self) -> ImageError:
+    def blame(self) -> "DeadlyError":
         """Return why the image is refused on which the process died."""
         name = signal.Signals(-self._process.wait()).name
         why = f"{name}; out of memory, unless it was killed by hand" if name == "SIGKILL" else name
-        return ImageError("the image kills the process that decodes it", detail=f" ({why})")
+        return DeadlyError("the image kills the process that decodes it", detail=f" ({why})")
 
     def end(self) -> None:
         """End the process, if it has not ended."""

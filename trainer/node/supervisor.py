@@ -7,19 +7,21 @@ holds the credentials of the bucket.
 import contextlib
 import os
 import queue
+import shutil
 import signal
 import site
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 from trainer import contract
-from trainer.errors import OcrfleetError, StoppedError, TransientError, error_for
+from trainer.datasets import decoding, image_workers
+from trainer.errors import DatasetError, OcrfleetError, StoppedError, TransientError, error_for
 from trainer.rendezvous import PeerLostError
 from trainer.run import worker_env
 from trainer.run.assignment import DeadlineSeconds
@@ -70,6 +72,7 @@ class Supervisor:
         self._busy = False
         self._void: OcrfleetError | None = None
         self._kills = 0
+        self._decoding = Path()
         self.told_to_stop = False
 
     def end(self, error: OcrfleetError) -> None:
@@ -120,6 +123,8 @@ class Supervisor:
         self._inbox = queue.SimpleQueue()
         self._busy = True
         self._kills = memory.kills() or 0
+        self._decoding = WorkDir(workdir).decoding
+        shutil.rmtree(self._decoding, ignore_errors=True)
         workers: list[Worker] = []
         try:
             if self._void:
@@ -248,6 +253,9 @@ class Supervisor:
 
     def _failure(self, first: Worker, workers: list[Worker], *, stopping: bool) -> OcrfleetError:
         """Choose the most informative error: a worker's own message before a signal's number."""
+        # A crash of a reader is a worker's error, too, and every retry would meet the same image.
+        if not stopping and (deadly := _deadly(decoding.under_way(self._decoding))):
+            return deadly
         errors = [w.error for w in (first, *workers) if w.error is not None]
         # The peers of a killed worker report its loss in paddle's words; the killed worker is the cause.
         if first.code is not None and first.code < 0 and not stopping:
@@ -271,6 +279,17 @@ class Supervisor:
         if type(error) is OcrfleetError:
             return OcrfleetError(f"{error} (worker {first.rank}; the traceback is in {first.log})")
         return error
+
+
+def _deadly(suspects: Sequence[Path]) -> DatasetError | None:
+    """Return the error for the first of some images that kills every process that decodes it."""
+    if not suspects:
+        return None
+    with image_workers.trial(max_pixels=sys.maxsize) as why_not:
+        for path in suspects:
+            if isinstance(why := why_not(path), image_workers.DeadlyError):
+                return DatasetError(f"'{path}': {why}. Replace the file or leave it out.")
+    return None
 
 
 def _end_with_stacks(workers: list[Worker]) -> None:

@@ -8,7 +8,9 @@ is an error.
 import copy
 import json
 import logging
+import multiprocessing
 import random
+import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,9 +22,9 @@ import numpy.typing as npt
 import paddle
 
 from trainer.contract import MAX_PIXELS
-from trainer.datasets import images
+from trainer.datasets import decoding, images
 from trainer.datasets.prepared import Sample
-from trainer.errors import DatasetError, SpecError
+from trainer.errors import DatasetError, SpecError, TransientError
 from trainer.ppocr import tree
 from trainer.ppocr.order import Item
 
@@ -116,7 +118,8 @@ class TrainingSet(paddle.io.Dataset):  # type: ignore[misc]
 
     def _read(self, sample: Sample) -> dict[str, Any]:
         # Operators get pixels and never the file, which OpenCV would decode whatever format it has.
-        pixels = images.decode(sample.image.read_bytes(), max_pixels=self._max_pixels)
+        with decoding.of(sample.image):
+            pixels = images.decode(sample.image.read_bytes(), max_pixels=self._max_pixels)
         return {"img_path": str(sample.image), "image": pixels, "label": sample.label}
 
     def _make(self, sample: Sample) -> list[Array] | None:
@@ -238,11 +241,14 @@ def read_batches(
 
     Raises:
         DatasetError: `MOST_IN_A_ROW` samples in a row could not be used.
+        TransientError: one of those processes was killed.
     """
     made: Any
     if readers:
-        made = paddle.io.DataLoader(
-            dataset, batch_sampler=list(batches), collate_fn=collate, num_workers=readers, return_list=True
+        made = _surviving(
+            paddle.io.DataLoader(
+                dataset, batch_sampler=list(batches), collate_fn=collate, num_workers=readers, return_list=True
+            )
         )
     else:
         made = _ahead(collate([dataset[item] for item in batch]) for batch in batches)
@@ -255,6 +261,25 @@ def read_batches(
                 "Run `ocrfleet data check` on the dataset, and check the recipe's augmentation."
             )
         yield refused, [paddle.to_tensor(array) for array in arrays]
+
+
+def _surviving(loader: Iterable[Batch]) -> Iterator[Batch]:
+    """Yield a loader's batches; say so when one of its processes was killed."""
+    batches = iter(loader)
+    processes = multiprocessing.active_children()
+    try:
+        yield from batches
+    except SystemError as error:
+        # The loader ends the others with SIGTERM.
+        killed = [-(each.exitcode or 0) for each in processes if (each.exitcode or 0) < 0]
+        number = next((each for each in killed if each != signal.SIGTERM), None)
+        if number is None:
+            raise
+        name = signal.Signals(number).name
+        why = "Memory probably ran out: lower run.train.readers. " if number == signal.SIGKILL else ""
+        raise TransientError(
+            f"A process that reads samples was killed by {name}. {why}Run it again to resume from the last checkpoint."
+        ) from error
 
 
 def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:

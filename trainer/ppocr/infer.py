@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from trainer.datasets import images
+from trainer.datasets import decoding, images
 from trainer.errors import DatasetError, NotFoundError
 from trainer.ppocr import boxes, settings, tree
 from trainer.ppocr.settings import Config, DetSettings, RecSettings
@@ -46,7 +46,8 @@ def read_image(path: Path, *, max_pixels: int | None = None) -> Image:
         DatasetError: the file is missing, truncated, or not an image that ocrfleet reads.
     """
     try:
-        return images.decode(path.read_bytes(), max_pixels=max_pixels)
+        with decoding.of(path):
+            return images.decode(path.read_bytes(), max_pixels=max_pixels)
     except OSError as error:
         raise DatasetError(f"'{path}' cannot be read: {error.strerror}.") from error
     except images.ImageError as error:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer import contract
+from trainer.datasets import decoding
 from trainer.errors import DatasetError, OcrfleetError, StoppedError, TransientError
 from trainer.ppocr.job import Job
 from trainer.system import disk, process, stacks
@@ -162,6 +163,7 @@ def main() -> int:
         rank, world = collective.join()
         job = Job.read(arguments.workdir, device=device, rank=rank, world=world, events=supervisor)
         job.listen()
+        decoding.keep_in(job.work.decoding)
         _same_work(arguments.stage, job)
         if arguments.stage != "train":
             job = _of_the_picked(job)

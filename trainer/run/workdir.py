@@ -21,6 +21,11 @@ class WorkDir:
         return self.root / "home"
 
     @property
+    def decoding(self) -> Path:
+        """Which images the workers are decoding; see `trainer.datasets.decoding`."""
+        return self.root / "decoding"
+
+    @property
     def data(self) -> Path:
         """What fetch pulled: `train/`, `eval/`, `dictionary.txt`, `pretrained.pdparams`, `teacher.pdparams`."""
         return self.root / "data"

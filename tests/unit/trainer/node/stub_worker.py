@@ -4,7 +4,10 @@ import os
 import signal
 import sys
 import threading
+from pathlib import Path
 
+from trainer.datasets import decoding
+from trainer.run.workdir import WorkDir
 from trainer.system import stacks
 from trainer.telemetry.events import Checkpointed, Events, Failed, Finished, Ready
 
@@ -49,6 +52,10 @@ match stage:
             signal.pause()
         events.send(Failed(code=41, message="The data is wrong."))
         os._exit(41)
+    case "decode":
+        decoding.keep_in(WorkDir(Path(sys.argv[3])).decoding)
+        with decoding.of(Path(sys.argv[3], "page.jpg")):
+            os.kill(os.getpid(), signal.SIGSEGV)
     case "crash":
         print("a secret of the library", flush=True)
         sys.exit(9)

@@ -6,8 +6,11 @@ import sys
 import threading
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
+from trainer.datasets import image_workers
 from trainer.errors import DatasetError, OcrfleetError, StoppedError, TransientError
 from trainer.node import supervisor
 from trainer.node.supervisor import Supervisor
@@ -158,3 +161,24 @@ def test_every_event_is_passed_on(tmp_path):
     run("succeed", tmp_path, hear=lambda event: seen.append((event.rank, type(event))))
     assert len(seen) == 4
     assert set(seen) == {(0, Ready), (0, Finished), (1, Ready), (1, Finished)}
+
+
+DEADLY = "import os; from trainer.datasets import image_workers, images; images.load = lambda *_, **__: os.abort(); "
+
+
+def test_an_image_on_which_a_worker_dies_is_named_and_final(tmp_path, monkeypatch):
+    cv2.imwrite(str(tmp_path / "page.jpg"), np.zeros((8, 8, 3), np.uint8))
+    monkeypatch.setattr(image_workers, "PROGRAM", (sys.executable, "-c", f"{DEADLY}image_workers.main()"))
+    with pytest.raises(
+        DatasetError, match=r"page.jpg': the image kills the process that decodes it .SIGABRT.. Replace"
+    ):
+        run("decode", tmp_path, devices=1)
+
+
+def test_an_image_that_another_process_decodes_was_not_what_killed_a_worker(tmp_path):
+    (tmp_path / "page.jpg").write_bytes(b"no image, but harmless")
+    with pytest.raises(TransientError, match="was killed by SIGSEGV"):
+        run("decode", tmp_path, devices=1)
+    # The next attempt is not suspected for what the one before had in hand.
+    with pytest.raises(TransientError, match="was killed by SIGKILL"):
+        run("be-killed", tmp_path)
