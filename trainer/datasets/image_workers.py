@@ -2,12 +2,13 @@
 
 A decoder of foreign bytes may crash, or need more memory than there is. A worker process has one image at a time, so
 that a death names its image. That one is read once more by a new worker, and refused if that dies, too. Workers get no
-credentials. They receive pickles and answer in JSON: nothing that comes from a decoder is unpickled here.
+credentials. They receive pickles and answer in JSON and pixels: nothing that comes from a decoder is unpickled here.
 """
 
 import fcntl
 import hashlib
 import json
+import math
 import os
 import pickle
 import signal
@@ -20,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
 import msgspec
 
@@ -34,6 +35,11 @@ from trainer.run import worker_env
 from trainer.system import memory
 from trainer.system.cpu import cores
 from trainer.telemetry.callbacks import OnProgress
+
+if TYPE_CHECKING:
+    from trainer.datasets.images import Image
+
+    Result: TypeAlias = Look | ImageError | Image
 
 PROGRAM: Final = (sys.executable, "-m", "trainer.system.confined", "trainer.datasets.image_workers")
 
@@ -67,6 +73,9 @@ class Reading:
     max_pixels: int = MAX_PIXELS
     """The most pixels that an image may have."""
 
+    pixels: bool = False
+    """Whether the decoded images themselves are wanted, and no samples."""
+
 
 Request: TypeAlias = tuple[Entry, Path]
 """A labelled image, and its file."""
@@ -74,9 +83,12 @@ Request: TypeAlias = tuple[Entry, Path]
 
 @dataclass(frozen=True)
 class _Answer:
-    """The result of one request; one of the three."""
+    """The result of one request; one of the four."""
 
     look: Look | None = None
+
+    shape: tuple[int, int, int] | None = None
+    """Of the decoded image, whose bytes follow."""
 
     refused: tuple[str, str] | None = None
     """Reason and detail of an ImageError."""
@@ -98,7 +110,7 @@ def read(
     Returns:
         The look at each image in their order, or why it cannot be used.
     """
-    results: list[Look | ImageError] = []
+    results: list[Any] = []
     chunks = [requests[start : start + _CHUNK] for start in range(0, len(requests), _CHUNK)]
     with _pool(reading) as pool, ThreadPoolExecutor(max(1, min(cores(), len(chunks)))) as threads:
         for part in threads.map(pool.read, chunks):
@@ -109,19 +121,21 @@ def read(
 
 
 @contextmanager
-def trial(*, max_pixels: int = MAX_PIXELS) -> Iterator[Callable[[Path], ImageError | None]]:
-    """Return a function that decodes an image in another process, and says why it cannot be used, if so.
+def decoder(*, max_pixels: int = MAX_PIXELS) -> "Iterator[Callable[[Path], Image]]":
+    """Return a function that decodes an image in another process, and raises ImageError if it cannot be used.
 
-    For a process that decodes foreign images itself, one by one, and must survive them.
+    For a process that needs foreign images one by one, and must survive them.
     """
-    with _pool(Reading(task="rec", of_lines=True, max_pixels=max_pixels)) as pool:
+    with _pool(Reading(task="det", of_lines=False, max_pixels=max_pixels, pixels=True)) as pool:
 
-        def why_not(path: Path) -> ImageError | None:
+        def decode(path: Path) -> "Image":
             entry = Entry(image=path.name, source=path.name, group=path.name, split=None)
             (result,) = pool.read([(entry, path)])
-            return result if isinstance(result, ImageError) else None
+            if isinstance(result, ImageError):
+                raise result
+            return cast("Image", result)
 
-        yield why_not
+        yield decode
 
 
 @contextmanager
@@ -139,16 +153,16 @@ class _Pool:
         self._workers = workers
         self._of_thread = threading.local()
 
-    def read(self, requests: Sequence[Request]) -> list[Look | ImageError]:
+    def read(self, requests: Sequence[Request]) -> "list[Result]":
         """Read images in the worker of this thread."""
-        results: list[Look | ImageError] = []
+        results: list[Result] = []
         while len(results) < len(requests):
             worker = getattr(self._of_thread, "worker", None) or self._new()
             results += worker.read(requests[len(results) :])
             if len(results) < len(requests):
                 # The worker died on the next image. Once more with a new one: what killed it may be something else.
                 worker = self._new()
-                again = list(worker.read([requests[len(results)]]))
+                again: list[Result] = list(worker.read([requests[len(results)]]))
                 if not again:
                     again = [worker.blame()]
                     del self._of_thread.worker
@@ -174,7 +188,7 @@ class _Worker:
         )
         self._send(reading)
 
-    def read(self, requests: Sequence[Request]) -> Iterator[Look | ImageError]:
+    def read(self, requests: Sequence[Request]) -> "Iterator[Result]":
         """Read images; there is no result for the one on which the process dies, and for those after it.
 
         Raises:
@@ -183,14 +197,26 @@ class _Worker:
         """
         self._send(list(requests))
         for _ in requests:
-            line = self._process.stdout.readline() if self._process.stdout else b""
-            if not line.endswith(b"\n"):
+            if (result := self._next()) is None:
                 break
-            yield _result(line)
+            yield result
         else:
             return
         if (code := self._process.wait()) >= 0:
             raise OcrfleetError(f"A process that reads images exited with code {code}. The reason is in the log above.")
+
+    def _next(self) -> "Result | None":
+        """Return the next result; None: it died on the way."""
+        assert self._process.stdout
+        line = self._process.stdout.readline()
+        if not line.endswith(b"\n"):
+            return None
+        answer = msgspec.convert(json.loads(line), _Answer, dec_hook=lambda kind, value: kind(value))
+        if answer.shape is None:
+            return _result(answer)
+        size = math.prod(answer.shape)
+        content = self._process.stdout.read(size)
+        return _pixels(content, answer.shape) if len(content) == size else None
 
     def blame(self) -> "DeadlyError":
         """Return why the image is refused on which the process died."""
@@ -216,8 +242,13 @@ class _Worker:
                 self._process.stdin.flush()
 
 
-def _result(line: bytes) -> Look | ImageError:
-    answer = msgspec.convert(json.loads(line), _Answer, dec_hook=lambda kind, value: kind(value))
+def _pixels(content: bytes, shape: tuple[int, int, int]) -> "Image":
+    import numpy as np
+
+    return np.frombuffer(bytearray(content), np.uint8).reshape(shape)
+
+
+def _result(answer: _Answer) -> Look | ImageError:
     if answer.failed:
         raise OSError(*answer.failed)
     if answer.refused:
@@ -240,23 +271,35 @@ def main() -> None:
         with suppress(EOFError):
             while True:
                 for entry, path in pickle.load(sys.stdin.buffer):
-                    answer = msgspec.to_builtins(_answer(entry, path, reading, lock), enc_hook=str)
-                    answers.write(json.dumps(answer).encode() + b"\n")
+                    answer, pixels = _answer(entry, path, reading, lock)
+                    answers.write(json.dumps(msgspec.to_builtins(answer, enc_hook=str)).encode() + b"\n")
+                    if pixels is not None:
+                        answers.write(pixels.tobytes())
                     answers.flush()
 
 
-def _answer(entry: Entry, path: Path, reading: Reading, lock: int) -> _Answer:
+def _answer(entry: Entry, path: Path, reading: Reading, lock: int) -> "tuple[_Answer, Image | None]":
     try:
-        return _Answer(look=_look(entry, path, reading, lock))
+        if reading.pixels:
+            pixels = _decoded(path, reading, lock)
+            return _Answer(shape=(len(pixels), pixels.shape[1], 3)), pixels
+        return _Answer(look=_look(entry, path, reading, lock)), None
     except ImageError as error:
-        return _Answer(refused=(error.reason, error.detail))
+        refused = error.reason, error.detail
     except MemoryError:
-        return _Answer(refused=("there is not enough memory to decode the image", ""))
+        refused = "there is not enough memory to decode the image", ""
     except OSError as error:
         # What is written is not the image's fault.
         if error.filename != str(path):
-            return _Answer(failed=(error.errno or 0, error.strerror or str(error), error.filename))
-        return _Answer(refused=(f"the image cannot be read ({error.strerror})", ""))
+            return _Answer(failed=(error.errno or 0, error.strerror or str(error), error.filename)), None
+        refused = f"the image cannot be read ({error.strerror})", ""
+    return _Answer(refused=refused), None
+
+
+def _decoded(path: Path, reading: Reading, lock: int) -> "Image":
+    raw = path.read_bytes()
+    with _alone(lock, headers.read(raw)):
+        return images.decode(raw, max_pixels=reading.max_pixels)
 
 
 def _look(entry: Entry, path: Path, reading: Reading, lock: int) -> Look:

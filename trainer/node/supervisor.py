@@ -21,6 +21,7 @@ from typing import Any, Final
 
 from trainer import contract
 from trainer.datasets import decoding, image_workers
+from trainer.datasets.headers import ImageError
 from trainer.errors import DatasetError, OcrfleetError, StoppedError, TransientError, error_for
 from trainer.rendezvous import PeerLostError
 from trainer.run import worker_env
@@ -285,10 +286,14 @@ def _deadly(suspects: Sequence[Path]) -> DatasetError | None:
     """Return the error for the first of some images that kills every process that decodes it."""
     if not suspects:
         return None
-    with image_workers.trial(max_pixels=sys.maxsize) as why_not:
+    with image_workers.decoder(max_pixels=sys.maxsize) as decode:
         for path in suspects:
-            if isinstance(why := why_not(path), image_workers.DeadlyError):
+            try:
+                decode(path)
+            except image_workers.DeadlyError as why:
                 return DatasetError(f"'{path}': {why}. Replace the file or leave it out.")
+            except ImageError:
+                continue
     return None
 
 

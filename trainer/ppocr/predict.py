@@ -19,7 +19,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from trainer.contract import MAX_PIXELS, ExitCode
+from trainer.contract import ExitCode
 from trainer.datasets import image_workers, images
 from trainer.errors import DatasetError, OcrfleetError, SpecError
 from trainer.evaluation import drawing
@@ -190,16 +190,13 @@ def predict(
 
 
 def _opened(paths: Sequence[Path]) -> Iterator[infer.Image | DatasetError]:
-    """Decode images, each first in another process: one that crashes its decoder must not end this one."""
-    with image_workers.trial() as why_not:
+    """Decode images in another process: one that crashes its decoder must not end this one."""
+    with image_workers.decoder() as decode:
         for path in paths:
-            why = why_not(path) if path.is_file() else None
-            image: infer.Image | DatasetError
             try:
-                image = infer.unusable(path, why) if why else infer.read_image(path, max_pixels=MAX_PIXELS)
-            except DatasetError as error:
-                image = error
-            yield image
+                yield decode(path)
+            except images.ImageError as error:
+                yield infer.unusable(path, error)
 
 
 def _write(

@@ -6,19 +6,27 @@ Both have the same content. The page needs only the pictures next to it, and no 
 import itertools
 import json
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from trainer.datasets import image_workers
+from trainer.datasets.headers import ImageError
 from trainer.datasets.prepared import Prepared
 from trainer.datasets.refusals import by_reason, where
-from trainer.evaluation.analysis import Comparison
+from trainer.errors import DatasetError
+from trainer.evaluation.analysis import Comparison, Row
 from trainer.registry.distillation import Distillation
 from trainer.report import findings, html, markdown, networks, pictures
 from trainer.report.content import Report, Section, Shown, Table
 from trainer.report.curve import curve
 from trainer.run.workdir import WorkDir
 from trainer.telemetry.units import duration
+
+if TYPE_CHECKING:
+    from trainer.datasets.images import Image
 
 _REASONS: Final = 12
 """How many reasons for refusing samples the report lists, most common first."""
@@ -189,26 +197,46 @@ def _samples(work: WorkDir, task: str, comparison: Comparison) -> tuple[list[Sho
         return [], []
     rows = pictures.read_rows(work.predictions)
     numbers = itertools.count(1)
-    if task == "det":
-        pages = pictures.choose(map(pictures.Page, rows), pictures.SHOWN[task])
-        worst, others = ([_page(work, page, next(numbers)) for page in part] for part in pages)
-    else:
-        lines = pictures.choose((pictures.Line(row, comparison) for row in rows), pictures.SHOWN[task])
-        worst, others = ([_line(work, line, next(numbers)) for line in part] for part in lines)
+    with _decoder(work) as decode:
+        if task == "det":
+            pages = pictures.choose(map(pictures.Page, rows), pictures.SHOWN[task])
+            worst, others = ([_page(work, page, decode, next(numbers)) for page in part] for part in pages)
+        else:
+            lines = pictures.choose((pictures.Line(row, comparison) for row in rows), pictures.SHOWN[task])
+            worst, others = ([_line(work, line, decode, next(numbers)) for line in part] for part in lines)
     return worst, others
 
 
-def _page(work: WorkDir, page: pictures.Page, number: int) -> Shown:
+@contextmanager
+def _decoder(work: WorkDir) -> "Iterator[Callable[[Row], Image]]":
+    """Return a function that decodes the image of a row, in another process: this one holds the bucket's keys.
+
+    The pixels are those that training saw, so boxes lie where the model found them.
+    """
+    # Prepare has counted the pixels.
+    with image_workers.decoder(max_pixels=sys.maxsize) as decode:
+
+        def of(row: Row) -> "Image":
+            path = work.prepared / row["image"]
+            try:
+                return decode(path)
+            except ImageError as error:
+                raise DatasetError(f"'{path}': {error}. Replace the file or leave it out.") from error
+
+        yield of
+
+
+def _page(work: WorkDir, page: pictures.Page, decode: "Callable[[Row], Image]", number: int) -> Shown:
     picture = f"page-{number:02d}.jpg"
-    pictures.draw_page(page, root=work.prepared, to=work.report / picture)
+    pictures.draw_page(page, decode(page.row), to=work.report / picture)
     match = page.match
     words = f"{len(match.pairs)} found, {len(match.missed)} missed, {len(match.false)} false; hmean {match.hmean:.2f}"
     return Shown(picture=picture, source=str(page.row["source"]), right=page.right, words=words)
 
 
-def _line(work: WorkDir, line: pictures.Line, number: int) -> Shown:
+def _line(work: WorkDir, line: pictures.Line, decode: "Callable[[Row], Image]", number: int) -> Shown:
     picture = f"line-{number:02d}.png"
-    pictures.draw_line(line, root=work.prepared, to=work.report / picture)
+    pictures.draw_line(decode(line.row), to=work.report / picture)
     label, text = line.pieces
     return Shown(
         picture=picture,

@@ -9,14 +9,16 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from PIL import Image, ImageDraw, ImageFont
 
-from trainer.datasets import images
 from trainer.evaluation import analysis
 from trainer.evaluation.analysis import Comparison, Row
 from trainer.evaluation.matching import Box, Match, match
+
+if TYPE_CHECKING:
+    from trainer.datasets.images import Image as Pixels
 
 Corners = list[tuple[float, float]]
 """A box in the pixels of a picture."""
@@ -135,15 +137,15 @@ def choose(samples: Iterable[Sample], most: int) -> tuple[list[Sample], list[Sam
     return worst, rest
 
 
-def draw_page(page: Page, *, root: Path, to: Path) -> None:
+def draw_page(page: Page, image: "Pixels", *, to: Path) -> None:
     """Draw the written part of a page: the labelled lines, and all boxes that were found with their scores.
 
     Args:
         page: what to draw.
-        root: the prepared folder, to which the row's `image` is relative.
+        image: its pixels.
         to: the JPEG to write.
     """
-    picture = _opened(root / page.row["image"])
+    picture = _picture(image)
     view = _View.of(page, picture.size)
     picture = picture.crop(view.area).resize(view.size)
     draw = ImageDraw.Draw(picture, "RGBA")
@@ -192,17 +194,15 @@ class _View:
         return [((x - self.area[0]) * self.scale, (y - self.area[1]) * self.scale) for x, y in box]
 
 
-def draw_line(line: Line, *, root: Path, to: Path) -> None:
+def draw_line(image: "Pixels", *, to: Path) -> None:
     """Write the picture of a line as a PNG, shrunk if it is large."""
-    picture = _opened(root / line.row["image"])
+    picture = _picture(image)
     picture.thumbnail(LINE_SIZE)
     picture.save(to)
 
 
-def _opened(path: Path) -> Any:
-    # Decoded as training does, so that boxes lie where the model saw them, whatever the EXIF data say. Prepare has
-    # counted the pixels.
-    return Image.fromarray(images.decode(path.read_bytes(), max_pixels=None)[..., ::-1])
+def _picture(image: "Pixels") -> Any:
+    return Image.fromarray(image[..., ::-1])
 
 
 def _outline(draw: Any, corners: Corners, *, colour: tuple[int, int, int], filled: bool, width: int = 2) -> None:

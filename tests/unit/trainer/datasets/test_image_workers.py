@@ -178,14 +178,25 @@ def test_paths_that_are_not_unicode_are_passed_on(tmp_path: Path) -> None:
     assert look.candidates[0].image == data / "1.png"
 
 
-def test_a_trial_says_why_an_image_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_decoder_gives_the_pixels_or_says_why_an_image_cannot_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     worker_that("if raw.endswith(b'KILL'): os.kill(os.getpid(), signal.SIGSEGV)", monkeypatch)
-    folder(tmp_path, {"good.png": png(), "bad.png": png() + b"KILL", "no.png": b"hello", "large.png": png(31)})
-    with image_workers.trial(max_pixels=300) as why_not:
-        found = {name: str(why_not(tmp_path / f"{name}.png")) for name in ("bad", "good", "no", "large")}
-    assert found.pop("good") == "None"
-    assert [why[:34] for why in found.values()] == [
-        "the image kills the process that d",
-        "the file is not an image; an image",
-        "the image has more than 300 pixels",
-    ]
+    images = {"good": png(), "bad": png() + b"KILL", "no": b"hello", "large": png(31), "better": png(2)}
+    folder(tmp_path, {f"{name}.png": content for name, content in images.items()})
+    with image_workers.decoder(max_pixels=300) as decode:
+        found: dict[str, str | tuple[int, ...]] = {}
+        for name in (*images, "missing"):
+            try:
+                pixels = decode(tmp_path / f"{name}.png")
+                found[name] = pixels.shape if (pixels == 7).all() else "other pixels"
+            except ImageError as error:
+                found[name] = str(error)[:34]
+    assert found == {
+        "good": (10, 30, 3),
+        "bad": "the image kills the process that d",
+        "no": "the file is not an image; an image",
+        "large": "the image has more than 300 pixels",
+        "better": (10, 2, 3),
+        "missing": "the image cannot be read (No such ",
+    }

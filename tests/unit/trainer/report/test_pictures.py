@@ -2,13 +2,20 @@
 
 import random
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from tests.unit.trainer.report.made import line, rec_row, square, work_of, write
 from trainer.evaluation.analysis import Comparison
 from trainer.report import pictures
+
+
+def black(size: tuple[int, int]) -> Any:
+    """The pixels of an image of a width and a height."""
+    return np.zeros((size[1], size[0], 3), np.uint8)
 
 
 def test_wrong_lines_come_first_and_their_wrong_characters_are_marked(tmp_path: Path) -> None:
@@ -68,17 +75,15 @@ def test_a_page_without_boxes_or_labels_is_still_a_picture(tmp_path: Path) -> No
 def test_a_page_is_enlarged_or_shrunk_until_it_is_well_seen(
     tmp_path: Path, page: tuple[int, int], picture: tuple[int, int]
 ) -> None:
-    Image.new("RGB", page).save(tmp_path / "x.png")
     row = {"image": "x.png", "label": [], "boxes": [], "scores": []}
-    pictures.draw_page(pictures.Page(row), root=tmp_path, to=tmp_path / "out.jpg")
+    pictures.draw_page(pictures.Page(row), black(page), to=tmp_path / "out.jpg")
     with Image.open(tmp_path / "out.jpg") as made:
         assert made.size == picture
 
 
 def test_a_page_is_shown_as_far_as_it_is_written_on(tmp_path: Path) -> None:
-    Image.new("RGB", (1000, 500)).save(tmp_path / "x.png")
     row = {"image": "x.png", "label": [line(square(300, 200))], "boxes": [square(340, 260)], "scores": [0.5]}
-    pictures.draw_page(pictures.Page(row), root=tmp_path, to=tmp_path / "out.jpg")
+    pictures.draw_page(pictures.Page(row), black((1000, 500)), to=tmp_path / "out.jpg")
     with Image.open(tmp_path / "out.jpg") as made:
         # 60 by 80 pixels, a margin of 4 % of the page's longer side on each side, and the last pixel.
         assert made.size == (round(141 * 2.5), round(161 * 2.5))
@@ -89,8 +94,7 @@ def test_a_page_whose_only_box_lies_outside_is_still_a_picture(
     tmp_path: Path, place: tuple[int, int], size: tuple[int, int]
 ) -> None:
     """One pixel wide or high, enlarged as any other."""
-    Image.new("RGB", (100, 100)).save(tmp_path / "x.png")
     row = {"image": "x.png", "label": [], "boxes": [square(*place)], "scores": [0.5]}
-    pictures.draw_page(pictures.Page(row), root=tmp_path, to=tmp_path / "out.jpg")
+    pictures.draw_page(pictures.Page(row), black((100, 100)), to=tmp_path / "out.jpg")
     with Image.open(tmp_path / "out.jpg") as made:
         assert made.size == size

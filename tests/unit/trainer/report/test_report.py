@@ -3,7 +3,10 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.unit.trainer.report.made import dump, rec_row, work_of, write
+from trainer.errors import DatasetError
 
 
 def test_both_forms_say_metrics_dataset_refusals_and_proof(tmp_path: Path) -> None:
@@ -52,3 +55,10 @@ def test_writing_again_leaves_nothing_of_the_last_report(tmp_path: Path) -> None
     work.predictions.write_text(json.dumps(rec_row("a", "a")) + "\n", "utf-8")
     write(work, "rec")
     assert [path.name for path in sorted(work.report.glob("line-*"))] == ["line-01.png"]
+
+
+def test_an_image_that_cannot_be_shown_is_named(tmp_path: Path) -> None:
+    work = work_of(tmp_path, "rec", [rec_row("a", "a")])
+    (work.prepared / "x.png").write_bytes(b"no image")
+    with pytest.raises(DatasetError, match=r"x\.png': the file is not an image"):
+        write(work, "rec")
