@@ -93,6 +93,25 @@ Amount = Annotated[
     AfterValidator(_amount),
     WithJsonSchema({"type": ["string", "integer"], "pattern": AMOUNT, "minimum": 0, "maximum": 999}),
 ]
+
+
+def _identity(least: int, pattern: str) -> Any:
+    """Return the type of a user's or group's number, or `none`. Its pattern is its own, for the words."""
+    words = f"write a whole number from {least} to {2**31 - 1}, or `none` to leave the field out"
+    spelled(pattern, words)
+
+    def check(value: Any) -> Any:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if value == "none" or (number and least <= value < 2**31 and value == int(value)):
+            return value
+        raise PydanticCustomError("identity", "{words}", {"words": words})
+
+    schema = {"type": ["integer", "string"], "minimum": least, "maximum": 2**31 - 1, "pattern": pattern}
+    return Annotated[Any, AfterValidator(check), WithJsonSchema(schema)]
+
+
+UserId = _identity(1, "^none$")
+GroupId = _identity(0, "^(none)$")
 ResourceName = Annotated[
     str,
     Field(max_length=253),

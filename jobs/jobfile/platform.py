@@ -15,6 +15,7 @@ from jobs.jobfile.fieldtypes import (
     DeviceName,
     FileName,
     GoogleAccount,
+    GroupId,
     Guid,
     LabelName,
     Labels,
@@ -27,6 +28,7 @@ from jobs.jobfile.fieldtypes import (
     StoreUrl,
     Time,
     Url,
+    UserId,
     VariableName,
 )
 from jobs.jobfile.reserved import refuse_reserved
@@ -215,9 +217,18 @@ class Topology:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class SecurityContext:
-    """Groups of the pods' processes. The other fields are fixed: they are what Pod Security `restricted` requires."""
+    """User and groups of the pods' processes. `none` leaves a field out, so that the cluster chooses, as OpenShift does.
 
-    fs_group: Annotated[int, Field(ge=1, lt=2**31), WHOLE] = 65532
+    The other fields are fixed: they are what Pod Security `restricted` requires.
+    """
+
+    run_as_user: UserId = 65532
+    """The user, by number. The image works under any, but never as root."""
+
+    run_as_group: GroupId = 65532
+    """The group, by number. If it is left out, the image's group applies, or what the cluster sets."""
+
+    fs_group: GroupId = 65532
     """The group that owns mounted files, so that tokens and secrets can be read. Default: the image's group."""
 
     supplemental_groups: tuple[Annotated[int, Field(ge=1, lt=2**31), WHOLE], ...] = ()
@@ -273,7 +284,7 @@ class Chart:
     """Custom certificate authorities."""
 
     security_context: SecurityContext = Field(default_factory=SecurityContext)
-    """Groups of the pods' processes."""
+    """User and groups of the pods' processes."""
 
     rdma: Rdma = Field(default_factory=Rdma)
     """RDMA network cards, for traffic between nodes that bypasses the kernel."""

@@ -109,3 +109,19 @@ def test_the_chart_passes_helms_own_check(path: Path) -> None:
 if __name__ == "__main__":
     for case in CASES:
         (GOLDEN / case.name.replace("-values", "")).write_text(rendered("helm4", case), "utf-8")
+
+
+@pytest.mark.parametrize("which", HELMS)
+def test_none_leaves_user_and_groups_to_the_cluster(which: str) -> None:
+    """A pod that names a user is refused by OpenShift's `restricted-v2`."""
+
+    def context(**fields: object) -> dict[str, Any]:
+        sets = [f"chart.securityContext.{name}={value}" for name, value in fields.items()]
+        pod = workload(rendered(which, CHART / "ci" / "job-values.yaml", *sets))["spec"]["template"]["spec"]
+        return {name: value for name, value in pod["securityContext"].items() if name.startswith(("runAs", "fsGroup"))}
+
+    fixed = {"runAsNonRoot": True, "fsGroupChangePolicy": "OnRootMismatch"}
+    assert context() == {**fixed, "runAsUser": 65532, "runAsGroup": 65532, "fsGroup": 65532}
+    assert context(runAsUser="none", runAsGroup="none", fsGroup="none") == fixed
+    numbers = {"runAsUser": 1000730000, "runAsGroup": 0}
+    assert context(**numbers) == {**fixed, **numbers, "fsGroup": 65532}

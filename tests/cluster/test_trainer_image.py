@@ -1,14 +1,16 @@
-"""The project's own image on a cluster: two pods on two nodes add up with Paddle, and write to S3."""
+"""The project's own image on a cluster: two pods add up with Paddle, and any user can train."""
 
 import base64
 import json
+import secrets
 from pathlib import Path
 
 import pytest
 
 from examples.local_s3 import Server
-from tests.cluster import allreduce
+from tests.cluster import allreduce, lines
 from tests.cluster.kube import Namespace, Object, condition
+from tests.cluster.lines import Bucket, Release
 from tests.cluster.manifests import container, headless, pod_spec
 from trainer.storage import open_store
 
@@ -90,3 +92,20 @@ def _job(namespace: Namespace, image: str, s3: Server) -> Object:
         "template": {"spec": pod},
     }
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "sum"}, "spec": spec}
+
+
+@pytest.mark.timeout(900)
+def test_a_run_works_under_a_user_and_group_that_no_image_knows(
+    namespace: Namespace, trainer: str, s3_outside: Server, tmp_path: Path
+) -> None:
+    """As OpenShift has it: a number of the namespace's own for user and files, and group 0."""
+    bucket = Bucket.filled(s3_outside, namespace.name, tmp_path)
+    namespace.apply(bucket.keys())
+    release = Release(namespace=namespace, scratch=tmp_path)
+    content = lines.job(bucket, image=trainer, epochs=1)
+    user = 1_000_000_000 + secrets.randbelow(1_000_000)
+    content["chart"]["securityContext"] = {"runAsUser": user, "runAsGroup": 0, "fsGroup": user}
+    release.upgrade(content)
+    (name,) = release.objects()
+    assert condition(namespace.wait("Job", name, lines.done, deadline=600), "Complete") == "True"
+    assert bucket.record(lines.run_of(name))["attempt"] == 1

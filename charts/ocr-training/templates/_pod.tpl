@@ -48,9 +48,12 @@ spec:
   {{- end }}
   securityContext:
     runAsNonRoot: true
-    runAsUser: 65532
-    runAsGroup: 65532
-    fsGroup: {{ int $chart.securityContext.fsGroup }}
+    {{- range $name := list "runAsUser" "runAsGroup" "fsGroup" }}
+    {{- $number := get $chart.securityContext $name }}
+    {{- if ne (toString $number) "none" }}
+    {{ $name }}: {{ int64 $number }}
+    {{- end }}
+    {{- end }}
     fsGroupChangePolicy: OnRootMismatch
     {{- with $chart.securityContext.supplementalGroups }}
     supplementalGroups: {{ toRawJson . }}
