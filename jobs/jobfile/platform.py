@@ -217,7 +217,7 @@ class Topology:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class SecurityContext:
-    """User and groups of the pods' processes. `none` leaves a field out, so that the cluster chooses, as OpenShift does.
+    """User and groups of the pods' processes. `none` leaves a field out: the cluster chooses, as OpenShift does.
 
     The other fields are fixed: they are what Pod Security `restricted` requires.
     """

@@ -112,12 +112,13 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("which", HELMS)
-def test_none_leaves_user_and_groups_to_the_cluster(which: str) -> None:
+def test_none_leaves_user_and_groups_to_the_cluster(tmp_path: Path, which: str) -> None:
     """A pod that names a user is refused by OpenShift's `restricted-v2`."""
+    content = yaml.safe_load((CHART / "ci" / "job-values.yaml").read_text("utf-8"))
 
     def context(**fields: object) -> dict[str, Any]:
-        sets = [f"chart.securityContext.{name}={value}" for name, value in fields.items()]
-        pod = workload(rendered(which, CHART / "ci" / "job-values.yaml", *sets))["spec"]["template"]["spec"]
+        (tmp_path / "job.yaml").write_text(yaml.safe_dump({**content, "chart": {"securityContext": fields}}), "utf-8")
+        pod = workload(rendered(which, tmp_path / "job.yaml"))["spec"]["template"]["spec"]
         return {name: value for name, value in pod["securityContext"].items() if name.startswith(("runAs", "fsGroup"))}
 
     fixed = {"runAsNonRoot": True, "fsGroupChangePolicy": "OnRootMismatch"}
