@@ -121,8 +121,8 @@ class Data:
     """
 
     dictionary: str = "auto"
-    """Characters that the recogniser knows: `auto` (from the labels), a built-in name such as `en_dict`,
-    or the URI of a file with one character per line.
+    """Characters that the recogniser knows: `auto` (from the labels), a built-in dictionary such as `en_dict` or
+    `ppocr/utils/dict/en_dict.txt`, or the URI of a file with one character per line.
     """
 
     max_refused: MaxRefused = Field(default_factory=MaxRefused)
