@@ -47,7 +47,8 @@ class Division:
             splits: those that the dataset must fill; either of eval and test will do.
 
         Raises:
-            DatasetError: a split is empty or has too many refused samples; names the first one and why.
+            DatasetError: a split is empty, has nothing to learn, or has too many refused samples; names the first one
+                and why.
         """
         problems = [problem for name in hashing.SPLITS for problem in self.refused[name]]
         why = f"; {len(problems)} refused, the first is {problems[0].sentence}" if problems else ""
@@ -63,7 +64,17 @@ class Division:
                 "give eval or test a share in run.data.split, or name a dataset in run.data.eval."
             )
         for name in hashing.SPLITS:
+            self._require_text(name)
             self._require_limit(name)
+
+    def _require_text(self, name: str) -> None:
+        used = self.used[name]
+        if used and not any(c.learnable for c in used):
+            raise DatasetError(
+                f"{used[0].source}: all regions of the page are ignored: marked as difficult, `###` or `*`, or without "
+                f"area. That holds for all {len(used)} {_WORDS[name]} pages, so there is nothing to "
+                f"{'learn' if name == 'train' else 'measure'}. Transcribe regions, or label more pages."
+            )
 
     def _require_limit(self, name: str) -> None:
         refused = self.refused[name]
@@ -100,16 +111,19 @@ def divide(
         shares = (1, 0, 0)
     elif names:
         shares = (train, evaluation, 0) if "eval" not in names and train and evaluation else (1, 0, 0)
-    # Usable pages alone: a split that borrows one must not get one that is lost.
-    free = {c.group for c in candidates if c.split in (None, "train")}
+    # Usable pages alone: a split that borrows one must not get one that is lost, or that has nothing to learn.
+    free = {c.group for c in candidates if c.split in (None, "train") and c.learnable}
     homes = hashing.assign(free, shares=shares, seed=plan.seed)
     used: dict[str, list[Candidate]] = {name: [] for name in hashing.SPLITS}
     refused: dict[str, list[Problem]] = {name: [] for name in hashing.SPLITS}
+
+    def split_of(sample: Candidate | Problem) -> str:
+        if sample.group is None or sample.split not in (None, "train"):
+            return sample.split or "train"
+        return homes.get(sample.group) or hashing.home(sample.group, shares=shares, seed=plan.seed)
+
     for c in candidates:
-        used[homes[c.group] if c.split in (None, "train") else c.split].append(c)
+        used[split_of(c)].append(c)
     for p in problems:
-        name = p.split or "train"
-        if name == "train" and p.group is not None:
-            name = homes.get(p.group) or hashing.home(p.group, shares=shares, seed=plan.seed)
-        refused[name].append(p)
+        refused[split_of(p)].append(p)
     return Division(used=used, refused=refused, limits=plan.limits)

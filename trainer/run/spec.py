@@ -243,7 +243,8 @@ class Gate:
     """Unset: hmean for det, acc for rec."""
 
     minimum: Annotated[Number, Field(ge=0, le=1)] | None = None
-    """The lowest value that is published. Unset: any value."""
+    """The lowest value that is published. Unset: any value above 0, since a model with 0 reads nothing. Write 0 to
+    publish that, too."""
 
     not_worse_than: str | None = None
     """A channel. The new model must be at least as good as the one there. Unset: no comparison."""

@@ -83,6 +83,20 @@ def test_a_det_run_gets_its_pages_with_ignored_regions_masked(work: WorkDir) -> 
     assert first.image.resolve() == (work.train_data / "000.jpg").resolve()
 
 
+@pytest.mark.parametrize(
+    "marked",
+    [region("###"), region("TEXT", difficult=True), region("TEXT", [[2, 2], [30, 2], [30, 2], [2, 2]])],
+    ids=["###", "difficult", "no area"],
+)
+@pytest.mark.parametrize("task", ["det", "rec"])
+def test_a_dataset_whose_regions_are_all_ignored_ends_the_run(work: WorkDir, task: str, marked: dict[str, Any]) -> None:
+    """With nothing to learn, a detector would train on background and publish a model that finds nothing."""
+    pages(work, more={n: [marked] for n in range(10)})
+    with pytest.raises(DatasetError, match=r"^Label\.txt:\d+: all regions|no usable sample to train on"):
+        prepare(job(task), work)
+    assert not work.prepared.exists()
+
+
 def test_a_rec_run_crops_its_lines_out_of_pages(work: WorkDir) -> None:
     skipped = [region("###"), region("x", difficult=True), region("待识别"), region("")]
     pages(work, more={0: [region("ONE"), region("ZWEI"), *skipped]})
