@@ -30,7 +30,7 @@ __all__ = [
     "spell",
 ]
 
-_CROP: Final = re.compile(r"^(?P<page>.*)_crop_\d+\.[^./]+$")
+_CROP: Final = re.compile(r"^(?P<page>.*)_crop_\d+(\.[^./]+)?$")
 """PPOCRLabel's names of crops: `crop_img/000_crop_12.jpg` comes from page 000."""
 
 
@@ -199,7 +199,9 @@ def _take(line: _Line, split: str | None, place: labelfiles.Places, task: Litera
         entry = Entry(image=image, source=line.source, group=group, split=split, text=line.text, regions=line.regions)
         if not there:
             found.missing += 1
-            found.problems += entry.refused(task, "the image is missing", about="image", detail=f": {name!r}")
+            found.problems += entry.refused(
+                task, "the image is missing", about="image", detail=f": {name!r}{place.hint(image)}"
+            )
         elif flaw:
             found.problems += entry.refused(task, flaw, about="label")
         else:
