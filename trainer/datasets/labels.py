@@ -93,10 +93,13 @@ class LabelSet:
     ignored: int
     """Lines of rec files that are marked as unreadable. (Regions of pages carry their own mark.)"""
 
+    splits: frozenset[str] = frozenset()
+    """Splits that the label files name, those with nothing but ignored lines included; none where they name none."""
+
     @property
     def divided(self) -> bool:
         """Whether the label files name their splits."""
-        return any(entry.split for entry in self.entries)
+        return bool(self.splits)
 
     def require_form(self) -> None:
         """Refuse a dataset whose label files are broken.
@@ -141,6 +144,7 @@ def read(root: Path, task: Literal["det", "rec"], *, called: str = "") -> LabelS
         problems=(*found.problems, *repeated),
         missing=found.missing,
         ignored=found.ignored,
+        splits=frozenset(file.split for file in files if file.split),
     )
 
 

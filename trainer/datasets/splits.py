@@ -39,6 +39,9 @@ class Division:
 
     limits: MaxRefused
 
+    named: frozenset[str] = frozenset()
+    """Splits that the label files name."""
+
     def require(self, where: str, *, splits: Sequence[str] = hashing.SPLITS) -> None:
         """Refuse a dataset that leaves nothing to train or to evaluate on, or that has lost too many samples.
 
@@ -69,6 +72,11 @@ class Division:
 
     def _require_text(self, name: str) -> None:
         used = self.used[name]
+        if name in self.named and not used and not self.refused[name]:
+            raise DatasetError(
+                f"All labels of the {_WORDS[name]} split are ignored: marked as difficult, `###` or `*`, or not "
+                "transcribed. Transcribe some, or remove its label files."
+            )
         if used and not any(c.learnable for c in used):
             raise DatasetError(
                 f"{used[0].source}: all regions of the page are ignored: marked as difficult, `###` or `*`, or without "
@@ -90,7 +98,12 @@ class Division:
 
 
 def divide(
-    candidates: Iterable[Candidate], problems: Iterable[Problem], plan: Plan, *, kept_apart: bool = False
+    candidates: Iterable[Candidate],
+    problems: Iterable[Problem],
+    plan: Plan,
+    *,
+    kept_apart: bool = False,
+    named: frozenset[str] = frozenset(),
 ) -> Division:
     """Put every sample into its split, the refused ones too.
 
@@ -103,9 +116,10 @@ def divide(
         problems: theirs.
         plan: shares, seed and limits.
         kept_apart: whether a dataset of its own is there for evaluation, so that none of the others is taken.
+        named: splits that the label files name, which must not be empty without a reason.
     """
     candidates, problems = list(candidates), list(problems)
-    names = {c.split for c in candidates if c.split} | {p.split for p in problems if p.split}
+    names = {c.split for c in candidates if c.split} | {p.split for p in problems if p.split} | named
     train, evaluation, _ = shares = plan.shares
     if kept_apart:
         shares = (1, 0, 0)
@@ -126,4 +140,4 @@ def divide(
         used[split_of(c)].append(c)
     for p in problems:
         refused[split_of(p)].append(p)
-    return Division(used=used, refused=refused, limits=plan.limits)
+    return Division(used=used, refused=refused, limits=plan.limits, named=named)

@@ -97,6 +97,24 @@ def test_a_dataset_whose_regions_are_all_ignored_ends_the_run(work: WorkDir, tas
     assert not work.prepared.exists()
 
 
+@pytest.mark.parametrize(("task", "form"), [("det", "pages"), ("rec", "pages"), ("rec", "lines")])
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_a_named_split_whose_labels_are_all_ignored_ends_the_run(
+    work: WorkDir, task: str, form: str, split: str
+) -> None:
+    """Else another split would silently take its place."""
+    for name in ("train", "val", "test"):
+        rows = []
+        for n in range(3):
+            draw(work.train_data / f"{name}{n}.png", n)
+            text = "###" if name == split else "TEXT"
+            rows.append(f"{name}{n}.png\t{json.dumps([region(text)]) if form == 'pages' else text}\n")
+        (work.train_data / f"{name}.txt").write_text("".join(rows), "utf-8")
+    word = {"val": "evaluation", "test": "test"}[split]
+    with pytest.raises(DatasetError, match=f"all 3 {word} pages|All labels of the {word} split are ignored"):
+        prepare(job(task), work)
+
+
 def test_a_rec_run_crops_its_lines_out_of_pages(work: WorkDir) -> None:
     skipped = [region("###"), region("x", difficult=True), region("待识别"), region("")]
     pages(work, more={0: [region("ONE"), region("ZWEI"), *skipped]})
