@@ -86,6 +86,7 @@ def job(bucket: Bucket, *, image: str, epochs: int = 6, seed: int = 42, **placem
             "data": {"train": f"s3://{bucket.name}/pages/", "split": "4:1:1"},
             "train": {"epochs": epochs, "batchSizePerDevice": 4, "evaluateEvery": f"{epochs}ep", "seed": seed},
             "checkpoint": {"every": "5steps"},
+            "gate": {"minimum": 0},
             "output": f"s3://{bucket.name}/out/",
         },
         "placement": {

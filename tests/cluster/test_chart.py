@@ -41,6 +41,7 @@ def job_file(folder: Path, *, image: str, server: Server, engine: str) -> Path:
             "data": {"train": f"s3://{BUCKET}/pages/", "split": "4:1:1"},
             "train": {"epochs": 6, "batchSizePerDevice": 4, "evaluateEvery": "6ep"},
             "checkpoint": {"every": "2steps"},
+            "gate": {"minimum": 0},
             "output": f"s3://{BUCKET}/{engine}/",
         },
         "placement": {

@@ -44,6 +44,7 @@ def job_file(
             "overrides": dict(SMALL[task]),
             "data": {"train": data, "split": "4:1:1"},
             "train": {"epochs": 1, "batchSizePerDevice": 4, **train},
+            "gate": {"minimum": 0},
             "output": output or (folder / "bucket" / "models").as_uri(),
         },
         "placement": {"device": "cpu", "devicesPerNode": devices},

@@ -68,6 +68,16 @@ def test_a_changed_object_alone_is_pulled_again_and_a_removed_one_leaves(store: 
     assert tree(tmp_path / "dest") == {"a": b"1", "b": b"new"}
 
 
+def test_hidden_objects_are_listed_and_not_pulled_with_the_others(store: Store, tmp_path: Path) -> None:
+    keys = ["a.txt", ".git/config", "img/.cache/x.jpg", ".DS_Store"]
+    store.push(files(tmp_path / "source", dict.fromkeys(keys, b"1")))
+    assert [info.key for info in store.list()] == sorted(keys)
+    store.pull(None, tmp_path / "dest")
+    assert tree(tmp_path / "dest") == {"a.txt": b"1"}
+    store.pull([".git/config"], tmp_path / "one")
+    assert tree(tmp_path / "one") == {".git/config": b"1"}
+
+
 def test_a_large_file_that_is_there_already_is_not_sent_again(store: Store, tmp_path: Path) -> None:
     source = files(tmp_path, {"large": secrets.token_bytes(LARGE + 1), "middle": secrets.token_bytes(2 << 20)})
     store.push(source)

@@ -18,28 +18,24 @@ def build(texts: Iterable[str]) -> list[str]:
 def load(path: Path, *, called: str | None = None) -> list[str]:
     """Read a dictionary file: one character a line, in the order of the classes.
 
-    The space is left out wherever it stands. Entries of several characters, as some of PaddleOCR's files have
-    them, keep their place, so that weights trained with the file still fit; no label ever uses them.
+    The space is left out wherever it stands. Empty lines, repeated characters and entries of several characters, as
+    some of PaddleOCR's own files have them, keep their place, so that weights trained with the file still fit. They
+    are classes that no label uses.
 
     Args:
         path: the file.
         called: its name in messages; default: the file's own name.
 
     Raises:
-        DatasetError: the file is not UTF-8, is empty, or has an empty line or the same character twice.
+        DatasetError: the file is not UTF-8, or has no characters.
     """
     name = called or path.name
-    characters: dict[str, int] = {}
-    for number, line in enumerate(_lines(path, name), start=1):
-        if not line:
-            raise DatasetError(f"{name}:{number} is empty. A dictionary has one character per line.")
-        if line in characters:
-            raise DatasetError(f"{name}:{number} repeats {line!r} of line {characters[line]}. Remove one of them.")
-        characters[line] = number
-    characters.pop(" ", None)
+    characters = [line for line in _lines(path, name) if line != " "]
+    while characters and not characters[-1]:
+        characters.pop()
     if not characters:
         raise DatasetError(f"{name}:1 has no characters. A dictionary has one character per line.")
-    return list(characters)
+    return characters
 
 
 def _lines(path: Path, name: str) -> list[str]:
@@ -53,10 +49,7 @@ def _lines(path: Path, name: str) -> list[str]:
         number = raw.count(b"\n", 0, error.start) + 1
         raise DatasetError(f"{name}:{number} is not UTF-8. Save the file as UTF-8.") from error
     # Not splitlines(): U+2028 and others are characters that a dictionary may hold.
-    lines = [line.removesuffix("\r") for line in text.split("\n")]
-    while lines and not lines[-1]:
-        lines.pop()
-    return lines
+    return [line.removesuffix("\r") for line in text.split("\n")]
 
 
 def save(characters: Sequence[str], path: Path) -> None:

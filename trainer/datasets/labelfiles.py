@@ -1,21 +1,21 @@
 """Finds the label files of a folder, with their kind and split, and the images that they name."""
 
-import os
+import json
 import posixpath
 import re
+import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PureWindowsPath
+from functools import cached_property
+from pathlib import Path
 from typing import Final, Literal
 
 from trainer.errors import DatasetError
+from trainer.system import regular
 
-IMAGE_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
-"""What OpenCV decodes, and PaddleOCR's tools list."""
-
-_NOT_LABELS: Final = frozenset({"fileState.txt"})
-"""PPOCRLabel's own bookkeeping; it looks like a rec label file. (Cache.cap is no .txt.)"""
+_NOT_LABELS: Final = frozenset({"fileState.txt", "Cache.cap"})
+"""PPOCRLabel's own bookkeeping, which looks like label files."""
 
 _SPLIT_NAMES: Final = {
     "train": "train",
@@ -32,11 +32,17 @@ _SPLIT_NAMES: Final = {
 
 _SNIFFED_BYTES: Final = 65536
 _SNIFFED_LINES: Final = 20
-_DEEPEST_PREFIX: Final = 8
+_DEEPEST_PREFIX: Final = 64
 
-_IMAGE: Final = re.compile(rb"\.(jpe?g|png|bmp|tiff?|webp)(?![a-z0-9])", re.IGNORECASE)
+_IMAGE: Final = re.compile(rb"\.(jpe?g?|jfif|png|bmp|tiff?|webp|gif|jp2|avif|hei[cf])(?![a-z0-9])", re.IGNORECASE)
+"""What names an image that does not exist; of one that exists, the suffix does not matter."""
 
-_OUTSIDE: Final = "image path is absolute or outside the dataset folder"
+_LMDB: Final = (b"\xde\xc0\xef\xbe", b"\xbe\xef\xc0\xde")
+"""The magic number of LMDB, at byte 16 of its first page."""
+
+_WINDOWS: Final = re.compile(r"[A-Za-z]:(?=[\\/])")
+
+_OUTSIDE: Final = "the image path leads outside the dataset folder"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,43 +91,58 @@ class Tree:
 
     root: Path
     files: frozenset[str]
-    links: frozenset[str]
 
-    def has(self, path: str) -> bool:
-        """Return whether a path relative to the root is a file.
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """Names of the files that may be images."""
+        return frozenset(posixpath.basename(path) for path in self.files if not _is_text(path))
 
-        Raises:
-            LineError: the path leaves the root through a symbolic link.
-        """
-        if path in self.files and path not in self.links:
-            return True
-        real = os.path.realpath(self.root / path)
-        if not Path(real).is_relative_to(self.root):
-            raise LineError(
-                _OUTSIDE, detail=f": {path!r} is a symbolic link that leads outside; copy the image into the folder"
-            )
-        return os.path.isfile(real)
+    @cached_property
+    def has_backslashes(self) -> bool:
+        """Whether names have backslashes in them, which are no separators then."""
+        return any("\\" in path for path in self.files)
+
+    @cached_property
+    def _alike(self) -> dict[str, list[str]]:
+        alike: dict[str, list[str]] = {}
+        for path in sorted(self.files):
+            if not _is_text(path):
+                alike.setdefault(posixpath.basename(_folded(path)), []).append(path)
+        return alike
+
+    def near(self, path: str) -> str | None:
+        """Return a file whose path differs from this one only by suffix, letter case or Unicode form."""
+        wanted = _folded(path)
+        for other in self._alike.get(posixpath.basename(wanted), ()):
+            if _ends(wanted, _folded(other)) and not _ends(path, other):
+                return other
+        return None
+
+
+def _is_text(path: str) -> bool:
+    return path.lower().endswith(".txt")
+
+
+def _folded(path: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", posixpath.splitext(path)[0]).casefold())
+
+
+def _ends(path: str, other: str) -> bool:
+    """Return whether one of two paths is the end of the other."""
+    return f"/{path}".endswith(f"/{other}") or f"/{other}".endswith(f"/{path}")
 
 
 def scan(root: Path) -> Tree:
     """List the files under a folder.
 
     Raises:
-        DatasetError: it is not a folder.
+        DatasetError: it is not a folder, or has something else than files and folders in it.
+        AccessError: a folder cannot be read.
     """
     if not root.is_dir():
         raise DatasetError(f"{str(root)!r} is not a folder. Name a folder with label files and images.")
     root = root.resolve()
-    files: set[str] = set()
-    links: set[str] = set()
-    for folder, _, names in os.walk(root):
-        base = Path(folder).relative_to(root).as_posix()
-        for name in names:
-            path = posixpath.normpath(posixpath.join(base, name))
-            files.add(path)
-            if os.path.islink(os.path.join(folder, name)):
-                links.add(path)
-    return Tree(root, frozenset(files), frozenset(links))
+    return Tree(root, regular.files(root))
 
 
 @dataclass(frozen=True)
@@ -156,11 +177,29 @@ def find(tree: Tree, task: Literal["det", "rec"]) -> list[LabelFile]:
             "or lines of the form `image<TAB>[{transcription, points}, …]`."
         )
     if not chosen:
-        raise DatasetError(
-            f"{str(tree.root)!r} has {len(tree.files)} files, but no label file with a label in it. Add a Label.txt of "
-            "PPOCRLabel, or a .txt file with lines of the form `image<TAB>label`."
-        )
+        raise _no_labels(tree)
     return _divided(chosen)
+
+
+def _no_labels(tree: Tree) -> DatasetError:
+    """Say what the folder has in place of a label file."""
+    where = repr(str(tree.root))
+    hint = ""
+    for path in sorted(tree.files):
+        if _is_text(path) or posixpath.basename(path) in _NOT_LABELS or _IMAGE.search(path.encode("utf-8", "replace")):
+            continue
+        head = _head(tree, path)
+        if posixpath.basename(path) == "data.mdb" or head[16:20] in _LMDB:
+            return DatasetError(
+                f"{path!r} in {where} is an LMDB database, which is not read yet. Write its images into a folder, with "
+                "a .txt file of lines `image<TAB>label`."
+            )
+        if not hint and _sniff(tree, head, telling=False):
+            hint = f" {path!r} has such lines: rename it to {posixpath.splitext(path)[0] + '.txt'!r}."
+    return DatasetError(
+        f"{where} has {len(tree.files)} files, but no label file with a label in it. Add a Label.txt of PPOCRLabel, or "
+        f"a .txt file with lines of the form `image<TAB>label`.{hint}"
+    )
 
 
 def _divided(files: list[LabelFile]) -> list[LabelFile]:
@@ -180,24 +219,23 @@ def describe(files: Sequence[LabelFile]) -> str:
 
 def _recognise(tree: Tree, path: str) -> LabelFile | None:
     name = posixpath.basename(path)
-    if not name.endswith(".txt") or name.startswith(".") or name in _NOT_LABELS:
+    if not _is_text(name) or name in _NOT_LABELS:
         return None
-    with (tree.root / path).open("rb") as file:
-        head = file.read(_SNIFFED_BYTES)
+    head = _head(tree, path)
     split = _split_of(path)
     telling = split is not None or "label" in name.lower() or name.startswith("rec_gt")
-    kind = _sniff(head, telling=telling)
+    kind = _sniff(tree, head, telling=telling)
     if kind is None and name == "Label.txt" and head.strip():
         kind = "det"
-    # A link out of the folder would read files that are not part of the dataset.
-    if kind and path in tree.links and not Path(os.path.realpath(tree.root / path)).is_relative_to(tree.root):
-        raise DatasetError(
-            f"{path}:1 is a symbolic link that leads outside the dataset folder. Copy the label file into the folder."
-        )
     return LabelFile(path, kind, split) if kind else None
 
 
-def _sniff(head: bytes, *, telling: bool) -> Literal["det", "rec"] | None:
+def _head(tree: Tree, path: str) -> bytes:
+    with (tree.root / path).open("rb") as file:
+        return file.read(_SNIFFED_BYTES)
+
+
+def _sniff(tree: Tree, head: bytes, *, telling: bool) -> Literal["det", "rec"] | None:
     """Judge by the first lines; `telling`: the name says labels, so that even lines without a tab are looked at."""
     head = head.removeprefix(b"\xef\xbb\xbf").replace(b"\x00", b"") if telling else head
     votes: Counter[Literal["det", "rec"]] = Counter()
@@ -205,13 +243,40 @@ def _sniff(head: bytes, *, telling: bool) -> Literal["det", "rec"] | None:
         image, tab, label = line.partition(b"\t")
         if not tab and telling:
             label = line.partition(b" ")[2]
-        if (tab or telling) and _IMAGE.search(image):
-            votes["det" if label.lstrip().startswith(b"[{") or label.strip() == b"[]" else "rec"] += 1
+        if (tab or telling) and (
+            _IMAGE.search(image) or _names_a_file(tree, image if tab else line.partition(b" ")[0])
+        ):
+            votes["det" if _is_regions(label.strip()) else "rec"] += 1
     return votes.most_common(1)[0][0] if votes else None
 
 
+def _names_a_file(tree: Tree, field: bytes) -> bool:
+    name = field.decode("utf-8", "replace")
+    names = listed(name) or (name,)
+    return re.split(r"[\\/]", names[0])[-1] in tree.names
+
+
+def _is_regions(label: bytes) -> bool:
+    # The last line may be cut off, and a broken one is to be named as such: JSON is not required here.
+    return label == b"[]" or (label.startswith(b"[{") and (b'"transcription"' in label or b'"points"' in label))
+
+
+def listed(field: str) -> tuple[str, ...] | None:
+    """Return the images of PaddleOCR's form for several variants of one: a JSON list in the first field.
+
+    None for anything else: that is the name of an image, which may begin with a bracket, too.
+    """
+    if not field.startswith("["):
+        return None
+    try:
+        names = json.loads(field)
+    except (ValueError, RecursionError):
+        return None
+    return tuple(names) if names and all(isinstance(name, str) for name in names) else None
+
+
 def _split_of(path: str) -> str | None:
-    for part in reversed(path.removesuffix(".txt").split("/")):
+    for part in reversed(posixpath.splitext(path)[0].split("/")):
         named = {_SPLIT_NAMES[word] for word in re.split(r"[^a-z]+", part.lower()) if word in _SPLIT_NAMES}
         if named:
             return named.pop() if len(named) == 1 else None
@@ -224,23 +289,27 @@ class Places:
 
     Paths may be relative to the label file's folder or to the dataset's, and may begin with folders that the dataset
     no longer has: PPOCRLabel writes `receipts/000.jpg` into the folder `receipts`, whose contents are then uploaded
-    under another prefix. One way is chosen per label file, the one that finds most images, so that no single line
-    is resolved in a way that happens to fit another image.
+    under another prefix, and its script that divides a dataset writes absolute paths, with backslashes on Windows. One
+    way is chosen per label file, the one that finds most images, so that no single line is resolved in a way that
+    happens to fit another image.
     """
 
     tree: Tree
+    folder: str
+    """The label file's."""
+
     base: str
     prefix: str
 
     @classmethod
     def choose(cls, tree: Tree, file: LabelFile, images: Sequence[str]) -> "Places":
         """Choose the reading that finds most of the images; the plainest one of equals."""
-        paths = [path for image in images if (path := _slashes(image))]
         folder = posixpath.dirname(file.path)
-        best, most = cls(tree, folder, ""), -1
+        paths = [path for image in images if not _climbs(posixpath.join(folder, path := _relative(tree, image)))]
+        best, most = cls(tree, folder, folder, ""), -1
         for prefix in _prefixes(paths):
             for base in dict.fromkeys((folder, "")):
-                place = cls(tree, base, prefix)
+                place = cls(tree, folder, base, prefix)
                 count = sum(place._path(path) in tree.files for path in paths)
                 if count > most:
                     best, most = place, count
@@ -249,7 +318,13 @@ class Places:
         return best
 
     def _path(self, path: str) -> str:
-        return posixpath.join(self.base, path.removeprefix(self.prefix)) if path.startswith(self.prefix) else ""
+        if not path.startswith(self.prefix):
+            return ""
+        found = posixpath.join(self.base, path.removeprefix(self.prefix))
+        if ".." not in found:
+            return found
+        found = posixpath.normpath(found)
+        return "" if _climbs(found) else found
 
     def find(self, image: str) -> tuple[str, bool]:
         """Return the path of an image relative to the dataset's folder, and whether it exists.
@@ -257,27 +332,37 @@ class Places:
         Raises:
             LineError: the path leads outside the dataset.
         """
-        path = _slashes(image)
-        if path is None:
-            raise LineError(_OUTSIDE, detail=f": {image!r}; use a path relative to the label file")
+        path = _relative(self.tree, image)
+        if _climbs(posixpath.join(self.folder, path)):
+            raise LineError(_OUTSIDE, detail=f": {image!r}")
         resolved = self._path(path)
-        return resolved or path, bool(resolved) and self.tree.has(resolved)
+        return resolved or path, resolved in self.tree.files
+
+    def hint(self, path: str) -> str:
+        """Say what is nearly at the path of an image that does not exist, in parentheses."""
+        near = self.tree.near(path)
+        if near:
+            return f" (there is {near!r})"
+        return " (hidden files and folders are not part of a dataset)" if regular.hidden(path) else ""
 
 
-def _prefixes(paths: Sequence[str]) -> list[str]:
-    prefixes = [""]
+def _climbs(path: str) -> bool:
+    return ".." in path and (posixpath.normpath(path) + "/").startswith("../")
+
+
+def _prefixes(paths: Sequence[str]) -> Iterator[str]:
+    yield ""
     for depth in range(1, _DEEPEST_PREFIX):
         heads = Counter("/".join(path.split("/", depth)[:depth]) + "/" for path in paths if path.count("/") >= depth)
         if not heads:
             break
         # The order of `most_common` for equals is that of the lines, so all nodes choose alike.
-        prefixes.append(heads.most_common(1)[0][0])
-    return prefixes
+        yield heads.most_common(1)[0][0]
 
 
-def _slashes(image: str) -> str | None:
-    """Normalise a path, with Windows' backslashes turned; None when it is absolute or leads outside."""
-    if PureWindowsPath(image).drive or "\x00" in image:
-        return None
-    path = posixpath.normpath(image.replace("\\", "/") if "/" not in image else image)
-    return None if path.startswith("/") or path == ".." or path.startswith("../") else path
+def _relative(tree: Tree, image: str) -> str:
+    """Normalise a path: slashes for Windows' backslashes, and an absolute one below its root."""
+    drive = _WINDOWS.match(image)
+    if drive or image.startswith("\\\\") or not (tree.has_backslashes and "/" in image):
+        image = image[drive.end() if drive else 0 :].replace("\\", "/")
+    return posixpath.normpath(image).lstrip("/")

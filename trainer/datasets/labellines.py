@@ -4,11 +4,11 @@ import itertools
 import json
 import math
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from trainer.datasets.labelfiles import LineError
+from trainer.datasets.labelfiles import LineError, listed
 
 IGNORED_TEXTS: Final = frozenset({"###", "*"})
 """What PaddleOCR's own datasets write for text that nobody can read; its det loader masks such regions."""
@@ -19,6 +19,12 @@ UNREAD_TEXTS: Final = frozenset({"", "待识别", "TEMPORARY"})
 The two words are its `tempLabel` (resources/strings, in Chinese and in English, of PFCCLab/PPOCRLabel). They are
 left out of pages only: in a rec label file TEMPORARY may well be a word.
 """
+
+_DIFFICULT: Final[Mapping[object, bool]] = {
+    **{True: True, "true": True, "1": True},  # the number 1 is equal to True
+    **{False: False, "false": False, "0": False, "": False, None: False},
+}
+"""What programs write for PPOCRLabel's mark."""
 
 _FARTHEST: Final = 1_000_000
 """Pixels. No image is larger, and float32 holds such a coordinate exactly."""
@@ -102,20 +108,10 @@ def parse(raw: bytes, kind: Literal["det", "rec"]) -> tuple[tuple[str, ...], str
     image, tab, label = line.partition("\t")
     if not tab:
         raise LineError("the line has no tab between image and label")
-    images = _images(image)
+    images = listed(image) or (image,)
     if kind == "det":
         return images, None, _regions(label)
     return images, label, ()
-
-
-def _images(field: str) -> tuple[str, ...]:
-    # PaddleOCR's form for several variants of one image: a JSON list in the first field.
-    if not field.startswith("["):
-        return (field,)
-    names = _json(field)
-    if not names or not all(isinstance(name, str) for name in names):
-        raise LineError("the first field is not a list of image paths")
-    return tuple(names)
 
 
 def _json(text: str) -> Any:
@@ -144,7 +140,13 @@ def _region(item: object, number: int) -> Region:
     text = item["transcription"]
     if any(unicodedata.category(c) == "Cs" for c in text):
         raise LineError("a transcription is not valid Unicode", detail=place)
-    return Region(text=text, points=tuple((x, y) for x, y in points), difficult=bool(item.get("difficult", False)))
+    difficult = item.get("difficult", False)
+    if isinstance(difficult, str):
+        difficult = difficult.strip().lower()
+    # A list or a mapping cannot be looked up.
+    if isinstance(difficult, list | dict) or difficult not in _DIFFICULT:
+        raise LineError("a region's `difficult` is neither true nor false", detail=place)
+    return Region(text=text, points=tuple((x, y) for x, y in points), difficult=_DIFFICULT[difficult])
 
 
 def _is_point(value: object) -> bool:

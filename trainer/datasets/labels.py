@@ -30,7 +30,7 @@ __all__ = [
     "spell",
 ]
 
-_CROP: Final = re.compile(r"^(?P<page>.*)_crop_\d+\.[^./]+$")
+_CROP: Final = re.compile(r"^(?P<page>.*)_crop_\d+(\.[^./]+)?$")
 """PPOCRLabel's names of crops: `crop_img/000_crop_12.jpg` comes from page 000."""
 
 
@@ -93,10 +93,13 @@ class LabelSet:
     ignored: int
     """Lines of rec files that are marked as unreadable. (Regions of pages carry their own mark.)"""
 
+    splits: frozenset[str] = frozenset()
+    """Splits that the label files name, those with nothing but ignored lines included; none where they name none."""
+
     @property
     def divided(self) -> bool:
         """Whether the label files name their splits."""
-        return any(entry.split for entry in self.entries)
+        return bool(self.splits)
 
     def require_form(self) -> None:
         """Refuse a dataset whose label files are broken.
@@ -141,6 +144,7 @@ def read(root: Path, task: Literal["det", "rec"], *, called: str = "") -> LabelS
         problems=(*found.problems, *repeated),
         missing=found.missing,
         ignored=found.ignored,
+        splits=frozenset(file.split for file in files if file.split),
     )
 
 
@@ -199,7 +203,9 @@ def _take(line: _Line, split: str | None, place: labelfiles.Places, task: Litera
         entry = Entry(image=image, source=line.source, group=group, split=split, text=line.text, regions=line.regions)
         if not there:
             found.missing += 1
-            found.problems += entry.refused(task, "the image is missing", about="image", detail=f": {name!r}")
+            found.problems += entry.refused(
+                task, "the image is missing", about="image", detail=f": {name!r}{place.hint(image)}"
+            )
         elif flaw:
             found.problems += entry.refused(task, flaw, about="label")
         else:

@@ -36,6 +36,9 @@ class Candidate:
     digest: str
     """Names the image's content."""
 
+    learnable: bool = True
+    """det: whether a region of the page is not ignored. A page without one is background alone."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
@@ -89,6 +92,7 @@ def page(entry: Entry, path: Path, image: "images.Image", digest: str) -> Look:
         group=entry.group,
         split=entry.split,
         digest=digest,
+        learnable=not all(region.ignored for region in entry.regions),
     )
     return Look(digest=digest, candidates=[page], ignored=sum(region.ignored for region in entry.regions))
 

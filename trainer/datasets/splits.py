@@ -39,6 +39,9 @@ class Division:
 
     limits: MaxRefused
 
+    named: frozenset[str] = frozenset()
+    """Splits that the label files name."""
+
     def require(self, where: str, *, splits: Sequence[str] = hashing.SPLITS) -> None:
         """Refuse a dataset that leaves nothing to train or to evaluate on, or that has lost too many samples.
 
@@ -47,7 +50,8 @@ class Division:
             splits: those that the dataset must fill; either of eval and test will do.
 
         Raises:
-            DatasetError: a split is empty or has too many refused samples; names the first one and why.
+            DatasetError: a split is empty, has nothing to learn, or has too many refused samples; names the first one
+                and why.
         """
         problems = [problem for name in hashing.SPLITS for problem in self.refused[name]]
         why = f"; {len(problems)} refused, the first is {problems[0].sentence}" if problems else ""
@@ -63,7 +67,22 @@ class Division:
                 "give eval or test a share in run.data.split, or name a dataset in run.data.eval."
             )
         for name in hashing.SPLITS:
+            self._require_text(name)
             self._require_limit(name)
+
+    def _require_text(self, name: str) -> None:
+        used = self.used[name]
+        if name in self.named and not used and not self.refused[name]:
+            raise DatasetError(
+                f"All labels of the {_WORDS[name]} split are ignored: marked as difficult, `###` or `*`, or not "
+                "transcribed. Transcribe some, or remove its label files."
+            )
+        if used and not any(c.learnable for c in used):
+            raise DatasetError(
+                f"{used[0].source}: all regions of the page are ignored: marked as difficult, `###` or `*`, or without "
+                f"area. That holds for all {len(used)} {_WORDS[name]} pages, so there is nothing to "
+                f"{'learn' if name == 'train' else 'measure'}. Transcribe regions, or label more pages."
+            )
 
     def _require_limit(self, name: str) -> None:
         refused = self.refused[name]
@@ -79,7 +98,12 @@ class Division:
 
 
 def divide(
-    candidates: Iterable[Candidate], problems: Iterable[Problem], plan: Plan, *, kept_apart: bool = False
+    candidates: Iterable[Candidate],
+    problems: Iterable[Problem],
+    plan: Plan,
+    *,
+    kept_apart: bool = False,
+    named: frozenset[str] = frozenset(),
 ) -> Division:
     """Put every sample into its split, the refused ones too.
 
@@ -92,24 +116,28 @@ def divide(
         problems: theirs.
         plan: shares, seed and limits.
         kept_apart: whether a dataset of its own is there for evaluation, so that none of the others is taken.
+        named: splits that the label files name, which must not be empty without a reason.
     """
     candidates, problems = list(candidates), list(problems)
-    names = {c.split for c in candidates if c.split} | {p.split for p in problems if p.split}
+    names = {c.split for c in candidates if c.split} | {p.split for p in problems if p.split} | named
     train, evaluation, _ = shares = plan.shares
     if kept_apart:
         shares = (1, 0, 0)
     elif names:
         shares = (train, evaluation, 0) if "eval" not in names and train and evaluation else (1, 0, 0)
-    # Usable pages alone: a split that borrows one must not get one that is lost.
-    free = {c.group for c in candidates if c.split in (None, "train")}
+    # Usable pages alone: a split that borrows one must not get one that is lost, or that has nothing to learn.
+    free = {c.group for c in candidates if c.split in (None, "train") and c.learnable}
     homes = hashing.assign(free, shares=shares, seed=plan.seed)
     used: dict[str, list[Candidate]] = {name: [] for name in hashing.SPLITS}
     refused: dict[str, list[Problem]] = {name: [] for name in hashing.SPLITS}
+
+    def split_of(sample: Candidate | Problem) -> str:
+        if sample.group is None or sample.split not in (None, "train"):
+            return sample.split or "train"
+        return homes.get(sample.group) or hashing.home(sample.group, shares=shares, seed=plan.seed)
+
     for c in candidates:
-        used[homes[c.group] if c.split in (None, "train") else c.split].append(c)
+        used[split_of(c)].append(c)
     for p in problems:
-        name = p.split or "train"
-        if name == "train" and p.group is not None:
-            name = homes.get(p.group) or hashing.home(p.group, shares=shares, seed=plan.seed)
-        refused[name].append(p)
-    return Division(used=used, refused=refused, limits=plan.limits)
+        refused[split_of(p)].append(p)
+    return Division(used=used, refused=refused, limits=plan.limits, named=named)

@@ -99,7 +99,8 @@ def check(
     if characters and task == "rec":
         samples, uncovered = cover(samples, dictionary.load(characters))
     problems = (*result.problems, *uncovered)
-    divided = division.divide(samples, problems, plan or Plan(), kept_apart=part is not None)
+    named = frozenset[str]() if part == "eval" else found.splits
+    divided = division.divide(samples, problems, plan or Plan(), kept_apart=part is not None, named=named)
     return Findings(
         root=found.root,
         task=task,

@@ -9,7 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from trainer import contract
@@ -53,16 +53,30 @@ def on_path() -> Path:
 
 
 def built_in_dictionary(name: str) -> Path:
-    """Find a dictionary of PaddleOCR by its name, such as `en_dict` or `ppocr_keys_v1`.
+    """Find a dictionary of PaddleOCR.
+
+    Args:
+        name: its name, such as `en_dict`, or its path as PaddleOCR's configurations have it, such as
+            `ppocr/utils/dict/en_dict.txt`. The path tells two files of one name apart: of `en_dict` there are two.
 
     Raises:
-        SpecError: there is none of that name; suggests the nearest one.
+        SpecError: it does not exist; suggests the one with the nearest file name.
     """
     folder = root() / "ppocr" / "utils"
-    found = {path.stem: path for path in sorted([*folder.glob("*.txt"), *folder.glob("dict/*.txt")])}
-    if name not in found:
-        raise SpecError(f"run.data.dictionary {name!r} is not a built-in dictionary.{nearest(name, list(found))}")
-    return found[name]
+    files = sorted([*folder.glob("*.txt"), *folder.glob("dict/*.txt")])
+    named = {file.stem: file for file in files}
+    named |= {file.relative_to(folder).as_posix(): file for file in files}
+    path = name.replace("\\", "/")
+    tail = path.rpartition("ppocr/utils/")[2]
+    # A path that is not PaddleOCR's is a file of the user's, even if its name is a built-in one's.
+    stem = PurePosixPath(tail).stem if tail != path else path.removesuffix(".txt")
+    if tail in named or stem in named:
+        return named.get(tail) or named[stem]
+    hint = nearest(PurePosixPath(tail).stem.lower(), sorted({file.stem for file in files}))
+    raise SpecError(
+        f"run.data.dictionary {name!r} is not a built-in dictionary.{hint} For a file of your own, write its location: "
+        "file:///FOLDER/FILE or s3://BUCKET/KEY."
+    )
 
 
 def require(architecture: Mapping[str, Any], *, source: str, requires: str | None = None) -> None:

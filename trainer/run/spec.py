@@ -121,8 +121,8 @@ class Data:
     """
 
     dictionary: str = "auto"
-    """Characters that the recogniser knows: `auto` (from the labels), a built-in name such as `en_dict`,
-    or the URI of a file with one character per line.
+    """Characters that the recogniser knows: `auto` (from the labels), a built-in dictionary such as `en_dict` or
+    `ppocr/utils/dict/en_dict.txt`, or the URI of a file with one character per line.
     """
 
     max_refused: MaxRefused = Field(default_factory=MaxRefused)
@@ -243,7 +243,8 @@ class Gate:
     """Unset: hmean for det, acc for rec."""
 
     minimum: Annotated[Number, Field(ge=0, le=1)] | None = None
-    """The lowest value that is published. Unset: any value."""
+    """The lowest value that is published. Unset: any value above 0, since a model with 0 reads nothing. Write 0 to
+    publish that, too."""
 
     not_worse_than: str | None = None
     """A channel. The new model must be at least as good as the one there. Unset: no comparison."""

@@ -17,7 +17,7 @@ _NAMES: Final = frozenset(
     {
         *("HOME", "LANG", "LANGUAGE", "LOGNAME", "PATH", "SHELL", "TEMP", "TERM", "TMP", "TMPDIR", "TZ", "USER"),
         *("CPATH", "LD_LIBRARY_PATH", "LD_PRELOAD", "LIBRARY_PATH", "MALLOC_ARENA_MAX", "VIRTUAL_ENV"),
-        *("NO_ALBUMENTATIONS_UPDATE", "PADDLEOCR_HOME", "DISABLE_MODEL_SOURCE_CHECK", "PYTORCH_ALLOC_CONF"),
+        *("PADDLEOCR_HOME", "DISABLE_MODEL_SOURCE_CHECK", "PYTORCH_ALLOC_CONF"),
     }
 )
 _PREFIXES: Final = (
@@ -26,6 +26,9 @@ _PREFIXES: Final = (
     *("CUBLAS_", "CUDA_", "CUDNN_", "FLAGS_", "GLOG_", "GLOO_", "IB_", "KMP_", "MKL_", "NCCL_", "NUMEXPR_", "NVIDIA_"),
     *("OMP_", "ONEDNN_", "OPENBLAS_", "OPENCV_", "PADDLE_", "UCX_", "VECLIB_"),
 )
+_OFFLINE: Final = {"NO_ALBUMENTATIONS_UPDATE": "1"}
+"""PaddleOCR's augmentation imports albumentations, which would ask pypi.org for a newer version on import."""
+
 _SECRET_WORDS: Final = ("SECRET", "TOKEN", "PASSWORD", "PASSWD", "CREDENTIAL", "ACCESS_KEY", "API_KEY", "PRIVATE")
 
 
@@ -44,7 +47,7 @@ def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
 def confined(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of a process that `trainer.system.confined` keeps from credentials."""
     unreadable = os.pathsep.join(map(str, credentials.paths(environ)))
-    return {**without_secrets(environ), contract.ENV_UNREADABLE: unreadable}
+    return {**without_secrets(environ), **_OFFLINE, contract.ENV_UNREADABLE: unreadable}
 
 
 def solo(topology: Topology) -> Topology:

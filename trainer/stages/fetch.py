@@ -20,6 +20,7 @@ from trainer.stages import locations
 from trainer.state.checkpoints import file_digest
 from trainer.storage import Store, Transfer, join_uri, open_store, split_uri
 from trainer.system import atomic
+from trainer.system.regular import hidden
 from trainer.telemetry.callbacks import OnProgress
 from trainer.weights import origins
 from trainer.weights.cache import Shelf
@@ -102,7 +103,8 @@ def _check_manifest(dest: Path, uri: str, digests: Mapping[str, str]) -> None:
     place = join_uri(uri, DATASET_MANIFEST)
     try:
         listed = json.loads((dest / DATASET_MANIFEST).read_text("utf-8"))["files"]
-        wanted = {str(file["path"]): str(file["sha256"]) for file in listed}
+        pairs = ((str(file["path"]), str(file["sha256"])) for file in listed)
+        wanted = {path: sha256 for path, sha256 in pairs if not hidden(path)}
     except (ValueError, KeyError, TypeError) as error:
         raise DatasetError(f"{place} is not a dataset manifest ({error!r}). Write it again, or remove it.") from error
     actual = {key: value for key, value in digests.items() if key != DATASET_MANIFEST}

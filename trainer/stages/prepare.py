@@ -52,7 +52,8 @@ def prepare(run: RunSpec, work: WorkDir, progress: OnProgress | None = None) -> 
     surveys = _read(run, work, Crops(folder / CROPS, by_content), progress)
     used, refused, characters = _covered(run, work, [c for s in surveys for c in s.candidates])
     problems = [problem for s in surveys for problem in s.problems] + refused
-    division = divide(used, problems, Plan.of(run), kept_apart=run.data.eval is not None)
+    named = surveys[0].labels.splits
+    division = divide(used, problems, Plan.of(run), kept_apart=run.data.eval is not None, named=named)
     division.require(run.data.train)
     _require_digest(run, surveys[0])
     if run.task == "rec":

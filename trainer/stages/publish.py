@@ -117,7 +117,8 @@ def check_gate(run: RunSpec, evaluation: Mapping[str, Any], *, store: Store) -> 
     """Check the model against the gate and return the compared values.
 
     Raises:
-        GateError: the model is below the minimum, or worse than the channel's model; says by how much.
+        GateError: the model reads nothing, is below the minimum, or is worse than the channel's model; says by how
+            much.
         SpecError: the channel's model has no such metric.
     """
     metric, gate = run.main_metric, run.gate
@@ -126,6 +127,8 @@ def check_gate(run: RunSpec, evaluation: Mapping[str, Any], *, store: Store) -> 
     advice = "Nothing is published. Train longer or on more data, or change the gate."
     if math.isnan(value):
         raise GateError(f"{result}. {advice}")
+    if value == 0 and gate.minimum is None:
+        raise GateError(f"{result}: the model reads nothing. {advice} `run.gate.minimum: 0` publishes such a model.")
     compared: dict[str, Any] = {"metric": metric, "value": value, "minimum": gate.minimum}
     if gate.minimum is not None and value < gate.minimum:
         raise GateError(f"{result}, but run.gate.minimum is {gate.minimum:g}. {advice}")

@@ -12,6 +12,7 @@ from typing import Final
 from trainer.errors import ConflictError, NotFoundError, OcrfleetError
 from trainer.storage.keys import check_key, check_tree
 from trainer.storage.landing import Landing
+from trainer.system.regular import hidden
 from trainer.telemetry.callbacks import OnProgress
 
 HIDDEN: Final = ".ocrfleet-"
@@ -192,7 +193,8 @@ class Store(ABC):
 
         What is there already and right is not moved; a pull that was broken off, even by a kill, goes on
         where it was. Notes for this lie beside `dest`, never in it. With `keys` None the folder follows the
-        location: what an earlier pull brought and the location has no more is removed.
+        location: what an earlier pull brought and the location has no more is removed. Hidden files, and those in
+        hidden folders, are not pulled then.
 
         Args:
             keys: which; None for all.
@@ -204,9 +206,11 @@ class Store(ABC):
         Raises:
             NotFoundError: the bucket or one of the keys does not exist.
             SpecError: a key cannot be a file below `dest`.
+            DatasetError: the whole location is pulled, and has something else than files in it, or a link that leads
+                outside.
         """
         started = time.monotonic()
-        infos = self.list() if keys is None else self.stat(dict.fromkeys(check_key(key) for key in keys))
+        infos = self._all() if keys is None else self.stat(dict.fromkeys(check_key(key) for key in keys))
         check_tree([info.key for info in infos], where=self.uri)
         with Landing(dest, uri=self.uri) as landing:
             todo = [info for info in infos if not landing.holds(info.key, size=info.size, etag=info.etag)]
@@ -224,6 +228,10 @@ class Store(ABC):
             moved_bytes=meter.moved,
             seconds=time.monotonic() - started,
         )
+
+    def _all(self) -> Listing:
+        """List what a pull of the whole location brings."""
+        return [info for info in self.list() if not hidden(info.key)]
 
     def conditional_writes(self) -> bool:
         """Prove on a scratch object, which is removed again, that conditions of a write are honoured.

@@ -14,7 +14,7 @@ from trainer.errors import AccessError, ConflictError, NotFoundError, OcrfleetEr
 from trainer.storage.base import HIDDEN, Listing, Meter, ObjectInfo, Store, Transfer
 from trainer.storage.keys import below
 from trainer.storage.landing import Landing, copy_hashed
-from trainer.system import atomic, links
+from trainer.system import atomic, links, regular
 from trainer.system.disk import no_space
 from trainer.telemetry.callbacks import OnProgress
 
@@ -36,6 +36,12 @@ class FileStore(Store):
         with _faults(top):
             found = [self._info(path) for path in _files(top)]
         return sorted(found, key=lambda info: info.key)
+
+    def _all(self) -> Listing:
+        """List what is part of the folder; a link must not bring in what lies elsewhere. See `Store.pull`."""
+        with _faults(self.root):
+            found = regular.files(self.root) if self.root.is_dir() else ()
+            return [self._info(self.root / name) for name in sorted(found)]
 
     def first(self) -> ObjectInfo | None:
         """Return any file that is not empty; see `Store.first`."""

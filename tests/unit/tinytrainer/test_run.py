@@ -28,6 +28,7 @@ def test_a_run_of_two_nodes_publishes_its_report(tmp_path: Path) -> None:
             "data": {"train": f"file://{tmp_path}/pages/", "split": "4:1:1"},
             "train": {"epochs": 1, "batchSizePerDevice": 4},
             "overrides": narrow,
+            "gate": {"minimum": 0},
             "output": f"file://{tmp_path}/out/",
         },
         "placement": {"nodes": 2, "device": "cpu"},

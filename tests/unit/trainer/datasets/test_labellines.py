@@ -86,10 +86,30 @@ def test_the_first_field_may_be_a_list_of_images() -> None:
     assert labels.parse(b'["a.jpg", "b.jpg"]\tx', "rec") == (("a.jpg", "b.jpg"), "x", ())
 
 
-@pytest.mark.parametrize("field", ["[]", '["a.jpg", 3]', "[[]]"])
-def test_a_list_of_anything_but_images_is_refused(field: str) -> None:
-    with pytest.raises(labels.LineError, match="the first field is not a list of image paths"):
-        labels.parse(f"{field}\tx".encode(), "rec")
+@pytest.mark.parametrize("field", ["[]", '["a.jpg", 3]', "[[]]", "[draft] a.jpg", '["a.jpg"', "[" * 100_000])
+def test_a_first_field_that_is_no_list_of_images_is_the_name_of_one(field: str) -> None:
+    assert labels.parse(f"{field}\tx".encode(), "rec") == ((field,), "x", ())
+
+
+@pytest.mark.parametrize(
+    ("value", "difficult"),
+    [
+        *((value, True) for value in ("true", '"true"', '"True"', '" TRUE "', '"1"', "1")),
+        *((value, False) for value in ("false", '"false"', '"False"', '"0"', "0", "null", '""')),
+    ],
+)
+def test_a_text_may_mark_a_region_as_difficult_or_not(value: str, difficult: bool) -> None:
+    label = f'[{{"transcription": "x", "points": [], "difficult": {value}}}]'
+    parsed = labels.parse(f"a.jpg\t{label}".encode(), "det")
+    assert parsed
+    assert [region.difficult for region in parsed[2]] == [difficult]
+
+
+@pytest.mark.parametrize("value", ['"no"', "2", "[]", "{}", "0.5", '"falsch"'])
+def test_a_mark_that_is_neither_true_nor_false_is_refused(value: str) -> None:
+    label = f'[{{"transcription": "x", "points": [], "difficult": {value}}}]'
+    with pytest.raises(labels.LineError, match=r"^a region's `difficult` is neither true nor false \(region 1\)$"):
+        labels.parse(f"a.jpg\t{label}".encode(), "det")
 
 
 NUMBERS = st.one_of(st.integers(-1000, 1000), st.floats(-1000, 1000))

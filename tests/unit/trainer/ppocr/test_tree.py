@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from trainer import recipes
+from trainer.datasets import dictionary
 from trainer.errors import SpecError
 from trainer.ppocr import tree
 from trainer.recipes import Recipe
@@ -94,3 +95,52 @@ def test_a_whole_configuration_is_judged_too() -> None:
     architecture: dict[str, Any] = {"Backbone": {"name": "ResNet_Odd", "layers": 18}, "Neck": None}
     with pytest.raises(SpecError, match=r"^run.config needs ResNet_Odd, .* at a checkout of PaddleOCR that has it\.$"):
         tree.require(architecture, source="run.config")
+
+
+BUILT_IN = sorted(
+    path.relative_to(tree.root()).as_posix()
+    for folder in ("ppocr/utils", "ppocr/utils/dict")
+    for path in (tree.root() / folder).glob("*.txt")
+)
+
+
+def test_paddleocr_ships_dictionaries() -> None:
+    assert {"ppocr/utils/en_dict.txt", "ppocr/utils/dict/bn_dict.txt"} <= set(BUILT_IN)
+
+
+@pytest.mark.parametrize("path", BUILT_IN)
+def test_every_built_in_dictionary_loads_by_name_and_by_path(path: str) -> None:
+    """A class keeps its place, so that PaddleOCR's weights fit: every line but the space is an entry."""
+    lines = (tree.root() / path).read_text("utf-8-sig").rstrip("\n").split("\n")
+    assert dictionary.load(tree.built_in_dictionary(path)) == [line for line in lines if line != " "]
+    assert dictionary.load(tree.built_in_dictionary(Path(path).stem))
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("en_dict", "ppocr/utils/en_dict.txt"),
+        ("en_dict.txt", "ppocr/utils/en_dict.txt"),
+        ("ppocr/utils/en_dict.txt", "ppocr/utils/en_dict.txt"),
+        ("ppocr/utils/dict/en_dict.txt", "ppocr/utils/dict/en_dict.txt"),
+        ("./ppocr/utils/dict/ta_dict.txt", "ppocr/utils/dict/ta_dict.txt"),
+        ("/paddle/PaddleOCR/ppocr/utils/ta_dict.txt", "ppocr/utils/dict/ta_dict.txt"),
+        (r"ppocr\utils\dict\ta_dict.txt", "ppocr/utils/dict/ta_dict.txt"),
+    ],
+)
+def test_a_path_of_paddleocr_is_its_built_in_dictionary(name: str, path: str) -> None:
+    assert tree.built_in_dictionary(name) == tree.root() / path
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("ppocr/utils/dict/en_dic.txt", "en_dict"),
+        ("ppocr/utils/dict/PPOCR_keys_v2.txt", "ppocr_keys_v1"),
+        ("/home/ann/en_dict.txt", "en_dict"),
+        (r"C:\ocr\japan_dict.txt", "japan_dict"),
+    ],
+)
+def test_an_unknown_dictionary_is_refused_with_the_nearest_file_name(name: str, hint: str) -> None:
+    with pytest.raises(SpecError, match=f"not a built-in dictionary. Did you mean '{hint}'. For a file of your own, "):
+        tree.built_in_dictionary(name)

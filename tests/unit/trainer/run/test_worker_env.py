@@ -1,5 +1,9 @@
 """The shape of a gang, and what its workers are told."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from trainer.run import worker_env
@@ -65,3 +69,24 @@ def test_a_stage_of_the_leader_is_a_gang_of_one_on_the_same_device():
     alone = worker_env.solo(Topology(node_rank=0, nodes=2, devices_per_node=2, hosts=("a", "b"), device="gpu", port=7))
     assert alone == Topology(device="gpu", port=7)
     assert alone.world_size == 1
+
+
+ASKS = """
+import urllib.request
+urllib.request.OpenerDirector.open = lambda self, url, *_, **__: print("asked", url)
+import albumentations
+"""
+
+
+def test_albumentations_asks_nobody_for_a_newer_version_in_a_worker():
+    """It does so elsewhere: without the variable that it documents, the same program asks."""
+    environment = worker_env.worker_environment(Topology(), 0, environ={**os.environ, "NO_ALBUMENTATIONS_UPDATE": "0"})
+
+    def said(environ):
+        return subprocess.run(
+            [sys.executable, "-c", ASKS], env=environ, capture_output=True, text=True, check=True
+        ).stdout
+
+    assert said(environment) == ""
+    del environment["NO_ALBUMENTATIONS_UPDATE"]
+    assert said(environment).startswith("asked https://pypi.org/")

@@ -182,8 +182,9 @@ def test_the_runs_of_a_pods_volume_share_weights_in_it(work: WorkDir) -> None:
         ({"1.jpg": "0" * 64}, "'1.jpg' has changed"),
         ({"3.jpg": "0" * 64}, "'3.jpg' is missing"),
         ({"2.jpg": None}, "'2.jpg' is not listed"),
+        ({".git/config": "0" * 64}, None),
     ],
-    ids=["as it says", "other content", "missing", "unlisted"],
+    ids=["as it says", "other content", "missing", "unlisted", "hidden"],
 )
 def test_a_dataset_with_a_manifest_must_be_as_it_says(
     source: Path, work: WorkDir, change: dict[str, str | None], said: str | None

@@ -183,6 +183,21 @@ def test_a_model_below_the_minimum_is_not_published(go: Publish, store: Store) -
     assert store.list() == []
 
 
+@pytest.mark.parametrize("gate", [{}, {"notWorseThan": "empty"}, {"metric": "acc"}])
+def test_a_model_that_reads_nothing_is_not_published(go: Publish, store: Store, gate: dict[str, Any]) -> None:
+    with pytest.raises(GateError, match=r"acc on the test split \(10 samples\) is 0\.0000: the model reads nothing"):
+        go(acc=0.0, gate=gate)
+    assert store.list() == []
+
+
+def test_a_model_that_reads_nothing_is_published_if_the_minimum_is_zero(go: Publish) -> None:
+    assert go(acc=0.0, gate={"minimum": 0})["gate"] == {"metric": "acc", "value": 0.0, "minimum": 0}
+
+
+def test_a_model_that_reads_hardly_anything_is_published_without_a_minimum(go: Publish) -> None:
+    assert go(acc=0.0001)["gate"]["value"] == 0.0001
+
+
 def test_a_model_that_just_reaches_what_is_asked_for_is_published(go: Publish, store: Store) -> None:
     facts = go("lines-1", acc=0.75, gate={"minimum": 0.75}, publish={"promote": "production"})
     assert facts["gate"] == {"metric": "acc", "value": 0.75, "minimum": 0.75}

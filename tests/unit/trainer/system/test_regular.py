@@ -1,0 +1,96 @@
+"""What a folder that others have filled may hold."""
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from trainer.datasets import labels
+from trainer.errors import DatasetError
+from trainer.storage import open_store
+from trainer.system import regular
+
+Reader = Callable[[Path, Path], object]
+READERS: dict[str, Reader] = {
+    "a folder": lambda root, _: labels.read(root, "rec"),
+    "file://": lambda root, dest: open_store(root.as_uri()).pull(None, dest),
+}
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A dataset, and a file beside it."""
+    root = tmp_path / "data"
+    (root / "img").mkdir(parents=True)
+    (root / "img" / "a.jpg").write_bytes(b"image")
+    (root / "rec_gt.txt").write_text("img/a.jpg\tTEXT\n", "utf-8")
+    (tmp_path / "secret").write_text("outside")
+    # The name of a socket has at most 108 bytes.
+    monkeypatch.chdir(root)
+    return root
+
+
+def make_socket() -> None:
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind("img/x.txt")
+
+
+@pytest.mark.parametrize("reader", READERS.values(), ids=READERS)
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        pytest.param(lambda: os.mkfifo("img/x.txt"), "is a FIFO", id="a FIFO"),
+        pytest.param(make_socket, "is a socket", id="a socket"),
+        pytest.param(lambda: os.symlink("../../secret", "img/x.txt"), "leads outside", id="a link to a file outside"),
+        pytest.param(lambda: os.symlink("../..", "img/x.txt"), "leads outside", id="a link to a folder outside"),
+        pytest.param(lambda: os.symlink("/dev/zero", "img/x.txt"), "leads outside", id="a link to a device"),
+        pytest.param(lambda: os.symlink("gone", "img/x.txt"), "to nothing", id="a link to nothing"),
+        pytest.param(lambda: os.symlink("x.txt", "img/x.txt"), "to nothing", id="a link to itself"),
+    ],
+)
+def test_what_is_no_file_of_a_dataset_is_refused_by_name(
+    root: Path, tmp_path: Path, reader: Reader, make: Callable[[], None], why: str
+) -> None:
+    make()
+    with pytest.raises(DatasetError, match=rf"^'img/x\.txt' in .*data' is .*{why.removeprefix('is ')}"):
+        reader(root, tmp_path / "dest")
+    assert not list((tmp_path / "dest").glob("*/x.txt"))
+
+
+@pytest.mark.parametrize("reader", READERS.values(), ids=READERS)
+def test_hidden_files_do_not_matter_whatever_they_are(root: Path, tmp_path: Path, reader: Reader) -> None:
+    os.mkfifo(".x.txt")
+    os.mkdir(".venv")
+    os.symlink("/", ".venv/root")
+    reader(root, tmp_path / "dest")
+    assert regular.files(root) == {"img/a.jpg", "rec_gt.txt"}
+    assert not (tmp_path / "dest" / ".venv").exists()
+
+
+def test_a_link_within_the_folder_stands_for_the_files_behind_it(root: Path, tmp_path: Path) -> None:
+    os.symlink("img", "pages")
+    os.symlink(root / "img" / "a.jpg", "b.jpg")
+    os.symlink("..", "img/around")
+    files = {"img/a.jpg", "pages/a.jpg", "b.jpg", "rec_gt.txt"}
+    assert regular.files(root) == files
+    pulled = open_store(root.as_uri()).pull(None, tmp_path / "dest")
+    assert set(pulled.digests) == files
+
+
+def test_a_mounted_config_map_is_read(root: Path) -> None:
+    """Its files are links into a hidden folder."""
+    (root / "..2026_11_30").mkdir()
+    (root / "..2026_11_30" / "train.txt").write_text("img/a.jpg\tTEXT\n", "utf-8")
+    os.symlink("..2026_11_30", "..data")
+    os.symlink("..data/train.txt", "train.txt")
+    assert "train.txt" in regular.files(root)
+
+
+@pytest.mark.parametrize(
+    ("path", "is_hidden"),
+    [(".a", True), ("a/.b/c", True), ("a/..b", True), ("a.b", False), ("../a", False), ("./a", False), ("a", False)],
+)
+def test_a_dot_at_the_beginning_hides_a_file_and_what_is_below(path: str, is_hidden: bool) -> None:
+    assert regular.hidden(path) is is_hidden
