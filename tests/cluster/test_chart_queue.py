@@ -142,7 +142,7 @@ def test_a_run_waits_for_quota_is_preempted_and_goes_on_from_its_checkpoint_to_i
     end(namespace, urgent)
 
     pod = namespace.wait_pods(leader, deadline=180)
-    namespace.follow(pod["metadata"]["name"], "train: Training ", deadline=180)
+    namespace.follow(pod["metadata"]["name"], "[train] Training ", deadline=180)
     (step,) = re.findall(r"resuming after step (\d+)\.", namespace.logs(pod["metadata"]["name"]))
     assert int(step) == flushed
     namespace.wait(kind, name, lines.done, version=version, deadline=600)

@@ -218,7 +218,7 @@ def test_logs_go_on_with_the_pod_that_takes_the_place_of_a_lost_one(
         until(followed, r"\[node 0\] \[train\] checkpoint at step")
         namespace.delete("Pod", pods["1"]["metadata"]["name"], grace=0)
         until(followed, r"\[node 0\] .*All nodes start again")
-        until(followed, r"\[node 1\] train: (epoch|checkpoint)")
+        until(followed, r"\[node 1\] \[train( \d+%)?\] (step|checkpoint)")
         ocrfleet("stop", lines.NAME, "--wait", "--timeout", "4m")
         followed.read()
     assert "attempt 2 of 2" in ocrfleet("logs", lines.NAME)[1]

@@ -94,15 +94,15 @@ def test_a_lost_worker_and_lost_nodes_cost_attempts_and_not_the_model(
     nodes.start(0, 1)
     nodes.wait_until(0, "[train] checkpoint at step 3 ")
     nodes.kill_worker(1)
-    nodes.wait_until(0, "Node 1 was lost: Worker 1 was killed by SIGKILL")
+    nodes.wait_until(0, "[train] Node 1 was lost: Worker 1 was killed by SIGKILL")
     nodes.wait_until(0, "[train] checkpoint at step")
     nodes.kill(1)
     nodes.start(1)
-    nodes.wait_until(0, "Node 1 was lost: its connection closed")
+    nodes.wait_until(0, "[train] Node 1 was lost: its connection closed")
     nodes.wait_until(0, "[train] checkpoint at step")
     nodes.kill(0)
     nodes.start(0)
-    nodes.wait_until(1, "Node 0, the leader, was lost")
+    nodes.wait_until(1, "[train] Node 0, the leader, was lost")
     said = nodes.finish()
     assert "resuming after step" in said[0]
     assert nodes.model() == undisturbed
