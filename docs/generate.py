@@ -1,5 +1,5 @@
-"""Writes docs/reference from the code, the chart's values, schema and README, the runtime of engine `trainjob`, and the
-completion scripts.
+"""Writes docs/reference from the code, the chart's values, schema and README, the runtime of engine `trainjob`, the
+completion scripts, and the types of Kubernetes that a job file may have.
 
 `make verify` runs it, as `python -m docs.generate`, and wants no difference.
 
@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
-from docs import chart, completion, fields, runtime
+from docs import chart, completion, fields, kubernetes_types, runtime
 from docs.fields import class_of, line, meaning, table, values_of
 from jobs.cli import build_parser
 from jobs.commands.complete import children, walk
@@ -38,6 +38,7 @@ ENVIRONMENT: Final = {
 
 def main() -> None:
     """Write all pages, the chart's files with the runtime that goes with them, and the completion scripts."""
+    kubernetes_types.write()  # first: the others render
     REFERENCE.mkdir(exist_ok=True)
     pages = {
         "job-file.md": job_file(),

@@ -85,7 +85,11 @@ def from_raw(raw: Mapping[str, Any]) -> TrainingJob:
     Raises:
         SpecError: one line for each fault, with its place.
     """
-    return from_dict(TrainingJob, _without_nulls(TrainingJob, raw), where="")
+
+    def shown(place: Sequence[str | int], value: object) -> str:
+        return jobtext.written_in(raw, place, value)
+
+    return from_dict(TrainingJob, _without_nulls(TrainingJob, raw), where="", written=shown)
 
 
 def dump(job: TrainingJob) -> str:

@@ -35,7 +35,7 @@ from jobs.jobfile.reserved import refuse_reserved
 from trainer.run.spec import STRICT, WHOLE, Flag
 
 Objects = tuple[Mapping[str, Any], ...]
-"""Objects that are passed on unchanged, for Kubernetes to check."""
+"""Objects that are passed on unchanged. `jobs/kube/schema.py` checks them when a job is rendered."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

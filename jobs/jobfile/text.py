@@ -4,6 +4,7 @@ Nothing here knows the fields, so a file can be read without the model of `jobs/
 tenth of a second to import.
 """
 
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, Final
 from jobs.jobfile.overrides import apply
 from trainer import contract
 from trainer.errors import SpecError
-from trainer.formats.yaml import parse_yaml
+from trainer.formats.yaml import parse_yaml, written
 
 STDIN: Final = Path("-")
 
@@ -20,7 +21,21 @@ MAX_BYTES: Final = 1_000_000
 """The largest job file. A run's whole configuration has about 10 kB; etcd stores objects of at most 1.5 MB."""
 
 
-def read(source: Path | str, *, sets: Sequence[str] = ()) -> dict[str, Any]:
+class Fields(dict[str, Any]):
+    """The fields of a job file."""
+
+    text: str = ""
+    """The file, for messages that show what is written there."""
+
+
+def written_in(raw: Mapping[str, Any], place: Sequence[str | int], value: object) -> str:
+    """Return how a number, a boolean or nothing is written in a job file; as YAML writes it where that is unknown."""
+    text = written(raw.text, place, value) if isinstance(raw, Fields) and raw.text else None
+    usual = "" if value is None else json.dumps(value)
+    return usual if text is None else text
+
+
+def read(source: Path | str, *, sets: Sequence[str] = ()) -> "Fields":
     """Read a job file.
 
     Args:
@@ -34,9 +49,11 @@ def read(source: Path | str, *, sets: Sequence[str] = ()) -> dict[str, Any]:
         source = sys.stdin.read()
     name = str(source) if isinstance(source, Path) else "job file"
     text = _content(source) if isinstance(source, Path) else source
-    raw = parse_yaml(text, source=name)
-    if not isinstance(raw, dict):
+    found = parse_yaml(text, source=name)
+    if not isinstance(found, dict):
         raise SpecError(f"{name} is not a job file: a job file begins with `apiVersion: {contract.API_VERSION}`.")
+    raw = Fields(found)
+    raw.text = text
     for override in sets:
         apply(raw, override)
     version = raw.get("apiVersion")
@@ -55,7 +72,9 @@ def engine_named(raw: Mapping[str, Any]) -> str:
 
 def with_engine(raw: Mapping[str, Any], engine: str) -> dict[str, Any]:
     """Return the same fields with another engine."""
-    return {**raw, "placement": {**raw.get("placement", {}), "engine": engine}}
+    changed = Fields({**raw, "placement": {**raw.get("placement", {}), "engine": engine}})
+    changed.text = raw.text if isinstance(raw, Fields) else ""
+    return changed
 
 
 def without_auto(raw: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from jobs.jobfile.text import engine_named
+from jobs.kube import schema
 from jobs.kube.fields import RUN_LABEL
 from jobs.kube.objects import Object
 from jobs.rendering import helm
@@ -48,6 +49,7 @@ def render(values: Mapping[str, Any], *, checked: bool = False, namespace: str |
 
         from_raw(values)
         raise
+    schema.check(values)
     # The pod of `helm test` is for Helm alone.
     objects = [each for each in made if _HOOK not in (each["metadata"].get("annotations") or {})]
     # A workload alone has the run's label.

@@ -59,15 +59,18 @@ class Server:
         said = (namespace, text or json.dumps(body))
         if said in self.taken:
             return
-        self.cluster.client.call_api(
-            self.cluster.resource(body["kind"], body["apiVersion"]).path(namespace=namespace),
+        client = self.cluster.client
+        request = client.param_serialize(
             "POST",
+            self.cluster.resource(body["kind"], body["apiVersion"]).path(namespace=namespace),
             query_params=[("dryRun", "All"), ("fieldValidation", "Strict")],
             header_params={"Content-Type": f"application/{'yaml' if text else 'json'}", "Accept": "application/json"},
             body=text or body,
-            response_types_map={},
             auth_settings=["BearerToken"],
         )
+        response = client.call_api(*request)
+        response.read()
+        client.response_deserialize(response, {})
         self.taken.add(said)
 
 

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Sequence
 from typing import Any, ClassVar, Final
 
 import yaml
@@ -41,6 +42,30 @@ def parse_yaml(text: str, *, source: str, exported: bool = False, most: int | No
         place = f"{source}:{_place(text, mark.line, mark.column)}" if mark else source
         what = getattr(error, "problem", None) or str(error)
         raise SpecError(f"{place} is not YAML: {what.splitlines()[0]}.") from error
+
+
+def written(text: str, place: Sequence[str | int], value: object) -> str | None:
+    """Return how a scalar is written in a job file that `parse_yaml` takes, such as `yes` for true.
+
+    Args:
+        text: the document.
+        place: keys and numbers of items, from the root.
+        value: the scalar.
+
+    Returns:
+        The text; None if this value is not written at the place, as when it comes in by a merge or by `--set`.
+    """
+    loader = JobLoader(text)
+    node = loader.get_single_node()
+    for step in place:
+        if isinstance(node, yaml.MappingNode):
+            node = next((value for key, value in node.value if key.value == step), None)
+        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+            node = node.value[step]
+        else:
+            return None
+    found = loader.construct_object(node) if isinstance(node, yaml.ScalarNode) else None
+    return str(node.value) if node and (type(found), found) == (type(value), value) else None
 
 
 def _place(text: str, line: int, column: int) -> str:

@@ -6,7 +6,8 @@ half, `placement`, is in `jobs/jobfile/placement.py`.
 """
 
 import difflib
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar, get_args
 
@@ -338,13 +339,29 @@ def _pinned(weights: str | None, sha256: str | None, field: str) -> None:
 T = TypeVar("T")
 
 
-def from_dict(cls: type[T], raw: object, *, where: str) -> T:
+Written = Callable[[Sequence[str | int], object], str]
+"""Returns how a value is written at a place of the file."""
+
+
+def _as_json(place: Sequence[str | int], value: object) -> str:
+    return json.dumps(value)
+
+
+def not_a_text(place: str, text: str) -> str:
+    """Return the sentence about a value that YAML takes for a number, a boolean or nothing where a text must be."""
+    if not text:
+        return f'{place} has no value: write a text, or "" for an empty one.'
+    return f'{place} is {text}, which YAML does not read as a text: put it in quotes, "{text}".'
+
+
+def from_dict(cls: type[T], raw: object, *, where: str, written: Written = _as_json) -> T:
     """Make an instance of a job-file class from parsed YAML.
 
     Args:
         cls: `RunSpec` or any class of the job file.
         raw: the parsed YAML.
         where: the place of `raw` in the file, such as `run`; messages name fields relative to it.
+        written: for messages about values that YAML reads as another type.
 
     Raises:
         SpecError: one sentence per fault, with its place and the nearest known name.
@@ -352,7 +369,7 @@ def from_dict(cls: type[T], raw: object, *, where: str) -> T:
     try:
         return TypeAdapter(cls).validate_python(raw)
     except ValidationError as error:
-        lines = [_sentence(cls, where, dict(e)) for e in error.errors()]
+        lines = [_sentence(cls, where, dict(e), written) for e in error.errors()]
         raise SpecError("\n".join(lines)) from error
 
 
@@ -388,7 +405,7 @@ def _fields(cls: object) -> dict[str, FieldInfo]:
     return fields
 
 
-def _sentence(cls: object, where: str, error: dict[str, Any]) -> str:
+def _sentence(cls: object, where: str, error: dict[str, Any], written: Written) -> str:
     """Turn one of pydantic's errors into a sentence with its place and what to write instead."""
     steps = [part for part in error["loc"] if not str(part).startswith(("constrained-", "function-", "[key]"))]
     place = ".".join([where, *(str(part) for part in steps)]).strip(".")
@@ -409,6 +426,8 @@ def _sentence(cls: object, where: str, error: dict[str, Any]) -> str:
             return "run.config takes the YAML itself, not a path. Paste it under `config:`."
         case "dataclass_type" | "dataclass_exact_type" | "mapping_type" | "dict_type":
             return f"{place} is {error['input']!r}: write a mapping."
+        case "string_type" if not isinstance(error["input"], dict | list):
+            return not_a_text(place, written(steps, error["input"]))
         case "tuple_type":
             return f"{place} is {error['input']!r}: write a list."
     pattern = error.get("ctx", {}).get("pattern")

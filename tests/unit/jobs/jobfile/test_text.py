@@ -141,3 +141,32 @@ def test_a_file_that_is_not_there_says_how_to_make_one(tmp_path: Path) -> None:
 def test_a_folder_is_not_a_job_file(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match="cannot be read: Is a directory"):
         jobfile.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("yes", 'is yes, which YAML does not read as a text: put it in quotes, "yes".'),
+        ("on", 'is on, which YAML does not read as a text: put it in quotes, "on".'),
+        ("007", 'is 007, which YAML does not read as a text: put it in quotes, "007".'),
+        ("1e3", 'is 1e3, which YAML does not read as a text: put it in quotes, "1e3".'),
+        ("true", 'is true, which YAML does not read as a text: put it in quotes, "true".'),
+        ("", 'has no value: write a text, or "" for an empty one.'),
+    ],
+)
+def test_what_yaml_makes_another_type_is_shown_as_it_is_written(written: str, said: str) -> None:
+    content = f"{MINIMAL}placement: {{image: a/b:1, nodeSelector: {{gpu: {written}}}}}\n"
+    for raw in (jobtext.read(content), jobtext.with_engine(jobtext.read(content), "jobset")):
+        with pytest.raises(SpecError) as refused:
+            jobfile.from_raw(raw)
+        assert str(refused.value) == f"placement.nodeSelector.gpu {said}"
+
+
+def test_what_is_not_in_the_file_is_shown_as_yaml_writes_it() -> None:
+    for raw in (
+        jobtext.read(f"{MINIMAL}placement: {{nodeSelector: {{gpu: yes}}}}", sets=["placement.nodeSelector.gpu=1"]),
+        jobtext.read(f"{MINIMAL}placement: {{nodeSelector: {{<<: {{gpu: 0x1}}}}}}"),
+        dict(jobtext.read(f"{MINIMAL}placement: {{nodeSelector: {{gpu: 0x1}}}}")),
+    ):
+        with pytest.raises(SpecError, match=r"gpu is 1, which YAML does not read as a text"):
+            jobfile.from_raw(raw)
