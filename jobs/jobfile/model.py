@@ -85,11 +85,8 @@ def from_raw(raw: Mapping[str, Any]) -> TrainingJob:
     Raises:
         SpecError: one line for each fault, with its place.
     """
-
-    def shown(place: Sequence[str | int], value: object) -> str:
-        return jobtext.written_in(raw, place, value)
-
-    return from_dict(TrainingJob, _without_nulls(TrainingJob, raw), where="", written=shown)
+    written = functools.partial(jobtext.written_in, raw)
+    return from_dict(TrainingJob, _without_nulls(TrainingJob, raw), where="", written=written)
 
 
 def dump(job: TrainingJob) -> str:

@@ -9,11 +9,12 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from jobs.jobfile.text import written_in
 from trainer.errors import SpecError
-from trainer.run.spec import nearest, not_a_text
+
+if TYPE_CHECKING:
+    from trainer.run.spec import Written
 
 Place = tuple[str | int, ...]
 
@@ -46,11 +47,12 @@ _AMOUNTS: Final = {"sizeLimit", "divisor", "limits", "requests"}
 """Fields of amounts, which may be numbers."""
 
 
-def check(values: Mapping[str, Any]) -> None:
+def check(values: Mapping[str, Any], *, written: "Written") -> None:
     """Check these parts of a job file.
 
     Args:
         values: the fields of a job file.
+        written: for messages about values that YAML reads as another type.
 
     Raises:
         SpecError: one line for each fault, with its place.
@@ -62,7 +64,7 @@ def check(values: Mapping[str, Any]) -> None:
     for number, variable in enumerate(variables if isinstance(variables, list) else ()):
         if isinstance(variable, dict) and (part := variable.get("valueFrom")):
             found.append(((*ENV, number, "valueFrom"), VARIABLE, part))
-    walk = _Walk(values)
+    walk = _Walk(written)
     if faults := [fault for place, kind, part in found for fault in walk(part, kind, place)]:
         raise SpecError("\n".join(faults))
 
@@ -83,8 +85,8 @@ def types() -> dict[str, dict[str, str]]:
 class _Walk:
     """Compares a value with a type, and yields a sentence for each fault."""
 
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        self._values = values
+    def __init__(self, written: "Written") -> None:
+        self._written = written
 
     def __call__(self, value: Any, kind: str, place: Place) -> Iterator[str]:
         if value is None:  # as if it were left out
@@ -114,6 +116,8 @@ class _Walk:
         for name, item in value.items():
             here = (*place, name)
             if name not in fields:
+                from trainer.run.spec import nearest  # as the model: its import takes longer than a render
+
                 yield f"{_spelled(here)} is not a field.{nearest(name, sorted(fields))}"
                 continue
             yield from self(item, fields[name].removesuffix("!"), here)
@@ -130,7 +134,9 @@ class _Walk:
             if isinstance(value, dict | list):
                 yield self._wrong(place, value, "write a text")
             elif not (is_number and _AMOUNTS.intersection(map(str, place[-2:]))):
-                yield not_a_text(_spelled(place), written_in(self._values, place, value))
+                from trainer.run.spec import not_a_text
+
+                yield not_a_text(_spelled(place), self._written(place, value))
         elif kind == "int" and not (is_number and value == int(value)):
             remedy = "write a whole number"
             yield self._wrong(place, value, f"{remedy}, without quotes" if isinstance(value, str) else remedy)

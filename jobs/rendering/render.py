@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
-from jobs.jobfile.text import engine_named
+from jobs.jobfile.text import engine_named, written_in
 from jobs.kube import schema
 from jobs.kube.fields import RUN_LABEL
 from jobs.kube.objects import Object
@@ -49,7 +50,7 @@ def render(values: Mapping[str, Any], *, checked: bool = False, namespace: str |
 
         from_raw(values)
         raise
-    schema.check(values)
+    schema.check(values, written=partial(written_in, values))
     # The pod of `helm test` is for Helm alone.
     objects = [each for each in made if _HOOK not in (each["metadata"].get("annotations") or {})]
     # A workload alone has the run's label.

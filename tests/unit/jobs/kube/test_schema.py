@@ -1,5 +1,6 @@
 """The parts that the chart passes on to Kubernetes are judged as the API server would, before they reach it."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,7 +16,8 @@ HEAD = "apiVersion: ocrfleet.io/v1\n"
 def faults(part: str) -> list[str]:
     """What is said of a job file with nothing but this part."""
     try:
-        schema.check(text.read(HEAD + part))
+        values = text.read(HEAD + part)
+        schema.check(values, written=partial(text.written_in, values))
     except SpecError as error:
         return str(error).splitlines()
     return []
