@@ -3,6 +3,9 @@
 import copy
 import dataclasses
 import json
+import os
+import resource
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,7 @@ import pytest
 import yaml
 
 from trainer.datasets.prepared import Sample
-from trainer.errors import GateError, SpecError
+from trainer.errors import GateError, OcrfleetError, SpecError
 from trainer.weights import arrays
 
 pytestmark = [
@@ -228,6 +231,72 @@ def test_an_export_is_whole_or_not_there(rec: Run, det: Run, tmp_path: Path) -> 
     export.export(rec.config, rec.weights, out, "PP-OCRv3_mobile_rec")
     assert sorted(path.name for path in out.iterdir()) == sorted(export.FILES)
     assert [path.name for path in tmp_path.iterdir()] == ["inference"]
+
+
+def test_the_names_that_an_export_may_have_are_those_that_paddleocr_knows() -> None:
+    from paddlex.modules.text_detection import model_list as det
+    from paddlex.modules.text_recognition import model_list as rec
+
+    from trainer.recipes.known import READERS
+
+    # Seals have detectors of their own, whose boxes are polygons.
+    assert {"det": {*det.MODELS} - {*det.CURVE_MODELS}, "rec": {*rec.MODELS}} == READERS
+
+
+def _constants() -> Any:
+    """A network with what is neither a parameter nor in its state: an LSTM's dropout, and a mask made in `forward`."""
+    import paddle
+
+    class Network(paddle.nn.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm = paddle.nn.LSTM(3, 4, direction="bidirectional", num_layers=2)
+            self.mask = paddle.to_tensor([1.0, 2.0, 3.0])
+
+        def forward(self, x: Any) -> Any:
+            lines = (x.mean(axis=2).transpose([0, 2, 1]) + self.mask) * paddle.to_tensor([5.0, 6.0, 7.0])
+            return self.lstm(lines)[0]
+
+    return Network()
+
+
+def test_constants_beside_the_networks_state_are_no_damage(rec: Run, tmp_path: Path) -> None:
+    from trainer.ppocr import export
+
+    export.export_layer(_constants(), rec.config, tmp_path / "out", model_name="PP-OCRv3_mobile_rec")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(export.FILES)
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_a_file_that_is_not_what_was_written_is_a_full_disk_only_if_there_is_no_room(
+    rec: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: bool
+) -> None:
+    import paddle
+
+    from trainer.ppocr import export
+
+    save = paddle.jit.save
+
+    def cut(network: Any, path: str) -> None:
+        """As paddle's streams do, without a word."""
+        save(network, path)
+        size = Path(f"{path}.pdiparams").stat().st_size
+        os.truncate(f"{path}.pdiparams", size // 2)
+        if full:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, before[1]))
+
+    monkeypatch.setattr(paddle.jit, "save", cut)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        with pytest.raises(OSError if full else OcrfleetError) as raised:
+            export.export_layer(_constants(), rec.config, tmp_path / "out", model_name="PP-OCRv3_mobile_rec")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert isinstance(raised.value, OSError) == full
+    assert "it cannot be read back" in str(raised.value)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_recogniser_without_the_space_is_refused(rec: Run, tmp_path: Path) -> None:

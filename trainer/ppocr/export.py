@@ -4,7 +4,6 @@ PaddleOCR's exporter fixes a recogniser's height by the algorithm's name, names 
 refuses, and leaves a lone inference.yml behind when it fails; so the three files are written here.
 """
 
-import errno
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any, Final
 
 import yaml
 
-from trainer.errors import SpecError
+from trainer.errors import OcrfleetError, SpecError
 from trainer.ppocr import build, infer, settings, start
 from trainer.ppocr.settings import Config
 from trainer.system import atomic
@@ -20,6 +19,8 @@ from trainer.weights import arrays
 
 FILES: Final = ("inference.json", "inference.pdiparams", "inference.yml")
 """An exported model: all three or nothing."""
+
+_BLOCK: Final = 1 << 20
 
 
 def export(config: dict[str, Any], weights: Path, out: Path, model_name: str) -> None:
@@ -53,15 +54,14 @@ def export_layer(model: Any, config: Config, out: Path, *, model_name: str) -> N
     if config["Architecture"]["model_type"] == "rec":
         shape[2] = settings.rec_settings(config).image_shape[1]
     with atomic.folder(out) as made:
-        paddle.jit.save(
-            paddle.jit.to_static(
-                model, input_spec=[paddle.static.InputSpec(shape=shape, dtype="float32", name="x")], full_graph=True
-            ),
-            str(made / "inference"),
+        static = paddle.jit.to_static(
+            model, input_spec=[paddle.static.InputSpec(shape=shape, dtype="float32", name="x")], full_graph=True
         )
+        paddle.jit.save(static, str(made / "inference"))
         (made / FILES[2]).write_text(yaml.safe_dump(description, allow_unicode=True, sort_keys=False), "utf-8")
         _check(made, description)
-        _check_whole(made, model, out)
+        # Not the network's state alone: an LSTM and SVTR's local mixing have constants beside it.
+        _check_whole(made, static.forward.concrete_program.parameters[0], out)
 
 
 def export_weights(weights: Path, out: Path) -> None:
@@ -79,25 +79,46 @@ def export_weights(weights: Path, out: Path) -> None:
         atomic.replace(new, out)
 
 
-def _check_whole(made: Path, model: Any, out: Path) -> None:
+def _check_whole(made: Path, tensors: Iterable[Any], out: Path) -> None:
     """Refuse files that the disk did not take whole: paddle writes them through C++ streams, and does not look.
 
+    Args:
+        made: the folder of the files.
+        tensors: of the program that was written.
+        out: what the folder will be called.
+
     Raises:
-        OSError: they do not hold the network's tensors.
+        OSError: they do not hold these tensors, and the disk is full.
+        OcrfleetError: they do not, and it is not full.
     """
     import paddle
 
     def contents(tensors: Iterable[Any]) -> list[bytes]:
         return [hashlib.sha256(tensor.numpy().tobytes()).digest() for tensor in tensors]
 
-    known = set(contents(model.state_dict().values()))
+    known = contents(tensors)
     try:
         written = contents(paddle.jit.load(str(made / "inference")).state_dict().values())
     # A reader of cut files may raise anything.
     except Exception as error:
-        raise OSError(errno.ENOSPC, "it cannot be read back", str(out)) from error
-    if not known.issuperset(written):
-        raise OSError(errno.ENOSPC, "it reads back with other content", str(out))
+        raise _not_whole("it cannot be read back", made, sum(map(_bytes, tensors)), out) from error
+    if not set(known).issuperset(written):
+        raise _not_whole("it reads back with other content", made, sum(map(_bytes, tensors)), out)
+
+
+def _bytes(tensor: Any) -> int:
+    return int(tensor.size) * int(tensor.element_size())
+
+
+def _not_whole(why: str, made: Path, size: int, out: Path) -> Exception:
+    # A full disk, a quota and a limit have no room for that much again. Any other fault would meet each retry.
+    try:
+        with (made / "room").open("wb") as file:
+            for _ in range(0, size, _BLOCK):
+                file.write(bytes(_BLOCK))
+    except OSError as error:
+        return OSError(error.errno, why, str(out))
+    return OcrfleetError(f"The exported model in {out} is not what was written: {why}, and the disk is not full.")
 
 
 def describe(config: Config, model_name: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from trainer.errors import SpecError
 from trainer.recipes import distill, samplers
-from trainer.recipes.known import OWNED
+from trainer.recipes.known import OWNED, READERS
 from trainer.recipes.overlays import Overlay
 
 SECTIONS: Final = ("Global", "Architecture", "Loss", "Optimizer", "PostProcess", "Metric", "Train", "Eval")
@@ -45,8 +45,8 @@ def read(config: Mapping[str, Any]) -> tuple[Overlay, list[str]]:
     if distill.is_distillation(result):
         notes += distill.translated(result)
     task = result["Architecture"]["model_type"]
-    # Newer configurations carry the name that paddlex knows the model by.
-    label = result["Global"].get("model_name") or result["Global"].get("pdx_model_name") or _MODEL_NAMES.get(task, task)
+    label, note = _model_name(result["Global"], task)
+    notes += note
     if task == "rec":
         result["Global"].update(character_dict_path="auto", use_space_char=True)
         result["Global"].setdefault("max_text_length", "auto")
@@ -63,6 +63,21 @@ def read(config: Mapping[str, Any]) -> tuple[Overlay, list[str]]:
         ),
         notes,
     )
+
+
+def _model_name(section: Mapping[str, Any], task: str) -> tuple[str, list[str]]:
+    """Return the name that an export gets, and a note if the configuration has another one.
+
+    Newer configurations carry the name by which paddleocr knows the model; fine-tuned ones often a name of their own.
+    """
+    usual = _MODEL_NAMES.get(task, task)
+    given = section.get("model_name") or section.get("pdx_model_name")
+    if not given or given in READERS.get(task, ()):
+        return given or usual, []
+    return usual, [
+        f"Global.model_name is {given!r}, and paddleocr reads only models with a name that it knows. The model is exported "
+        f"as {usual}."
+    ]
 
 
 def _get(config: Mapping[str, Any], name: str) -> Any:

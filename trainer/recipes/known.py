@@ -6,6 +6,45 @@ The one list of both. A key that a recipe does name is known from the recipe its
 from collections.abc import Mapping
 from typing import Final, Literal
 
+_LANGUAGES: Final = {
+    3: "en korean japan chinese_cht te ka ta latin arabic cyrillic devanagari",
+    4: "en",
+    5: "latin eslav korean en el th arabic cyrillic devanagari ta te",
+}
+
+READERS: Final[Mapping[str, frozenset[str]]] = {
+    "det": frozenset(
+        f"PP-OCRv{version}_{size}_det"
+        for version, sizes in {
+            3: "mobile server",
+            4: "mobile server",
+            5: "mobile server",
+            6: "medium small tiny",
+        }.items()
+        for size in sizes.split()
+    ),
+    "rec": frozenset(
+        {
+            *(
+                f"{language}_PP-OCRv{version}_mobile_rec"
+                for version, some in _LANGUAGES.items()
+                for language in some.split()
+            ),
+            *(f"PP-OCRv{version}_mobile_rec" for version in (3, 4, 5)),
+            *(
+                "PP-OCRv4_server_rec",
+                "PP-OCRv4_server_rec_doc",
+                "PP-OCRv5_server_rec",
+                "ch_SVTRv2_rec",
+                "ch_RepSVTR_rec",
+            ),
+            *(f"PP-OCRv6_{size}_rec" for size in ("medium", "small", "tiny")),
+        }
+    ),
+}
+"""Names by which paddleocr 3.7 chooses the code that reads a model; it refuses any other name. Without those of seals,
+whose detector gives polygons."""
+
 Kind = Literal["number", "whole", "flag", "text", "list", "mapping", "null"]
 
 _LR: Final[Mapping[str, Kind]] = {

@@ -30,7 +30,19 @@ def test_an_inline_configuration_says_which_of_its_keys_are_not_read(prepared: P
     assert "Train.dataset.data_dir in run.config is ignored. Name the dataset in run.data." in recipe.notes
     assert recipe.config["Global"]["character_dict_path"] == str(prepared.dictionary)
     assert "data_dir" not in recipe.config["Train"]["dataset"]
-    assert recipe.model_name == "X_rec"
+    assert recipe.model_name == "PP-OCRv3_mobile_rec"
+    assert "Global.model_name is 'X_rec', and paddleocr reads only models with a name that it knows." in " ".join(
+        recipe.notes
+    )
+
+
+@pytest.mark.parametrize("key", ["model_name", "pdx_model_name"])
+def test_a_name_that_paddleocr_knows_is_kept(prepared: Prepared, key: str) -> None:
+    config = inline_config()
+    config["Global"] |= {key: "latin_PP-OCRv5_mobile_rec"}
+    recipe = recipes.resolve(run(task="rec", config=config), prepared)
+    assert recipe.model_name == "latin_PP-OCRv5_mobile_rec"
+    assert not [note for note in recipe.notes if "model_name" in note]
 
 
 def test_missing_sections_of_an_inline_configuration_are_named() -> None:
