@@ -75,7 +75,7 @@ def _model_name(section: Mapping[str, Any], task: str) -> tuple[str, list[str]]:
     if not given or given in READERS.get(task, ()):
         return given or usual, []
     return usual, [
-        f"Global.model_name is {given!r}, and paddleocr reads only models with a name that it knows. The model is exported "
+        f"Global.model_name is {given!r}, and paddleocr reads only models with a name that it knows. It is exported "
         f"as {usual}."
     ]
 
