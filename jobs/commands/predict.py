@@ -24,7 +24,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     options.command(
         parser,
         run=run,
-        text="Read images or folders of images. For each image, write its text, a JSON file, and a picture with "
+        text="Read images, PDFs, or folders of these. For each page, write its text, a JSON file, and a picture with "
         "boxes, text and confidence. With --det and --rec, pages are read; with --det alone, boxes are found; "
         "with --rec alone, each image is one line. A model is a folder or a published model: s3://BUCKET/PREFIX "
         "(the newest run), s3://BUCKET/PREFIX@CHANNEL or s3://BUCKET/PREFIX#RUN.",
@@ -32,7 +32,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "ocrfleet predict --rec s3://ocr-models/slips-rec@production line.png -o json\n"
         "ocrfleet predict --det model/inference --out boxes page.jpg",
     )
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="an image, or a folder of images")
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="an image, a PDF, or a folder of these")
     parser.add_argument("--det", metavar="M", help="a detector: a folder or a published model")
     parser.add_argument("--rec", metavar="M", help="a recogniser: a folder or a published model")
     parser.add_argument(

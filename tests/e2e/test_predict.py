@@ -165,7 +165,7 @@ def test_bad_images_are_named_and_counted_and_the_others_read(
     code, out, err = run(capsys, monkeypatch, *options, good, bad, gone)
     assert code == ExitCode.DONE
     assert "good.png: 1 line, confidence" in out
-    assert "1 image, 1 line," in out
+    assert "1 page, 1 line," in out
     assert "2 could not be read" in out
     assert "bad.jpg" in err
     assert "gone.jpg" in err
@@ -205,6 +205,72 @@ def test_an_image_of_another_format_is_named(
     code, _, err = run(capsys, monkeypatch, "--det", models[0], "--out", tmp_path / "out", named)
     assert code == ExitCode.DATASET
     assert f"'{named}': the file is a JPEG 2000 image" in err
+
+
+def pdf(path: Path, *pages: Path) -> Path:
+    """Write a PDF of pictures."""
+    first, *others = (Image.open(page).convert("RGB") for page in pages)
+    first.save(path, "PDF", append_images=others, save_all=True, resolution=72)
+    return path
+
+
+def test_all_pages_of_a_tiff_and_of_a_pdf_are_read(
+    models: tuple[Path, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pages = [page(tmp_path / f"{n}.png", *["words"] * n) for n in (1, 2, 3)]
+    first, *others = (Image.open(each) for each in pages)
+    first.save(tmp_path / "scan.tif", append_images=others, save_all=True)
+    options = ["--det", models[0], "--out", tmp_path / "out", "-o", "json"]
+    code, out, err = run(capsys, monkeypatch, *options, tmp_path / "scan.tif", pdf(tmp_path / "doc.pdf", *pages))
+    assert code == ExitCode.DONE
+    read = [
+        (Path(item["image"]).name, item["page"], item["pages"], item["lines"]) for item in json.loads(out)["images"]
+    ]
+    assert read == [(name, n, 3, n) for name in ("scan.tif", "doc.pdf") for n in (1, 2, 3)]
+    assert "[2/2] doc.pdf, page 3/3: 3 lines" in err
+    made = sorted(path.name for path in (tmp_path / "out").glob("*.txt"))
+    assert made == [f"{name}.page-{n}.txt" for name in ("doc", "scan") for n in (1, 2, 3)]
+
+
+def test_a_folder_is_read_by_content_and_what_is_left_out_is_named(
+    models: tuple[Path, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = tmp_path / "scans"
+    (folder / ".ipynb_checkpoints").mkdir(parents=True)
+    page(tmp_path / "a.jpg", "one").rename(folder / "a.jfif")
+    pdf(folder / "b", page(tmp_path / "b.png", "one"))
+    page(tmp_path / "c.png", "one").rename(folder / ".hidden.png")
+    (folder / "d.jp2").write_bytes(b"\xff\x4f\xff\x51")
+    (folder / "e.png").write_bytes(b"hello")
+    os.mkfifo(folder / "f.png")
+    code, out, err = run(capsys, monkeypatch, "--det", models[0], "--out", tmp_path / "out", "-o", "json", folder)
+    assert code == ExitCode.DONE
+    facts = json.loads(out)
+    assert [Path(item["image"]).name for item in facts["images"]] == ["a.jfif", "b"]
+    assert [(Path(item["image"]).name, item["reason"][:26]) for item in facts["left_out"]] == [
+        ("d.jp2", "the file is a JPEG 2000 im"),
+        ("e.png", "the file is not an image; "),
+        ("f.png", "it is not a regular file"),
+    ]
+    assert f"3 files left out: {folder / 'd.jp2'} (the file is a JPEG 2000 image" in err
+
+
+def test_a_pdf_that_cannot_be_read_says_why(
+    models: tuple[Path, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "a.pdf").write_bytes(b"%PDF-1.4\nnothing")
+    code, _, err = run(capsys, monkeypatch, "--det", models[0], "--out", tmp_path / "out", tmp_path / "a.pdf")
+    assert code == ExitCode.DATASET
+    assert "a.pdf': the PDF is broken." in err
 
 
 def test_a_blank_page_has_no_lines_and_still_its_files(models: tuple[Path, Path], tmp_path: Path) -> None:

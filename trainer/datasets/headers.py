@@ -133,6 +133,13 @@ def read(raw: bytes) -> Header:
     return header
 
 
+def other(raw: bytes) -> str | None:
+    """Say what a file is that is not an image, by its first bytes; None: it begins like an image."""
+    if any(raw.startswith(start) for start in _PARSERS):
+        return None
+    return _other(raw) if raw else "the image file is empty"
+
+
 def _other(raw: bytes) -> str:
     for at, magic, name in _OTHERS:
         if raw.startswith(magic, at):
@@ -317,14 +324,56 @@ def _tiff(raw: bytes) -> Header:
 _NUMBERS: Final[Mapping[int, str]] = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 16: "Q", 17: "q"}
 """Types of whole numbers, by their number in TIFF; libtiff takes any of them for any tag."""
 
-_WANTED: Final = frozenset({256, 257, 258, 259, 262, 274, 277, 322, 323, 338, 339})
+_WANTED: Final = frozenset({254, 256, 257, 258, 259, 262, 274, 277, 322, 323, 338, 339})
 
 
-def _directory(raw: bytes) -> dict[int, tuple[int, ...]]:
-    """Return the numbers of a TIFF's first directory by tag, of the tags that are looked at here."""
-    order = "<" if raw[:2] == b"II" else ">"
-    big = raw[2:4] in (b"+\0", b"\0+")
-    at = struct.unpack_from(f"{order}{'Q' if big else 'I'}", raw, 8 if big else 4)[0]
+MOST_PAGES: Final = 10_000
+"""Of a TIFF. A file whose pages go round in a circle has no more either."""
+
+
+def tiff_pages(raw: bytes) -> list[int]:
+    """Return where the directory of each page of a TIFF lies, without previews and masks.
+
+    Raises:
+        ImageError: the file is truncated or broken, or has too many pages.
+    """
+    order, big = _order(raw)
+    offset, entry = (f"{order}Q", 20) if big else (f"{order}I", 12)
+    pages, seen = [], set[int]()
+    try:
+        (at,) = struct.unpack_from(offset, raw, 8 if big else 4)
+        while at and at not in seen:
+            seen.add(at)
+            if len(seen) > MOST_PAGES:
+                raise ImageError(f"the image is a TIFF with more than {MOST_PAGES:,} pages; split it")
+            # Bits of NewSubfileType: 1 a preview, 4 a mask.
+            if not _directory(raw, at).get(254, (0,))[0] & 5:
+                pages.append(at)
+            (entries,) = struct.unpack_from(f"{order}{'Q' if big else 'H'}", raw, at)
+            (at,) = struct.unpack_from(offset, raw, at + (8 if big else 2) + entries * entry)
+    except _BROKEN as error:
+        raise ImageError("the image is truncated, or its header is broken") from error
+    return pages
+
+
+def tiff_from(raw: bytes, page: int) -> bytes:
+    """Return the same TIFF with the directory of another page as its first."""
+    order, big = _order(raw)
+    start = 8 if big else 4
+    place = struct.pack(f"{order}{'Q' if big else 'I'}", page)
+    return raw[:start] + place + raw[start + len(place) :]
+
+
+def _order(raw: bytes) -> tuple[str, bool]:
+    """Return the order of a TIFF's bytes, as in `struct`, and whether it is a BigTIFF."""
+    return "<" if raw[:2] == b"II" else ">", raw[2:4] in (b"+\0", b"\0+")
+
+
+def _directory(raw: bytes, at: int | None = None) -> dict[int, tuple[int, ...]]:
+    """Return the numbers of a TIFF's directory, by default the first, by tag: of the tags that are looked at here."""
+    order, big = _order(raw)
+    if at is None:
+        at = int(struct.unpack_from(f"{order}{'Q' if big else 'I'}", raw, 8 if big else 4)[0])
     (entries,) = struct.unpack_from(f"{order}{'Q' if big else 'H'}", raw, at)
     at += 8 if big else 2
     head, inline, step = (f"{order}HHQ", 8, 20) if big else (f"{order}HHI", 4, 12)

@@ -16,17 +16,18 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias, cast
 
 import msgspec
 
 from trainer.contract import MAX_PIXELS
 from trainer.datasets import headers, images, samples
+from trainer.datasets.documents import Document
 from trainer.datasets.headers import Header, ImageError
 from trainer.datasets.labels import Entry
 from trainer.datasets.samples import Crops, Look
@@ -38,8 +39,6 @@ from trainer.telemetry.callbacks import OnProgress
 
 if TYPE_CHECKING:
     from trainer.datasets.images import Image
-
-    Result: TypeAlias = Look | ImageError | Image
 
 PROGRAM: Final = (sys.executable, "-m", "trainer.system.confined", "trainer.datasets.image_workers")
 
@@ -73,12 +72,36 @@ class Reading:
     max_pixels: int = MAX_PIXELS
     """The most pixels that an image may have."""
 
-    pixels: bool = False
-    """Whether the decoded images themselves are wanted, and no samples."""
+    documents: bool = False
+    """Whether images may be PDFs."""
 
 
-Request: TypeAlias = tuple[Entry, Path]
-"""A labelled image, and its file."""
+Request: TypeAlias = tuple[Entry | int, Path]
+"""A labelled image, or the number of a page, from 1; and its file."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """A decoded page."""
+
+    pixels: "Image"
+
+    pages: int
+    """How many pages the file has."""
+
+
+Result: TypeAlias = Look | ImageError | Page
+
+
+class Decode(Protocol):
+    """Decodes a page of a file, from 1."""
+
+    def __call__(self, path: Path, number: int = 1) -> Page:
+        """Return the page.
+
+        Raises:
+            ImageError: it cannot be used.
+        """
 
 
 @dataclass(frozen=True)
@@ -89,6 +112,9 @@ class _Answer:
 
     shape: tuple[int, int, int] | None = None
     """Of the decoded image, whose bytes follow."""
+
+    pages: int = 1
+    """Of the file."""
 
     refused: tuple[str, str] | None = None
     """Reason and detail of an ImageError."""
@@ -121,19 +147,23 @@ def read(
 
 
 @contextmanager
-def decoder(*, max_pixels: int = MAX_PIXELS) -> "Iterator[Callable[[Path], Image]]":
-    """Return a function that decodes an image in another process, and raises ImageError if it cannot be used.
+def decoder(*, max_pixels: int = MAX_PIXELS, documents: bool = False) -> Iterator[Decode]:
+    """Return a function that decodes a page of a file in another process, and raises ImageError if it cannot be used.
 
     For a process that needs foreign images one by one, and must survive them.
-    """
-    with _pool(Reading(task="det", of_lines=False, max_pixels=max_pixels, pixels=True)) as pool:
 
-        def decode(path: Path) -> "Image":
-            entry = Entry(image=path.name, source=path.name, group=path.name, split=None)
-            (result,) = pool.read([(entry, path)])
+    Args:
+        max_pixels: the most pixels that a page may have.
+        documents: whether a file may be a PDF.
+    """
+    reading = Reading(task="det", of_lines=False, max_pixels=max_pixels, documents=documents)
+    with _pool(reading) as pool:
+
+        def decode(path: Path, number: int = 1) -> Page:
+            (result,) = pool.read([(number, path)])
             if isinstance(result, ImageError):
                 raise result
-            return cast("Image", result)
+            return cast(Page, result)
 
         yield decode
 
@@ -153,7 +183,7 @@ class _Pool:
         self._workers = workers
         self._of_thread = threading.local()
 
-    def read(self, requests: Sequence[Request]) -> "list[Result]":
+    def read(self, requests: Sequence[Request]) -> list[Result]:
         """Read images in the worker of this thread."""
         results: list[Result] = []
         while len(results) < len(requests):
@@ -188,7 +218,7 @@ class _Worker:
         )
         self._send(reading)
 
-    def read(self, requests: Sequence[Request]) -> "Iterator[Result]":
+    def read(self, requests: Sequence[Request]) -> Iterator[Result]:
         """Read images; there is no result for the one on which the process dies, and for those after it.
 
         Raises:
@@ -205,7 +235,7 @@ class _Worker:
         if (code := self._process.wait()) >= 0:
             raise OcrfleetError(f"A process that reads images exited with code {code}. The reason is in the log above.")
 
-    def _next(self) -> "Result | None":
+    def _next(self) -> Result | None:
         """Return the next result; None: it died on the way."""
         assert self._process.stdout
         line = self._process.stdout.readline()
@@ -216,7 +246,7 @@ class _Worker:
             return _result(answer)
         size = math.prod(answer.shape)
         content = self._process.stdout.read(size)
-        return _pixels(content, answer.shape) if len(content) == size else None
+        return Page(_pixels(content, answer.shape), pages=answer.pages) if len(content) == size else None
 
     def blame(self) -> "DeadlyError":
         """Return why the image is refused on which the process died."""
@@ -270,20 +300,20 @@ def main() -> None:
         reading: Reading = pickle.load(sys.stdin.buffer)
         with suppress(EOFError):
             while True:
-                for entry, path in pickle.load(sys.stdin.buffer):
-                    answer, pixels = _answer(entry, path, reading, lock)
+                for what, path in pickle.load(sys.stdin.buffer):
+                    answer, pixels = _answer(what, path, reading, lock)
                     answers.write(json.dumps(msgspec.to_builtins(answer, enc_hook=str)).encode() + b"\n")
                     if pixels is not None:
                         answers.write(pixels.tobytes())
                     answers.flush()
 
 
-def _answer(entry: Entry, path: Path, reading: Reading, lock: int) -> "tuple[_Answer, Image | None]":
+def _answer(what: Entry | int, path: Path, reading: Reading, lock: int) -> "tuple[_Answer, Image | None]":
     try:
-        if reading.pixels:
-            pixels = _decoded(path, reading, lock)
-            return _Answer(shape=(len(pixels), pixels.shape[1], 3)), pixels
-        return _Answer(look=_look(entry, path, reading, lock)), None
+        if isinstance(what, Entry):
+            return _Answer(look=_look(what, path, reading, lock)), None
+        page = _page(what, path, reading, lock)
+        return _Answer(shape=(len(page.pixels), page.pixels.shape[1], 3), pages=page.pages), page.pixels
     except ImageError as error:
         refused = error.reason, error.detail
     except MemoryError:
@@ -296,10 +326,14 @@ def _answer(entry: Entry, path: Path, reading: Reading, lock: int) -> "tuple[_An
     return _Answer(refused=refused), None
 
 
-def _decoded(path: Path, reading: Reading, lock: int) -> "Image":
+def _page(number: int, path: Path, reading: Reading, lock: int) -> Page:
     raw = path.read_bytes()
-    with _alone(lock, headers.read(raw)):
-        return images.decode(raw, max_pixels=reading.max_pixels)
+    if not reading.documents:
+        with _alone(lock, headers.read(raw)):
+            return Page(images.decode(raw, max_pixels=reading.max_pixels), pages=1)
+    document = Document(raw)
+    with _alone(lock, document.header(number)):
+        return Page(document.load(number, max_pixels=reading.max_pixels), pages=document.pages)
 
 
 def _look(entry: Entry, path: Path, reading: Reading, lock: int) -> Look:

@@ -11,7 +11,7 @@ import sys
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -20,15 +20,15 @@ import numpy as np
 import numpy.typing as npt
 
 from trainer.contract import ExitCode
-from trainer.datasets import image_workers, images
+from trainer.datasets import documents, headers, image_workers, images
 from trainer.errors import DatasetError, OcrfleetError, SpecError
 from trainer.evaluation import drawing
 from trainer.evaluation.drawing import Line
 from trainer.formats.printable import printable
 from trainer.ppocr import infer
 
-SUFFIXES: Final = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-"""What is taken out of a folder; a file named outright may have any."""
+_NAMED: Final = 5
+"""How many files of a folder that are not read are named."""
 
 
 @dataclass(frozen=True)
@@ -113,22 +113,53 @@ def text_of(lines: Sequence[Line]) -> str:
     return "".join(",".join(f"{value:g}" for point in line.box for value in point) + "\n" for line in lines)
 
 
-def find_images(given: Sequence[Path]) -> list[Path]:
-    """List the images: files as named, folders by their images in the order of names.
+def find_images(given: Sequence[Path]) -> tuple[list[Path], dict[Path, str]]:
+    """List the files to read: as named, and of each folder, in the order of names, those that are images or PDFs.
+
+    The content of a file decides, whatever its name ends with. Hidden files and folders in a folder are left out.
+
+    Returns:
+        The files, and the other files of the folders: why they are not read.
 
     Raises:
         DatasetError: a folder has no image.
     """
     found: list[Path] = []
+    others: dict[Path, str] = {}
     for path in given:
         if not path.is_dir():
             found.append(path)
             continue
-        inside = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
-        if not inside:
-            raise DatasetError(f"'{path}' has no image. Images are files named {', '.join(sorted(SUFFIXES))}.")
-        found.extend(inside)
-    return found
+        inside = sorted(file for file in path.iterdir() if not file.name.startswith(".") and not file.is_dir())
+        reasons = {file: _why_not(file) for file in inside}
+        images_of_it = [file for file, why in reasons.items() if why is None]
+        others |= {file: why for file, why in reasons.items() if why is not None}
+        if not images_of_it:
+            raise DatasetError(f"'{path}' has no image. Images are files in the formats {headers.FORMATS}, and PDFs.")
+        found.extend(images_of_it)
+    return found, others
+
+
+def _why_not(path: Path) -> str | None:
+    """Say why a file of a folder is not read; None: it is an image or a PDF."""
+    try:
+        if not path.is_file():
+            return "it is not a regular file"
+        with path.open("rb") as file:
+            begin = file.read(1 << 8)
+    except OSError as error:
+        return error.strerror or "it cannot be read"
+    return None if begin.startswith(documents.PDF) else headers.other(begin)
+
+
+def left_out(others: Mapping[Path, str]) -> str:
+    """Return a sentence about files of folders that are not read; empty if there are none."""
+    if not others:
+        return ""
+    named = [f"{path} ({why})" for path, why in others.items()][:_NAMED]
+    if len(others) > _NAMED:
+        named.append(f"and {len(others) - _NAMED} more")
+    return f"{_count(len(others), 'file')} left out: {', '.join(named)}."
 
 
 def names_for(paths: Sequence[Path]) -> list[str]:
@@ -161,25 +192,34 @@ def predict(
         tell: told of each image when it is done, or why it could not be read.
 
     Returns:
-        The summary: `images` (name, lines, confidence, files), `unreadable` (image, reason), `seconds`.
+        The summary: `images` (name, page and pages of those that have several, lines, confidence, files), `unreadable`
+        (image, reason), `seconds`.
     """
     began = time.perf_counter()
     out.mkdir(parents=True, exist_ok=True)
     done: list[dict[str, Any]] = []
     unreadable: list[dict[str, str]] = []
-    for number, (path, name, image) in enumerate(zip(paths, names_for(paths), _opened(paths), strict=True), start=1):
-        if isinstance(image, DatasetError):
-            unreadable.append({"image": str(path), "reason": str(image)})
-            tell(f"[{number}/{len(paths)}] {image}")
+    names = names_for(paths)
+    for opened in _opened(paths):
+        place = f"[{opened.place + 1}/{len(paths)}]"
+        path, name = paths[opened.place], names[opened.place]
+        if isinstance(opened.image, DatasetError):
+            unreadable.append({"image": str(path), "reason": str(opened.image)})
+            tell(f"{place} {opened.image}")
             continue
-        lines = models.read(image)
-        files = _write(out, name, image, lines, page=models.det is not None, font=font)
+        which: dict[str, int] = {}
+        words = ""
+        if opened.pages > 1:
+            which = {"page": opened.number, "pages": opened.pages}
+            words = f", page {opened.number}/{opened.pages}"
+            name = f"{name}.page-{opened.number:0{len(str(opened.pages))}d}"
+        lines = models.read(opened.image)
+        files = _write(out, name, opened.image, lines, page=models.det is not None, font=font)
         sure = [line.confidence if line.text is not None else line.score for line in lines]
         mean = float(np.mean([value or 0.0 for value in sure])) if sure else None
-        done.append(
-            {"image": str(path), "lines": len(lines), "confidence": mean, "text": text_of(lines), "files": files}
-        )
-        tell(f"[{number}/{len(paths)}] {path.name}: {_count(len(lines), 'line')}")
+        said = {"lines": len(lines), "confidence": mean, "text": text_of(lines), "files": files}
+        done.append({"image": str(path), **which, **said})
+        tell(f"{place} {path.name}{words}: {_count(len(lines), 'line')}")
     lacking = drawing.lacking("".join(item["text"] for item in done), font)
     if lacking:
         tell(
@@ -189,14 +229,34 @@ def predict(
     return {"images": done, "unreadable": unreadable, "seconds": time.perf_counter() - began}
 
 
-def _opened(paths: Sequence[Path]) -> Iterator[infer.Image | DatasetError]:
-    """Decode images in another process: one that crashes its decoder must not end this one."""
-    with image_workers.decoder() as decode:
-        for path in paths:
-            try:
-                yield decode(path)
-            except images.ImageError as error:
-                yield infer.unusable(path, error)
+@dataclass(frozen=True)
+class _Opened:
+    """A page, or why it cannot be read."""
+
+    place: int
+    """Of its file in the list."""
+
+    image: infer.Image | DatasetError
+
+    number: int = 1
+    pages: int = 1
+
+
+def _opened(paths: Sequence[Path]) -> Iterator[_Opened]:
+    """Decode pages in another process: one that crashes its decoder must not end this one."""
+    with image_workers.decoder(documents=True) as decode:
+        for place, path in enumerate(paths):
+            number = pages = 1
+            while number <= pages:
+                try:
+                    page = decode(path, number)
+                except images.ImageError as error:
+                    what = infer.unusable(path, error)
+                    yield _Opened(place, DatasetError(f"Page {number} of {what}") if pages > 1 else what)
+                else:
+                    pages = page.pages
+                    yield _Opened(place, page.pixels, number=number, pages=pages)
+                number += 1
 
 
 def _write(
@@ -232,9 +292,11 @@ def summary(facts: dict[str, Any]) -> str:
         sure = "" if item["confidence"] is None else f", confidence {item['confidence']:.3f}"
         lines.append(f"{item['files']['png']}: {_count(item['lines'], 'line')}{sure}")
     total = sum(item["lines"] for item in facts["images"])
-    lines.append(f"{_count(len(facts['images']), 'image')}, {_count(total, 'line')}, {facts['seconds']:.1f} s")
+    lines.append(f"{_count(len(facts['images']), 'page')}, {_count(total, 'line')}, {facts['seconds']:.1f} s")
     if facts["unreadable"]:
         lines.append(f"{len(facts['unreadable'])} could not be read: {facts['unreadable'][0]['reason']}")
+    if facts.get("left_out"):
+        lines.append(f"{_count(len(facts['left_out']), 'file')} left out")
     return "\n".join(lines)
 
 
@@ -244,7 +306,7 @@ def _count(number: int, what: str) -> str:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="trainer.ppocr.predict", description="Read images with exported models.")
-    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="an image, or a folder of images")
+    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="an image, a PDF, or a folder of these")
     parser.add_argument("--det", type=Path, metavar="DIR", help="inference folder of a detector")
     parser.add_argument("--rec", type=Path, metavar="DIR", help="inference folder of a recogniser")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the results go")
@@ -268,12 +330,15 @@ def main() -> int:
         sys.stderr.flush()
 
     try:
-        paths = find_images(arguments.images)
+        paths, others = find_images(arguments.images)
+        if others:
+            tell(left_out(others))
         models = Models.load(arguments.det, arguments.rec, device=arguments.device)
         facts = predict(models, paths, arguments.out, font=arguments.font, tell=tell)
     except OcrfleetError as error:
         tell(str(error))
         return int(error.exit_code)
+    facts["left_out"] = [{"image": str(path), "reason": why} for path, why in others.items()]
     said = json.dumps(facts, ensure_ascii=False, indent=1) if arguments.output == "json" else summary(facts)
     # What is read from an image is foreign text; a file or a program gets it as it is.
     sys.stdout.write(f"{printable(said) if sys.stdout.isatty() else said}\n")

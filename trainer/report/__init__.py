@@ -219,7 +219,7 @@ def _decoder(work: WorkDir) -> "Iterator[Callable[[Row], Image]]":
         def of(row: Row) -> "Image":
             path = work.prepared / row["image"]
             try:
-                return decode(path)
+                return decode(path).pixels
             except ImageError as error:
                 raise DatasetError(f"'{path}': {error}. Replace the file or leave it out.") from error
 

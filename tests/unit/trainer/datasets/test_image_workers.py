@@ -188,7 +188,7 @@ def test_a_decoder_gives_the_pixels_or_says_why_an_image_cannot_be_used(
         found: dict[str, str | tuple[int, ...]] = {}
         for name in (*images, "missing"):
             try:
-                pixels = decode(tmp_path / f"{name}.png")
+                pixels = decode(tmp_path / f"{name}.png").pixels
                 found[name] = pixels.shape if (pixels == 7).all() else "other pixels"
             except ImageError as error:
                 found[name] = str(error)[:34]

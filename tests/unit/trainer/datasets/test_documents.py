@@ -1,0 +1,106 @@
+"""The pages of TIFFs and PDFs, as `ocrfleet predict` reads them."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, TiffImagePlugin
+
+from trainer.datasets import headers
+from trainer.datasets.documents import Document
+from trainer.datasets.headers import ImageError
+
+
+def tiff(*shades: int, big: bool = False, **options: Any) -> bytes:
+    """A TIFF with a grey page for each shade, each wider than the one before."""
+    made = io.BytesIO()
+    pages = [Image.new("L", (10 + place, 8), shade) for place, shade in enumerate(shades)]
+    pages[0].save(made, "TIFF", append_images=pages[1:], save_all=True, big_tiff=big, **options)
+    return made.getvalue()
+
+
+def seen(raw: bytes, *, most: int = 10_000) -> list[tuple[int, float]]:
+    """Width and mean of each page."""
+    document = Document(raw)
+    pages = [document.load(number, max_pixels=most) for number in range(1, document.pages + 1)]
+    return [(pixels.shape[1], float(pixels.mean())) for pixels in pages]
+
+
+@pytest.mark.parametrize("big", [False, True])
+def test_each_page_of_a_tiff_is_read_for_itself(big: bool) -> None:
+    assert seen(tiff(10, 20, 30, big=big)) == [(10, 10.0), (11, 20.0), (12, 30.0)]
+
+
+def test_an_image_of_another_format_is_one_page() -> None:
+    made = io.BytesIO()
+    Image.new("RGB", (6, 5), (9, 9, 9)).save(made, "PNG")
+    assert seen(made.getvalue()) == [(6, 9.0)]
+
+
+def test_previews_and_masks_are_no_pages() -> None:
+    made = io.BytesIO()
+    with TiffImagePlugin.AppendingTiffWriter(made, new=True) as writer:
+        for shade, kind in ((10, 0), (20, 1), (30, 4), (40, 2)):
+            Image.new("L", (10, 8), shade).save(writer, "TIFF", tiffinfo={254: kind})
+            writer.newFrame()
+    assert [mean for _, mean in seen(made.getvalue())] == [10.0, 40.0]
+
+
+def test_pages_that_go_round_in_a_circle_are_read_once() -> None:
+    raw = bytearray(tiff(10, 20))
+    first, second = headers.tiff_pages(bytes(raw))
+    entries = int.from_bytes(raw[second : second + 2], "little")
+    at = second + 2 + 12 * entries
+    raw[at : at + 4] = first.to_bytes(4, "little")
+    assert len(seen(bytes(raw))) == 2
+
+
+def test_every_page_is_checked_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    document = Document(tiff(10, 20))
+    document.load(1, max_pixels=80)
+    with pytest.raises(ImageError, match="more than 80 pixels"):
+        document.load(2, max_pixels=80)
+    monkeypatch.setattr(headers, "MOST_PAGES", 1)
+    with pytest.raises(ImageError, match="more than 1 pages"):
+        Document(tiff(10, 20))
+
+
+@pytest.mark.parametrize("cut", [30, 100])
+def test_a_cut_tiff_is_refused(cut: int) -> None:
+    with pytest.raises(ImageError):
+        seen(tiff(10, 20)[:-cut])
+
+
+def pdf(*sizes: tuple[int, int]) -> bytes:
+    """A PDF with a grey page of each size in points."""
+    made = io.BytesIO()
+    pages = [Image.new("RGB", size, (90, 90, 90)) for size in sizes]
+    pages[0].save(made, "PDF", append_images=pages[1:], save_all=True, resolution=72)
+    return made.getvalue()
+
+
+def test_a_pdf_is_drawn_at_200_dpi() -> None:
+    document = Document(pdf((72, 36), (144, 36)))
+    assert document.pages == 2
+    assert [document.load(n, max_pixels=1 << 20).shape for n in (1, 2)] == [(100, 200, 3), (100, 400, 3)]
+    assert abs(float(np.mean(document.load(1, max_pixels=1 << 20))) - 90) < 2
+
+
+def test_a_page_of_a_pdf_has_its_limit_before_it_is_drawn() -> None:
+    document = Document(pdf((72, 72)))
+    with pytest.raises(ImageError, match=r"more than 39,999 pixels at 200 dpi \(200 × 200\)"):
+        document.load(1, max_pixels=39_999)
+
+
+@pytest.mark.parametrize("raw", [b"%PDF-1.7", b"%PDF-1.7\n" + bytes(range(256)) * 10, pdf((9, 9))[:200]])
+def test_a_broken_pdf_is_refused(raw: bytes) -> None:
+    with pytest.raises(ImageError, match="the PDF is broken"):
+        Document(raw)
+
+
+def test_files_are_named_in_paths(tmp_path: Path) -> None:
+    assert headers.other(pdf((9, 9))) is not None
+    assert headers.other(tiff(1)) is None
+    assert headers.other(b"") == "the image file is empty"
