@@ -9,13 +9,13 @@ of `trainer.errors`, and never contain a credential.
 """
 
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
 
 from trainer.errors import SpecError
+from trainer.formats.urls import without_secrets
 from trainer.storage.base import NoBucketError, ObjectInfo, Store, Transfer
 
 __all__ = ["NoBucketError", "ObjectInfo", "Store", "Transfer", "join_uri", "local_path", "open_store", "split_uri"]
@@ -53,7 +53,9 @@ def open_store(uri: str, *, environ: Mapping[str, str] | None = None, patience: 
             environ=os.environ if environ is None else environ,
             patience=patience,
         )
-    raise SpecError(f"The location {_shown(uri)!r} is not supported. Use s3://BUCKET/PREFIX/ or file:///FOLDER/.")
+    raise SpecError(
+        f"The location {without_secrets(uri)!r} is not supported. Use s3://BUCKET/PREFIX/ or file:///FOLDER/."
+    )
 
 
 def local_path(uri: str) -> Path | None:
@@ -81,10 +83,5 @@ def split_uri(uri: str) -> tuple[str, str]:
     """Divide the URI of one object into the location of its folder and its key there."""
     folder, _, name = uri.rpartition("/")
     if not name or folder.endswith(":/") or folder in ("s3:", "file:"):
-        raise SpecError(f"The location {_shown(uri)!r} is a folder. Give the location of a file.")
+        raise SpecError(f"The location {without_secrets(uri)!r} is a folder. Give the location of a file.")
     return f"{folder}/", unquote(name) if uri.startswith("file:") else name
-
-
-def _shown(uri: str) -> str:
-    # https://user:password@host is not supported, but somebody will try it.
-    return re.sub(r"//[^/@]*@", "//***@", uri)

@@ -7,17 +7,17 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
 import obstore
 from obstore.store import S3Store as Client
 
-from trainer.errors import AccessError, NotFoundError
-from trainer.storage import transfers
+from trainer.errors import AccessError, NotFoundError, SpecError
+from trainer.storage import settings, transfers
 from trainer.storage.base import HIDDEN, Listing, Meter, ObjectInfo, Store, Transfer
 from trainer.storage.faults import CAUGHT, Place
 from trainer.storage.keys import check_key
 from trainer.storage.landing import Landing
+from trainer.storage.settings import check_bucket
 from trainer.telemetry.callbacks import OnProgress
 
 if TYPE_CHECKING:  # these two exist for type checkers only
@@ -32,12 +32,17 @@ _FILE_LASTS: Final = timedelta(seconds=60)
 
 def open_s3(*, bucket: str, prefix: str, environ: Mapping[str, str], patience: float) -> "S3Store":
     """Make a store for a bucket from the AWS tools' variables; see `open_store`."""
-    # Path-style requests are obstore's habit; they need no wildcard host names.
-    endpoint = environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL")
-    region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
-    config: Any = {"endpoint": endpoint} if endpoint else {}
+    check_bucket(bucket)
+    known = settings.read(environ)
+    base, virtual = known.base(bucket)
+    place = Place(bucket=bucket, prefix=prefix, endpoint=base if known.endpoint else "AWS")
+    # All of these are set, since the client takes from the environment, unchecked, what it is not given.
+    config: Any = {
+        "aws_endpoint_url_s3": base,
+        "virtual_hosted_style_request": virtual,
+        "region": known.region,
+    }
     provider = None
-    place = Place(bucket=bucket, prefix=prefix, endpoint=_shown(endpoint) if endpoint else "AWS")
     if environ.get("AWS_ACCESS_KEY_ID") and environ.get("AWS_SECRET_ACCESS_KEY"):
         config["access_key_id"] = environ["AWS_ACCESS_KEY_ID"]
         config["secret_access_key"] = environ["AWS_SECRET_ACCESS_KEY"]
@@ -45,29 +50,37 @@ def open_s3(*, bucket: str, prefix: str, environ: Mapping[str, str], patience: f
             config["session_token"] = environ["AWS_SESSION_TOKEN"]
     else:
         provider = _credentials(place)
-        region = region or provider.config.get("region")
-    config["region"] = region or "us-east-1"
-    return S3Store(
-        lambda folder: Client(
-            bucket,
-            prefix=folder or None,
-            config=config,
-            credential_provider=provider,
-            client_options=_client_options(endpoint or "", patience),
-            retry_config=_retry_config(patience),
-        ),
-        place=place,
-        patience=patience,
-    )
+
+    def connect(folder: str) -> Client:
+        try:
+            return Client(
+                bucket,
+                prefix=folder or None,
+                config=config,
+                credential_provider=provider,
+                client_options=_client_options(base, known.authorities, patience),
+                retry_config=_retry_config(patience),
+            )
+        except CAUGHT as error:
+            # It refuses values of variables of its own, such as AWS_CHECKSUM_ALGORITHM.
+            suspects = [
+                name for name, value in environ.items() if name.startswith("AWS_") and f'"{value}"' in str(error)
+            ]
+            raise SpecError(
+                f"The S3 client refuses a setting: {' or '.join(suspects) or 'a variable AWS_*'}. Correct or unset it."
+            ) from error
+
+    return S3Store(connect, place=place, patience=patience)
 
 
-def _client_options(endpoint: str, patience: float) -> "ClientConfig":
-    return {
-        "allow_http": endpoint.startswith("http://"),
+def _client_options(base: str, authorities: bytes | None, patience: float) -> "ClientConfig":
+    options: ClientConfig = {
+        "allow_http": base.startswith("http://"),
         "connect_timeout": timedelta(seconds=min(5, patience)),
         "read_timeout": timedelta(seconds=patience),
         "timeout": timedelta(hours=6),  # of a whole body: a slow line is no fault while bytes come
     }
+    return {**options, "root_certificate": authorities} if authorities else options
 
 
 def _retry_config(patience: float) -> "RetryConfig":
@@ -114,12 +127,6 @@ class _FromFile:
         with suppress(BotoCoreError, ValueError):
             self._last = Boto3CredentialProvider(Session(), ttl=_FILE_LASTS)
         return self._last()
-
-
-def _shown(endpoint: str) -> str:
-    """Format an endpoint for messages, without a password that somebody may have put in."""
-    parts = urlsplit(endpoint)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 class S3Store(Store):

@@ -9,7 +9,18 @@ from trainer.storage import join_uri, local_path, open_store, split_uri
 
 
 @pytest.mark.parametrize(
-    "uri", ["gs://b/x", "s3:///x", "file://host/x", "file://", "/data", "s3", "gs://[", "https://me:secret@host/x"]
+    "uri",
+    [
+        "gs://b/x",
+        "s3:///x",
+        "file://host/x",
+        "file://",
+        "/data",
+        "s3",
+        "gs://[",
+        "https://me:secret@host/x",
+        "https://host/x?token=secret",
+    ],
 )
 def test_an_unknown_location_is_refused_without_its_password(uri: str) -> None:
     with pytest.raises(SpecError, match=r"is not supported\. Use s3://BUCKET/PREFIX/ or file:///FOLDER/") as caught:
