@@ -90,7 +90,7 @@ class Place:
         if code in _NO_PATH_STYLE:
             return SpecError(
                 f"{self.endpoint} takes no bucket in the path ({code}). Set addressing_style = virtual for s3 in "
-                "~/.aws/config, or OCRFLEET_S3_ADDRESSING=virtual."
+                "~/.aws/config, or OCRFLEET_S3_ADDRESSING=virtual; for pods, chart.endpoint.addressing."
             )
         if isinstance(error, FileNotFoundError):
             return NotFoundError(f"The object {self.uri(key)} does not exist at {self.endpoint}. Check the location.")
