@@ -2,6 +2,7 @@
 
 import os
 import string
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -9,6 +10,8 @@ from typing import Any
 
 import pytest
 import trustme
+from boto3.session import Session
+from botocore.config import Config
 
 from trainer import contract
 from trainer.contract import ExitCode
@@ -241,3 +244,52 @@ def test_a_bucket_is_addressed_as_by_the_aws_tools(
 def test_buckets_of_china_have_a_domain_of_their_own() -> None:
     made = Settings(endpoint=None, region="cn-north-1", addressing="auto", authorities=None)
     assert made.base("slips") == ("https://slips.s3.cn-north-1.amazonaws.com.cn", True)
+
+
+@pytest.mark.parametrize(
+    "endpoint", [None, "https://store:9000/s3", "http://store", "http://10.0.0.1", "http://[::1]:9"]
+)
+@pytest.mark.parametrize("style", ["path", "virtual"])
+def test_requests_go_where_boto3_sends_them(endpoint: str | None, style: Any) -> None:
+    made = Settings(endpoint=endpoint, region="eu-central-1", addressing=style, authorities=None)
+    session = Session(aws_access_key_id="a", aws_secret_access_key="b", region_name="eu-central-1")
+    with closing(session.client("s3", endpoint_url=endpoint, config=Config(s3={"addressing_style": style}))) as client:
+        for bucket in ("slips", "slips-1", "Slips_1"):
+            theirs = client.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "key"})
+            base, virtual = made.base(bucket)
+            assert theirs.partition("?")[0] == (f"{base}/key" if virtual else f"{base}/{bucket}/key")
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {},
+        {"AWS_PROFILE": "team"},
+        {"AWS_PROFILE": "other"},
+        {"AWS_PROFILE": "keys"},
+        {"AWS_PROFILE": "team", "AWS_DEFAULT_PROFILE": "other"},
+        {"AWS_PROFILE": "team", "AWS_ENDPOINT_URL": "http://variable", "AWS_DEFAULT_REGION": "region-6"},
+        {"AWS_PROFILE": "other", "AWS_ENDPOINT_URL": "http://variable", "AWS_ENDPOINT_URL_S3": "http://s3-variable"},
+    ],
+)
+def test_profiles_and_variables_mean_what_they_mean_to_boto3(
+    environ: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config").write_text(
+        "[default]\nregion = region-1\n"
+        "[profile team]\nregion = region-2\nendpoint_url = http://team\n"
+        "[profile other]\nregion = region-3\nendpoint_url = http://other\nservices = mine\n"
+        "[profile keys]\nregion = region-4\nendpoint_url = http://keys\n"
+        "[services mine]\ns3 =\n  endpoint_url = http://mine\n",
+        "utf-8",
+    )
+    (tmp_path / "credentials").write_text("[keys]\nregion = region-5\naws_access_key_id = a\n", "utf-8")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    read = settings.read(os.environ)
+    with closing(Session().client("s3", aws_access_key_id="a", aws_secret_access_key="b")) as client:
+        assert client.meta.region_name == read.region
+        theirs = client.meta.endpoint_url
+        assert read.endpoint == (None if "amazonaws" in theirs else theirs)
