@@ -1,5 +1,6 @@
 """How a bucket is reached: the AWS tools' variables, then their profile, checked before a client gets them."""
 
+import os
 import re
 import ssl
 from collections.abc import Callable, Mapping
@@ -42,7 +43,7 @@ class Settings:
         domain = "amazonaws.com.cn" if self.region.startswith("cn-") else "amazonaws.com"
         scheme, _, rest = (self.endpoint or f"https://s3.{self.region}.{domain}").partition("://")
         wanted = self.addressing == "virtual" or (self.addressing == "auto" and not self.endpoint)
-        # As in the AWS tools: where no host name can be made, the path is used. A certificate covers one more label.
+        # As in the AWS tools: the path, where no host name can be made. A certificate for *.HOST covers one label.
         fitting = rf"{_LABEL}(\.{_LABEL})*" if scheme == "http" else _LABEL
         if wanted and re.fullmatch(fitting, bucket) and not re.match(rf"({_ADDRESS})(:|/|$)", rest):
             return f"{scheme}://{bucket}.{rest}", True
@@ -94,7 +95,7 @@ def check_bucket(name: str) -> None:
 
 
 def _endpoint(source: str, url: str) -> str:
-    # Anything but these may be, or surround, a secret: it is not shown.
+    # What has these may have a secret, so it is not shown.
     for signs, what in (("@", "a user name or a password"), ("?#", "a query or a fragment")):
         if any(sign in url for sign in signs):
             raise SpecError(f"{source} has {what}. Remove it: requests are signed with the keys of the AWS tools.")
@@ -121,7 +122,7 @@ def _addressing(source: str, style: str) -> Addressing:
 
 
 def _authorities(source: str, name: str) -> bytes:
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
         return path.read_bytes()
@@ -133,27 +134,28 @@ def _authorities(source: str, name: str) -> bytes:
 
 def _profile(environ: Mapping[str, str]) -> tuple[dict[str, str], str]:
     """Return the fields of the selected profile that are settings of S3, and where they are from."""
-    config = Path(environ.get("AWS_CONFIG_FILE") or "~/.aws/config").expanduser()
-    keys = Path(environ.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials").expanduser()
+    # os.path and not Path: a user without a home, or one that may not look there, has no such files.
+    config = os.path.expanduser(environ.get("AWS_CONFIG_FILE") or "~/.aws/config")
+    keys = os.path.expanduser(environ.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials")
     name = environ.get("AWS_DEFAULT_PROFILE") or environ.get("AWS_PROFILE") or "default"
     where = f"the profile {name!r} of {config}"
-    if not config.is_file() and not keys.is_file():
+    if not os.path.isfile(config) and not os.path.isfile(keys):
         return {}, where
     # Imported late, since it takes 0.1 s.
     from botocore.configloader import load_config, raw_config_parse
     from botocore.exceptions import BotoCoreError
 
     try:
-        known = load_config(str(config)) if config.is_file() else {"profiles": {}}
+        known = load_config(config) if os.path.isfile(config) else {"profiles": {}}
         # The AWS tools take settings out of this file, too.
-        more = raw_config_parse(str(keys)) if keys.is_file() else {}
+        more = raw_config_parse(keys) if os.path.isfile(keys) else {}
     except BotoCoreError as error:
         raise SpecError(f"{error} Correct the file, or name another one in AWS_CONFIG_FILE.") from error
     values = {**known["profiles"].get(name, {}), **more.get(name, {})}
-    services = known.get("services", {}).get(values.get("services"), {}).get("s3", {})
+    service = known.get("services", {}).get(str(values.get("services")), {}).get("s3")
     # The values are texts, or of another level; as in the AWS tools, a service's endpoint is before that of all.
     values["addressing_style"] = _field(values.get("s3"), "addressing_style")
-    values["endpoint_url"] = _field(services, "endpoint_url") or values.get("endpoint_url")
+    values["endpoint_url"] = _field(service, "endpoint_url") or values.get("endpoint_url")
     return {field: value for field, value in values.items() if isinstance(value, str)}, where
 
 
