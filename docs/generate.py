@@ -32,7 +32,8 @@ ENVIRONMENT: Final = {
     "OCRFLEET_CACHE": "where `check`, `data` and `predict` keep what they fetch; as --cache",
     "OCRFLEET_LOG_FORMAT": "what `ocrfleet run` logs: `text`, or `json` for [one event a line](log-events.md)",
     "PADDLEOCR_HOME": "a checkout of PaddleOCR to train with, in place of the packaged tree",
-    "AWS_ENDPOINT_URL, AWS_REGION, AWS_PROFILE, AWS_ACCESS_KEY_ID, …": "as for the AWS tools",
+    "AWS_ENDPOINT_URL, AWS_REGION, AWS_CA_BUNDLE, AWS_PROFILE, AWS_ACCESS_KEY_ID, …": "as for the AWS tools",
+    "OCRFLEET_S3_ADDRESSING": "[how buckets are addressed](../tasks/manage/use-a-bucket.md): `path`, `virtual`, `auto`",
 }
 
 

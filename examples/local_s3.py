@@ -201,6 +201,7 @@ def _spawn(home: Path, *, host: str, config: Path, log: Path, ports: dict[str, i
         "s3": "true",
         "s3.config": config,
         "s3.autoCreateBucket": "false",  # a wrong bucket name is an error, as on AWS
+        "s3.domainName": "s3.example.test",  # virtual-hosted requests, to BUCKET.s3.example.test
         "s3.port.iceberg": 0,
         "s3.port.lance": 0,
         "master.telemetry": "false",

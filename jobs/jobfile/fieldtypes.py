@@ -136,7 +136,8 @@ Url = Annotated[str, spelled("^https?://[!-.0-~]+(/[!-~]*)?$", "a URL begins wit
 StoreUrl = Annotated[
     str,
     spelled(
-        f"^https?://{_HOST}(:{_PORT})?(/[!-~]*)?$", "write https://HOST or http://HOST:PORT, optionally with a path"
+        f"^https?://{_HOST}(:{_PORT})?(/[!%-;=A-_a-z~]*)?$",
+        "write https://HOST or http://HOST:PORT, optionally with a path",
     ),
 ]
 Region = Annotated[str, spelled("^[0-9A-Za-z]([-0-9A-Za-z]*[0-9A-Za-z])?$", "write a region such as eu-central-1")]

@@ -184,6 +184,12 @@ class Endpoint:
     region: Region | None = None
     """The region for signing requests; sets AWS_REGION. Unset: from the AWS configuration of the account."""
 
+    addressing: Literal["path", "virtual", "auto"] = "auto"
+    """The bucket's name in requests: in the path, or in the host name. auto: in the host name on AWS, else in the path.
+
+    `virtual` needs DNS names for all buckets. Some stores, such as Alibaba Cloud OSS, take nothing else.
+    """
+
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Rdma:

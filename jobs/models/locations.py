@@ -1,11 +1,10 @@
 """Datasets and files by location: a folder is used in place, a bucket's content is downloaded to the cache."""
 
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from jobs.models.cache import Cache
 from trainer.errors import NotFoundError
-from trainer.storage import open_store, split_uri
+from trainer.storage import local_path, open_store, split_uri
 from trainer.system import disk
 from trainer.telemetry.callbacks import OnProgress
 
@@ -21,9 +20,8 @@ def folder(location: str, cache: Cache, *, progress: OnProgress | None = None) -
     Raises:
         NotFoundError: nothing is there.
     """
-    parts = urlsplit(location)
-    if parts.scheme in ("", "file"):
-        path = Path(unquote(parts.path)) if parts.scheme else Path(location)
+    path = local_path(location) if "://" in location else Path(location)
+    if path:
         if not path.is_dir():
             raise NotFoundError(f"{location!r} is not a folder on this machine.")
         return path

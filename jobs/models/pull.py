@@ -17,7 +17,8 @@ from trainer.registry import models as registry
 from trainer.storage import open_store
 from trainer.telemetry.callbacks import OnProgress
 
-_FORM: Final = re.compile(r"(?P<output>(?:s3|file)://[^@#]*?)/*(?:[@#](?P<which>[a-z][-a-z0-9]*))?")
+# '@' and '#' name a channel or a run at the end only: a folder's own name may have them, too.
+_FORM: Final = re.compile(r"(?P<output>(?:s3|file)://(?:[^@#]|[@#](?=.*/))*?)/*(?:[@#](?P<which>[a-z][-a-z0-9]*))?")
 
 
 @dataclass(frozen=True)

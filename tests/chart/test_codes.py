@@ -72,3 +72,11 @@ def test_a_pod_knows_for_how_many_seconds_it_is_held_and_its_own_name(
 def test_pods_log_json_where_the_platform_asks_for_it(engine: str) -> None:
     assert environment(engine, **{"chart.logFormat": "json"})[contract.ENV_LOG_FORMAT] == "json"
     assert contract.ENV_LOG_FORMAT not in environment(engine)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("style", ["path", "virtual"])
+def test_pods_address_buckets_as_the_platform_says(engine: str, style: str) -> None:
+    assert environment(engine, **{"chart.endpoint.addressing": style})[contract.ENV_S3_ADDRESSING] == style
+    assert contract.ENV_S3_ADDRESSING not in environment(engine, **{"chart.endpoint.addressing": "auto"})
+    assert contract.ENV_S3_ADDRESSING not in environment(engine)

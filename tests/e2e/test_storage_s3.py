@@ -195,9 +195,38 @@ def test_a_reader_may_pull_but_not_push(bucket: str, tmp_path: Path, s3_server: 
     open_store(bucket).put("x", b"1")
     store = open_store(bucket, environ=s3_server.reader_environment)
     store.pull(None, tmp_path / "dest")
-    for deed in (lambda: store.put("y", b""), lambda: store.push({"y": tmp_path / "dest" / "x"})):
-        with pytest.raises(AccessError, match="AccessDenied"):
-            deed()
+    deeds = {
+        "s3:PutObject": (lambda: store.put("y", b""), lambda: store.push({"y": tmp_path / "dest" / "x"})),
+        "s3:DeleteObject": (lambda: store.delete(["y"]),),
+    }
+    for action, refused in deeds.items():
+        for deed in refused:
+            with pytest.raises(AccessError) as caught:
+                deed()
+            assert f"Access to {bucket}y at {s3_server.endpoint} was refused (AccessDenied)" in str(caught.value)
+            assert f"needs {action} on this key" in str(caught.value)
+
+
+def test_a_missing_right_is_named_with_its_key(bucket: str, tmp_path: Path, s3_server: Server) -> None:
+    open_store(bucket).put("x", b"1")
+    large = tmp_path / "large"
+    large.write_bytes(bytes(2 << 20))
+    store = open_store(bucket, environ=s3_server.guest_environment)
+    deeds = {
+        "s3:GetObject on this key": (
+            lambda: store.get("x"),
+            lambda: store.etag("x"),
+            lambda: store.pull(["x"], tmp_path / "a"),
+            lambda: store.push({"x": large}),  # looks whether it is there already
+        ),
+        "s3:PutObject on this key": (lambda: store.put("x", b""),),
+        f"s3:ListBucket on the bucket {bucket[5:-1]!r}": (store.list, lambda: store.pull(None, tmp_path / "b")),
+    }
+    for needed, refused in deeds.items():
+        for deed in refused:
+            with pytest.raises(AccessError) as caught:
+                deed()
+            assert needed in str(caught.value)
 
 
 def test_keys_in_a_file_are_read_again_when_they_have_been_changed(

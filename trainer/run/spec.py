@@ -19,6 +19,7 @@ from pydantic_core import PydanticCustomError
 from trainer import contract
 from trainer.errors import SpecError
 from trainer.formats.canonical_json import LARGEST
+from trainer.formats.urls import without_secrets
 from trainer.formats.yaml import parse_yaml
 
 
@@ -415,6 +416,7 @@ def _sentence(cls: object, where: str, error: dict[str, Any], written: Written) 
         annotation = field.annotation if field else None
         # `Schedule | None` has the fields of Schedule.
         owner = next((choice for choice in get_args(annotation) if _fields(choice)), annotation)
+    value = without_secrets(error["input"]) if isinstance(error["input"], str) else error["input"]
     match error["type"]:
         case "unexpected_keyword_argument":
             return f"{place} is not a field.{nearest(str(steps[-1]), [camel(n) for n in _fields(owner)])}"
@@ -425,12 +427,12 @@ def _sentence(cls: object, where: str, error: dict[str, Any], written: Written) 
         case "mapping_type" | "dict_type" if place == "run.config" and isinstance(error["input"], str):
             return "run.config takes the YAML itself, not a path. Paste it under `config:`."
         case "dataclass_type" | "dataclass_exact_type" | "mapping_type" | "dict_type":
-            return f"{place} is {error['input']!r}: write a mapping."
+            return f"{place} is {value!r}: write a mapping."
         case "string_type" if not isinstance(error["input"], dict | list):
             return not_a_text(place, written(steps, error["input"]))
         case "tuple_type":
-            return f"{place} is {error['input']!r}: write a list."
+            return f"{place} is {value!r}: write a list."
     pattern = error.get("ctx", {}).get("pattern")
     message = _IN_WORDS.get(pattern) or str(error["msg"])
     message = message[:1].lower() + message[1:]
-    return f"{place} is {error['input']!r}: {message}."
+    return f"{place} is {value!r}: {message}."

@@ -9,16 +9,16 @@ of `trainer.errors`, and never contain a credential.
 """
 
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from trainer.errors import SpecError
+from trainer.formats.urls import without_secrets
 from trainer.storage.base import NoBucketError, ObjectInfo, Store, Transfer
 
-__all__ = ["NoBucketError", "ObjectInfo", "Store", "Transfer", "join_uri", "open_store", "split_uri"]
+__all__ = ["NoBucketError", "ObjectInfo", "Store", "Transfer", "join_uri", "local_path", "open_store", "split_uri"]
 
 PATIENCE: Final = 20.0
 """Seconds without any progress before an endpoint counts as down: longer than a restart of a small server,
@@ -39,24 +39,39 @@ def open_store(uri: str, *, environ: Mapping[str, str] | None = None, patience: 
         SpecError: the location is of no known kind.
         AccessError: no credentials can be found for S3.
     """
-    parts = urlsplit(uri)
-    match parts.scheme:
-        case "file" if parts.netloc in ("", "localhost") and parts.path.startswith("/"):
-            from trainer.storage.files import FileStore
+    if folder := local_path(uri):
+        from trainer.storage.files import FileStore
 
-            return FileStore(Path(unquote(parts.path)))
-        case "s3" if parts.netloc:
-            from trainer.storage.s3 import open_s3
+        return FileStore(folder)
+    scheme, bucket, prefix = _parts(uri)
+    if scheme == "s3" and bucket:
+        from trainer.storage.s3 import open_s3
 
-            # Not parts.path: a key may have '?' and '#' in it.
-            bucket, _, prefix = uri[len("s3://") :].partition("/")
-            return open_s3(
-                bucket=bucket,
-                prefix=prefix.strip("/"),
-                environ=os.environ if environ is None else environ,
-                patience=patience,
-            )
-    raise SpecError(f"The location {_shown(uri)!r} is not supported. Use s3://BUCKET/PREFIX/ or file:///FOLDER/.")
+        return open_s3(
+            bucket=bucket,
+            prefix=prefix.strip("/"),
+            environ=os.environ if environ is None else environ,
+            patience=patience,
+        )
+    raise SpecError(
+        f"The location {without_secrets(uri)!r} is not supported. Use s3://BUCKET/PREFIX/ or file:///FOLDER/."
+    )
+
+
+def local_path(uri: str) -> Path | None:
+    """Return the path that a `file://` location names; None for any other location.
+
+    `%20` and the like are decoded; every other character stands for itself, `#` and `?` included.
+    """
+    scheme, host, path = _parts(uri)
+    return Path(unquote(f"/{path}")) if scheme == "file" and host in ("", "localhost") and "/" in uri[7:] else None
+
+
+def _parts(uri: str) -> tuple[str, str, str]:
+    # Not urlsplit: names of files and keys may have '?' and '#' in them.
+    scheme, _, rest = uri.partition("://")
+    host, _, path = rest.partition("/")
+    return scheme.lower(), host, path
 
 
 def join_uri(uri: str, *names: str) -> str:
@@ -68,10 +83,5 @@ def split_uri(uri: str) -> tuple[str, str]:
     """Divide the URI of one object into the location of its folder and its key there."""
     folder, _, name = uri.rpartition("/")
     if not name or folder.endswith(":/") or folder in ("s3:", "file:"):
-        raise SpecError(f"The location {_shown(uri)!r} is a folder. Give the location of a file.")
+        raise SpecError(f"The location {without_secrets(uri)!r} is a folder. Give the location of a file.")
     return f"{folder}/", unquote(name) if uri.startswith("file:") else name
-
-
-def _shown(uri: str) -> str:
-    # https://user:password@host is not supported, but somebody will try it.
-    return re.sub(r"//[^/@]*@", "//***@", uri)

@@ -3,6 +3,7 @@
 import fcntl
 import filecmp
 import os
+import re
 import shutil
 import stat
 import time
@@ -24,7 +25,8 @@ class FileStore(Store):
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.uri = f"file://{root}".rstrip("/") + "/"
+        # A '%' of the path itself is encoded where it would be decoded when the location is opened again.
+        self.uri = re.sub("%(?=[0-9A-Fa-f]{2})", "%25", f"file://{root}".rstrip("/")) + "/"
 
     def below(self, folder: str) -> "FileStore":
         """Open a folder of this location; see `Store.below`."""

@@ -7,17 +7,18 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
 import obstore
+from obstore.store import HTTPStore
 from obstore.store import S3Store as Client
 
-from trainer.errors import AccessError, NotFoundError
-from trainer.storage import transfers
+from trainer.errors import AccessError, NotFoundError, SpecError
+from trainer.storage import settings, transfers
 from trainer.storage.base import HIDDEN, Listing, Meter, ObjectInfo, Store, Transfer
 from trainer.storage.faults import CAUGHT, Place
 from trainer.storage.keys import check_key
 from trainer.storage.landing import Landing
+from trainer.storage.settings import check_bucket
 from trainer.telemetry.callbacks import OnProgress
 
 if TYPE_CHECKING:  # these two exist for type checkers only
@@ -29,15 +30,26 @@ _CREDENTIALS_LAST: Final = timedelta(minutes=5)
 _FILE_LASTS: Final = timedelta(seconds=60)
 """How long keys out of a file hold before it is read again; a kubelet takes as long to bring a changed Secret."""
 
+_HANDSHAKE: Final = 5.0
+"""Seconds for a look at the server's certificate. What takes longer is left to the first request."""
+
+_PROVEN: Final[set[tuple[str, bytes | None]]] = set()
+"""Servers whose certificate was looked at, with the authorities that were trusted."""
+
 
 def open_s3(*, bucket: str, prefix: str, environ: Mapping[str, str], patience: float) -> "S3Store":
     """Make a store for a bucket from the AWS tools' variables; see `open_store`."""
-    # Path-style requests are obstore's habit; they need no wildcard host names.
-    endpoint = environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL")
-    region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
-    config: Any = {"endpoint": endpoint} if endpoint else {}
+    check_bucket(bucket)
+    known = settings.read(environ)
+    base, virtual = known.base(bucket)
+    place = Place(bucket=bucket, prefix=prefix, endpoint=base if known.endpoint else "AWS")
+    # All of these are set, since the client takes from the environment, unchecked, what it is not given.
+    config: Any = {
+        "aws_endpoint_url_s3": base,
+        "virtual_hosted_style_request": virtual,
+        "region": known.region,
+    }
     provider = None
-    place = Place(bucket=bucket, prefix=prefix, endpoint=_shown(endpoint) if endpoint else "AWS")
     if environ.get("AWS_ACCESS_KEY_ID") and environ.get("AWS_SECRET_ACCESS_KEY"):
         config["access_key_id"] = environ["AWS_ACCESS_KEY_ID"]
         config["secret_access_key"] = environ["AWS_SECRET_ACCESS_KEY"]
@@ -45,29 +57,55 @@ def open_s3(*, bucket: str, prefix: str, environ: Mapping[str, str], patience: f
             config["session_token"] = environ["AWS_SESSION_TOKEN"]
     else:
         provider = _credentials(place)
-        region = region or provider.config.get("region")
-    config["region"] = region or "us-east-1"
-    return S3Store(
-        lambda folder: Client(
-            bucket,
-            prefix=folder or None,
-            config=config,
-            credential_provider=provider,
-            client_options=_client_options(endpoint or "", patience),
-            retry_config=_retry_config(patience),
-        ),
-        place=place,
-        patience=patience,
-    )
+
+    def connect(folder: str) -> Client:
+        try:
+            return Client(
+                bucket,
+                prefix=folder or None,
+                config=config,
+                credential_provider=provider,
+                client_options=_client_options(base, known.authorities, patience),
+                retry_config=_retry_config(patience),
+            )
+        except CAUGHT as error:
+            # It refuses values of variables of its own, such as AWS_CHECKSUM_ALGORITHM.
+            suspects = [
+                name for name, value in environ.items() if name.startswith("AWS_") and f'"{value}"' in str(error)
+            ]
+            raise SpecError(
+                f"The S3 client refuses a setting: {' or '.join(suspects) or 'a variable AWS_*'}. Correct or unset it."
+            ) from error
+
+    def prove() -> None:
+        if base.startswith("https://"):
+            _prove(base, known.authorities, place=place)
+
+    return S3Store(connect, prove, place=place, patience=patience)
 
 
-def _client_options(endpoint: str, patience: float) -> "ClientConfig":
-    return {
-        "allow_http": endpoint.startswith("http://"),
+def _prove(base: str, authorities: bytes | None, *, place: Place) -> None:
+    """Refuse a certificate at once: the client itself would retry, as after a broken line."""
+    if (base, authorities) in _PROVEN:
+        return
+    options = _client_options(base, authorities, _HANDSHAKE)
+    options["timeout"] = timedelta(seconds=_HANDSHAKE)
+    try:
+        obstore.head(HTTPStore(base, client_options=options, retry_config={"max_retries": 0}), "")
+    except CAUGHT as error:
+        if refusal := place.not_trusted(error):
+            raise refusal from error
+    _PROVEN.add((base, authorities))
+
+
+def _client_options(base: str, authorities: bytes | None, patience: float) -> "ClientConfig":
+    options: ClientConfig = {
+        "allow_http": base.startswith("http://"),
         "connect_timeout": timedelta(seconds=min(5, patience)),
         "read_timeout": timedelta(seconds=patience),
         "timeout": timedelta(hours=6),  # of a whole body: a slow line is no fault while bytes come
     }
+    return {**options, "root_certificate": authorities} if authorities else options
 
 
 def _retry_config(patience: float) -> "RetryConfig":
@@ -116,31 +154,33 @@ class _FromFile:
         return self._last()
 
 
-def _shown(endpoint: str) -> str:
-    """Format an endpoint for messages, without a password that somebody may have put in."""
-    parts = urlsplit(endpoint)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-
-
 class S3Store(Store):
     """Objects under a prefix of a bucket."""
 
-    def __init__(self, connect: Callable[[str], Client], *, place: Place, patience: float) -> None:
+    def __init__(
+        self, connect: Callable[[str], Client], prove: Callable[[], None], *, place: Place, patience: float
+    ) -> None:
         self.uri = place.uri() + "/"
         self._connect = connect
-        self._client = connect(place.prefix)
+        self._prove = prove
+        self._connected = connect(place.prefix)
         self._place = place
         self._patience = patience
+
+    @property
+    def _client(self) -> Client:
+        self._prove()
+        return self._connected
 
     def below(self, folder: str) -> "S3Store":
         """Open a folder of this location; see `Store.below`."""
         inner = "/".join(filter(None, [self._place.prefix, check_key(folder.strip("/"))]))
-        return S3Store(self._connect, place=replace(self._place, prefix=inner), patience=self._patience)
+        return S3Store(self._connect, self._prove, place=replace(self._place, prefix=inner), patience=self._patience)
 
     def list(self, prefix: str = "") -> Listing:
         """List the objects under a folder; see `Store.list`."""
         folder = prefix.strip("/")
-        with self._faults(folder):
+        with self._place.faults("s3:ListBucket", folder):
             pages = obstore.list(self._client, check_key(folder) if folder else None, chunk_size=1000)
             # An empty object `x/` marks a folder in some tools; here its name is `x`.
             found = [_info(meta) for page in pages for meta in page if meta["path"]]
@@ -150,27 +190,25 @@ class S3Store(Store):
 
     def first(self) -> ObjectInfo | None:
         """Return any object that is not empty; see `Store.first`."""
-        with self._faults():
+        with self._place.faults("s3:ListBucket"):
             pages = obstore.list(self._client, chunk_size=50)
             found = (_info(meta) for page in pages for meta in page if meta["path"] and meta["size"])
             return next((info for info in found if not _hidden(info.key)), None)
 
     def read(self, key: str) -> tuple[bytes, str]:
         """Return an object's content and etag; see `Store.read`."""
-        with self._faults(check_key(key)):
+        with self._place.faults("s3:GetObject", check_key(key)):
             result = obstore.get(self._client, key)
             return bytes(result.bytes()), result.meta["e_tag"] or ""
 
     def stat(self, keys: Iterable[str]) -> Listing:
         """Return size and etag of objects; see `Store.stat`."""
-        names = [check_key(key) for key in keys]
+        client, names = self._client, [check_key(key) for key in keys]
         infos: dict[str, ObjectInfo] = {}
 
         async def look(key: str) -> None:
-            try:
-                infos[key] = _info(await obstore.head_async(self._client, key))
-            except CAUGHT as error:
-                raise self._place.translate(error, key) from error
+            with self._place.faults("s3:GetObject", key):
+                infos[key] = _info(await obstore.head_async(client, key))
 
         with self._bucket_named():
             transfers.run(transfers.all_of(names, look))
@@ -178,7 +216,7 @@ class S3Store(Store):
 
     def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
         """Write an object whole; see `Store.put`."""
-        with self._faults(check_key(key)):
+        with self._place.faults("s3:PutObject", check_key(key)):
             mode: Any = "create" if if_absent else {"e_tag": if_match} if if_match is not None else "overwrite"
             result = obstore.put(self._client, key, data, mode=mode, use_multipart=False)
             return result["e_tag"] or ""
@@ -187,7 +225,7 @@ class S3Store(Store):
         """Remove objects; see `Store.delete`."""
         names = [check_key(key) for key in keys]
         if names:
-            with self._faults():
+            with self._place.faults("s3:DeleteObject"):
                 obstore.delete(self._client, names)
 
     def push(
@@ -213,19 +251,12 @@ class S3Store(Store):
         transfers.run(transfers.all_of(infos, pull.bring))
 
     @contextmanager
-    def _faults(self, key: str = "") -> Iterator[None]:
-        try:
-            yield
-        except CAUGHT as error:
-            raise self._place.translate(error, key) from error
-
-    @contextmanager
     def _bucket_named(self) -> Iterator[None]:
         """Distinguish a missing bucket from a missing object, which the answer to HEAD does not."""
         try:
             yield
         except NotFoundError:
-            with self._faults():
+            with self._place.faults("s3:ListBucket"):
                 next(iter(obstore.list(self._client, chunk_size=1)), None)
             raise
 

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 import obstore
 from obstore.exceptions import AlreadyExistsError
 
-from trainer.errors import ConflictError, TransientError
+from trainer.errors import ConflictError, NotFoundError, TransientError
 from trainer.storage.base import Meter, ObjectInfo
 from trainer.storage.faults import CAUGHT, Place
 from trainer.storage.landing import Landing
@@ -123,7 +123,7 @@ class Pull:
             try:
                 return await attempt()
             except CAUGHT as error:
-                fault = self._place.translate(error, info.key)
+                fault = self._place.translate(error, info.key, action="s3:GetObject")
                 if isinstance(fault, ConflictError):
                     raise TransientError(
                         f"{self._place.uri(info.key)} was changed during the download. Run it again."
@@ -164,7 +164,7 @@ class Push:
         except CAUGHT as error:
             if not path.exists():  # obstore has one word for this and for a missing bucket
                 raise FileNotFoundError(path) from error
-            raise self._place.translate(error, key) from error
+            raise self._place.translate(error, key, action="s3:PutObject") from error
         self.moved += 1
         self._meter.add(size)
 
@@ -180,15 +180,18 @@ class Push:
                 raise
 
     async def _same(self, key: str, path: Path) -> bool:
-        result, theirs = await obstore.get_async(self._client, key), hashlib.sha256()
-        async for block in result.stream(min_chunk_size=1 << 20):
-            theirs.update(block)
+        theirs = hashlib.sha256()
+        with self._place.faults("s3:GetObject", key):
+            result = await obstore.get_async(self._client, key)
+            async for block in result.stream(min_chunk_size=1 << 20):
+                theirs.update(block)
         return theirs.hexdigest() == await asyncio.to_thread(_sha256, path)
 
     async def _there(self, key: str, path: Path, *, size: int) -> bool:
         try:
-            found = await obstore.head_async(self._client, key)
-        except FileNotFoundError:
+            with self._place.faults("s3:GetObject", key):
+                found = await obstore.head_async(self._client, key)
+        except NotFoundError:
             return False
         if found["size"] != size or not found["e_tag"]:
             return False

@@ -123,6 +123,9 @@ spec:
         {{- with $chart.endpoint.region }}
         - {name: AWS_REGION, value: {{ . | quote }}}
         {{- end }}
+        {{- if ne $chart.endpoint.addressing "auto" }}
+        - {name: OCRFLEET_S3_ADDRESSING, value: {{ $chart.endpoint.addressing }}}
+        {{- end }}
         {{- if $placement.credentialsSecret }}
         - {name: AWS_SHARED_CREDENTIALS_FILE, value: /etc/ocrfleet-credentials/credentials}
         {{- end }}

@@ -24,7 +24,11 @@ from jobs.jobfile import fieldtypes
         ("RequestName", ["cpu", "memory", "ephemeral-storage"], ["example.com/fpga", "gpu"]),
         ("Cidr", ["10.0.0.0/8", "0.0.0.0/0", "1.2.3.4/32", "2600:1f18::/32", "::/0"], ["10.0.0.256/8", "1.2.3.4/33"]),
         ("Port", [1, 65535], [0, 65536, "80"]),
-        ("StoreUrl", ["https://s3.test", "http://[::1]:65535/path"], ["s3://a", "https://s3.test:65536", "https://"]),
+        (
+            "StoreUrl",
+            ["https://s3.test", "http://[::1]:65535/path"],
+            ["s3://a", "https://s3.test:65536", "https://", "http://a/?b", "http://a/#b", "http://a/@", "http://b@a"],
+        ),
         ("FileName", ["ca.crt", "_a", "a" * 253], [".a", "-a", "a/b", "a" * 254]),
         ("VariableName", ["_A1"], ["1A", "A-B", ""]),
     ],

@@ -91,6 +91,8 @@ def test_every_job_survives_a_round_trip(
         (["name=null"], "name is missing."),
         (["apiVersion=ocrfleet.io/v2"], "apiVersion is 'ocrfleet.io/v2', which this version of ocrfleet does not know"),
         (["apiVersion=null"], "apiVersion is missing"),
+        (["chart.endpoint.url=https://me:secret@h"], "chart.endpoint.url is 'https://***@h': write https://HOST"),
+        (["chart.endpoint.url=https://h/?t=secret"], "chart.endpoint.url is 'https://h/?***': write https://HOST"),
     ],
     ids=lambda value: value[0][:40] if isinstance(value, list) else "",
 )

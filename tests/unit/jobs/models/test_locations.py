@@ -23,6 +23,13 @@ def test_a_folder_is_used_in_place_by_its_name_or_its_uri(tmp_path: Path, cache:
     assert not cache.root.exists()
 
 
+@pytest.mark.parametrize("name", ["a#b", "a?b", "50%"])
+def test_a_folder_may_have_any_name(name: str, tmp_path: Path, cache: Cache) -> None:
+    (tmp_path / name).mkdir()
+    assert locations.folder(f"file://{tmp_path}/{name}", cache) == tmp_path / name
+    assert locations.folder(str(tmp_path / name), cache) == tmp_path / name
+
+
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path, cache: Cache) -> None:
     (tmp_path / "file").touch()
     for name in ("none", "file"):

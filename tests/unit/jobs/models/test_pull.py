@@ -20,6 +20,9 @@ from trainer.errors import NotFoundError, SpecError
         ("s3://b/x/@production", Published("s3://b/x", "production")),
         ("s3://b/x#slips-1a2b3c4d", Published("s3://b/x", "slips-1a2b3c4d")),
         ("file:///models/x#slips-1a2b3c4d", Published("file:///models/x", "slips-1a2b3c4d")),
+        ("file:///a#1/x@y/z", Published("file:///a#1/x@y/z")),
+        ("file:///a#1/x#slips-1a2b3c4d", Published("file:///a#1/x", "slips-1a2b3c4d")),
+        ("file:///a#b/", Published("file:///a#b")),
     ],
 )
 def test_a_models_name_has_three_forms(text: str, published: Published) -> None:
