@@ -85,6 +85,6 @@ def fetch(text: str, cache: Cache, *, progress: OnProgress | None = None) -> Pat
 def _local(given: Path) -> Path:
     # A folder that `models pull` made has the export in `inference`.
     for folder in (given, given / "inference"):
-        if (folder / "inference.json").is_file():
+        if any((folder / name).is_file() for name in ("inference.json", "inference.pdmodel")):
             return folder
-    raise NotFoundError(f"'{given}' is neither a folder with inference.json nor an s3:// or file:// location.")
+    raise NotFoundError(f"'{given}' is neither a folder with inference.json or inference.pdmodel nor an s3:// or file:// location.")

@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -205,6 +206,42 @@ def test_an_image_of_another_format_is_named(
     code, _, err = run(capsys, monkeypatch, "--det", models[0], "--out", tmp_path / "out", named)
     assert code == ExitCode.DATASET
     assert f"'{named}': the file is a JPEG 2000 image" in err
+
+
+OLD = """
+import sys, paddle
+from paddle.pir_utils import OldIrGuard
+with OldIrGuard():
+    paddle.enable_static()
+    main, start = paddle.static.Program(), paddle.static.Program()
+    with paddle.static.program_guard(main, start):
+        x = paddle.static.data("x", [-1, 3, -1, -1], "float32")
+        y = paddle.static.nn.conv2d(x, 1, 3, padding=1, act="sigmoid")
+        executor = paddle.static.Executor(paddle.CPUPlace())
+        executor.run(start)
+        paddle.static.save_inference_model(sys.argv[1], [x], [y], executor, program=main)
+"""
+"""Exports a network as Paddle 2 did."""
+
+
+def test_a_model_in_the_form_before_paddle_3_is_read(
+    models: tuple[Path, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Published models of PaddleOCR from before 2025 have an inference.pdmodel."""
+    old = tmp_path / "old"
+    old.mkdir()
+    subprocess.run([sys.executable, "-c", OLD, str(old / "inference")], check=True)
+    options = ["--det", old, "--out", tmp_path / "out"]
+    code, _, err = run(capsys, monkeypatch, *options, page(tmp_path / "a.png", "one"))
+    assert code != ExitCode.DONE
+    assert "inference.yml' does not exist" in err
+    shutil.copy(models[0] / "inference.yml", old)
+    code, out, _ = run(capsys, monkeypatch, *options, tmp_path / "a.png")
+    assert code == ExitCode.DONE
+    assert "1 page, " in out
 
 
 def pdf(path: Path, *pages: Path) -> Path:

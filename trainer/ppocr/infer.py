@@ -225,7 +225,11 @@ def predictor_forward(inference_dir: Path, device: str = "cpu") -> Forward:
     """
     from paddle import inference
 
-    model, weights = (_present(inference_dir / name) for name in ("inference.json", "inference.pdiparams"))
+    weights = _present(inference_dir / "inference.pdiparams")
+    old = inference_dir / "inference.pdmodel"
+    # Models that PaddleOCR has published before Paddle 3 have the older form of a program.
+    model = old if old.is_file() and not (inference_dir / "inference.json").is_file() else None
+    model = model or _present(inference_dir / "inference.json")
     config = inference.Config(str(model), str(weights))
     if device == "gpu":
         config.enable_use_gpu(100, 0)
@@ -284,6 +288,8 @@ def exported_config(inference_dir: Path) -> dict[str, Any]:
 def _present(path: Path) -> Path:
     if not path.is_file():
         raise NotFoundError(
-            f"'{path}' does not exist. Name a folder with an exported model: inference.json, .pdiparams and .yml."
+            f"'{path}' does not exist. Name a folder with an exported model: inference.json (or .pdmodel), .pdiparams "
+            "and .yml. PaddleOCR's models from before PP-OCRv4 have no .yml, which says how a model is read: export "
+            "them again with PaddleOCR 3."
         )
     return path
