@@ -87,4 +87,6 @@ def _local(given: Path) -> Path:
     for folder in (given, given / "inference"):
         if any((folder / name).is_file() for name in ("inference.json", "inference.pdmodel")):
             return folder
-    raise NotFoundError(f"'{given}' is neither a folder with inference.json or inference.pdmodel nor an s3:// or file:// location.")
+    raise NotFoundError(
+        f"'{given}' is neither a folder with inference.json or inference.pdmodel nor an s3:// or file:// location."
+    )

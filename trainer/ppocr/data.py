@@ -8,7 +8,6 @@ is an error.
 import copy
 import json
 import logging
-import multiprocessing
 import random
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -241,14 +240,12 @@ def read_batches(
 
     Raises:
         DatasetError: `MOST_IN_A_ROW` samples in a row could not be used.
-        TransientError: one of those processes was killed.
+        SystemError: one of those processes was killed; see `reader_died`.
     """
     made: Any
     if readers:
-        made = _surviving(
-            paddle.io.DataLoader(
-                dataset, batch_sampler=list(batches), collate_fn=collate, num_workers=readers, return_list=True
-            )
+        made = paddle.io.DataLoader(
+            dataset, batch_sampler=list(batches), collate_fn=collate, num_workers=readers, return_list=True
         )
     else:
         made = _ahead(collate([dataset[item] for item in batch]) for batch in batches)
@@ -263,23 +260,20 @@ def read_batches(
         yield refused, [paddle.to_tensor(array) for array in arrays]
 
 
-def _surviving(loader: Iterable[Batch]) -> Iterator[Batch]:
-    """Yield a loader's batches; say so when one of its processes was killed."""
-    batches = iter(loader)
-    processes = multiprocessing.active_children()
-    try:
-        yield from batches
-    except SystemError as error:
-        # The loader ends the others with SIGTERM.
-        killed = [-(each.exitcode or 0) for each in processes if (each.exitcode or 0) < 0]
-        number = next((each for each in killed if each != signal.SIGTERM), None)
-        if number is None:
-            raise
-        name = signal.Signals(number).name
-        why = "Memory probably ran out: lower run.train.readers. " if number == signal.SIGKILL else ""
-        raise TransientError(
-            f"A process that reads samples was killed by {name}. {why}Run it again to resume from the last checkpoint."
-        ) from error
+def reader_died(error: SystemError) -> TransientError | None:
+    """Return the error to raise when paddle says that a process that reads samples has died; None: it says another thing.
+
+    Paddle says so from a signal handler, so anything that the worker does at that moment is interrupted.
+    """
+    said = str(error)
+    if "DataLoader process" not in said and "Blocking queue is killed" not in said:
+        return None
+    number = next((each for each in signal.Signals if f"signal: {signal.strsignal(each)}." in said), None)
+    how = f" by {number.name}" if number else ""
+    why = "Memory probably ran out: lower run.train.readers. " if number == signal.SIGKILL else ""
+    return TransientError(
+        f"A process that reads samples was killed{how}. {why}Run it again to resume from the last checkpoint."
+    )
 
 
 def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:

@@ -142,6 +142,12 @@ def _same_work(stage: str, job: Job) -> None:
         )
 
 
+def _failed(error: OcrfleetError, supervisor: events.Events) -> int:
+    logging.error("%s", error)
+    supervisor.send(events.Failed(code=int(error.exit_code), message=str(error)))
+    return int(error.exit_code)
+
+
 def main() -> int:
     """Do one stage; give the exit code."""
     parser = argparse.ArgumentParser(prog="trainer.ppocr.worker")
@@ -172,12 +178,15 @@ def main() -> int:
             facts = _all_of(arguments.stage, job)
         supervisor.send(events.Finished(facts=facts))
     except OcrfleetError as error:
-        logging.error("%s", error)
-        supervisor.send(events.Failed(code=int(error.exit_code), message=str(error)))
-        return int(error.exit_code)
+        return _failed(error, supervisor)
     # The process ends here whatever it was, and the supervisor must hear why.
     except Exception as error:  # noqa: BLE001
         traceback.print_exc()
+        if isinstance(error, SystemError):
+            from trainer.ppocr.data import reader_died
+
+            if died := reader_died(error):
+                return _failed(died, supervisor)
         message = f"{type(error).__name__}: {error}"
         supervisor.send(events.Failed(code=int(contract.ExitCode.FAILED), message=message))
         return int(contract.ExitCode.FAILED)
