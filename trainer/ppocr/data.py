@@ -261,7 +261,7 @@ def read_batches(
 
 
 def reader_died(error: SystemError) -> TransientError | None:
-    """Return the error to raise when paddle says that a process that reads samples has died; None: it says another thing.
+    """Return the error to raise when paddle says that a process that reads samples has died, else None.
 
     Paddle says so from a signal handler, so anything that the worker does at that moment is interrupted.
     """
