@@ -112,6 +112,12 @@ ONLY ?=
 mutants: setup ## Change the code in 100 small ways, and list those that no unit test notices (COUNT=, SEED=, ONLY=path)
 	$(BIN)/python -m tests.mutants --count $(COUNT) --seed $(SEED) $(addprefix --only ,$(ONLY))
 
+INPUTS ?= 10000
+
+.PHONY: fuzz
+fuzz: setup ## Give random input to what parses input from outside (INPUTS=for each target, SEED=, ONLY=target)
+	$(BIN)/python -m tests.fuzz --count $(INPUTS) --seed $(SEED) $(addprefix --only ,$(ONLY))
+
 .PHONY: bench
 bench: setup ## Compare the speed of training with PaddleOCR's own loop (15 minutes on 2 quiet cores)
 	$(BIN)/python -m benchmarks.train_throughput

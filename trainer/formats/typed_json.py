@@ -27,9 +27,13 @@ def parse(data: str | bytes) -> Any:
     """Parse a document.
 
     Raises:
-        ValueError: it is no JSON in UTF-8.
+        ValueError: it is no JSON in UTF-8, or has half of a character, which could not be written or printed.
     """
+    text = data if isinstance(data, str) else data.decode("utf-8")
     try:
-        return json.loads(data if isinstance(data, str) else data.decode("utf-8"))
+        value = json.loads(text)
+        if "\\ud" in text.lower():
+            json.dumps(value, ensure_ascii=False).encode()
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
+    return value
