@@ -112,6 +112,12 @@ ONLY ?=
 mutants: setup ## Change the code in 100 small ways, and list those that no unit test notices (COUNT=, SEED=, ONLY=path)
 	$(BIN)/python -m tests.mutants --count $(COUNT) --seed $(SEED) $(addprefix --only ,$(ONLY))
 
+INPUTS ?= 10000
+
+.PHONY: fuzz
+fuzz: setup ## Give random input to what parses input from outside (INPUTS=for each target, SEED=, ONLY=target)
+	$(BIN)/python -m tests.fuzz --count $(INPUTS) --seed $(SEED) $(addprefix --only ,$(ONLY))
+
 .PHONY: bench
 bench: setup ## Compare the speed of training with PaddleOCR's own loop (15 minutes on 2 quiet cores)
 	$(BIN)/python -m benchmarks.train_throughput
@@ -122,6 +128,22 @@ lint: setup ## Check style, types and the layers
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+AUDIT = $(VENV)/audit
+AUDITED = lock overlay cluster audit
+EXCEPTIONS = requirements/audit-exceptions.txt
+
+$(AUDIT)/.complete: requirements/audit.txt
+	$(PYTHON) -m venv --clear $(AUDIT)
+	$(AUDIT)/bin/python -m pip install --quiet --no-deps -r requirements/audit.txt
+	@touch $@
+
+# Not a part of CI: a new entry in a database must not fail a change that has nothing to do with it.
+.PHONY: audit
+audit: $(AUDIT)/.complete ## Look for known vulnerabilities in the pinned packages, in the databases of PyPI and OSV
+	@for service in pypi osv; do echo "$$service:"; $(AUDIT)/bin/pip-audit --strict --no-deps --disable-pip \
+		--vulnerability-service $$service $(AUDITED:%=-r requirements/%.txt) \
+		$$(sed -n 's/^\([A-Z][-A-Za-z0-9]*\) .*/--ignore-vuln \1/p' $(EXCEPTIONS)); done
 
 GENERATED = docs/reference ':(glob)charts/ocr-training/*' manifests/components/trainjob-runtime jobs/commands/completions
 

@@ -1,18 +1,20 @@
 """`ocrfleet models list`, `show`, `pull` and `promote`."""
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from jobs.commands import options, show
 from jobs.commands.document import document
 from jobs.commands.progress import transfer
 from jobs.models import pull as pulls
+from trainer.errors import SpecError
 from trainer.registry import models as registry
 from trainer.registry.distillation import Distillation, Network
 from trainer.registry.models import Channel, Manifest
-from trainer.storage import open_store
+from trainer.storage import Store, open_store
 
 _MODEL = "s3://BUCKET/PREFIX (the newest run), …@CHANNEL or …#RUN"
 _MAIN = {"det": "hmean", "rec": "acc"}
@@ -112,9 +114,8 @@ def show_model(arguments: argparse.Namespace) -> int:
     named = pulls.parse(arguments.model)
     store = open_store(named.output)
     manifest = registry.show(store, named.run())
-    record = f"runs/{manifest.run}/{manifest.attempt}/record.json"
     if arguments.record:
-        document(json.loads(store.get(record)), arguments.output)
+        document(registry.record(store, manifest), arguments.output)
         return 0
     facts = {
         **_row(manifest, registry.list_channels(store)),
@@ -122,8 +123,7 @@ def show_model(arguments: argparse.Namespace) -> int:
         "split": manifest.split,
     }
     if manifest.distillation:
-        evaluations = json.loads(store.get(record))["metrics"]["training"]["evaluations"]
-        facts["distillation"] = _distillation(manifest.distillation, evaluations)
+        facts["distillation"] = _distillation(manifest.distillation, _evaluations(store, manifest))
     facts["files"] = [{"path": f.path, "size": f.size, "sha256": f.sha256} for f in manifest.files]
     document(facts, arguments.output)
     return 0
@@ -152,7 +152,27 @@ def promote(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _distillation(told: Distillation, evaluations: list[dict[str, Any]]) -> dict[str, Any]:
+class _Evaluation(msgspec.Struct):
+    step: int
+    epoch: int
+    best: bool
+    metrics: dict[str, float]
+    network: str | None = None
+    networks: dict[str, dict[str, float]] | None = None
+
+
+def _evaluations(store: Store, manifest: Manifest) -> list[_Evaluation]:
+    record = registry.record(store, manifest)
+    try:
+        return msgspec.convert(record["metrics"]["training"]["evaluations"], list[_Evaluation])
+    except (KeyError, TypeError, ValueError) as error:
+        raise SpecError(
+            f"The record of run {manifest.run} in {store.uri} has no evaluations of a distillation ({error}). "
+            "`ocrfleet models show --record` prints it."
+        ) from error
+
+
+def _distillation(told: Distillation, evaluations: list[_Evaluation]) -> dict[str, Any]:
     """Return the results of each network, as in the report."""
     return {
         "picked": told.picked,
@@ -164,10 +184,10 @@ def _distillation(told: Distillation, evaluations: list[dict[str, Any]]) -> dict
         "networks": [_network(network) for network in told.networks],
         "evaluations": [
             {
-                "step": entry["step"],
-                "epoch": entry["epoch"],
-                "kept": entry.get("network", told.picked) if entry["best"] else None,
-                "networks": entry.get("networks") or {told.picked: entry["metrics"]},
+                "step": entry.step,
+                "epoch": entry.epoch,
+                "kept": (entry.network or told.picked) if entry.best else None,
+                "networks": entry.networks or {told.picked: entry.metrics},
             }
             for entry in evaluations
         ],

@@ -8,7 +8,7 @@ from trainer.errors import SpecError
 from trainer.formats.yaml import parse_yaml
 
 # A step is a name with `\.`, `\[` … escaped, or an index.
-_STEP: Final = re.compile(r"\[(?P<index>[0-9]+)\]|(?:^|\.)(?P<name>(?:\\.|[^.\[\]\\])+)")
+_STEP: Final = re.compile(r"\[(?P<index>[0-9]{1,9})\]|(?:^|\.)(?P<name>(?:\\.|[^.\[\]\\])+)")
 _NEXT: Final = re.compile(r",(?=(?:apiVersion|name|run|placement|notify|schedule|chart)[.=\[])")
 MAX_INDEX: Final = 1000
 """Longest list that `a[N]=` may make; beyond it a typing error would fill the memory."""

@@ -50,6 +50,15 @@ class S3Egress:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class DnsEgress:
+    """Resolvers besides the pods of the cluster's DNS: `k8s-app: kube-dns` in kube-system, and those of OpenShift."""
+
+    cidrs: tuple[Cidr, ...] = ("169.254.0.0/16", "fe80::/10")
+    """Address ranges. Default: link-local, for NodeLocal DNSCache and the resolvers of AWS and Google Cloud. Another
+    resolver needs its address here; `0.0.0.0/0` and `::/0` allow all."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class MetricsFrom:
     """Who may read the metrics port: pods that match both selectors."""
 
@@ -66,6 +75,9 @@ class NetworkPolicy:
 
     enabled: Flag = True
     """Create a NetworkPolicy. It has an effect if the cluster's network enforces policies."""
+
+    dns: DnsEgress = Field(default_factory=DnsEgress)
+    """Resolvers that the pods may ask."""
 
     s3: S3Egress = Field(default_factory=S3Egress)
     """Addresses and ports of the object store."""

@@ -261,6 +261,7 @@ LARGE: Final = {
     **dict.fromkeys(["example.com/a", "a.b/c", "nvidia.com/gpu"], st.sampled_from([0, 1, "8", "3k"])),
 }
 
+CIDRS: Final = st.sampled_from(["0.0.0.0/0", "10.0.0.0/8", "1.2.3.4/32", "::/0", "2600:1f18::/32", "fe80::/10"])
 HANDED_ON: Final[dict[str, Values]] = {
     "placement.tolerations": st.lists(
         st.sampled_from(
@@ -288,9 +289,8 @@ HANDED_ON: Final[dict[str, Values]] = {
     "placement.resources.requests": st.fixed_dictionaries({}, optional=SMALL),
     "placement.resources.limits": st.fixed_dictionaries({}, optional=LARGE),
     "chart.rdma.resource": of(LEAVES["chart.rdma.resource"]).filter(lambda name: not name.startswith("requests.")),
-    "chart.networkPolicy.s3.cidrs": st.lists(
-        st.sampled_from(["0.0.0.0/0", "10.0.0.0/8", "1.2.3.4/32", "::/0", "2600:1f18::/32", "fe80::/10"]), max_size=3
-    ),
+    "chart.networkPolicy.dns.cidrs": st.lists(CIDRS, max_size=3),
+    "chart.networkPolicy.s3.cidrs": st.lists(CIDRS, max_size=3),
     "chart.extraEnv": st.lists(VARIABLE, max_size=3, unique_by=lambda each: each["name"]),
     "chart.extraVolumes": st.lists(VOLUME, max_size=3, unique_by=lambda each: each["name"]),
     "chart.extraVolumeMounts": st.lists(

@@ -49,6 +49,7 @@ OTHERS: Final[dict[str, Any]] = {
     "schedule.timeZone": "Asia/Shanghai",
     "chart.serviceAccount.annotations": {"team": "ocr"},
     "chart.identity.preset": "gke",
+    "chart.networkPolicy.dns.cidrs": ["10.0.0.0/8"],
     "chart.networkPolicy.s3.cidrs": ["10.0.0.0/8"],
     "chart.networkPolicy.s3.ports": [8333],
     "chart.networkPolicy.extraEgress": [{"ports": [{"port": 3128}]}],

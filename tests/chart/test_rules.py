@@ -220,9 +220,43 @@ def to_store(fields: dict[str, Any]) -> list[dict[str, Any]]:
     assert isinstance(made, dict)
     egress = helm_python.values_from_yaml(made["networkpolicy.yaml"])["spec"]["egress"]
     assert {"podSelector"} == set(egress[0]["to"][0])
-    assert {each["port"] for each in egress[1]["ports"]} == {53}
-    rules: list[dict[str, Any]] = egress[2:]
+    assert [{each["port"] for each in rule["ports"]} for rule in egress[1:3]] == [{53}, {5353}]
+    rules: list[dict[str, Any]] = egress[3:]
     return rules
+
+
+@pytest.mark.parametrize(
+    ("fields", "cidrs"),
+    [
+        ({}, ["169.254.0.0/16", "fe80::/10"]),
+        ({"chart.networkPolicy.dns.cidrs": []}, []),
+        ({"chart.networkPolicy.dns.cidrs": ["0.0.0.0/0", "::/0"]}, ["0.0.0.0/0", "::/0"]),
+    ],
+    ids=["by default", "no address", "every address"],
+)
+def test_names_are_asked_of_the_clusters_dns_and_of_the_given_addresses_only(
+    fields: dict[str, Any], cidrs: list[str]
+) -> None:
+    """A rule for port 53 without peers would let out to every address."""
+    made = outcome(with_fields(fields))
+    assert isinstance(made, dict)
+    egress = helm_python.values_from_yaml(made["networkpolicy.yaml"])["spec"]["egress"]
+    assert all(rule.get("to") for rule in egress)
+    dns, openshift = egress[1:3]
+    pods, *addresses = dns["to"]
+    assert pods == {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}},
+        "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
+    }
+    assert [each["ipBlock"]["cidr"] for each in addresses] == cidrs
+    assert openshift["to"] == [
+        {
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "openshift-dns"}},
+            "podSelector": {"matchLabels": {"dns.operator.openshift.io/daemonset-dns": "default"}},
+        }
+    ]
+    for rule in (dns, openshift):
+        assert {each["protocol"] for each in rule["ports"]} == {"UDP", "TCP"}
 
 
 def test_nearness_is_beside_the_affinity_of_the_platform() -> None:

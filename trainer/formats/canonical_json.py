@@ -43,7 +43,8 @@ def canonical(value: object) -> str:
 
 
 def _number(value: float) -> str:
-    if not math.isfinite(value) or (isinstance(value, int) and not abs(value) <= LARGEST):
+    # An integer of more than 308 digits is no float, so isfinite must not see it.
+    if not (abs(value) <= LARGEST if isinstance(value, int) else math.isfinite(value)):
         raise SpecError(f"{value} is beyond ±2^53, so JSON would round it. Write it as a string, in quotes.")
     if isinstance(value, int):
         return str(value)

@@ -4,20 +4,25 @@
 """
 
 import json
+import logging
 import random
 import re
 import secrets
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Final
+from typing import Annotated, Final
+
+import msgspec
 
 from trainer import contract
-from trainer.errors import ConflictError, SpecError, TransientError
+from trainer.errors import ConflictError, NotFoundError, SpecError, TransientError
+from trainer.formats import typed_json
 from trainer.registry import manifests
+from trainer.registry.manifests import Name
 from trainer.storage import Store
 
-_NAME: Final = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")
+log = logging.getLogger(__name__)
 
 _TRIES: Final = 600
 """How often a writer tries when others were faster: with the pauses between, for half a minute."""
@@ -27,7 +32,7 @@ _TRIES: Final = 600
 class Promotion:
     """One entry of a channel's history."""
 
-    run: str
+    run: Name
     """Where the channel pointed from then on."""
 
     at: str
@@ -41,10 +46,10 @@ class Promotion:
 class Channel:
     """A named pointer to a published model."""
 
-    name: str
+    name: Name
     """Such as `production` or `candidate`."""
 
-    history: tuple[Promotion, ...]
+    history: Annotated[tuple[Promotion, ...], msgspec.Meta(min_length=1)]
     """Oldest first; the last one holds."""
 
     @property
@@ -58,19 +63,26 @@ class Channel:
         return json.dumps(content, indent=1).encode() + b"\n"
 
     @classmethod
-    def from_json(cls, data: bytes, *, source: str) -> "Channel":
+    def from_json(cls, data: bytes, *, name: str, source: str) -> "Channel":
         """Read a channel.
 
+        Args:
+            data: the document.
+            name: the name that it is stored under.
+            source: where it is, for messages.
+
         Raises:
-            SpecError: it is not one.
+            SpecError: it is not a channel of this name.
         """
         try:
-            raw = json.loads(data)
-            return cls(name=raw["name"], history=tuple(Promotion(**promotion) for promotion in raw["history"]))
-        except (ValueError, KeyError, TypeError) as error:
+            channel = typed_json.decode(data, cls)
+            if channel.name != name:
+                raise ValueError(f"it names the channel {channel.name!r}, but is stored under {name!r}")
+        except ValueError as error:
             raise SpecError(
                 f"{source} is not a channel of ocrfleet ({error}). Remove it, then promote a run again."
             ) from error
+        return channel
 
 
 def find(store: Store, name: str) -> Channel | None:
@@ -79,11 +91,21 @@ def find(store: Store, name: str) -> Channel | None:
 
 
 def list_channels(store: Store) -> list[Channel]:
-    """List the channels, by name."""
+    """List the channels, by name. What is not a channel is logged and skipped."""
     names = [
         match[1] for info in store.list("channels") if (match := re.fullmatch(r"channels/([^/]+)\.json", info.key))
     ]
-    return [found for found in (find(store, name) for name in names) if found]
+    return [found for found in (_find_or_warn(store, name) for name in names) if found]
+
+
+def _find_or_warn(store: Store, name: str) -> Channel | None:
+    try:
+        return find(store, name)
+    except NotFoundError:
+        raise
+    except SpecError as error:
+        log.warning("Skipped: %s", error)
+        return None
 
 
 def promote(store: Store, run: str, channel: str, *, single_writer: bool = False) -> Channel:
@@ -153,11 +175,11 @@ def _read(store: Store, name: str) -> tuple[Channel | None, str | None]:
     found = store.find(_key(name))
     if found is None:
         return None, None
-    return Channel.from_json(found[0], source=f"{store.uri}{_key(name)}"), found[1]
+    return Channel.from_json(found[0], name=name, source=f"{store.uri}{_key(name)}"), found[1]
 
 
 def _key(name: str) -> str:
-    if not _NAME.match(name):
+    if not re.match(manifests.NAME, name):
         raise SpecError(
             f"{name!r} is not a valid channel name. Use lower-case letters, digits and '-', beginning with a letter."
         )

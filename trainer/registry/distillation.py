@@ -82,13 +82,6 @@ class Distillation:
     gain: Gain | None = None
     """None: the job file names no baseline."""
 
-    @classmethod
-    def of(cls, raw: Mapping[str, Any]) -> "Distillation":
-        """Read it from a manifest."""
-        gain = raw.get("gain")
-        networks = tuple(Network(**each) for each in raw["networks"])
-        return cls(**{**raw, "networks": networks, "gain": Gain(**gain) if gain else None})
-
     def with_gain(self, gain: Gain | None) -> "Distillation":
         """Give the same with what came of a comparison."""
         return replace(self, gain=gain)

@@ -4,14 +4,29 @@
 """
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
 
 from trainer import contract
 from trainer.errors import ConflictError, NotFoundError, SpecError
+from trainer.formats import typed_json
 from trainer.registry.distillation import Distillation
 from trainer.storage import Store
+from trainer.storage.keys import check_tree
+
+log = logging.getLogger(__name__)
+
+NAME: Final = r"\A[a-z]([-a-z0-9]*[a-z0-9])?\Z"
+"""The form of names of runs and channels. They become parts of paths."""
+
+Name = Annotated[str, msgspec.Meta(pattern=NAME, max_length=253)]
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,10 +36,10 @@ class PublishedFile:
     path: str
     """Relative to `runs/<run>/`, such as `1/inference/inference.yml`; the first part is the attempt."""
 
-    size: int
+    size: Count
     """Bytes."""
 
-    sha256: str
+    sha256: Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
     """Digest of the content."""
 
     @property
@@ -37,16 +52,16 @@ class PublishedFile:
 class Manifest:
     """A published model."""
 
-    run: str
+    run: Name
     """`<name>-<h8>`."""
 
     name: str
     """The job file's name."""
 
-    task: str
+    task: Literal["det", "rec"]
     """`det` or `rec`."""
 
-    attempt: int
+    attempt: Count
     """The attempt that published it."""
 
     created: str
@@ -64,7 +79,7 @@ class Manifest:
     split: str
     """What was measured on: `test`, or `eval` when there is no test split."""
 
-    samples: int
+    samples: Count
     """How many samples that split has."""
 
     dataset: str
@@ -85,21 +100,40 @@ class Manifest:
         return json.dumps(content, indent=1, ensure_ascii=False).encode() + b"\n"
 
     @classmethod
-    def from_json(cls, data: bytes, *, source: str) -> "Manifest":
+    def from_json(cls, data: bytes, *, run: str, source: str) -> "Manifest":
         """Read a manifest.
 
+        Args:
+            data: the document.
+            run: the run that it is stored under.
+            source: where it is, for messages.
+
         Raises:
-            SpecError: it is not one, or of another version.
+            SpecError: it is not one of this run, is of another version, or names a file outside the run's folder.
         """
         try:
-            raw = json.loads(data)
-            if (raw.pop("apiVersion"), raw.pop("kind")) != (contract.API_VERSION, "Manifest"):
-                raise SpecError(f"{source} has another version than {contract.API_VERSION}. Use a newer ocrfleet.")
-            files = tuple(PublishedFile(**file) for file in raw.pop("files"))
-            distillation = raw.pop("distillation", None)
-            return cls(**raw, files=files, distillation=Distillation.of(distillation) if distillation else None)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            head = typed_json.decode(data, _Head)
+            if (head.api_version, head.kind) == (contract.API_VERSION, "Manifest"):
+                return _checked(typed_json.decode(data, cls), run)
+        except (ValueError, SpecError) as error:
             raise SpecError(f"{source} is not a manifest of ocrfleet ({error}). Name another run.") from error
+        raise SpecError(f"{source} has another version than {contract.API_VERSION}. Use a newer ocrfleet.")
+
+
+class _Head(msgspec.Struct, rename={"api_version": "apiVersion"}):
+    api_version: str
+    kind: str
+
+
+def _checked(manifest: Manifest, run: str) -> Manifest:
+    """Return the manifest if it is of this run, and all its files are below the folder of its attempt."""
+    if manifest.run != run:
+        raise ValueError(f"it names the run {manifest.run!r}, but is stored under {run!r}")
+    for file in manifest.files:
+        if not file.path.startswith(f"{manifest.attempt}/"):
+            raise ValueError(f"{file.path!r} is not below {manifest.attempt}/, the folder of its attempt")
+    check_tree((file.path for file in manifest.files), where="it")
+    return manifest
 
 
 def now() -> str:
@@ -115,7 +149,33 @@ def key_of(run: str) -> str:
 def find(store: Store, run: str) -> Manifest | None:
     """Return a run's manifest, or None when its model is not published."""
     found = store.find(key_of(run))
-    return Manifest.from_json(found[0], source=f"{store.uri}{key_of(run)}") if found else None
+    return Manifest.from_json(found[0], run=run, source=f"{store.uri}{key_of(run)}") if found else None
+
+
+def find_or_warn(store: Store, run: str) -> Manifest | None:
+    """Return a run's manifest for a list; None also when what is stored is not a manifest, which is logged."""
+    try:
+        return find(store, run)
+    except NotFoundError:
+        raise
+    except SpecError as error:
+        log.warning("Skipped: %s", error)
+        return None
+
+
+def record(store: Store, manifest: Manifest) -> dict[str, Any]:
+    """Return the record of a published run: job file, configuration, versions, timings.
+
+    Raises:
+        SpecError: the object is not a JSON object.
+    """
+    key = f"runs/{manifest.run}/{manifest.attempt}/record.json"
+    try:
+        return typed_json.decode(store.get(key), dict[str, Any])
+    except ValueError as error:
+        raise SpecError(
+            f"{store.uri}{key} is not the record of a run ({error}). Restore the file, or name another run."
+        ) from error
 
 
 def read(store: Store, run: str) -> Manifest:

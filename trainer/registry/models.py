@@ -15,7 +15,7 @@ from pathlib import Path
 from trainer.errors import NotFoundError, OcrfleetError, SpecError
 from trainer.registry import channels, manifests
 from trainer.registry.channels import Channel, Promotion, list_channels, promote, promote_once
-from trainer.registry.manifests import Manifest, PublishedFile
+from trainer.registry.manifests import Manifest, PublishedFile, record
 from trainer.run import spec as runspec
 from trainer.storage import Store, Transfer
 from trainer.telemetry.callbacks import OnProgress
@@ -31,6 +31,7 @@ __all__ = [
     "promote",
     "promote_once",
     "pull",
+    "record",
     "show",
 ]
 
@@ -41,12 +42,12 @@ def exists(store: Store, run: str) -> bool:
 
 
 def list_models(store: Store) -> list[Manifest]:
-    """List the published models, oldest first."""
+    """List the published models, oldest first. What is not a manifest is logged and skipped."""
     runs = [
         match[1] for info in store.list("runs") if (match := re.fullmatch(r"runs/([^/]+)/manifest\.json", info.key))
     ]
     with ThreadPoolExecutor(16) as pool:
-        found = list(pool.map(lambda run: manifests.find(store, run), runs))
+        found = list(pool.map(lambda run: manifests.find_or_warn(store, run), runs))
     # One that was pruned between the listing and the reading is no error.
     return sorted((model for model in found if model), key=lambda model: (model.created, model.run))
 
@@ -57,7 +58,7 @@ def show(store: Store, run_or_channel: str) -> Manifest:
     Raises:
         NotFoundError: there is neither; suggests the nearest name.
     """
-    if not re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", run_or_channel):
+    if not re.match(manifests.NAME, run_or_channel):
         raise SpecError(
             f"{run_or_channel!r} is not a valid name of a run or channel. Use lower-case letters, digits and '-'."
         )

@@ -4,7 +4,6 @@ Each node does it for itself. What is there already and right is not moved, so t
 broken pull costs only what is missing.
 """
 
-import json
 import logging
 import shutil
 from collections.abc import Mapping
@@ -12,7 +11,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from trainer.errors import DatasetError, SpecError
+from trainer.formats import typed_json
 from trainer.formats.canonical_json import digest
 from trainer.run.spec import RunSpec
 from trainer.run.workdir import WorkDir
@@ -98,15 +100,23 @@ def _dataset(uri: str, dest: Path, progress: OnProgress | None, *, where: str) -
     return transfer
 
 
+class _ListedFile(msgspec.Struct):
+    path: str
+    sha256: str
+
+
+class _DatasetManifest(msgspec.Struct):
+    files: list[_ListedFile]
+
+
 def _check_manifest(dest: Path, uri: str, digests: Mapping[str, str]) -> None:
     """Compare a dataset with its own manifest: the same files, each with its sha256."""
     place = join_uri(uri, DATASET_MANIFEST)
     try:
-        listed = json.loads((dest / DATASET_MANIFEST).read_text("utf-8"))["files"]
-        pairs = ((str(file["path"]), str(file["sha256"])) for file in listed)
-        wanted = {path: sha256 for path, sha256 in pairs if not hidden(path)}
-    except (ValueError, KeyError, TypeError) as error:
-        raise DatasetError(f"{place} is not a dataset manifest ({error!r}). Write it again, or remove it.") from error
+        listed = typed_json.decode((dest / DATASET_MANIFEST).read_bytes(), _DatasetManifest).files
+    except ValueError as error:
+        raise DatasetError(f"{place} is not a dataset manifest ({error}). Write it again, or remove it.") from error
+    wanted = {file.path: file.sha256 for file in listed if not hidden(file.path)}
     actual = {key: value for key, value in digests.items() if key != DATASET_MANIFEST}
     faults = [
         *(f"{key!r} is missing" for key in sorted(wanted.keys() - actual.keys())),

@@ -9,6 +9,7 @@ signs the notes, and checks signatures before it starts a worker.
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -230,7 +231,7 @@ class Remote:
         found = []
         for info in self.store.list():
             attempt, *rest = info.key.split("/")
-            if attempt.isdigit() and len(rest) == 2 and rest[0].isdigit() and rest[1] == SEAL:
+            if len(rest) == 2 and rest[1] == SEAL and all(re.fullmatch("[0-9]{1,18}", n) for n in (attempt, rest[0])):
                 found.append((int(attempt), int(rest[0])))
         return sorted(found)
 

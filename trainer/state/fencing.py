@@ -6,12 +6,16 @@ may claim nothing any more, and ends. An object is what a controller makes pods 
 
 import json
 import logging
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from trainer.errors import ConflictError, OcrfleetError, SupersededError, TransientError
+import msgspec
+
+from trainer.errors import ConflictError, OcrfleetError, SpecError, SupersededError, TransientError
+from trainer.formats import typed_json
 
 if TYPE_CHECKING:
     from trainer.storage import Store
@@ -92,12 +96,28 @@ class Claims:
             raise _superseded(self.owner, newest)
 
     def _numbers(self) -> list[int]:
-        names = (info.key.rpartition("/")[2] for info in self.store.list("attempts/"))
-        return sorted(int(name) for name in names if name.isdigit())
+        names = (info.key.removeprefix("attempts/") for info in self.store.list("attempts/"))
+        return sorted(filter(None, map(number, names)))
 
-    def _note(self, number: int) -> tuple[str, str]:
-        note = json.loads(self.store.get(f"attempts/{number}"))
-        return note.get("object", ""), note.get("process", "")
+    def _note(self, attempt: int) -> tuple[str, str]:
+        key = f"attempts/{attempt}"
+        try:
+            note = typed_json.decode(self.store.get(key), _Note)
+        except ValueError as error:
+            raise SpecError(
+                f"{self.store.uri}{key} is not the claim of an attempt ({error}). Find out who wrote it, and remove it."
+            ) from error
+        return note.object, note.process
+
+
+class _Note(msgspec.Struct):
+    object: str = ""
+    process: str = ""
+
+
+def number(name: str) -> int | None:
+    """Return the number of an attempt as the bucket spells it, without leading zeros; None of any other name."""
+    return int(name) if re.fullmatch("[1-9][0-9]{0,17}", name) else None
 
 
 class Fence:

@@ -15,7 +15,7 @@ from pathlib import Path
 from trainer.errors import AccessError, NotFoundError, OcrfleetError, TransientError
 from trainer.run.workdir import WorkDir
 from trainer.state.checkpoints import Remote, Signatures
-from trainer.state.fencing import Claims
+from trainer.state.fencing import Claims, number
 from trainer.state.receipts import Receipt, measure
 from trainer.system import atomic
 from trainer.telemetry.events import Hear, Notice, Transferred, Uploaded
@@ -55,12 +55,15 @@ class Mirror:
         self.store.put(f"receipts/{receipt.attempt}/{receipt.stage}.json", receipt.to_json().encode())
 
     def receipt(self, stage: str) -> Receipt | None:
-        """Read a stage's receipt from the bucket, if there is one: the latest attempt's."""
+        """Read a stage's receipt from the bucket, if there is one: the latest attempt's that can be read."""
         keys = (info.key.split("/") for info in self.store.list("receipts/"))
-        attempts = [int(key[1]) for key in keys if key[2:] == [f"{stage}.json"] and key[1].isdigit()]
-        if not attempts:
-            return None
-        return Receipt.from_json(self.store.get(f"receipts/{max(attempts)}/{stage}.json"))
+        attempts = [number(key[1]) for key in keys if key[2:] == [f"{stage}.json"]]
+        for attempt in sorted(filter(None, attempts), reverse=True):
+            key = f"receipts/{attempt}/{stage}.json"
+            receipt = Receipt.from_json(self.store.get(key), stage=stage, source=f"{self.store.uri}{key}")
+            if receipt is not None:
+                return receipt
+        return None
 
     def restore(self, receipt: Receipt) -> None:
         """Bring a stage's outputs to this node, but for those that are here already and right.

@@ -5,15 +5,21 @@ before. So a change anywhere up the road makes every later receipt void.
 """
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from trainer.errors import SpecError
+from trainer.formats import typed_json
 from trainer.formats.canonical_json import digest
 from trainer.run.workdir import WorkDir
 from trainer.state.checkpoints import file_digest
+from trainer.storage.keys import check_key
 from trainer.system import atomic
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,15 +62,30 @@ class Receipt:
         return json.dumps(asdict(self), indent=1, ensure_ascii=False)
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> "Receipt":
-        """Read a receipt back."""
-        return cls(**json.loads(text))
+    def from_json(cls, text: str | bytes, *, stage: str, source: str) -> "Receipt | None":
+        """Read a receipt back; None if it cannot be the receipt of this stage, which is logged: the stage runs again.
+
+        Args:
+            text: the document.
+            stage: the stage whose receipt was asked for.
+            source: where the document is, for the log.
+        """
+        try:
+            receipt = typed_json.decode(text, cls)
+            if receipt.stage != stage:
+                raise ValueError(f"it is of stage {receipt.stage!r}")
+            for name in receipt.outputs:
+                check_key(name)
+        except (ValueError, SpecError) as error:
+            log.warning("%s is not a receipt of stage %s and is ignored: %s", source, stage, error)
+            return None
+        return receipt
 
     @classmethod
     def read(cls, work: WorkDir, stage: str) -> "Receipt | None":
         """Read a stage's receipt, if there is one."""
         path = work.receipt(stage)
-        return cls.from_json(path.read_text("utf-8")) if path.exists() else None
+        return cls.from_json(path.read_bytes(), stage=stage, source=str(path)) if path.exists() else None
 
 
 def measure(work: WorkDir, outputs: Sequence[str]) -> dict[str, dict[str, Any]]:

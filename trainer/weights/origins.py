@@ -14,9 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from trainer.errors import AccessError, ConflictError, NotFoundError, SpecError
+from trainer.formats import typed_json
 from trainer.registry import channels, manifests
-from trainer.registry.manifests import Manifest
+from trainer.registry.manifests import Manifest, Name
 from trainer.run.spec import RunSpec
 from trainer.run.workdir import WorkDir
 from trainer.storage import Store, join_uri, open_store
@@ -169,10 +172,13 @@ def _noted(given: Wanted, notes: Store) -> str | None:
     if found is None:
         return None
     try:
-        note = json.loads(found[0])
-        return str(note["run"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise SpecError(f"{notes.uri}{key} is not a note of ocrfleet ({error!r}). Remove it and run again.") from error
+        return typed_json.decode(found[0], _Note).run
+    except ValueError as error:
+        raise SpecError(f"{notes.uri}{key} is not a note of ocrfleet ({error}). Remove it and run again.") from error
+
+
+class _Note(msgspec.Struct):
+    run: Name
 
 
 def _note(given: Wanted, notes: Store, run_id: str) -> str:

@@ -1,6 +1,8 @@
 """`ocrfleet models`: list, show, pull and promote what was published."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -94,3 +96,35 @@ def test_a_name_that_is_not_there(name: str, sentence: str, published: str, ocrf
     ran = ocrfleet("models", "show", published + name)
     assert ran.code == 40
     assert sentence in ran.err
+
+
+def test_a_strange_manifest_and_a_strange_channel_are_skipped_with_a_warning(
+    published: str, ocrfleet: Callable[..., Any], tmp_path: Path
+) -> None:
+    """In a process of its own: pytest takes over what is logged."""
+    path = tmp_path / "models/runs/slips-00000001/manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), "metrics": None}), "utf-8")
+    (tmp_path / "models/channels").mkdir()
+    (tmp_path / "models/channels/production.json").write_text("{}", "utf-8")
+    command = [sys.executable, "-m", "jobs.cli", "models", "list", published]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[4])
+    assert [line.split()[0] for line in listed.stdout.splitlines()] == ["RUN", "slips-00000002"]
+    assert "slips-00000001/manifest.json is not a manifest" in listed.stderr
+    assert "channels/production.json is not a channel" in listed.stderr
+    ran = ocrfleet("models", "show", f"{published}#slips-00000001")
+    assert (ran.code, ran.out) == (40, "")
+    assert "Expected `object`, got `null` - at `$.metrics`" in ran.err
+
+
+@pytest.mark.parametrize("record", ["{}", '{"metrics": {"training": {"evaluations": [{"step": "x"}]}}}', "[]"])
+def test_a_strange_record_of_a_distillation_is_refused(
+    record: str, published: str, ocrfleet: Callable[..., Any], tmp_path: Path
+) -> None:
+    folder = tmp_path / "models/runs/slips-00000002"
+    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+    manifest["distillation"] = {"picked": "Student", "why": "So.", "fine_tuned_epochs": 0, "networks": []}
+    (folder / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+    (folder / "1/record.json").write_text(record, "utf-8")
+    ran = ocrfleet("models", "show", published)
+    assert (ran.code, ran.out) == (40, "")
+    assert "record" in ran.err

@@ -54,6 +54,7 @@ def test_the_largest_index_is_999() -> None:
         ("run.old.x=3", "'x' cannot be a field of a number"),
         ("run[0]=3", "[0] cannot be an item of a mapping"),
         ("run.a[1000]=3", "is too large for a list of the job file"),
+        (f"run.a[{'9' * 5000}]=3", "is not a path"),
         ("run.a=[1", "--set run.a:1:"),
     ],
 )

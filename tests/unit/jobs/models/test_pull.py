@@ -51,3 +51,14 @@ def test_a_folder_of_this_machine_is_read_in_place(tmp_path: Path) -> None:
         assert pull.fetch(str(given), Cache(tmp_path)) == tmp_path / "inference"
     with pytest.raises(NotFoundError, match=r"inference\.json"):
         pull.fetch(str(tmp_path / "none"), Cache(tmp_path))
+
+
+def test_a_manifest_makes_no_folder_outside_the_cache(published: str, tmp_path: Path) -> None:
+    """Its run becomes the name of a folder there."""
+    path, outside = tmp_path / "models/runs/slips-00000002/manifest.json", tmp_path / "outside"
+    path.write_text(path.read_text("utf-8").replace('"run": "slips-00000002"', f'"run": "{outside}"'), "utf-8")
+    assert pull.parse(published).run() == "slips-00000001", "the newest one that is a model"
+    with pytest.raises(SpecError, match="is not a manifest"):
+        pull.fetch(f"{published}#slips-00000002", Cache(tmp_path / "cache"))
+    assert not outside.exists()
+    assert not (tmp_path / "cache").exists()

@@ -4,6 +4,7 @@ import hashlib
 
 import pytest
 
+from trainer.errors import SpecError
 from trainer.formats.canonical_json import bare, canonical, digest
 
 
@@ -21,3 +22,10 @@ def test_a_tuple_is_a_list_and_anything_else_is_a_mistake_of_ours() -> None:
     assert canonical((1, 2)) == "[1,2]"
     with pytest.raises(TypeError, match="is not JSON data"):
         canonical({1, 2})
+
+
+@pytest.mark.parametrize("number", [2**53 + 1, -(10**400), float("nan"), float("-inf")])
+def test_a_number_that_json_would_round_is_refused(number: float) -> None:
+    """One of more than 308 digits is not even a float."""
+    with pytest.raises(SpecError, match="is beyond"):
+        canonical(number)

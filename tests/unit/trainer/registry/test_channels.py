@@ -35,11 +35,40 @@ def test_a_channel_is_stored_with_the_run_that_it_points_at(store: Store) -> Non
     assert channels.find(store, "candidate") is None
 
 
-@pytest.mark.parametrize("data", [b"", b"[]", b'{"name": "x"}', b'{"name": "x", "history": [{"run": "y"}]}'])
-def test_what_is_no_channel_is_refused_by_its_place(store: Store, data: bytes) -> None:
+def channel(name: str = "production", **changes: object) -> bytes:
+    entry = {"run": "lines-1", "at": "2026-01-01T00:00:00.000Z", "id": "0" * 16, **changes}
+    return json.dumps({"name": name, "history": [entry]}).encode()
+
+
+STRANGE = {
+    "empty": b"",
+    "not UTF-8": b"\xff",
+    "nested too deeply": b"[" * 100_000,
+    "a list": b"[]",
+    "no history": b'{"name": "production"}',
+    "an empty history": b'{"name": "production", "history": []}',
+    "an entry without a time": b'{"name": "production", "history": [{"run": "y"}]}',
+    "a run that is a path": channel(run="../../elsewhere"),
+    "a run with a newline": channel(run="lines-1\n"),
+    "a number for a time": channel(at=1),
+    "another channel": channel("candidate"),
+}
+
+
+@pytest.mark.parametrize("data", STRANGE.values(), ids=STRANGE)
+def test_what_is_no_channel_is_refused_when_named_and_skipped_in_the_list(
+    store: Store, data: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
     store.put("channels/production.json", data)
+    store.put("channels/Candidate.json", channel("Candidate"))
+    store.put("channels/good.json", channel("good"))
     with pytest.raises(SpecError, match=r"channels/production\.json is not a channel"):
         channels.find(store, "production")
+    assert [found.name for found in channels.list_channels(store)] == ["good"]
+    assert [record.getMessage().partition(" is not ")[0] for record in caplog.records] == [
+        "Skipped: 'Candidate'",
+        f"Skipped: {store.uri}channels/production.json",
+    ]
 
 
 def test_channels_are_listed_and_what_lies_beside_them_is_not(store: Store) -> None:
@@ -226,4 +255,4 @@ def test_each_promotion_says_when_it_was() -> None:
     history = tuple(Promotion(run=run, at="2026-01-01T00:00:00.000Z", id=run) for run in ("lines-1", "lines-2"))
     made = Channel(name="production", history=history)
     assert made.run == "lines-2"
-    assert Channel.from_json(made.to_json(), source="here") == made
+    assert Channel.from_json(made.to_json(), name=made.name, source="here") == made

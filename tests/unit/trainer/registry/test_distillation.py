@@ -68,11 +68,11 @@ def test_a_network_that_was_trained_by_itself_is_no_distillation(work: WorkDir) 
 @pytest.mark.parametrize("made", [None, Gain(baseline="lines-1", said="x", run="lines-1", gain={"acc": 0.1})])
 def test_a_manifest_keeps_all_of_it(made: Gain | None) -> None:
     original = manifest(distillation=TRAINED.with_gain(made))
-    assert Manifest.from_json(original.to_json(), source="here") == original
+    assert Manifest.from_json(original.to_json(), run=original.run, source="here") == original
 
 
 def test_a_manifest_of_one_network_is_as_manifests_always_were() -> None:
     """An older ocrfleet reads it, and this one reads the older's."""
     plain = manifest()
     assert b"distillation" not in plain.to_json()
-    assert Manifest.from_json(plain.to_json(), source="here") == plain
+    assert Manifest.from_json(plain.to_json(), run=plain.run, source="here") == plain

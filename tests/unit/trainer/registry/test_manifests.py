@@ -1,5 +1,7 @@
 """Manifests: what makes a model exist; on a folder."""
 
+import json
+import math
 from pathlib import Path
 
 import pytest
@@ -14,21 +16,61 @@ from trainer.storage.files import FileStore
 
 def test_a_manifest_is_read_as_it_was_written() -> None:
     original = manifest(files=(PublishedFile(path="1/record.json", size=3, sha256="a" * 64),))
-    assert Manifest.from_json(original.to_json(), source="here") == original
+    assert Manifest.from_json(original.to_json(), run=original.run, source="here") == original
 
 
-@pytest.mark.parametrize(
-    "data", [b"", b"[]", b"{}", b"\xff", b'{"apiVersion": "ocrfleet.io/v1", "kind": "Manifest", "files": 1}']
-)
+def changed(**fields: object) -> bytes:
+    raw = json.loads(manifest("x").to_json())
+    return json.dumps({**raw, **fields}).encode()
+
+
+def of_file(path: str = "1/record.json", **fields: object) -> bytes:
+    return changed(files=[{"path": path, "size": 3, "sha256": "a" * 64, **fields}])
+
+
+STRANGE = {
+    "empty": b"",
+    "not UTF-8": b"\xff",
+    "nested too deeply": b"[" * 100_000,
+    "a list": b"[]",
+    "an empty object": b"{}",
+    "only a head": b'{"apiVersion": "ocrfleet.io/v1", "kind": "Manifest"}',
+    "no files": changed(files=1),
+    "no metrics": changed(metrics=None),
+    "a metric that is text": changed(metrics={"acc": "0.9"}),
+    "an unknown task": changed(task="cls"),
+    "a time that is a number": changed(created=1),
+    "a run that is an absolute path": changed(run="/tmp/x"),
+    "a run that climbs": changed(run="../x"),
+    "another run": changed(run="y"),
+    "a file of another attempt": of_file("2/record.json"),
+    "a file that climbs": of_file("1/../../x"),
+    "an absolute file": of_file("/tmp/x"),
+    "a file with no name": of_file("1/"),
+    "a file below a file": changed(
+        files=[{"path": path, "size": 3, "sha256": "a" * 64} for path in ("1/report", "1/report/index.html")]
+    ),
+    "a negative size": of_file(size=-1),
+    "a digest that is none": of_file(sha256="a"),
+    "a distillation without networks": changed(distillation={"picked": "Student"}),
+}
+
+
+@pytest.mark.parametrize("data", STRANGE.values(), ids=STRANGE)
 def test_what_is_no_manifest_is_refused_by_its_place(data: bytes) -> None:
     with pytest.raises(SpecError, match=r"runs/x/manifest\.json is not a manifest"):
-        Manifest.from_json(data, source="runs/x/manifest.json")
+        Manifest.from_json(data, run="x", source="runs/x/manifest.json")
+
+
+def test_metrics_may_be_no_number_and_fields_of_a_newer_version_are_ignored() -> None:
+    found = Manifest.from_json(changed(metrics={"acc": float("nan")}, added="later"), run="x", source="here")
+    assert math.isnan(found.metrics["acc"])
 
 
 def test_a_manifest_of_another_version_is_refused_by_its_version() -> None:
     data = manifest().to_json().replace(b"ocrfleet.io/v1", b"ocrfleet.io/v9")
     with pytest.raises(SpecError, match=r"another version than ocrfleet\.io/v1"):
-        Manifest.from_json(data, source="here")
+        Manifest.from_json(data, run="lines-00000001", source="here")
 
 
 def test_a_manifest_is_created_once(store: Store) -> None:

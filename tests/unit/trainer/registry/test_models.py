@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.trainer.registry.published import published
+from tests.unit.trainer.registry.published import manifest, published
 from trainer.errors import NotFoundError, OcrfleetError, SpecError
 from trainer.registry import models as registry
 from trainer.storage import Store
@@ -70,3 +70,34 @@ def test_a_published_file_that_was_changed_since_is_refused_and_removed(store: S
     with pytest.raises(OcrfleetError, match="is not the file that was published"):
         registry.pull(store, "lines-1", tmp_path / "model")
     assert not (tmp_path / "model" / "inference" / "inference.yml").exists()
+
+
+def test_what_is_no_manifest_is_skipped_in_the_list_with_a_warning(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    published(store, "lines-1")
+    store.put("runs/lines-2/manifest.json", manifest("lines-2").to_json().replace(b'"acc": 0.9', b'"acc": null'))
+    store.put("runs/Old runs/manifest.json", b"{}")
+    assert [model.run for model in registry.list_models(store)] == ["lines-1"]
+    said = sorted(record.getMessage().partition(" is not a manifest")[0] for record in caplog.records)
+    assert said == [f"Skipped: {store.uri}runs/{run}/manifest.json" for run in ("Old runs", "lines-2")]
+    with pytest.raises(SpecError, match=r"lines-2/manifest\.json is not a manifest"):
+        registry.show(store, "lines-2")
+
+
+def test_a_file_that_climbs_out_of_the_folder_is_not_pulled(store: Store, tmp_path: Path) -> None:
+    published(store, "lines-1", {"inference/inference.yml": b"yml"})
+    raw = json.loads(store.get("runs/lines-1/manifest.json"))
+    raw["files"][0]["path"] = "1/../escaped"
+    store.put("runs/lines-1/manifest.json", json.dumps(raw).encode())
+    store.put("runs/lines-1/escaped", b"yml")
+    with pytest.raises(SpecError, match="is not a manifest"):
+        registry.pull(store, "lines-1", tmp_path / "folder" / "model")
+    assert not (tmp_path / "folder").exists()
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b"\xff"])
+def test_a_record_that_is_none_is_refused(store: Store, data: bytes) -> None:
+    made = published(store, "lines-1", {"record.json": data})
+    with pytest.raises(SpecError, match=r"1/record\.json is not the record of a run"):
+        registry.record(store, made)

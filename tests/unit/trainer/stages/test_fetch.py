@@ -199,7 +199,8 @@ def test_a_dataset_with_a_manifest_must_be_as_it_says(
         fetch(spec(source), work)
 
 
-def test_a_manifest_that_is_none_is_refused(source: Path, work: WorkDir) -> None:
-    (source / "manifest.json").write_text("[]", "utf-8")
+@pytest.mark.parametrize("data", [b"", b"[]", b"\xff", b'{"files": [{"path": 1, "sha256": 2}]}', b"[" * 100_000])
+def test_a_manifest_that_is_none_is_refused(source: Path, work: WorkDir, data: bytes) -> None:
+    (source / "manifest.json").write_bytes(data)
     with pytest.raises(DatasetError, match="is not a dataset manifest"):
         fetch(spec(source), work)

@@ -211,6 +211,8 @@ def test_the_seal_comes_last_and_goes_first(tmp_path, signatures):
 def test_what_is_no_checkpoint_in_the_bucket_is_passed_over(tmp_path, remote, signatures):
     for key in ("attempts/1", "logs/1/node-0.log", f"1/00000007/more/{SEAL}", f"1/best/{SEAL}", f"x/00000007/{SEAL}"):
         remote.store.put(key, b"{}")
+    for number in ("²", "٣"):
+        remote.store.put(f"{number}/00000007/{SEAL}", b"{}")
     remote.store.put("1/00000009/model.pdparams", b"half of a push")
     assert remote.steps() == []
     remote.push(make(tmp_path / "here", 7), attempt=1, signatures=signatures)

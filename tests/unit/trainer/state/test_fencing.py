@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer.errors import OcrfleetError, SupersededError, TransientError
+from trainer.errors import OcrfleetError, SpecError, SupersededError, TransientError
 from trainer.state import fencing
 from trainer.state.fencing import Claims, Fence, TakenError
 from trainer.storage import Store, open_store
@@ -84,8 +84,19 @@ def test_where_nothing_is_claimed_nobody_else_holds_the_run(store: Store) -> Non
 
 
 def test_what_else_lies_among_the_claims_is_none(store: Store) -> None:
-    store.put("attempts/notes.txt", b"of a user")
+    for name in ("notes.txt", "²", "٣", "007", "0", "-1", "old/8"):
+        store.put(f"attempts/{name}", b"of a user")
     assert claims(store, "a1").claim() == 1
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b"\xff", b'{"object": 1}', b"[" * 100_000])
+def test_a_claim_that_is_none_is_refused_by_its_place(store: Store, data: bytes) -> None:
+    process = claims(store, "a1")
+    process.claim()
+    store.put("attempts/2", data)
+    for look in (process.claim, process.latest, lambda: process.require(1)):
+        with pytest.raises(SpecError, match=r"attempts/2 is not the claim of an attempt"):
+            look()
 
 
 class Outrun(FileStore):

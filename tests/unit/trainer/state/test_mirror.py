@@ -88,9 +88,28 @@ def test_the_latest_attempts_receipt_holds(mirror: Mirror, work: WorkDir) -> Non
     found = mirror.receipt("train")
     assert found
     assert found.attempt == 10
+
     mirror.restore(found)
     assert work.best_weights.read_bytes() == b"of 10"
     assert mirror.receipt("evaluate") is None
+
+
+def test_a_strange_receipt_is_passed_over_and_cannot_write_outside_the_work_folder(
+    mirror: Mirror, work: WorkDir, store: Bucket, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    mirror.push_receipt(trained(work, attempt=2))
+    strange = Receipt(
+        stage="train", fingerprint="f", outputs={"../escaped": {"size": 1}}, facts={}, seconds=1.0, attempt=3
+    )
+    store.put("receipts/3/train.json", strange.to_json().encode())
+    for attempt in ("4", "²", "٣", "007"):
+        store.put(f"receipts/{attempt}/train.json", b"{}")
+    found = mirror.receipt("train")
+    assert found
+    assert found.attempt == 2
+    assert [record.getMessage().partition(" is not ")[0] for record in caplog.records] == [
+        f"{store.uri}receipts/{attempt}/train.json" for attempt in (4, 3)
+    ]
 
 
 def test_a_node_that_lost_its_disk_gets_a_stages_outputs_back(

@@ -68,3 +68,31 @@ def test_a_dataset_is_named_by_its_own_digest():
     """So that nodes whose folders differ in what does not matter agree on what comes next."""
     made = Receipt(stage="prepare", fingerprint="", outputs={}, facts={"digest": "d" * 64}, seconds=0.0)
     assert made.identity == "d" * 64
+
+
+STRANGE = {
+    "empty": b"",
+    "not UTF-8": b"\xff",
+    "nested too deeply": b"[" * 100_000,
+    "a list": b"[]",
+    "fields missing": b'{"stage": "train"}',
+    "another stage": b'{"stage": "export", "fingerprint": "", "outputs": {}, "facts": {}, "seconds": 1}',
+    "a stage that climbs": b'{"stage": "../x", "fingerprint": "", "outputs": {}, "facts": {}, "seconds": 1}',
+    "an output that climbs": (
+        b'{"stage": "train", "fingerprint": "", "outputs": {"../x": {"size": 1}}, "facts": {}, "seconds": 1}'
+    ),
+    "an absolute output": (
+        b'{"stage": "train", "fingerprint": "", "outputs": {"/tmp/x": {"size": 1}}, "facts": {}, "seconds": 1}'
+    ),
+    "outputs that are a list": b'{"stage": "train", "fingerprint": "", "outputs": [], "facts": {}, "seconds": 1}',
+}
+
+
+@pytest.mark.parametrize("data", STRANGE.values(), ids=STRANGE)
+def test_what_is_no_receipt_of_the_stage_counts_as_none_and_is_logged(work, data, caplog):
+    path = work.receipt("train")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(data)
+    assert Receipt.read(work, "train") is None
+    (record,) = caplog.records
+    assert record.getMessage().startswith(f"{path} is not a receipt of stage train and is ignored: ")

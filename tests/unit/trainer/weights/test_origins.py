@@ -166,9 +166,10 @@ def test_a_store_on_which_two_nodes_could_disagree_has_no_weights_by_channel(out
         found(teacher(output), Careless(tmp_path / "output/checkpoints/lines-2"))
 
 
-def test_a_note_that_is_none_is_refused(output: Store, notes: Store) -> None:
+@pytest.mark.parametrize("data", [b"", b"[]", b"\xff", b'{"run": 1}', b'{"run": "../lines-1"}', b"[" * 100_000])
+def test_a_note_that_is_none_is_refused(output: Store, notes: Store, data: bytes) -> None:
     promoted(output, "lines-1")
-    notes.put("weights/teacher.json", b"[]")
+    notes.put("weights/teacher.json", data)
     with pytest.raises(SpecError, match=r"weights/teacher\.json is not a note of ocrfleet .*Remove it"):
         found(teacher(output), notes)
 
