@@ -252,6 +252,23 @@ def _chunks(raw: bytes, at: int, form: str, *, trailer: int = 0) -> dict[bytes, 
     return found
 
 
+def png_pixels(raw: bytes) -> bytes:
+    """Return a PNG with only the chunks that its pixels depend on: the critical ones, and `tRNS`.
+
+    libpng unpacks texts and profiles, of which a small file may have gigabytes. OpenCV uses neither.
+    """
+    parts, at = [raw[:8]], 8
+    while at < len(raw):
+        name = raw[at + 4 : at + 8]
+        end = at + 12 + int.from_bytes(raw[at : at + 4], "big")
+        if name[:1].isupper() or name == b"tRNS":
+            parts.append(raw[at:end])
+        if name == b"IEND":
+            break
+        at = end
+    return b"".join(parts)
+
+
 def _webp(raw: bytes) -> Header:
     if raw[8:12] != b"WEBP":
         raise ImageError(f"the file is a RIFF file such as audio or video; an image must be {FORMATS}")

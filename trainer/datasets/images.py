@@ -79,7 +79,8 @@ def load(raw: bytes, *, max_pixels: int | None = MAX_PIXELS) -> Loaded:
         raise ImageError("the image is truncated")
     how = cv2.IMREAD_UNCHANGED if header.transparent else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:
-        image: Any = cv2.imdecode(np.frombuffer(raw, np.uint8), how)
+        shown = headers.png_pixels(raw) if header.format == "PNG" else raw
+        image: Any = cv2.imdecode(np.frombuffer(shown, np.uint8), how)
     except cv2.error as error:
         raise ImageError("the image cannot be decoded") from error
     if image is None or not image.size:
