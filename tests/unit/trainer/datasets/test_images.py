@@ -274,13 +274,14 @@ def test_the_pixels_of_a_png_are_those_that_opencv_makes_of_the_whole_file(unuse
 
 
 BOMB: Final = """
-import resource, sys
+import sys
 from trainer.datasets import images
+peak = lambda: int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0])
 raw = sys.stdin.buffer.read()
 images.decode(raw[:33] + raw[raw.rindex(b"IDAT") - 4 :])  # so that libraries are loaded
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak()
 shape = images.decode(raw).shape
-print(shape, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+print(shape, peak() - before)
 """
 
 
