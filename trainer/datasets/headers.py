@@ -4,6 +4,7 @@ OpenCV and Pillow choose a decoder by content from some forty formats. The files
 the formats named here may reach a decoder, whatever their suffix. Uses the standard library only.
 """
 
+import re
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -148,28 +149,60 @@ def _other(raw: bytes) -> str:
 
 
 def jpeg_scan(raw: bytes) -> int | None:
-    """Return where the first scan of a JPEG begins; None if it has no scan."""
-    return next((at for marker, at, _ in _segments(raw) if marker == _SCAN), None)
+    """Return where the pixels of the first scan of a JPEG begin; None if it has no scan."""
+    return next((end for marker, _, end in _segments(raw) if marker == _SCAN), None)
 
 
 _SCAN: Final = 0xDA
+_END: Final = 0xD9
 _NO_FRAMES: Final = frozenset({0xC4, 0xC8, 0xCC})
 """Markers among those of frames, 0xC0 to 0xCF, that begin none: tables and a reserved one."""
 
+_SEGMENTS: Final = frozenset({*range(0xC0, 0xD0), *range(0xDA, 0xF0), 0xFE})
+"""Markers that a length follows, of those that libjpeg knows."""
+
+_MARKER: Final = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
+"""Ends the pixels of a scan; 0xFF before a zero or a restart marker does not."""
+
+MOST_SCANS: Final = 100
+"""Of a JPEG, since each one costs time for every pixel. libjpeg writes 10 by default; libtiff's limit is 100, too."""
+
 
 def _segments(raw: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yield marker, begin of the content and end of each segment of a JPEG, up to the first scan."""
+    """Yield marker, begin of the content and end of each segment of a JPEG, up to the first scan.
+
+    libjpeg skips bytes between segments, and markers without a length. What it would read there must be read here, so
+    there may be nothing but fill bytes.
+    """
     at = 2
-    while raw[at : at + 1] == b"\xff" and at + 1 < len(raw):
+    while at + 4 <= len(raw):
         marker = raw[at + 1]
-        if marker == 0xFF:  # fill bytes stand alone
+        if raw[at] == marker == 0xFF:  # fill bytes stand alone
             at += 1
             continue
-        end = at + 2 + int.from_bytes(raw[at + 2 : at + 4], "big")
+        length = int.from_bytes(raw[at + 2 : at + 4], "big")
+        if raw[at] != 0xFF or marker not in _SEGMENTS or length < 2:
+            raise ImageError("the header of the JPEG is broken")
+        end = at + 2 + length
         yield marker, at + 4, end
         if marker == _SCAN:
             return
         at = end
+
+
+def _has_too_many_scans(raw: bytes) -> bool:
+    if raw.count(b"\xff\xda") <= MOST_SCANS:
+        return False
+    # Some of these may stand in a preview, or behind the image.
+    at, scans = jpeg_scan(raw), 1
+    while at is not None and scans <= MOST_SCANS and (found := _MARKER.search(raw, at)):
+        marker, at = found[1][0], found.end()
+        if marker == _END:
+            break
+        scans += marker == _SCAN
+        if marker in _SEGMENTS:
+            at += max(2, int.from_bytes(raw[at : at + 2], "big"))
+    return scans > MOST_SCANS
 
 
 def _jpeg(raw: bytes) -> Header:
@@ -182,6 +215,8 @@ def _jpeg(raw: bytes) -> Header:
             orientation = _orientation(raw[at + 6 : end])
     if size is None:
         raise ImageError("the image is truncated")
+    if _has_too_many_scans(raw):
+        raise ImageError(f"the image is a progressive JPEG with more than {MOST_SCANS} scans; save it again")
     return Header(format="JPEG", width=size[1], height=size[0], orientation=orientation)
 
 
@@ -215,6 +250,23 @@ def _chunks(raw: bytes, at: int, form: str, *, trailer: int = 0) -> dict[bytes, 
             found.setdefault(name, raw[at + 8 : at + 8 + size])
         at += 8 + size + (trailer or size % 2)
     return found
+
+
+def png_pixels(raw: bytes) -> bytes:
+    """Return a PNG with only the chunks that its pixels depend on: the critical ones, and `tRNS`.
+
+    libpng unpacks texts and profiles, of which a small file may have gigabytes. OpenCV uses neither.
+    """
+    parts, at = [raw[:8]], 8
+    while at < len(raw):
+        name = raw[at + 4 : at + 8]
+        end = at + 12 + int.from_bytes(raw[at : at + 4], "big")
+        if name[:1].isupper() or name == b"tRNS":
+            parts.append(raw[at:end])
+        if name == b"IEND":
+            break
+        at = end
+    return b"".join(parts)
 
 
 def _webp(raw: bytes) -> Header:

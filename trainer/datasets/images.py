@@ -79,15 +79,19 @@ def load(raw: bytes, *, max_pixels: int | None = MAX_PIXELS) -> Loaded:
         raise ImageError("the image is truncated")
     how = cv2.IMREAD_UNCHANGED if header.transparent else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:
-        image: Any = cv2.imdecode(np.frombuffer(raw, np.uint8), how)
+        shown = headers.png_pixels(raw) if header.format == "PNG" else raw
+        image: Any = cv2.imdecode(np.frombuffer(shown, np.uint8), how)
     except cv2.error as error:
         raise ImageError("the image cannot be decoded") from error
     if image is None or not image.size:
         raise ImageError("the image is truncated, or OpenCV cannot read it")
+    # libtiff turns by itself, whatever OpenCV is asked for.
+    turned = header.format == "TIFF" and header.orientation >= 5
+    if image.shape[:2] != ((header.width, header.height) if turned else (header.height, header.width)):
+        raise ImageError("the header of the image gives it another size than it has")
     laid_on_white = False
     if header.transparent:
         image, laid_on_white = _on_white(image, _opacity(image, header, raw), premultiplied=header.premultiplied)
-    # libtiff turns by itself, whatever OpenCV is asked for.
     if header.format != "TIFF":
         image = _upright(image, header.orientation)
     return Loaded(image, turned=header.orientation != 1, laid_on_white=laid_on_white)

@@ -239,3 +239,89 @@ def test_no_header_of_random_bytes_ends_in_another_error() -> None:
                     headers.read(bytes(spoilt))
                 except ImageError:
                     continue
+
+
+def segments(raw: bytes) -> tuple[bytes, bytes, bytes]:
+    """Return the frame of a JPEG, the other segments before its pixels, and the first scan with all after it."""
+    at, frame, others = 2, b"", b""
+    while raw[at + 1] != 0xDA:
+        end = at + 2 + int.from_bytes(raw[at + 2 : at + 4], "big")
+        if raw[at + 1] in (0xC0, 0xC2):
+            frame = raw[at:end]
+        else:
+            others += raw[at:end]
+        at = end
+    return frame, others, raw[at:]
+
+
+@pytest.mark.parametrize("marker", [0x00, 0x01, 0x02, 0xBF, *range(0xD0, 0xD8), 0xD9])
+def test_a_jpeg_cannot_show_its_header_to_us_and_another_to_the_decoder(marker: int) -> None:
+    """libjpeg passes over these without a length: what follows was skipped here, and read there."""
+    frame, others, scan = segments(by_opencv(".jpg"))
+    small = frame.replace(struct.pack(">HH", 40, 60), struct.pack(">HH", 1, 1))
+    # Found here behind the true frame, and there inside a comment.
+    comment = b"\xff\xfe" + struct.pack(">H", 2 + len(small)) + small
+    length = struct.pack(">H", 2 + len(frame) + 4)
+    raw = b"\xff\xd8" + bytes((0xFF, marker)) + length + frame + comment + others + scan
+    with pytest.raises(ImageError, match="the header of the JPEG is broken"):
+        images.decode(raw, max_pixels=1)
+
+
+@pytest.mark.parametrize("between", [b"\0", b"\xff\xfe\0\0", b"\xff\xfe\0\1", b"\xff\xd8"])
+def test_nothing_but_segments_may_stand_before_the_pixels_of_a_jpeg(between: bytes) -> None:
+    raw = by_opencv(".jpg")
+    with pytest.raises(ImageError, match="the header of the JPEG is broken"):
+        images.decode(raw[:2] + between + raw[2:])
+
+
+def progressive(scans: int, *, before: bytes = b"") -> bytes:
+    """Return a progressive JPEG whose last scan is repeated."""
+    raw = saved(stripes().resize((600, 400)), "JPEG", progressive=True)
+    last = raw[raw.rfind(b"\xff\xda") : -2]
+    return raw[:-2] + before + last * (scans - raw.count(b"\xff\xda")) + b"\xff\xd9"
+
+
+def test_a_jpeg_may_have_as_many_scans_as_the_limit_and_no_more() -> None:
+    assert images.decode(progressive(100)).shape == (400, 600, 3)
+    with pytest.raises(ImageError, match="a progressive JPEG with more than 100 scans"):
+        images.decode(progressive(101))
+
+
+@pytest.mark.parametrize("hidden", [b"\xff\xd9", b"\xff\xd9\xff\xda" * 3], ids=["an end", "ends and scans"])
+def test_an_end_of_image_in_a_comment_hides_no_scans(hidden: bytes) -> None:
+    comment = b"\xff\xfe" + struct.pack(">H", 2 + len(hidden)) + hidden
+    assert images.decode(progressive(100, before=comment)[:-2] + b"\xff\xd9").shape == (400, 600, 3)
+    with pytest.raises(ImageError, match="more than 100 scans"):
+        images.decode(progressive(110, before=comment))
+
+
+def test_an_end_of_image_in_the_header_of_the_first_scan_hides_no_scans() -> None:
+    """A sequential decoder only warns of the numbers that stand there."""
+    raw = saved(Image.new("L", (60, 40), 7), "JPEG")
+    at = raw.index(b"\xff\xda")
+    scan = raw[at:-2]
+    spoilt = scan[:7] + b"\xff\xd9" + scan[9:]
+    assert images.decode(raw[:at] + spoilt + b"\xff\xd9").shape == (40, 60, 3)
+    with pytest.raises(ImageError, match="more than 100 scans"):
+        images.decode(raw[:at] + spoilt + scan * 100 + b"\xff\xd9")
+
+
+def test_bytes_behind_the_end_of_a_jpeg_are_no_scans() -> None:
+    """Phones append a video or a second picture."""
+    assert images.decode(by_opencv(".jpg") + b"\xff\xda" * 200).shape == (40, 60, 3)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "TIFF", "WEBP"])
+def test_the_size_in_a_header_is_the_size_of_the_pixels_before_they_are_turned(form: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[274] = orientation
+    raw = saved(stripes(), form, exif=exif)
+    assert (headers.read(raw).width, headers.read(raw).height) == (60, 40)
+    assert images.decode(raw).shape == ((60, 40, 3) if orientation >= 5 else (40, 60, 3))
+
+
+def test_an_image_of_another_size_than_its_header_says_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(headers, "read", lambda _: Header(format="JPEG", width=60, height=41))
+    with pytest.raises(ImageError, match="gives it another size than it has"):
+        images.decode(by_opencv(".jpg"))

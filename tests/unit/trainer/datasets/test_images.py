@@ -3,13 +3,16 @@
 import ast
 import io
 import struct
+import subprocess
+import sys
+import zlib
 from pathlib import Path
 from typing import Any, Final
 
 import cv2
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms, ImageOps
 
 from trainer.datasets import images
 
@@ -241,6 +244,56 @@ def test_an_opaque_image_with_room_for_transparency_counts_as_unchanged() -> Non
     loaded = images.load(saved(stripes().convert("RGBA"), "PNG"))
     assert not loaded.laid_on_white
     assert np.array_equal(loaded.pixels[:, :, ::-1], np.asarray(stripes()))
+
+
+def chunk(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+
+UNUSED: Final = {
+    "gamma": chunk(b"gAMA", struct.pack(">I", 100_000)),
+    "sRGB": chunk(b"sRGB", b"\0"),
+    "colours": chunk(b"cHRM", struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)),
+    "profile": chunk(
+        b"iCCP", b"k\0\0" + zlib.compress(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    ),
+    "bits": chunk(b"sBIT", b"\5\5\5"),
+    "background": chunk(b"bKGD", b"\0\xff\0\0\0\0"),
+    "animation": chunk(b"acTL", struct.pack(">II", 1, 0)),
+    "orientation": chunk(b"tEXt", b"Orientation\x006"),
+}
+
+
+@pytest.mark.parametrize("unused", UNUSED.values(), ids=UNUSED)
+@pytest.mark.parametrize("how", [cv2.IMREAD_UNCHANGED, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION])
+def test_the_pixels_of_a_png_are_those_that_opencv_makes_of_the_whole_file(unused: bytes, how: int) -> None:
+    raw = encoded(".png")
+    raw = raw[:33] + unused + raw[33:]
+    assert np.array_equal(cv2.imdecode(np.frombuffer(raw, np.uint8), how), picture())
+    assert np.array_equal(images.decode(raw), picture())
+
+
+BOMB: Final = """
+import sys
+from trainer.datasets import images
+peak = lambda: int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0])
+raw = sys.stdin.buffer.read()
+images.decode(raw[:33] + raw[raw.rindex(b"IDAT") - 4 :])  # so that libraries are loaded
+before = peak()
+shape = images.decode(raw).shape
+print(shape, peak() - before)
+"""
+
+
+@pytest.mark.parametrize(("name", "head"), [(b"zTXt", b"k\0\0"), (b"iTXt", b"k\0\1\0\0\0")])
+def test_compressed_texts_of_a_png_are_not_unpacked(name: bytes, head: bytes) -> None:
+    """A file of 250 kB would take 250 MB."""
+    raw = encoded(".png")
+    bomb = raw[:33] + 32 * chunk(name, head + zlib.compress(b"a" * 7_900_000, 9)) + raw[33:]
+    done = subprocess.run([sys.executable, "-c", BOMB], input=bomb, capture_output=True, check=True)
+    shape, kilobytes = done.stdout.decode().rsplit(" ", 1)
+    assert shape == "(40, 60, 3)"
+    assert int(kilobytes) < 50_000
 
 
 def test_an_image_of_too_many_pixels_is_refused_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:

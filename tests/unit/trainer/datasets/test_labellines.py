@@ -76,7 +76,14 @@ def test_a_wrong_region_is_named_by_its_number() -> None:
     assert caught.value.detail == " (region 2)"
 
 
-@pytest.mark.parametrize("point", ['[1, "2"]', "[true, 1]", "[1]", "[1, 2, 3]", "[NaN, 0]", "[1000001, 0]", "3"])
+@pytest.mark.parametrize(
+    "point",
+    [
+        *('[1, "2"]', "[true, 1]", "[1]", "[1, 2, 3]", "3"),
+        *("[NaN, 0]", "[-Infinity, 0]", "[1e400, 0]", "[1000001, 0]"),
+        pytest.param(f"[0, -{'9' * 400}]", id="400 digits"),
+    ],
+)
 def test_a_point_is_two_numbers_of_an_image(point: str) -> None:
     with pytest.raises(labels.LineError, match=r"a region has no `points`, a list of \[x, y\]"):
         labels.parse(f'a.jpg\t[{{"transcription": "x", "points": [{point}]}}]'.encode(), "det")
