@@ -9,6 +9,7 @@ signs the notes, and checks signatures before it starts a worker.
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,6 +29,9 @@ SEAL: Final = "checkpoint.json"
 
 SIGNATURE: Final = "checkpoint.hmac"
 """The signature of the note, next to it in the bucket."""
+
+_PLACE: Final = re.compile(rf"(0|[1-9][0-9]*)/([0-9]{{8}}|[1-9][0-9]{{8,}})/{re.escape(SEAL)}")
+"""The key of a note: attempt and step."""
 
 _PURPOSE: Final = "checkpoint"
 """Of what is signed here with the key of the run."""
@@ -162,7 +166,6 @@ def verified(folder: Path, *, signatures: Signatures | None = None) -> Note:
 
     Raises:
         DamagedError: the note cannot be read or is not signed, or a file is missing, differs, or is not in the note.
-        SpecError: ocrfleet 0.1 wrote it.
     """
     note = _read_note(folder)
     if signatures is not None:
@@ -188,11 +191,7 @@ def _read_note(folder: Path) -> Note:
         # Not msgspec's own decoder: a metric may be NaN, which Python writes and reads.
         raw = json.loads((folder / SEAL).read_bytes().decode("utf-8"))
         if isinstance(raw, dict) and raw.keys() == {"files", "facts"}:
-            raise SpecError(
-                f"The checkpoint {folder.name} was written by ocrfleet 0.1, which this version does not read. Set "
-                "another run.output, or remove the run's folder under checkpoints/ of the output and in the work "
-                "folder to train from step 0."
-            )
+            raise DamagedError("it was written by ocrfleet 0.1, which this version does not read")
         note = msgspec.convert(raw, Note)
     except (ValueError, RecursionError) as error:  # ValidationError, JSONDecodeError and UnicodeDecodeError among them
         raise DamagedError(f"{SEAL!r} cannot be read") from error
@@ -227,12 +226,8 @@ class Remote:
 
     def steps(self) -> list[tuple[int, int]]:
         """Return (attempt, step) of every sealed checkpoint, oldest first."""
-        found = []
-        for info in self.store.list():
-            attempt, *rest = info.key.split("/")
-            if attempt.isdigit() and len(rest) == 2 and rest[0].isdigit() and rest[1] == SEAL:
-                found.append((int(attempt), int(rest[0])))
-        return sorted(found)
+        places = (_PLACE.fullmatch(info.key) for info in self.store.list())
+        return sorted((int(place[1]), int(place[2])) for place in places if place)
 
     def push(self, folder: Path, *, attempt: int, signatures: Signatures) -> int:
         """Push a checkpoint and its signature, its seal last; give the bytes sent."""
@@ -262,7 +257,8 @@ class Remote:
             try:
                 self.store.pull([info.key for info in self.store.list(f"{prefix}/")], landing)
                 verified(landing / prefix, signatures=signatures)
-            except (NotFoundError, DamagedError) as error:
+            # SpecError: the folder has an object whose name no file can have.
+            except (SpecError, DamagedError) as error:
                 shutil.rmtree(landing, ignore_errors=True)
                 # An older object that does not know yet that it is superseded has pushed newer ones, and pruned this.
                 if (attempt, step) not in self.steps():
