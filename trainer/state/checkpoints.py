@@ -265,7 +265,7 @@ class Remote:
                     continue
                 if isinstance(error, NotFoundError):
                     raise
-                damaged[attempt, step] = str(error)
+                damaged[attempt, step] = str(error).rstrip(".")
                 continue
             newest = into / f"{step:08d}"
             atomic.replace_folder(landing / prefix, newest)

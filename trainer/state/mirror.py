@@ -7,12 +7,13 @@ it what is done before it asks for a peer.
 import contextlib
 import logging
 import queue
+import re
 import shutil
 import threading
 import time
 from pathlib import Path
 
-from trainer.errors import AccessError, NotFoundError, OcrfleetError, TransientError
+from trainer.errors import AccessError, NotFoundError, OcrfleetError, SpecError, TransientError
 from trainer.run.workdir import WorkDir
 from trainer.state.checkpoints import Remote, Signatures
 from trainer.state.fencing import Claims
@@ -56,31 +57,41 @@ class Mirror:
 
     def receipt(self, stage: str) -> Receipt | None:
         """Read a stage's receipt from the bucket, if there is one: the latest attempt's."""
-        keys = (info.key.split("/") for info in self.store.list("receipts/"))
-        attempts = [int(key[1]) for key in keys if key[2:] == [f"{stage}.json"] and key[1].isdigit()]
-        if not attempts:
+        place = re.compile(rf"receipts/(0|[1-9][0-9]*)/{re.escape(stage)}\.json")
+        places = [found for info in self.store.list("receipts/") if (found := place.fullmatch(info.key))]
+        if not places:
             return None
-        return Receipt.from_json(self.store.get(f"receipts/{max(attempts)}/{stage}.json"))
+        newest = max(places, key=lambda found: int(found[1]))
+        return Receipt.decode(
+            self.store.get(newest[0]), stage=stage, attempt=int(newest[1]), place=f"{self.store.uri}{newest[0]}"
+        )
 
-    def restore(self, receipt: Receipt) -> None:
-        """Bring a stage's outputs to this node, but for those that are here already and right.
+    def restore(self, receipt: Receipt) -> bool:
+        """Bring a stage's outputs to this node, except those that are here already and right.
 
-        Raises:
-            TransientError: what came is not what the receipt names.
+        Returns:
+            Whether all are here now. If one is missing in the bucket or differs from the receipt, the log says so.
         """
         here = measure(self.work, list(receipt.outputs))
         missing = {f"{_outputs(receipt)}/{n}": n for n, o in receipt.outputs.items() if here.get(n) != o}
         if missing:
-            pulled = self.store.pull(missing, self.work.restored)
+            try:
+                pulled = self.store.pull(missing, self.work.restored)
+            # SpecError: the receipt names a file that cannot be one.
+            except SpecError as error:
+                log.warning("The outputs of stage %s are not complete, so it is done again: %s", receipt.stage, error)
+                return False
             self._tell(Transferred(direction="pull", count=pulled.moved_bytes))
             for key, name in missing.items():
                 (self.work.root / name).parent.mkdir(parents=True, exist_ok=True)
                 atomic.replace(self.work.restored / key, self.work.root / name)
             shutil.rmtree(self.work.restored)
-        if measure(self.work, list(receipt.outputs)) != receipt.outputs:
-            raise TransientError(
-                f"The outputs of stage {receipt.stage} in {self.store.uri} differ from its receipt. Run it again."
-            )
+        if measure(self.work, list(receipt.outputs)) == receipt.outputs:
+            return True
+        log.warning(
+            "The outputs of stage %s in %s differ from its receipt, so it is done again.", receipt.stage, self.store.uri
+        )
+        return False
 
     def begin_pushing(self, signatures: Signatures) -> None:
         """Start signing and pushing checkpoints beside training."""

@@ -267,6 +267,7 @@ def test_an_object_that_no_file_can_be_named_like_damages_its_checkpoint_only(tm
     assert pulled.name == "00000005"
     (why,) = damaged.values()
     assert why.startswith(r"The key '1/00000007/a\x01b' cannot be a file name")
+    assert not why.endswith("."), "a sentence follows"
 
 
 class Losing(FileStore):

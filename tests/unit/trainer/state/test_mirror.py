@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from trainer.errors import AccessError, OcrfleetError, TransientError
+from trainer.errors import AccessError, OcrfleetError
 from trainer.run.workdir import WorkDir
 from trainer.state import checkpoints
 from trainer.state.checkpoints import Data, Signatures
@@ -111,16 +111,42 @@ def test_a_node_that_lost_its_disk_gets_a_stages_outputs_back(
     assert store.pulled == []
 
 
+@pytest.mark.parametrize("content", [b"weighty", None], ids=["changed", "missing"])
 def test_outputs_that_are_not_what_the_receipt_names_are_not_taken(
-    mirror: Mirror, work: WorkDir, store: Bucket
+    mirror: Mirror, work: WorkDir, store: Bucket, content: bytes | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     receipt = trained(work)
     mirror.push_receipt(receipt)
     (name,) = [info.key for info in store.list("stages") if info.key.endswith(work.best_weights.name)]
-    store.put(name, b"weighty")
+    store.delete([name])
+    if content:
+        store.put(name, content)
     shutil.rmtree(work.root)
-    with pytest.raises(TransientError, match=r"of stage train in .* differ from its receipt"):
-        mirror.restore(receipt)
+    assert not mirror.restore(receipt)
+    assert "so it is done again" in caplog.text
+
+
+def test_what_is_no_receipt_in_the_bucket_is_passed_over(mirror: Mirror, work: WorkDir, store: Bucket) -> None:
+    for junk in ("²", "٣", "007", "old/9"):
+        store.put(f"receipts/{junk}/train.json", b"{}")
+    assert mirror.receipt("train") is None
+    mirror.push_receipt(trained(work))
+    assert mirror.receipt("train") == trained(work)
+
+
+def test_a_damaged_receipt_is_named_and_its_stage_is_not_done(
+    mirror: Mirror, work: WorkDir, store: Bucket, caplog: pytest.LogCaptureFixture
+) -> None:
+    mirror.push_receipt(trained(work, attempt=3))
+    store.put("receipts/3/train.json", store.get("receipts/3/train.json").replace(b'"stage"', b'"stagf"'))
+    assert mirror.receipt("train") is None
+    assert f"The receipt {store.uri}receipts/3/train.json is damaged, so train is done again: " in caplog.text
+
+
+def test_a_receipt_of_another_attempt_is_not_taken(mirror: Mirror, work: WorkDir, store: Bucket) -> None:
+    mirror.push_receipt(trained(work, attempt=1))
+    store.put("receipts/2/train.json", store.get("receipts/1/train.json"))
+    assert mirror.receipt("train") is None
 
 
 @pytest.fixture
