@@ -20,7 +20,7 @@ import msgspec
 
 from trainer.errors import NotFoundError, SpecError
 from trainer.state.key import RunKey
-from trainer.system import atomic
+from trainer.system import atomic, regular
 
 if TYPE_CHECKING:  # a worker seals and checks folders, and needs no bucket
     from trainer.storage import Store
@@ -230,9 +230,15 @@ class Remote:
         return sorted((int(place[1]), int(place[2])) for place in places if place)
 
     def push(self, folder: Path, *, attempt: int, signatures: Signatures) -> int:
-        """Push a checkpoint and its signature, its seal last; give the bytes sent."""
+        """Push a checkpoint and its signature, its seal last; return the bytes sent.
+
+        Raises:
+            OcrfleetError: a file is a link, or the bucket refuses or is out of reach.
+        """
         prefix = f"{attempt}/{folder.name}"
-        files = {f"{prefix}/{p.name}": p for p in folder.iterdir() if p.name not in (SEAL, SIGNATURE)}
+        paths = list(folder.iterdir())
+        regular.require(folder.parent, paths)
+        files = {f"{prefix}/{p.name}": p for p in paths if p.name not in (SEAL, SIGNATURE)}
         self.store.push(files)
         self.store.put(f"{prefix}/{SIGNATURE}", signatures.sign(folder))
         self.store.push({f"{prefix}/{SEAL}": folder / SEAL})

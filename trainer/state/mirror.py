@@ -13,12 +13,12 @@ import threading
 import time
 from pathlib import Path
 
-from trainer.errors import AccessError, NotFoundError, OcrfleetError, SpecError, TransientError
+from trainer.errors import OcrfleetError, SpecError
 from trainer.run.workdir import WorkDir
 from trainer.state.checkpoints import Remote, Signatures
 from trainer.state.fencing import Claims
 from trainer.state.receipts import Receipt, measure
-from trainer.system import atomic
+from trainer.system import atomic, regular
 from trainer.telemetry.events import Hear, Notice, Transferred, Uploaded
 
 log = logging.getLogger(__name__)
@@ -52,6 +52,7 @@ class Mirror:
     def push_receipt(self, receipt: Receipt) -> None:
         """Push a stage's outputs, then its receipt; those of other attempts stay as they are."""
         files = {f"{_outputs(receipt)}/{name}": self.work.root / name for name in receipt.outputs}
+        regular.require(self.work.root, files.values())
         self._tell(Transferred(direction="push", count=self.store.push(files).moved_bytes))
         self.store.put(f"receipts/{receipt.attempt}/{receipt.stage}.json", receipt.to_json().encode())
 
@@ -166,8 +167,10 @@ class Mirror:
         try:
             # Other nodes count their own starts; by now the leader has claimed the attempt that they were part of.
             attempt = self.claims.latest() if node else self.attempt
-            self.store.push({**files, f"logs/{attempt}/node-{node}.log": self.work.node_log})
-        except (AccessError, NotFoundError, TransientError) as error:
+            files[f"logs/{attempt}/node-{node}.log"] = self.work.node_log
+            regular.require(self.work.root, files.values())
+            self.store.push(files)
+        except OcrfleetError as error:
             self._tell(Notice(message=f"The logs are in {self.work.logs} only: {error}"))
 
 

@@ -226,6 +226,51 @@ def test_a_checkpoint_that_was_replaced_before_its_push_is_no_error(
     assert mirror.remote.steps() == []
 
 
+def planted(tmp_path: Path, path: Path) -> None:
+    """Link to a file that a worker cannot read, as it can do nevertheless."""
+    (tmp_path / "secret").write_text("secret")
+    path.unlink(missing_ok=True)
+    path.symlink_to(tmp_path / "secret")
+
+
+def test_no_file_that_a_worker_links_to_is_uploaded_with_a_checkpoint(
+    mirror: Mirror, work: WorkDir, signatures: Signatures, tmp_path: Path, store: Bucket
+) -> None:
+    folder = checkpoint(work, 1)
+    planted(tmp_path, folder / "model.pdparams")
+    mirror.begin_pushing(signatures)
+    mirror.push_checkpoint(folder)
+    with pytest.raises(OcrfleetError, match=r"model\.pdparams is a symbolic link"):
+        mirror.finish_pushing()
+    assert store.list() == []
+
+
+def test_no_file_that_a_worker_links_to_is_uploaded_with_outputs(
+    mirror: Mirror, work: WorkDir, tmp_path: Path, store: Bucket
+) -> None:
+    trained(work)
+    planted(tmp_path, work.best_weights)
+    receipt = Receipt(
+        stage="train", fingerprint="f", outputs=measure(work, files_of(work, work.trained)), facts={}, seconds=1.0
+    )
+    with pytest.raises(OcrfleetError, match=r"model\.safetensors is a symbolic link"):
+        mirror.push_receipt(receipt)
+    assert store.list() == []
+
+
+def test_no_file_that_a_worker_links_to_is_uploaded_with_the_logs(
+    mirror: Mirror, work: WorkDir, tmp_path: Path, store: Bucket, told: list[Event]
+) -> None:
+    log = work.worker_log(attempt=1, stage="train", rank=0)
+    log.parent.mkdir(parents=True)
+    work.node_log.write_text("all of it\n")
+    planted(tmp_path, log)
+    mirror.push_logs(node=0)
+    assert store.list() == []
+    (notice,) = told
+    assert "train-rank-0.log is a symbolic link" in str(notice)
+
+
 @pytest.mark.parametrize("node", [0, 1])
 def test_the_logs_of_every_attempt_come_into_the_bucket(
     node: int, mirrors: Callable[..., Mirror], work: WorkDir, store: Bucket, told: list[Event]
@@ -251,6 +296,8 @@ def test_the_logs_of_every_attempt_come_into_the_bucket(
 def test_logs_that_a_bucket_does_not_take_are_said_to_be_here(
     mirror: Mirror, work: WorkDir, store: Bucket, told: list[Event]
 ) -> None:
+    work.logs.mkdir(parents=True)
+    work.node_log.touch()
     store.refusals = [AccessError("The bucket refused.")]
     mirror.push_logs(node=0)
     assert told == [Notice(message=f"The logs are in {work.logs} only: The bucket refused.")]
