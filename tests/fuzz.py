@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -226,7 +226,7 @@ WANTED: Final = Wanted(field="f", weights="channel:c", pin="p", sha256=None, nam
 
 def plain(value: Any) -> Any:
     """Return a dataclass as JSON has it."""
-    return json.loads(json.dumps(asdict(value)))
+    return json.loads(json.dumps(msgspec.to_builtins(value)))
 
 
 def label_line(raw: bytes) -> None:
@@ -274,7 +274,7 @@ def manifest(raw: bytes) -> None:
 
 def receipt(raw: bytes) -> None:
     """Read a receipt, and use its outputs and its stage as names of files."""
-    found = Receipt.from_json(raw, stage="train", source="here")
+    found = Receipt.decode(raw, stage="train", place="here")
     if found is None:
         raise RefusedError
     found.to_json().encode()

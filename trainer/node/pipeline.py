@@ -213,7 +213,8 @@ class Pipeline:
         remote = self.mirror.receipt(stage)
         if remote is None or remote.fingerprint != fingerprint:
             return None
-        self.mirror.restore(remote)
+        if not self.mirror.restore(remote):
+            return None
         remote.write(self.work)
         return remote
 
@@ -339,17 +340,8 @@ _STAGES: Final[Mapping[str, Callable[[Pipeline], dict[str, Any]]]] = {
 
 def _outputs(work: WorkDir, stage: str) -> list[str]:
     """Name what a stage makes, relative to the run's folder."""
-    folder = {
-        "fetch": work.data,
-        "prepare": work.prepared,
-        "train": work.trained,
-        "evaluate": work.evaluation,
-        "export": work.inference,
-        "verify": work.verification,
-    }.get(stage)
-    if folder is None:
-        return []
-    if stage == "export":
-        return files_of(work, work.inference) + files_of(work, work.weights)
+    folders = work.outputs(stage)
     # A dataset is measured as a whole, not file by file.
-    return [folder.name] if stage in ("fetch", "prepare") else files_of(work, folder)
+    if stage in ("fetch", "prepare"):
+        return [folder.name for folder in folders]
+    return [name for folder in folders for name in files_of(work, folder)]

@@ -174,6 +174,17 @@ class WorkDir:
         """The last values of the metrics endpoint, since a job ends before its last scrape."""
         return self.root / "metrics.prom"
 
+    def outputs(self, stage: str) -> tuple[Path, ...]:
+        """Return the folders that a stage fills."""
+        return {
+            "fetch": (self.data,),
+            "prepare": (self.prepared,),
+            "train": (self.trained,),
+            "evaluate": (self.evaluation,),
+            "export": (self.inference, self.weights),
+            "verify": (self.verification,),
+        }.get(stage, ())
+
     @property
     def restored(self) -> Path:
         """Where outputs of a stage land that come back from the bucket, before they take their places."""

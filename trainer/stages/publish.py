@@ -24,6 +24,7 @@ from trainer.run.workdir import WorkDir
 from trainer.stages import locations, record
 from trainer.state.checkpoints import file_digest
 from trainer.storage import Store, open_store
+from trainer.system import regular
 from trainer.telemetry.callbacks import OnProgress
 
 _INFERENCE = ("inference.json", "inference.pdiparams", "inference.yml")
@@ -181,6 +182,7 @@ def _push(
     paths["record.json"] = work.record
     if run.publish.weights:
         paths |= _weights(work)
+    regular.require(work.root, paths.values())
     files = tuple(
         PublishedFile(path=f"{attempt}/{name}", size=path.stat().st_size, sha256=file_digest(path))
         for name, path in sorted(paths.items())

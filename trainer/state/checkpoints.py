@@ -20,7 +20,7 @@ import msgspec
 
 from trainer.errors import NotFoundError, SpecError
 from trainer.state.key import RunKey
-from trainer.system import atomic
+from trainer.system import atomic, regular
 
 if TYPE_CHECKING:  # a worker seals and checks folders, and needs no bucket
     from trainer.storage import Store
@@ -29,6 +29,9 @@ SEAL: Final = "checkpoint.json"
 
 SIGNATURE: Final = "checkpoint.hmac"
 """The signature of the note, next to it in the bucket."""
+
+_PLACE: Final = re.compile(rf"(0|[1-9][0-9]*)/([0-9]{{8}}|[1-9][0-9]{{8,}})/{re.escape(SEAL)}")
+"""The key of a note: attempt and step."""
 
 _PURPOSE: Final = "checkpoint"
 """Of what is signed here with the key of the run."""
@@ -163,7 +166,6 @@ def verified(folder: Path, *, signatures: Signatures | None = None) -> Note:
 
     Raises:
         DamagedError: the note cannot be read or is not signed, or a file is missing, differs, or is not in the note.
-        SpecError: ocrfleet 0.1 wrote it.
     """
     note = _read_note(folder)
     if signatures is not None:
@@ -189,11 +191,7 @@ def _read_note(folder: Path) -> Note:
         # Not msgspec's own decoder: a metric may be NaN, which Python writes and reads.
         raw = json.loads((folder / SEAL).read_bytes().decode("utf-8"))
         if isinstance(raw, dict) and raw.keys() == {"files", "facts"}:
-            raise SpecError(
-                f"The checkpoint {folder.name} was written by ocrfleet 0.1, which this version does not read. Set "
-                "another run.output, or remove the run's folder under checkpoints/ of the output and in the work "
-                "folder to train from step 0."
-            )
+            raise DamagedError("it was written by ocrfleet 0.1, which this version does not read")
         note = msgspec.convert(raw, Note)
     except (ValueError, RecursionError) as error:  # ValidationError, JSONDecodeError and UnicodeDecodeError among them
         raise DamagedError(f"{SEAL!r} cannot be read") from error
@@ -228,17 +226,19 @@ class Remote:
 
     def steps(self) -> list[tuple[int, int]]:
         """Return (attempt, step) of every sealed checkpoint, oldest first."""
-        found = []
-        for info in self.store.list():
-            attempt, *rest = info.key.split("/")
-            if len(rest) == 2 and rest[1] == SEAL and all(re.fullmatch("[0-9]{1,18}", n) for n in (attempt, rest[0])):
-                found.append((int(attempt), int(rest[0])))
-        return sorted(found)
+        places = (_PLACE.fullmatch(info.key) for info in self.store.list())
+        return sorted((int(place[1]), int(place[2])) for place in places if place)
 
     def push(self, folder: Path, *, attempt: int, signatures: Signatures) -> int:
-        """Push a checkpoint and its signature, its seal last; give the bytes sent."""
+        """Push a checkpoint and its signature, its seal last; return the bytes sent.
+
+        Raises:
+            OcrfleetError: a file is a link, or the bucket refuses or is out of reach.
+        """
         prefix = f"{attempt}/{folder.name}"
-        files = {f"{prefix}/{p.name}": p for p in folder.iterdir() if p.name not in (SEAL, SIGNATURE)}
+        paths = list(folder.iterdir())
+        regular.require(folder.parent, paths)
+        files = {f"{prefix}/{p.name}": p for p in paths if p.name not in (SEAL, SIGNATURE)}
         self.store.push(files)
         self.store.put(f"{prefix}/{SIGNATURE}", signatures.sign(folder))
         self.store.push({f"{prefix}/{SEAL}": folder / SEAL})
@@ -263,14 +263,15 @@ class Remote:
             try:
                 self.store.pull([info.key for info in self.store.list(f"{prefix}/")], landing)
                 verified(landing / prefix, signatures=signatures)
-            except (NotFoundError, DamagedError) as error:
+            # SpecError: the folder has an object whose name no file can have.
+            except (SpecError, DamagedError) as error:
                 shutil.rmtree(landing, ignore_errors=True)
                 # An older object that does not know yet that it is superseded has pushed newer ones, and pruned this.
                 if (attempt, step) not in self.steps():
                     continue
                 if isinstance(error, NotFoundError):
                     raise
-                damaged[attempt, step] = str(error)
+                damaged[attempt, step] = str(error).rstrip(".")
                 continue
             newest = into / f"{step:08d}"
             atomic.replace_folder(landing / prefix, newest)

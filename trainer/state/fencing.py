@@ -9,13 +9,12 @@ import logging
 import re
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from trainer.errors import ConflictError, OcrfleetError, SpecError, SupersededError, TransientError
-from trainer.formats import typed_json
+from trainer.errors import ConflictError, OcrfleetError, SupersededError, TransientError
 
 if TYPE_CHECKING:
     from trainer.storage import Store
@@ -30,8 +29,18 @@ _TRIES: Final = 20
 """How often a claim may find that another process was faster; two starts at once meet once or twice."""
 
 
+_NUMBER: Final = re.compile("[1-9][0-9]*")
+
+
 class TakenError(TransientError):
     """Another process of the same object has taken this one's place."""
+
+
+class _Claim(msgspec.Struct, frozen=True):
+    """The content of an attempt's object."""
+
+    object: str = ""
+    process: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +55,9 @@ class Claims:
 
     process: str
     """This process alone."""
+
+    _named: set[int] = field(default_factory=set)
+    """Attempts that the log has already named as unreadable."""
 
     def claim(self) -> int:
         """Claim the next attempt's number by creating its note, which only one process can.
@@ -75,49 +87,47 @@ class Claims:
             SupersededError: a newer object has it.
             TakenError: another process of the same object has it.
         """
-        newest = max(self._numbers(), default=attempt)
-        if newest <= attempt:
+        for number in reversed(self._numbers()):
+            if number <= attempt:
+                return
+            claim = self._read(number)
+            if claim is None:
+                continue
+            if claim.object != self.owner:
+                raise _superseded(self.owner, claim.object)
+            if claim.process != self.process:
+                raise TakenError(f"Another pod has replaced this one, as attempt {number}.")
             return
-        owner, process = self._note(newest)
-        if owner != self.owner:
-            raise _superseded(self.owner, owner)
-        if process != self.process:
-            raise TakenError(f"Another pod has replaced this one, as attempt {newest}.")
 
     def latest(self) -> int:
         """Give this object's highest attempt; 1 where it has claimed none."""
-        return next((number for number in reversed(self._numbers()) if self._note(number)[0] == self.owner), 1)
+        for number in reversed(self._numbers()):
+            if (claim := self._read(number)) and claim.object == self.owner:
+                return number
+        return 1
 
     def _must_lead(self, numbers: list[int]) -> None:
-        if not numbers:
-            return
-        newest = self._note(numbers[-1])[0]
-        if newest != self.owner and any(self._note(number)[0] == self.owner for number in numbers):
+        owners = (claim.object for number in reversed(numbers) if (claim := self._read(number)))
+        newest = next(owners, self.owner)
+        if newest != self.owner and self.owner in owners:
             raise _superseded(self.owner, newest)
 
     def _numbers(self) -> list[int]:
         names = (info.key.removeprefix("attempts/") for info in self.store.list("attempts/"))
-        return sorted(filter(None, map(number, names)))
+        return sorted(int(name) for name in names if _NUMBER.fullmatch(name))
 
-    def _note(self, attempt: int) -> tuple[str, str]:
-        key = f"attempts/{attempt}"
+    def _read(self, number: int) -> _Claim | None:
+        """Return an attempt's claim; None if its object is gone or damaged, which the log says once."""
+        content = self.store.find(f"attempts/{number}")
+        if content is None:
+            return None
         try:
-            note = typed_json.decode(self.store.get(key), _Note)
-        except ValueError as error:
-            raise SpecError(
-                f"{self.store.uri}{key} is not the claim of an attempt ({error}). Find out who wrote it, and remove it."
-            ) from error
-        return note.object, note.process
-
-
-class _Note(msgspec.Struct):
-    object: str = ""
-    process: str = ""
-
-
-def number(name: str) -> int | None:
-    """Return the number of an attempt as the bucket spells it, without leading zeros; None of any other name."""
-    return int(name) if re.fullmatch("[1-9][0-9]{0,17}", name) else None
+            return msgspec.json.decode(content[0], type=_Claim)
+        except (ValueError, RecursionError) as error:
+            if number not in self._named:
+                self._named.add(number)
+                log.warning("%sattempts/%d is damaged and was ignored: %s", self.store.uri, number, error)
+            return None
 
 
 class Fence:
@@ -148,6 +158,11 @@ class Fence:
             except OcrfleetError as error:
                 # What an older object writes is never read: a bucket out of reach ends nobody here.
                 log.warning("Could not check whether a newer object has taken over this run: %s", error)
+            # Without this thread, a superseded object would go on writing.
+            except Exception as error:
+                log.exception("The check for a newer object of this run failed.")
+                self._on_lost(TransientError(f"The check for a newer object of this run failed: {error!r}."))
+                return
 
 
 def _superseded(older: str, newer: str) -> SupersededError:

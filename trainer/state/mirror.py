@@ -7,17 +7,18 @@ it what is done before it asks for a peer.
 import contextlib
 import logging
 import queue
+import re
 import shutil
 import threading
 import time
 from pathlib import Path
 
-from trainer.errors import AccessError, NotFoundError, OcrfleetError, TransientError
+from trainer.errors import OcrfleetError, SpecError
 from trainer.run.workdir import WorkDir
 from trainer.state.checkpoints import Remote, Signatures
-from trainer.state.fencing import Claims, number
+from trainer.state.fencing import Claims
 from trainer.state.receipts import Receipt, measure
-from trainer.system import atomic
+from trainer.system import atomic, regular
 from trainer.telemetry.events import Hear, Notice, Transferred, Uploaded
 
 log = logging.getLogger(__name__)
@@ -51,39 +52,46 @@ class Mirror:
     def push_receipt(self, receipt: Receipt) -> None:
         """Push a stage's outputs, then its receipt; those of other attempts stay as they are."""
         files = {f"{_outputs(receipt)}/{name}": self.work.root / name for name in receipt.outputs}
+        regular.require(self.work.root, files.values())
         self._tell(Transferred(direction="push", count=self.store.push(files).moved_bytes))
         self.store.put(f"receipts/{receipt.attempt}/{receipt.stage}.json", receipt.to_json().encode())
 
     def receipt(self, stage: str) -> Receipt | None:
-        """Read a stage's receipt from the bucket, if there is one: the latest attempt's that can be read."""
-        keys = (info.key.split("/") for info in self.store.list("receipts/"))
-        attempts = [number(key[1]) for key in keys if key[2:] == [f"{stage}.json"]]
-        for attempt in sorted(filter(None, attempts), reverse=True):
-            key = f"receipts/{attempt}/{stage}.json"
-            receipt = Receipt.from_json(self.store.get(key), stage=stage, source=f"{self.store.uri}{key}")
-            if receipt is not None:
+        """Read a stage's receipt from the bucket, if there is one: the latest attempt's that is whole."""
+        place = re.compile(rf"receipts/(0|[1-9][0-9]{{0,17}})/{re.escape(stage)}\.json")
+        places = [found for info in self.store.list("receipts/") if (found := place.fullmatch(info.key))]
+        for found in sorted(places, key=lambda found: int(found[1]), reverse=True):
+            content, where = self.store.get(found[0]), f"{self.store.uri}{found[0]}"
+            if receipt := Receipt.decode(content, stage=stage, attempt=int(found[1]), place=where):
                 return receipt
         return None
 
-    def restore(self, receipt: Receipt) -> None:
-        """Bring a stage's outputs to this node, but for those that are here already and right.
+    def restore(self, receipt: Receipt) -> bool:
+        """Bring a stage's outputs to this node, except those that are here already and right.
 
-        Raises:
-            TransientError: what came is not what the receipt names.
+        Returns:
+            Whether all are here now. If one is missing in the bucket or differs from the receipt, the log says so.
         """
         here = measure(self.work, list(receipt.outputs))
         missing = {f"{_outputs(receipt)}/{n}": n for n, o in receipt.outputs.items() if here.get(n) != o}
         if missing:
-            pulled = self.store.pull(missing, self.work.restored)
+            try:
+                pulled = self.store.pull(missing, self.work.restored)
+            # SpecError: the receipt names a file that cannot be one.
+            except SpecError as error:
+                log.warning("The outputs of stage %s are not complete, so it is done again: %s", receipt.stage, error)
+                return False
             self._tell(Transferred(direction="pull", count=pulled.moved_bytes))
             for key, name in missing.items():
                 (self.work.root / name).parent.mkdir(parents=True, exist_ok=True)
                 atomic.replace(self.work.restored / key, self.work.root / name)
             shutil.rmtree(self.work.restored)
-        if measure(self.work, list(receipt.outputs)) != receipt.outputs:
-            raise TransientError(
-                f"The outputs of stage {receipt.stage} in {self.store.uri} differ from its receipt. Run it again."
-            )
+        if measure(self.work, list(receipt.outputs)) == receipt.outputs:
+            return True
+        log.warning(
+            "The outputs of stage %s in %s differ from its receipt, so it is done again.", receipt.stage, self.store.uri
+        )
+        return False
 
     def begin_pushing(self, signatures: Signatures) -> None:
         """Start signing and pushing checkpoints beside training."""
@@ -158,8 +166,10 @@ class Mirror:
         try:
             # Other nodes count their own starts; by now the leader has claimed the attempt that they were part of.
             attempt = self.claims.latest() if node else self.attempt
-            self.store.push({**files, f"logs/{attempt}/node-{node}.log": self.work.node_log})
-        except (AccessError, NotFoundError, TransientError) as error:
+            files[f"logs/{attempt}/node-{node}.log"] = self.work.node_log
+            regular.require(self.work.root, files.values())
+            self.store.push(files)
+        except OcrfleetError as error:
             self._tell(Notice(message=f"The logs are in {self.work.logs} only: {error}"))
 
 

@@ -7,23 +7,20 @@ before. So a change anywhere up the road makes every later receipt void.
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from trainer.errors import SpecError
-from trainer.formats import typed_json
+import msgspec
+
 from trainer.formats.canonical_json import digest
 from trainer.run.workdir import WorkDir
 from trainer.state.checkpoints import file_digest
-from trainer.storage.keys import check_key
 from trainer.system import atomic
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Receipt:
+class Receipt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The note that a stage is done."""
 
     stage: str
@@ -59,25 +56,27 @@ class Receipt:
 
     def to_json(self) -> str:
         """Give the receipt as it is stored."""
-        return json.dumps(asdict(self), indent=1, ensure_ascii=False)
+        return json.dumps(msgspec.structs.asdict(self), indent=1, ensure_ascii=False)
 
     @classmethod
-    def from_json(cls, text: str | bytes, *, stage: str, source: str) -> "Receipt | None":
-        """Read a receipt back; None if it cannot be the receipt of this stage, which is logged: the stage runs again.
+    def decode(cls, content: bytes, *, stage: str, place: str, attempt: int | None = None) -> "Receipt | None":
+        """Read a receipt back; None if it is damaged, which the log says: its stage is done again.
 
         Args:
-            text: the document.
-            stage: the stage whose receipt was asked for.
-            source: where the document is, for the log.
+            content: the receipt as it is stored.
+            stage: the stage that it must be of. Its outputs must lie in the folders of that stage.
+            place: where it is stored, for the log.
+            attempt: the attempt that it must be of; None: any.
         """
         try:
-            receipt = typed_json.decode(text, cls)
-            if receipt.stage != stage:
-                raise ValueError(f"it is of stage {receipt.stage!r}")
-            for name in receipt.outputs:
-                check_key(name)
-        except (ValueError, SpecError) as error:
-            log.warning("%s is not a receipt of stage %s and is ignored: %s", source, stage, error)
+            # Not msgspec's own decoder: a metric may be NaN, which Python writes and reads.
+            receipt = msgspec.convert(json.loads(content.decode()), cls)
+            if receipt.stage != stage or attempt not in (None, receipt.attempt):
+                raise ValueError("it is of another stage or attempt")
+            if strange := [name for name in receipt.outputs if not _made_by(stage, name)]:
+                raise ValueError(f"{stage} does not make {strange[0]!r}")
+        except (ValueError, RecursionError) as error:  # ValidationError and UnicodeDecodeError among them
+            log.warning("The receipt %s is damaged, so %s is done again: %s", place, stage, error)
             return None
         return receipt
 
@@ -85,7 +84,13 @@ class Receipt:
     def read(cls, work: WorkDir, stage: str) -> "Receipt | None":
         """Read a stage's receipt, if there is one."""
         path = work.receipt(stage)
-        return cls.from_json(path.read_bytes(), stage=stage, source=str(path)) if path.exists() else None
+        return cls.decode(path.read_bytes(), stage=stage, place=str(path)) if path.exists() else None
+
+
+def _made_by(stage: str, name: str) -> bool:
+    """Return whether a stage may have made a file or folder of this name, relative to the run's folder."""
+    folder, *parts = name.split("/")
+    return folder in {path.name for path in WorkDir(Path()).outputs(stage)} and not {"", ".", ".."} & {*parts}
 
 
 def measure(work: WorkDir, outputs: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -63,7 +63,7 @@ def pull(folder: Path, *, remote: Remote, signatures: Signatures, run: RunSpec, 
         tell: hears of damaged checkpoints, and of one that comes from the bucket.
 
     Raises:
-        SpecError: none is whole, and the run does not allow to restart; or ocrfleet 0.1 wrote it.
+        SpecError: none is whole, and the run does not allow to restart.
     """
     _remove_unsigned(folder, signatures=signatures, tell=tell)
     local, damaged = newest(folder, signatures=signatures)
@@ -90,7 +90,7 @@ def choose(folder: Path, *, run: RunSpec, data: Data, tell: Hear) -> Checkpoint 
 
     Raises:
         DatasetError: it was trained on other data, and the run does not allow to restart.
-        SpecError: none is whole, and the run does not allow to restart; or ocrfleet 0.1 wrote it.
+        SpecError: none is whole, and the run does not allow to restart.
     """
     found, damaged = newest(folder)
     places = {str(path): why for path, why in damaged.items()}

@@ -7,11 +7,11 @@ leads outside), so it is refused by name.
 import os
 import posixpath
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from trainer.errors import AccessError, DatasetError
+from trainer.errors import AccessError, DatasetError, OcrfleetError
 
 _KINDS: Final = {
     stat.S_IFIFO: "a FIFO",
@@ -55,6 +55,23 @@ def files(root: Path) -> frozenset[str]:
             raise _refused(root, path, f"is {kind}. A dataset has regular files only: remove it")
         found.add(path)
     return frozenset(found | set(_below_links(found, folders)))
+
+
+def require(root: Path, paths: Iterable[Path]) -> None:
+    """Check files of a folder that others write to, before they are uploaded.
+
+    Raises:
+        OcrfleetError: one is no regular file, or a part of its path below `root` is a link: it would upload what the
+            others may not read.
+        FileNotFoundError: one is missing.
+    """
+    real = root.resolve()
+    for path in paths:
+        name = path.relative_to(root)
+        if path.resolve(strict=True) != real / name:
+            raise OcrfleetError(f"{path} is a symbolic link, or is reached through one. Nothing was uploaded.")
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise OcrfleetError(f"{path} is not a regular file. Nothing was uploaded.")
 
 
 def _walk(root: Path) -> Iterator[tuple[str, "os.DirEntry[str]"]]:

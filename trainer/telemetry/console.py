@@ -8,6 +8,7 @@ from typing import Any, Final, TextIO
 
 from tqdm import tqdm
 
+from trainer.formats.printable import printable
 from trainer.telemetry.events import (
     Checkpointed,
     Ended,
@@ -107,7 +108,7 @@ class Console:
                     self._close_bars()
                     self._stage = ""
                     if traceback and self._form == "text":
-                        self._stream.write(traceback)
+                        self._stream.write(printable(traceback))
                     self._write(event)
                 case _ if event.logged:
                     self._write(event)

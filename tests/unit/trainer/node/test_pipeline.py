@@ -203,6 +203,21 @@ def test_a_node_that_lost_its_disk_has_its_results_back_from_the_bucket(
     assert (node.work.trained / "train.bin").read_text("utf-8") == "train"
 
 
+def test_a_damaged_receipt_or_output_in_the_bucket_costs_its_stage_only(
+    make: Make, done: list[str], tmp_path: Path
+) -> None:
+    node = make(train={"batchSizePerDevice": 2})
+    node.run()
+    done.clear()
+    store = node.mirror.store
+    store.put("receipts/1/train.json", store.get("receipts/1/train.json").replace(b'"stage"', b'"stagf"'))
+    store.put("stages/1/verify/verification/verify.bin", b"verifz")
+    node.work.root.rename(tmp_path / "lost")
+    node.work.root.mkdir()
+    Pipeline(node.given, console=node.console, metrics=node.metrics).run()
+    assert done == ["fetch", "prepare", "train", "verify", "publish"]
+
+
 def test_a_stage_alone_is_done_even_if_it_is_done(make: Make, done: list[str]) -> None:
     node = make(train={"batchSizePerDevice": 2})
     node.run()

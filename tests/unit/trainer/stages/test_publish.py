@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from trainer import contract
-from trainer.errors import ConflictError, GateError, NotFoundError, SpecError, TransientError
+from trainer.errors import ConflictError, GateError, NotFoundError, OcrfleetError, SpecError, TransientError
 from trainer.formats.yaml import to_yaml
 from trainer.registry import models as registry
 from trainer.run import spec as runspec
@@ -98,6 +98,17 @@ def test_a_published_model_is_whole_and_named_by_its_manifest(go: Publish, store
     assert manifest.model_name == "PP-OCRv3_mobile_rec"
     assert manifest.metrics == {"acc": 0.9, "norm_edit_dis": 0.97}
     assert (manifest.split, manifest.samples, manifest.dataset) == ("test", 10, "d" * 64)
+
+
+@pytest.mark.parametrize("name", ["inference/inference.yml", "report/report.md", "report/more"])
+def test_no_file_is_published_that_a_worker_links_to(store: Store, tmp_path: Path, name: str) -> None:
+    work = finished(tmp_path / "work")
+    (tmp_path / "work" / name).unlink(missing_ok=True)
+    (tmp_path / "work" / name).symlink_to(tmp_path / "secret")
+    (tmp_path / "secret").write_text("Global: {}", "utf-8")
+    with pytest.raises(OcrfleetError, match=rf"{name} is a symbolic link"):
+        publish(assigned(run_spec(store), work), attempt=1)
+    assert store.list() == []
 
 
 def test_weights_are_published_when_they_are_asked_for(go: Publish, store: Store, tmp_path: Path) -> None:

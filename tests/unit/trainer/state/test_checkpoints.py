@@ -6,7 +6,7 @@ import json
 import msgspec
 import pytest
 
-from trainer.errors import NotFoundError, SpecError
+from trainer.errors import NotFoundError
 from trainer.state import checkpoints
 from trainer.state.checkpoints import SEAL, SIGNATURE, DamagedError, Data, Remote, Signatures
 from trainer.state.key import RunKey
@@ -92,11 +92,10 @@ def canonical_sha256(content):
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def test_a_checkpoint_of_release_0_1_is_refused_and_not_passed_over(tmp_path):
-    """An older one of that release would be no better, and training would start again without a word."""
+def test_a_checkpoint_of_release_0_1_counts_as_damaged(tmp_path):
     folder = make(tmp_path, 7)
     (folder / SEAL).write_text('{"files": {}, "facts": {"step": 7}}')
-    with pytest.raises(SpecError, match=r"^The checkpoint 00000007 was written by ocrfleet 0\.1, .*run\.output"):
+    with pytest.raises(DamagedError, match=r"^it was written by ocrfleet 0\.1, which this version does not read$"):
         checkpoints.verified(folder)
 
 
@@ -209,7 +208,8 @@ def test_the_seal_comes_last_and_goes_first(tmp_path, signatures):
 
 
 def test_what_is_no_checkpoint_in_the_bucket_is_passed_over(tmp_path, remote, signatures):
-    for key in ("attempts/1", "logs/1/node-0.log", f"1/00000007/more/{SEAL}", f"1/best/{SEAL}", f"x/00000007/{SEAL}"):
+    junk = ("1/00000007/more", "1/best", "x/00000007", "²/00000007", "1/0000000²", "٣/00000007", "01/00000007", "1/7")
+    for key in ("attempts/1", "logs/1/node-0.log", *(f"{folder}/{SEAL}" for folder in junk)):
         remote.store.put(key, b"{}")
     for number in ("²", "٣"):
         remote.store.put(f"{number}/00000007/{SEAL}", b"{}")
@@ -259,6 +259,17 @@ def test_a_damaged_checkpoint_in_the_bucket_does_not_lead_behind_the_local_one(t
     assert pulled is None
     assert len(damaged) == 1
     assert checkpoints.local(tmp_path / "there") == []
+
+
+def test_an_object_that_no_file_can_be_named_like_damages_its_checkpoint_only(tmp_path, remote, signatures):
+    for step in (5, 7):
+        remote.push(make(tmp_path / "here", step), attempt=1, signatures=signatures)
+    (tmp_path / "bucket/1/00000007/a\x01b").touch()
+    pulled, damaged = remote.pull_newest(tmp_path / "there", newer_than=-1, signatures=signatures)
+    assert pulled.name == "00000005"
+    (why,) = damaged.values()
+    assert why.startswith(r"The key '1/00000007/a\x01b' cannot be a file name")
+    assert not why.endswith("."), "a sentence follows"
 
 
 class Losing(FileStore):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from trainer.errors import AccessError, OcrfleetError, TransientError
+from trainer.errors import AccessError, OcrfleetError
 from trainer.run.workdir import WorkDir
 from trainer.state import checkpoints
 from trainer.state.checkpoints import Data, Signatures
@@ -107,8 +107,8 @@ def test_a_strange_receipt_is_passed_over_and_cannot_write_outside_the_work_fold
     found = mirror.receipt("train")
     assert found
     assert found.attempt == 2
-    assert [record.getMessage().partition(" is not ")[0] for record in caplog.records] == [
-        f"{store.uri}receipts/{attempt}/train.json" for attempt in (4, 3)
+    assert [record.getMessage().partition(" is damaged")[0] for record in caplog.records] == [
+        f"The receipt {store.uri}receipts/{attempt}/train.json" for attempt in (4, 3)
     ]
 
 
@@ -130,16 +130,44 @@ def test_a_node_that_lost_its_disk_gets_a_stages_outputs_back(
     assert store.pulled == []
 
 
+@pytest.mark.parametrize("content", [b"weighty", None], ids=["changed", "missing"])
 def test_outputs_that_are_not_what_the_receipt_names_are_not_taken(
-    mirror: Mirror, work: WorkDir, store: Bucket
+    mirror: Mirror, work: WorkDir, store: Bucket, content: bytes | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     receipt = trained(work)
     mirror.push_receipt(receipt)
     (name,) = [info.key for info in store.list("stages") if info.key.endswith(work.best_weights.name)]
-    store.put(name, b"weighty")
+    store.delete([name])
+    if content:
+        store.put(name, content)
     shutil.rmtree(work.root)
-    with pytest.raises(TransientError, match=r"of stage train in .* differ from its receipt"):
-        mirror.restore(receipt)
+    assert not mirror.restore(receipt)
+    assert "so it is done again" in caplog.text
+
+
+def test_what_is_no_receipt_in_the_bucket_is_passed_over(mirror: Mirror, work: WorkDir, store: Bucket) -> None:
+    for junk in ("²", "٣", "007", "old/9"):
+        store.put(f"receipts/{junk}/train.json", b"{}")
+    assert mirror.receipt("train") is None
+    mirror.push_receipt(trained(work))
+    assert mirror.receipt("train") == trained(work)
+
+
+def test_a_damaged_receipt_is_named_and_its_stage_is_not_done(
+    mirror: Mirror, work: WorkDir, store: Bucket, caplog: pytest.LogCaptureFixture
+) -> None:
+    mirror.push_receipt(trained(work, attempt=3))
+    store.put("receipts/3/train.json", store.get("receipts/3/train.json").replace(b'"stage"', b'"stagf"'))
+    assert mirror.receipt("train") is None
+    assert f"The receipt {store.uri}receipts/3/train.json is damaged, so train is done again: " in caplog.text
+
+
+def test_a_receipt_of_another_attempt_is_not_taken(mirror: Mirror, work: WorkDir, store: Bucket) -> None:
+    mirror.push_receipt(trained(work, attempt=1))
+    store.put("receipts/2/train.json", store.get("receipts/1/train.json"))
+    found = mirror.receipt("train")
+    assert found
+    assert found.attempt == 1
 
 
 @pytest.fixture
@@ -219,6 +247,51 @@ def test_a_checkpoint_that_was_replaced_before_its_push_is_no_error(
     assert mirror.remote.steps() == []
 
 
+def planted(tmp_path: Path, path: Path) -> None:
+    """Link to a file that a worker cannot read, as it can do nevertheless."""
+    (tmp_path / "secret").write_text("secret")
+    path.unlink(missing_ok=True)
+    path.symlink_to(tmp_path / "secret")
+
+
+def test_no_file_that_a_worker_links_to_is_uploaded_with_a_checkpoint(
+    mirror: Mirror, work: WorkDir, signatures: Signatures, tmp_path: Path, store: Bucket
+) -> None:
+    folder = checkpoint(work, 1)
+    planted(tmp_path, folder / "model.pdparams")
+    mirror.begin_pushing(signatures)
+    mirror.push_checkpoint(folder)
+    with pytest.raises(OcrfleetError, match=r"model\.pdparams is a symbolic link"):
+        mirror.finish_pushing()
+    assert store.list() == []
+
+
+def test_no_file_that_a_worker_links_to_is_uploaded_with_outputs(
+    mirror: Mirror, work: WorkDir, tmp_path: Path, store: Bucket
+) -> None:
+    trained(work)
+    planted(tmp_path, work.best_weights)
+    receipt = Receipt(
+        stage="train", fingerprint="f", outputs=measure(work, files_of(work, work.trained)), facts={}, seconds=1.0
+    )
+    with pytest.raises(OcrfleetError, match=r"model\.safetensors is a symbolic link"):
+        mirror.push_receipt(receipt)
+    assert store.list() == []
+
+
+def test_no_file_that_a_worker_links_to_is_uploaded_with_the_logs(
+    mirror: Mirror, work: WorkDir, tmp_path: Path, store: Bucket, told: list[Event]
+) -> None:
+    log = work.worker_log(attempt=1, stage="train", rank=0)
+    log.parent.mkdir(parents=True)
+    work.node_log.write_text("all of it\n")
+    planted(tmp_path, log)
+    mirror.push_logs(node=0)
+    assert store.list() == []
+    (notice,) = told
+    assert "train-rank-0.log is a symbolic link" in str(notice)
+
+
 @pytest.mark.parametrize("node", [0, 1])
 def test_the_logs_of_every_attempt_come_into_the_bucket(
     node: int, mirrors: Callable[..., Mirror], work: WorkDir, store: Bucket, told: list[Event]
@@ -244,6 +317,8 @@ def test_the_logs_of_every_attempt_come_into_the_bucket(
 def test_logs_that_a_bucket_does_not_take_are_said_to_be_here(
     mirror: Mirror, work: WorkDir, store: Bucket, told: list[Event]
 ) -> None:
+    work.logs.mkdir(parents=True)
+    work.node_log.touch()
     store.refusals = [AccessError("The bucket refused.")]
     mirror.push_logs(node=0)
     assert told == [Notice(message=f"The logs are in {work.logs} only: The bucket refused.")]

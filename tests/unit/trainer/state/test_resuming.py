@@ -140,6 +140,25 @@ def test_an_older_one_in_the_bucket_is_taken_when_all_newer_ones_are_damaged(nod
     assert len([line for line in node.said if "is damaged" in line]) == 2
 
 
+OLD_NOTE = b'{"files": {}, "facts": {}}'
+OLD = "it was written by ocrfleet 0.1, which this version does not read"
+
+
+def test_a_note_in_the_form_of_release_0_1_does_not_keep_a_run_from_an_older_whole_checkpoint(node: Node) -> None:
+    node.save(5, push=True)
+    node.remote.store.put("2/00000011/checkpoint.json", OLD_NOTE)
+    node.pull()
+    assert (node.choose(), len(node.said)) == (5, 1)
+    assert f"2/00000011 is damaged: {OLD}. Training resumes from the checkpoint of step 5." in node.said[0]
+
+
+def test_checkpoints_of_release_0_1_alone_end_the_run(node: Node) -> None:
+    """Training would start again without a word."""
+    node.remote.store.put("1/00000011/checkpoint.json", OLD_NOTE)
+    with pytest.raises(SpecError, match=rf"^Every checkpoint of this run is damaged: .*11: {OLD}\. .*step 0"):
+        node.pull()
+
+
 def test_one_that_is_here_is_taken_when_that_of_the_bucket_is_damaged(node: Node) -> None:
     node.save(3, push=True)
     node.hurt(3, there=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from trainer.datasets import labels
-from trainer.errors import DatasetError
+from trainer.errors import DatasetError, OcrfleetError
 from trainer.storage import open_store
 from trainer.system import regular
 
@@ -94,3 +94,37 @@ def test_a_mounted_config_map_is_read(root: Path) -> None:
 )
 def test_a_dot_at_the_beginning_hides_a_file_and_what_is_below(path: str, is_hidden: bool) -> None:
     assert regular.hidden(path) is is_hidden
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        pytest.param(lambda path: path.symlink_to("../../secret"), "is a symbolic link, or", id="link outside"),
+        pytest.param(lambda path: path.symlink_to("a.jpg"), "is a symbolic link, or", id="link inside"),
+        pytest.param(os.mkfifo, "is not a regular file", id="FIFO"),
+        pytest.param(os.mkdir, "is not a regular file", id="folder"),
+    ],
+)
+def test_what_is_no_file_of_the_folder_itself_is_not_uploaded(
+    root: Path, make: Callable[[Path], None], why: str
+) -> None:
+    regular.require(root, [root / "img" / "a.jpg"])
+    make(root / "img" / "x")
+    with pytest.raises(OcrfleetError, match=rf"img/x {why}"):
+        regular.require(root, [root / "img" / "a.jpg", root / "img" / "x"])
+
+
+def test_a_file_below_a_link_to_a_folder_is_not_uploaded(root: Path, tmp_path: Path) -> None:
+    (root / "x").symlink_to(tmp_path)
+    with pytest.raises(OcrfleetError, match="x/secret is a symbolic link, or is reached through one"):
+        regular.require(root, [root / "x" / "secret"])
+
+
+def test_a_folder_may_be_reached_through_a_link_itself(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(root)
+    regular.require(tmp_path / "link", [tmp_path / "link" / "rec_gt.txt"])
+
+
+def test_a_file_that_is_gone_is_no_link(root: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        regular.require(root, [root / "gone"])

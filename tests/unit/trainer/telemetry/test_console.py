@@ -352,6 +352,12 @@ def test_as_json_steps_have_the_speed_of_the_node_and_how_far_they_are(objects: 
     assert not [each for each in written() if each.get("loss") == {"loss": 9.0}]
 
 
+def test_a_traceback_cannot_command_a_terminal_and_keeps_its_lines(pipe: Any) -> None:
+    console, lines = pipe
+    console.hear(Ended(code=1, traceback="Traceback:\n\tFile\nKeyError: \x1b]0;title\x07\u202e\x9b31m\n"))
+    assert lines()[:3] == ["Traceback:", "\tFile", r"KeyError: \x1b]0;title\x07\u202e\x9b31m"]
+
+
 def test_a_fault_is_written_with_its_traceback(pipe: Any, objects: Any) -> None:
     trace = 'Traceback (most recent call last):\n  File "x.py"\nKeyError: 1\n'
     for console in (pipe[0], objects[0]):
