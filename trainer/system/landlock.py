@@ -60,7 +60,8 @@ def forbid_reading(paths: Iterable[Path]) -> bool:
         return False
     if _is_confined():
         return True
-    forbidden = {path.resolve() for path in paths if path.exists()} - {Path("/")}
+    # Not Path.exists, which raises an error below a folder that this user may not search: nothing there can be opened.
+    forbidden = {path.resolve() for path in paths if os.path.exists(path)} - {Path("/")}
     if not forbidden:
         return True
     rules = _call(_CREATE_RULESET, ctypes.byref(_Ruleset(_READ_FILE | _READ_DIR)), ctypes.sizeof(_Ruleset), 0)
@@ -86,7 +87,11 @@ def _is_confined() -> bool:
 
 def _allowed(folder: Path, forbidden: set[Path]) -> Iterator[Path]:
     """Yield what is allowed in a folder on the way to a forbidden path."""
-    for entry in os.scandir(folder):
+    try:
+        entries = list(os.scandir(folder))
+    except PermissionError:
+        return  # what cannot be listed cannot be told from what is forbidden
+    for entry in entries:
         path = Path(entry.path)
         # The target of a link is allowed by its own place, or not at all.
         if entry.is_symlink() or path in forbidden:

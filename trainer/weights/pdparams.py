@@ -1,13 +1,16 @@
 """Reads `.pdparams` files without running what is in them: a restricted unpickler for arrays and containers.
 
 Such a file is a pickle, and a pickle names functions to call. Here every name that a file may use is in `_ALLOWED`, and
-stands for a function of this module: numpy's and Python's own are never called with what a file says.
+stands for a function of this module: numpy's and Python's own are never called with what a file says. What is made of a
+file takes memory in proportion to its size.
 """
 
+import os
 import pickle
+import pickletools
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +21,12 @@ Array = npt.NDArray[Any]
 
 _KINDS: Final = frozenset("biufc")
 """Kinds of numpy's types that are plain numbers."""
+
+_COPIES: Final = 4
+"""Times its size that calls may make of a file: bytes are spelt as text, and copied into an array."""
+
+_ITEM: Final = 16
+"""Bytes that an item of a dict counts, about as many as it takes in the file."""
 
 
 def read(path: Path) -> dict[str, Array]:
@@ -30,8 +39,9 @@ def read(path: Path) -> dict[str, Array]:
     """
     try:
         with path.open("rb") as stream:
-            # As Paddle does for files of Python 2.
-            content = _Unpickler(stream, encoding="latin1").load()
+            _check_memo(stream)
+            stream.seek(0)
+            content = _Unpickler(stream).load()
     except OSError:
         raise
     except _ForbiddenError as error:
@@ -55,23 +65,60 @@ class _ForbiddenError(pickle.UnpicklingError):
     """A file names a function or class that is not allowed."""
 
 
+def _check_memo(stream: BinaryIO) -> None:
+    """Refuse a pickle that leaves gaps in its memo, which is a list: one high number takes gigabytes.
+
+    Raises:
+        pickle.UnpicklingError: it does; no pickler makes such a file.
+    """
+    stored = 0
+    for operation, number, _ in pickletools.genops(stream):
+        if operation.name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
+            # Python 2 counts from 1.
+            if number is not None and number > stored + 1:
+                raise pickle.UnpicklingError("a gap in the memo")
+            stored += 1
+
+
+class _Room:
+    """Limits what is made by calls: a file may name the same content over and over."""
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+
+    def take(self, size: int) -> None:
+        """Count bytes that are about to be made.
+
+        Raises:
+            pickle.UnpicklingError: there is no room for them.
+        """
+        self._left -= size
+        if self._left < 0:
+            raise pickle.UnpicklingError("more content than the file holds")
+
+
 class _Unpickler(pickle.Unpickler):
+    def __init__(self, stream: BinaryIO) -> None:
+        # As Paddle does for files of Python 2.
+        super().__init__(stream, encoding="latin1")
+        self._room = _Room(_COPIES * os.fstat(stream.fileno()).st_size)
+
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _ALLOWED:
             raise _ForbiddenError(f"{module}.{name}")
-        return _ALLOWED[module, name]
+        return _Allowed(_ALLOWED[module, name], self._room)
 
 
 class _Allowed:
     """Stands for a function or class that a file names; can be called, and nothing else."""
 
-    __slots__ = ("_call",)
+    __slots__ = ("_call", "_room")
 
-    def __init__(self, call: Callable[..., Any]) -> None:
-        self._call = call
+    def __init__(self, call: Callable[..., Any], room: _Room) -> None:
+        self._call, self._room = call, room
 
     def __call__(self, *words: Any) -> Any:
-        return self._call(*words)
+        return self._call(self._room, *words)
 
     def __setstate__(self, state: Any) -> None:
         raise pickle.UnpicklingError("a function has no state")
@@ -102,45 +149,62 @@ class _Type:
 class _Values:
     """An array on its way: made empty first, its content comes after that."""
 
-    __slots__ = ("array",)
+    __slots__ = ("_room", "array")
 
     array: Array
 
+    def __init__(self, room: _Room) -> None:
+        self._room = room
+
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         _, shape, kind, fortran, raw = state
-        self.array = _numbers(raw, kind).reshape(shape, order="F" if fortran else "C")
+        self.array = _numbers(self._room, raw, kind).reshape(shape, order="F" if fortran else "C")
 
 
-def _numbers(raw: Any, kind: Any) -> Array:
+def _numbers(room: _Room, raw: Any, kind: Any) -> Array:
     if not isinstance(kind, _Type):
         raise pickle.UnpicklingError("not a type of numbers")
+    room.take(len(raw))
     data = raw.encode("latin1") if isinstance(raw, str) else raw
     # A copy: what is read from bytes cannot be written to.
     return np.frombuffer(data, kind.dtype).astype(kind.dtype.newbyteorder("="))
 
 
-def _reconstruct(_kind: Any, _shape: Any, _type: Any) -> _Values:
-    return _Values()
+def _reconstruct(room: _Room, _kind: Any, _shape: Any, _type: Any) -> _Values:
+    return _Values(room)
 
 
-def _scalar(kind: Any, raw: Any) -> _Values:
-    values = _Values()
-    values.array = _numbers(raw, kind).reshape(())
+def _scalar(room: _Room, kind: Any, raw: Any) -> _Values:
+    values = _Values(room)
+    values.array = _numbers(room, raw, kind).reshape(())
     return values
 
 
-def _type(name: Any, _align: Any = False, _copy: Any = True) -> _Type:
+def _type(_: _Room, name: Any, _align: Any = False, _copy: Any = True) -> _Type:
     return _Type(name)
 
 
-def _encode(text: str, encoding: str) -> bytes:
+def _dict(room: _Room, items: Any = ()) -> dict[Any, Any]:
+    room.take(_ITEM * len(items))
+    return dict(items)
+
+
+def _tuple(_: _Room, items: Any) -> tuple[Any, ...]:
+    """Return a tuple as it is: of anything else it would be a copy, eight times as large as a text."""
+    if not isinstance(items, tuple):
+        raise pickle.UnpicklingError("not a tuple")
+    return items
+
+
+def _encode(room: _Room, text: str, encoding: str) -> bytes:
     """Return bytes, which protocol 2 spells as text."""
     if encoding != "latin1":
         raise pickle.UnpicklingError("not bytes")
+    room.take(len(text))
     return text.encode("latin1")
 
 
-def _no_bytes() -> bytes:
+def _no_bytes(_: _Room) -> bytes:
     """Return empty bytes, which protocol 2 spells as a call."""
     return b""
 
@@ -149,22 +213,22 @@ def _never(*_: Any) -> Any:
     raise pickle.UnpicklingError("an array without content")
 
 
-_ALLOWED: Final[Mapping[tuple[str, str], _Allowed]] = {
-    ("numpy", "dtype"): _Allowed(_type),
-    ("numpy", "ndarray"): _Allowed(_never),  # named as what _reconstruct makes, never called
+_ALLOWED: Final[Mapping[tuple[str, str], Callable[..., Any]]] = {
+    ("numpy", "dtype"): _type,
+    ("numpy", "ndarray"): _never,  # named as what _reconstruct makes, never called
     **{
-        (f"numpy.{core}.multiarray", name): _Allowed(call)
+        (f"numpy.{core}.multiarray", name): call
         for core in ("core", "_core")
         for name, call in (("_reconstruct", _reconstruct), ("scalar", _scalar))
     },
-    ("collections", "OrderedDict"): _Allowed(dict),
-    ("_codecs", "encode"): _Allowed(_encode),
+    ("collections", "OrderedDict"): _dict,
+    ("_codecs", "encode"): _encode,
     # Of protocol 2 in a name of Python 2, too.
     **{
-        (module, name): _Allowed(call)
+        (module, name): call
         for module in ("builtins", "__builtin__")
         # A tensor of Paddle 2.1 and later that is not in a state dict by itself is its name and its values.
-        for name, call in (("tuple", tuple), ("bytes", _no_bytes))
+        for name, call in (("tuple", _tuple), ("bytes", _no_bytes))
     },
 }
 

@@ -1,14 +1,17 @@
 """Images are read in other processes: in order, without credentials, and past a file that kills its decoder."""
 
+import io
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from trainer.datasets import image_workers
 from trainer.datasets.headers import ImageError
@@ -155,7 +158,7 @@ def test_a_large_image_without_the_memory_for_it_is_refused_before_it_is_decoded
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The kernel would end the whole container."""
-    little = "image_workers.memory.available = lambda: 307_199_999\nimage_workers.main()"
+    little = "image_workers.memory.available = lambda: 665_599_999\nimage_workers.main()"
     monkeypatch.setattr(
         image_workers,
         "PROGRAM",
@@ -165,7 +168,7 @@ def test_a_large_image_without_the_memory_for_it_is_refused_before_it_is_decoded
     requests = folder(tmp_path, {"large.png": large, "small.png": png(7)})
     assert widths(image_workers.read(requests, LINES)) == [
         "there is not enough memory to decode the image "
-        "(8000 × 6400 pixels need 307,200,000 bytes, 307,199,999 are available)",
+        "(8000 × 6400 pixels need 665,600,000 bytes, 665,599,999 are available)",
         7,
     ]
 
@@ -200,3 +203,39 @@ def test_a_decoder_gives_the_pixels_or_says_why_an_image_cannot_be_used(
         "better": (10, 2, 3),
         "missing": "the image cannot be read (No such ",
     }
+
+
+SPENT: Final = """
+import sys
+from trainer.datasets import headers, image_workers, images
+peak = lambda: int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0])
+small, large = (open(path, "rb").read() for path in sys.argv[1:])
+images.decode(small)  # so that libraries are loaded
+before, header = peak(), headers.read(large)
+images.decode(large)
+print((peak() - before) * 1024, header.pixels * image_workers._BYTES[header.transparent])
+"""
+
+
+@pytest.mark.parametrize(
+    ("form", "channels", "kind", "options"),
+    [
+        ("JPEG", 3, np.uint8, {"progressive": True, "subsampling": 0}),
+        ("PNG", 4, np.uint16, {}),
+    ],
+)
+def test_an_image_takes_no_more_memory_than_was_asked_for(
+    form: str, channels: int, kind: Any, options: dict[str, Any], tmp_path: Path
+) -> None:
+    """The two that take most of the common formats."""
+    for name, side in (("small", 8), ("large", 3000)):
+        pixels = np.full((side, side, channels), 100, kind)
+        stream = io.BytesIO()
+        if form == "JPEG":
+            exif = Image.Exif()
+            exif[274] = 6
+            Image.fromarray(pixels).save(stream, form, exif=exif, **options)
+        (tmp_path / name).write_bytes(stream.getvalue() or cv2.imencode(".png", pixels)[1].tobytes())
+    words = [sys.executable, "-c", SPENT, str(tmp_path / "small"), str(tmp_path / "large")]
+    spent, asked = map(int, subprocess.run(words, capture_output=True, text=True, check=True).stdout.split())
+    assert asked / 3 < spent <= asked

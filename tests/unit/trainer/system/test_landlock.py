@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -74,3 +75,36 @@ def test_a_link_that_is_forbidden_forbids_what_it_leads_to(keys: Path, tmp_path:
 def test_what_does_not_exist_forbids_nothing(keys: Path, tmp_path: Path) -> None:
     seen = confined([tmp_path / "gone"], [keys / "credentials"])
     assert (seen["held"], seen["found"][str(keys / "credentials")]) == (landlock.available(), "s3cr3t")
+
+
+AS_ANOTHER = """
+import os, sys
+from pathlib import Path
+from trainer.system import landlock
+if os.getuid() == 0:  # root may search everything
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+held = landlock.forbid_reading([Path(sys.argv[1])])
+try:
+    print(held, Path(sys.argv[1], "credentials").read_text())
+except PermissionError:
+    print(held, "PermissionError")
+"""
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o111], ids=["not searched", "not listed"])
+def test_a_home_that_is_not_this_users_does_not_keep_a_process_from_starting(mode: int) -> None:
+    with tempfile.TemporaryDirectory() as around:
+        home = Path(around, "home")
+        (home / "keys").mkdir(parents=True)
+        (home / "keys" / "credentials").write_text("s3cr3t")
+        Path(around).chmod(0o755)
+        home.chmod(mode)
+        try:
+            words = [sys.executable, "-c", AS_ANOTHER, str(home / "keys")]
+            done = subprocess.run(words, capture_output=True, text=True, check=True)
+        finally:
+            home.chmod(0o755)
+    expected = "PermissionError" if landlock.available() or not mode else "s3cr3t"
+    assert done.stdout == f"{landlock.available()} {expected}\n"

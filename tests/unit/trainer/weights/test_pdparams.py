@@ -3,6 +3,9 @@
 import io
 import os
 import pickle
+import struct
+import subprocess
+import sys
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -156,3 +159,61 @@ def test_a_container_that_holds_itself_does_no_harm(read: Read) -> None:
     content: dict[str, Any] = {"w": np.ones(1)}
     content["self"] = content
     assert list(read(pickle.dumps(content))) == ["w"]
+
+
+def text(content: bytes) -> bytes:
+    return b"X" + struct.pack("<I", len(content)) + content
+
+
+def repeated(call: bytes, words: bytes) -> bytes:
+    """Write a pickle that calls a function 300 times with the same words."""
+    return b"\x80\x02c" + call + b"\nq\x00" + words + b"q\x010(" + b"h\x00h\x01\x85R" * 300 + b"l."
+
+
+PEAK = """
+import sys
+from pathlib import Path
+from trainer.errors import SpecError
+from trainer.weights import pdparams
+peak = lambda: int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0])
+before = peak()
+try:
+    pdparams.read(Path(sys.argv[1]))
+except SpecError as error:
+    print(error, peak() - before, sep="\\n")
+"""
+
+GREEDY = {
+    "memo": b"\x80\x02}r" + struct.pack("<I", 1 << 25) + b".",
+    "text as tuple": repeated(b"builtins\ntuple", text(b"a" * 100_000)),
+    "list as tuple": repeated(b"builtins\ntuple", b"(" + b"N" * 100_000 + b"l"),
+    "list as dict": repeated(b"collections\nOrderedDict", b"(" + b"(NNt" * 100_000 + b"l"),
+    "text as bytes": b"\x80\x02c_codecs\nencode\nq\x00("
+    + text(b"a" * 500_000)
+    + text(b"latin1")
+    + b"tq\x010("
+    + b"h\x00h\x01R" * 300
+    + b"l.",
+    "array": b"\x80\x02cnumpy.core.multiarray\n_reconstruct\nq\x00NNN\x87q\x01(K\x01J"
+    + struct.pack("<I", 500_000)
+    + b"\x85cnumpy\ndtype\nX\x02\0\0\0u1\x85R\x89"
+    + text(b"a" * 500_000)
+    + b"tq\x02("
+    + b"h\x00h\x01Rh\x02b" * 300
+    + b"l.",
+}
+
+
+@pytest.mark.parametrize("content", GREEDY.values(), ids=GREEDY)
+def test_memory_is_in_proportion_to_the_file(content: bytes, tmp_path: Path) -> None:
+    """No file here has more than a megabyte. Each case is a process of its own, since it is the peak that counts."""
+    (tmp_path / "x.pdparams").write_bytes(content)
+    words = [sys.executable, "-c", PEAK, str(tmp_path / "x.pdparams")]
+    done = subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert done[0].startswith("x.pdparams is no file of weights that paddle.save has written: UnpicklingError.")
+    assert int(done[1]) < 24_000
+
+
+def test_a_memo_that_counts_from_one_is_read(read: Read) -> None:
+    """As Python 2 writes it."""
+    assert read(b"\x80\x02}q\x01X\x01\0\0\0aq\x02h\x02s.") == {}
