@@ -168,6 +168,14 @@ class Store(ABC):
         """Give an object's content; see `read`."""
         return self.read(key)[0]
 
+    def create_secret(self, key: str, data: bytes) -> None:
+        """Write a new object. In a folder, only its owner may read it; in a bucket, policies decide.
+
+        Raises:
+            ConflictError: the object exists; nothing was written.
+        """
+        self.put(key, data, if_absent=True)
+
     def find(self, key: str) -> tuple[bytes, str] | None:
         """Give an object's content and etag, or None when there is no such object; a missing bucket is an error."""
         try:

@@ -85,6 +85,15 @@ class FileStore(Store):
                 atomic.replace(new, target)
             return etag
 
+    def create_secret(self, key: str, data: bytes) -> None:
+        """Write a new file that only its owner may read; see `Store.create_secret`."""
+        target = below(self.root, key)
+        with _faults(target), _new(target) as new:
+            new.touch(0o600)
+            new.write_bytes(data)
+            if not atomic.create(new, target):
+                raise _exists(target)
+
     def delete(self, keys: Iterable[str]) -> None:
         """Remove files, and the folders that this leaves empty; see `Store.delete`."""
         for path in [below(self.root, key) for key in keys]:
