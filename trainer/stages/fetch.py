@@ -31,11 +31,6 @@ from trainer.weights.origins import Wanted
 
 log = logging.getLogger(__name__)
 
-IMAGES: Final = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp", ".tar"})
-"""Suffixes of files that are replaced, never edited in place, so that a local dataset's may be linked:
-it costs no disk, and a hard link lies in the folder like any file. Labels are copied, since an open
-PPOCRLabel writes them in place."""
-
 DATASET_MANIFEST: Final = "manifest.json"
 """At the top of a dataset it lists every file with size and sha256."""
 
@@ -91,7 +86,7 @@ def _facts(uri: str, transfer: Transfer) -> dict[str, Any]:
 
 
 def _dataset(uri: str, dest: Path, progress: OnProgress | None, *, where: str) -> Transfer:
-    transfer = open_store(uri).pull(None, dest, progress, link=IMAGES)
+    transfer = open_store(uri).pull(None, dest, progress)
     if not transfer.files:
         raise locations.no_objects(where, uri)
     if DATASET_MANIFEST in transfer.digests:

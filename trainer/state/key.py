@@ -62,7 +62,7 @@ def create(store: "Store") -> RunKey:
     if key is None:
         secret = secrets.token_bytes(BYTES)
         try:
-            store.put(KEY, secret, if_absent=True)
+            store.create_secret(KEY, secret)
         except ConflictError:
             # Another object's leader was faster, or the first answer was lost: the bucket has the one that counts.
             return _key(store, store.get(KEY))

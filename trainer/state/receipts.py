@@ -28,7 +28,10 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """sha256 over the stage's inputs."""
 
     outputs: Mapping[str, Mapping[str, Any]]
-    """What it made: path relative to the run's folder → size and sha256 (a folder: files and bytes)."""
+    """What it made: path relative to the run's folder → size and sha256.
+
+    A folder has the number of its files and bytes, and prepare's also the sha256 of each list of samples.
+    """
 
     facts: Mapping[str, Any]
     """What it found, for the record and the report."""
@@ -104,6 +107,10 @@ def measure(work: WorkDir, outputs: Sequence[str]) -> dict[str, dict[str, Any]]:
             # A dataset has many files: their number and bytes tell of a loss, prepare reads each one anyhow.
             sizes = [p.stat().st_size for p in path.rglob("*") if p.is_file()]
             found[name] = {"files": len(sizes), "bytes": sum(sizes)}
+            if path == work.prepared:
+                # What training reads, except the images.
+                listed = sorted(p for p in path.iterdir() if p.suffix in (".json", ".jsonl", ".txt") and p.is_file())
+                found[name]["sha256"] = {p.name: file_digest(p) for p in listed}
     return found
 
 

@@ -4,7 +4,7 @@ import contextlib
 import secrets
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -58,7 +58,7 @@ class Transfer:
     """Files that were not there yet."""
 
     moved_bytes: int
-    """Bytes that went over the wire (or were copied or linked)."""
+    """Bytes that went over the wire (or were copied)."""
 
     seconds: float
     """How long it took."""
@@ -161,12 +161,20 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def _fetch(self, infos: Listing, *, landing: Landing, meter: Meter, link: Collection[str]) -> None:
+    def _fetch(self, infos: Listing, *, landing: Landing, meter: Meter) -> None:
         """Bring objects to a landing, many at once."""
 
     def get(self, key: str) -> bytes:
         """Give an object's content; see `read`."""
         return self.read(key)[0]
+
+    def create_secret(self, key: str, data: bytes) -> None:
+        """Write a new object. In a folder, only its owner may read it; in a bucket, policies decide.
+
+        Raises:
+            ConflictError: the object exists; nothing was written.
+        """
+        self.put(key, data, if_absent=True)
 
     def find(self, key: str) -> tuple[bytes, str] | None:
         """Give an object's content and etag, or None when there is no such object; a missing bucket is an error."""
@@ -186,8 +194,6 @@ class Store(ABC):
         keys: Iterable[str] | None,
         dest: Path,
         progress: OnProgress | None = None,
-        *,
-        link: Collection[str] = (),
     ) -> Transfer:
         """Bring objects into a folder, under their keys.
 
@@ -200,8 +206,6 @@ class Store(ABC):
             keys: which; None for all.
             dest: the folder.
             progress: told now and then.
-            link: suffixes (`.jpg`) of files that nobody changes in place: a store on the same file system may
-                link them. Others are copied, so that an edit of the source does not reach into a run.
 
         Raises:
             NotFoundError: the bucket or one of the keys does not exist.
@@ -216,7 +220,7 @@ class Store(ABC):
             todo = [info for info in infos if not landing.holds(info.key, size=info.size, etag=info.etag)]
             total = sum(info.size for info in infos)
             meter = Meter(progress, total=total, done=total - sum(info.size for info in todo))
-            self._fetch(todo, landing=landing, meter=meter, link=link)
+            self._fetch(todo, landing=landing, meter=meter)
             if keys is None:
                 landing.remove_all_but({info.key for info in infos})
             digests = {info.key: landing.digest(info.key) for info in infos}

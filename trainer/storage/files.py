@@ -7,7 +7,7 @@ import re
 import shutil
 import stat
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from trainer.errors import AccessError, ConflictError, NotFoundError, OcrfleetEr
 from trainer.storage.base import HIDDEN, Listing, Meter, ObjectInfo, Store, Transfer
 from trainer.storage.keys import below
 from trainer.storage.landing import Landing, copy_hashed
-from trainer.system import atomic, links, regular
+from trainer.system import atomic, regular
 from trainer.system.disk import no_space
 from trainer.telemetry.callbacks import OnProgress
 
@@ -85,6 +85,15 @@ class FileStore(Store):
                 atomic.replace(new, target)
             return etag
 
+    def create_secret(self, key: str, data: bytes) -> None:
+        """Write a new file that only its owner may read; see `Store.create_secret`."""
+        target = below(self.root, key)
+        with _faults(target), _new(target) as new:
+            new.touch(0o600)
+            new.write_bytes(data)
+            if not atomic.create(new, target):
+                raise _exists(target)
+
     def delete(self, keys: Iterable[str]) -> None:
         """Remove files, and the folders that this leaves empty; see `Store.delete`."""
         for path in [below(self.root, key) for key in keys]:
@@ -120,13 +129,15 @@ class FileStore(Store):
             seconds=time.monotonic() - started,
         )
 
-    def _fetch(self, infos: Listing, *, landing: Landing, meter: Meter, link: Collection[str]) -> None:
+    def _fetch(self, infos: Listing, *, landing: Landing, meter: Meter) -> None:
         for info in infos:
             source = below(self.root, info.key)
             temporary = landing.partial(info.key, etag=info.etag)
             with _faults(source, into=landing.dest):
                 temporary.unlink(missing_ok=True)
-                digest = _bring(source, temporary, link=source.suffix.lower() in link)
+                # Never a link: an edit of the source in place would reach into a run.
+                with source.open("rb") as stream, temporary.open("wb") as target:
+                    digest = copy_hashed(stream, target)
             landing.land(info.key, temporary, etag=info.etag, sha256=digest)
             meter.add(info.size)
 
@@ -173,13 +184,6 @@ def _stumble(error: OSError) -> None:
     """Pass over a folder that is not there, as an empty prefix; not over one that may not be read."""
     if not isinstance(error, FileNotFoundError | NotADirectoryError):
         raise error
-
-
-def _bring(source: Path, temporary: Path, *, link: bool) -> str:
-    """Link or copy a file, and give its sha256."""
-    linked = link and links.link(source, temporary)
-    with source.open("rb") as stream, Path(os.devnull if linked else temporary).open("wb") as target:
-        return copy_hashed(stream, target)
 
 
 def _new(target: Path) -> AbstractContextManager[Path]:

@@ -1,7 +1,7 @@
 """Buckets behind an S3 endpoint: obstore moves the bytes, boto3 only finds credentials."""
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -246,7 +246,7 @@ class S3Store(Store):
             seconds=time.monotonic() - started,
         )
 
-    def _fetch(self, infos: Listing, *, landing: Landing, meter: Meter, link: Collection[str]) -> None:
+    def _fetch(self, infos: Listing, *, landing: Landing, meter: Meter) -> None:
         pull = transfers.Pull(self._client, place=self._place, landing=landing, meter=meter, patience=self._patience)
         transfers.run(transfers.all_of(infos, pull.bring))
 

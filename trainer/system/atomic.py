@@ -119,7 +119,8 @@ def _remove(path: Path) -> None:
 
 def _copy_new(source: Path, target: Path) -> None:
     """Copy a file where none is; without links a reader may see a part of it, if only for a moment."""
-    with target.open("xb") as stream:  # O_EXCL
+    mode = source.stat().st_mode & 0o777
+    with open(target, "xb", opener=lambda path, flags: os.open(path, flags, mode)) as stream:  # O_EXCL
         try:
             stream.write(source.read_bytes())
             stream.flush()

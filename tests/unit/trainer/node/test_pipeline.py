@@ -236,6 +236,20 @@ def test_a_damaged_dataset_is_fetched_again_and_what_followed_still_holds(make: 
     assert done == ["fetch"]
 
 
+@pytest.mark.parametrize("name", ["train.jsonl", "dataset.json", "dictionary.txt"])
+def test_a_prepared_list_that_changed_is_prepared_again(make: Make, done: list[str], name: str) -> None:
+    """The same number of bytes: a flipped byte, or a label that somebody edits."""
+    node = make(train={"batchSizePerDevice": 2})
+    node.run()
+    done.clear()
+    path = node.work.prepared / name
+    whole = path.read_bytes()
+    path.write_bytes(bytes([whole[0] ^ 0x80]) + whole[1:])
+    Pipeline(node.given, console=node.console, metrics=node.metrics).run()
+    assert done == ["prepare"]
+    assert path.read_bytes() == whole
+
+
 def test_another_node_ends_after_the_gangs_stages_and_claims_nothing(make: Make, done: list[str]) -> None:
     node = make(rank=1, train={"batchSizePerDevice": 2})
     node.run()

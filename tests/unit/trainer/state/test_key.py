@@ -13,6 +13,7 @@ from trainer.errors import SpecError
 from trainer.state import key as module
 from trainer.state.key import RunKey, create, find
 from trainer.storage import Store, open_store
+from trainer.system import atomic
 
 SECRET = bytes(range(65, 97))
 
@@ -31,6 +32,18 @@ def test_a_key_is_created_once_and_found_by_all(store: Store) -> None:
     made = create(store)
     assert len(store.get("key")) == 32
     assert same(create(store), made)
+    assert same(find(store), made)
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["links", "no links"])
+def test_in_a_folder_only_its_owner_may_read_a_key(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    if not links:
+        monkeypatch.setattr(atomic, "link", lambda source, target: False)
+    made = create(store)
+    (path,) = tmp_path.rglob("key")
+    assert path.stat().st_mode & 0o777 == 0o600
     assert same(find(store), made)
 
 
