@@ -21,8 +21,6 @@ from trainer.node.pipeline import Pipeline
 from trainer.run.assignment import Assignment
 from trainer.run.topology import Topology
 from trainer.run.workdir import WorkDir
-from trainer.state.key import KEY
-from trainer.storage import local_path
 from trainer.system import atomic, process
 from trainer.telemetry.console import Console
 from trainer.telemetry.events import Ended
@@ -141,8 +139,6 @@ def _be_node(workdir: Path, stage: str | None, console: Console, closing: ExitSt
     topology = Topology.from_environment()
     _bring_run_file(WorkDir(workdir))
     given = Assignment.read(workdir, run_id=os.environ[contract.ENV_RUN_ID], topology=topology)
-    if folder := local_path(given.run.output):
-        os.environ[contract.ENV_UNREADABLE] = str(folder / "checkpoints" / given.run_id / KEY)
     console.locate(run=given.run_id, node=topology.node_rank)
     _log_to(given.work.node_log)
     metrics = Metrics(run=given.run_id, node=topology.node_rank, task=given.run.task)

@@ -46,8 +46,8 @@ def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
 
 def confined(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of a process that `trainer.system.confined` keeps from credentials."""
-    named = [environ.get(contract.ENV_UNREADABLE, ""), *map(str, credentials.paths(environ))]
-    return {**without_secrets(environ), **_OFFLINE, contract.ENV_UNREADABLE: os.pathsep.join(filter(None, named))}
+    unreadable = os.pathsep.join(map(str, credentials.paths(environ)))
+    return {**without_secrets(environ), **_OFFLINE, contract.ENV_UNREADABLE: unreadable}
 
 
 def solo(topology: Topology) -> Topology:

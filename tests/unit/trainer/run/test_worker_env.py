@@ -57,12 +57,6 @@ def test_a_worker_is_told_which_files_hold_credentials():
     assert {"/etc/keys/aws", "/k/one", "/k/two", "/var/run/secrets", "/etc/ocrfleet-credentials"} <= set(told)
 
 
-def test_a_worker_is_told_what_else_it_must_not_read():
-    environ = {"OCRFLEET_UNREADABLE": "/out/checkpoints/run/key", "KUBECONFIG": "/k/one"}
-    named = worker_env.worker_environment(Topology(), 0, environ=environ)["OCRFLEET_UNREADABLE"].split(":")
-    assert {"/out/checkpoints/run/key", "/k/one"} <= set(named)
-
-
 def test_a_worker_has_one_thread_whatever_cores_there_are():
     assert worker_env.worker_environment(Topology(), 0, environ={})["OMP_NUM_THREADS"] == "1"
 
