@@ -15,6 +15,7 @@ from jobs.models import pull
 from jobs.models.cache import Cache
 from trainer.contract import ExitCode
 from trainer.run import worker_env
+from trainer.system.process import hide
 
 PROGRAM = (sys.executable, "-m", "trainer.system.confined", "trainer.ppocr.predict")
 
@@ -73,6 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def read(words: list[str]) -> int:
     """Read images in a process without credentials for buckets; it shares our stdout."""
+    hide()
     process = subprocess.Popen([*PROGRAM, *words], env=worker_env.confined(os.environ))
     try:
         code = process.wait()

@@ -20,6 +20,7 @@ from types import FrameType
 from typing import Final, TextIO
 
 from trainer.contract import ExitCode
+from trainer.system.process import hide
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +128,8 @@ class _Watch:
         self.last_signal = float("-inf")
 
     def start(self, node: Node, lock: int) -> None:
+        # Workers have no keys, and shall not find ours.
+        hide()
         with ExitStack() as stack:
             output = stack.enter_context(node.output.open("ab")) if node.output else 2
             process = subprocess.Popen(

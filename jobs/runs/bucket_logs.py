@@ -116,7 +116,7 @@ def of_job_file(path: Path) -> tuple[str, list[str]]:
 
 def _log(key: str) -> KeptLog | None:
     attempt, _, name = key.partition("/")
-    if not attempt.isdigit():
+    if not (attempt.isascii() and attempt.isdecimal()):
         return None
     if node := _NODE.fullmatch(name):
         return KeptLog(attempt=int(attempt), key=key, node=int(node[1]))

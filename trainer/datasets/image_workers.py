@@ -33,7 +33,7 @@ from trainer.datasets.labels import Entry
 from trainer.datasets.samples import Crops, Look
 from trainer.errors import OcrfleetError
 from trainer.run import worker_env
-from trainer.system import memory
+from trainer.system import memory, process
 from trainer.system.cpu import cores
 from trainer.telemetry.callbacks import OnProgress
 
@@ -174,6 +174,8 @@ def decoder(*, max_pixels: int = MAX_PIXELS, documents: bool = False) -> Iterato
 
 @contextmanager
 def _pool(reading: Reading) -> Iterator["_Pool"]:
+    # This process has the keys of buckets, and the workers are of the same user.
+    process.hide()
     with tempfile.TemporaryFile() as lock, ExitStack() as workers:
         yield _Pool(reading, lock.fileno(), workers)
 

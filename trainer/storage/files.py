@@ -10,14 +10,18 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Final
 
-from trainer.errors import AccessError, ConflictError, NotFoundError, OcrfleetError
+from trainer.errors import AccessError, ConflictError, NotFoundError, OcrfleetError, TransientError
 from trainer.storage.base import HIDDEN, Listing, Meter, ObjectInfo, Store, Transfer
 from trainer.storage.keys import below
 from trainer.storage.landing import Landing, copy_hashed
 from trainer.system import atomic, regular
 from trainer.system.disk import no_space
 from trainer.telemetry.callbacks import OnProgress
+
+LOCK: Final = 60.0
+"""Seconds to wait for other writers."""
 
 
 class FileStore(Store):
@@ -151,9 +155,24 @@ class FileStore(Store):
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
-        """Keep other writers of single files in this location out; a killed holder lets go."""
-        with (self.root / f"{HIDDEN}lock").open("ab") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # held for one comparison and one write to the disk
+        """Keep other writers of single files in this location out; a killed holder lets go.
+
+        Raises:
+            TransientError: another process holds the lock for longer than one comparison and one write take.
+        """
+        path, until = self.root / f"{HIDDEN}lock", time.monotonic() + LOCK
+        with path.open("ab") as lock:
+            while True:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError as error:
+                    if time.monotonic() > until:
+                        raise TransientError(
+                            f"Another process has held {path} for {LOCK:.0f} s. End it, and run this again."
+                        ) from error
+                    # flock has no time limit of its own.
+                    time.sleep(0.01)
             yield
 
 

@@ -48,7 +48,8 @@ def forbid_reading(paths: Iterable[Path]) -> bool:
     longer look up what is allowed.
 
     Args:
-        paths: what is forbidden, with all below; those that do not exist are no matter.
+        paths: what is forbidden, with all below; those that do not exist are no matter. Even if there are none, the
+            process can no longer look into others, such as its parent.
 
     Returns:
         Whether it holds: False where the kernel has no Landlock.
@@ -62,8 +63,6 @@ def forbid_reading(paths: Iterable[Path]) -> bool:
         return True
     # Not Path.exists, which raises an error below a folder that this user may not search: nothing there can be opened.
     forbidden = {path.resolve() for path in paths if os.path.exists(path)} - {Path("/")}
-    if not forbidden:
-        return True
     rules = _call(_CREATE_RULESET, ctypes.byref(_Ruleset(_READ_FILE | _READ_DIR)), ctypes.sizeof(_Ruleset), 0)
     try:
         for path in _allowed(Path("/"), forbidden):

@@ -37,6 +37,13 @@ _WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 M = TypeVar("M", Counter, Gauge, Histogram)
 
 
+SCRAPE: Final = 10.0
+"""Seconds that a connection of the metrics port may be silent."""
+
+SCRAPERS: Final = 32
+"""Connections of the metrics port at once; a scrape takes milliseconds."""
+
+
 class Metrics:
     """The numbers of one node of a run."""
 
@@ -109,6 +116,7 @@ class Metrics:
         """
         try:
             self._server, _ = prometheus_client.start_http_server(port, host, self._registry)
+            _limit(self._server)
         except OSError as error:
             raise SpecError(
                 f"Cannot listen on the metrics port {port} ({error.strerror}). Choose another with --metrics-port, or "
@@ -202,3 +210,23 @@ def _metric_and_network(name: str) -> tuple[str, str]:
         if name.endswith(f"_{metric}"):
             return metric, _word(name.removesuffix(f"_{metric}"))
     return _word(name), "main"
+
+
+def _limit(server: Any) -> None:
+    """Bound the connections of a metrics server, and how long each may take: anybody in the network may open some."""
+    handler = server.RequestHandlerClass
+    server.RequestHandlerClass = type(handler.__name__, (handler,), {"timeout": SCRAPE})
+    connected = set[Any]()
+    shut_down = server.shutdown_request
+
+    def verify(request: Any, _: Any) -> bool:
+        if len(connected) >= SCRAPERS:
+            return False
+        connected.add(request)
+        return True
+
+    def close(request: Any) -> None:
+        connected.discard(request)
+        shut_down(request)
+
+    server.verify_request, server.shutdown_request = verify, close

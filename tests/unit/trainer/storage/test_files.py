@@ -1,12 +1,15 @@
 """A folder as a store: conditions, links and what nobody may see."""
 
+import fcntl
 import threading
 from pathlib import Path
 
 import pytest
 
-from trainer.errors import ConflictError, NotFoundError
-from trainer.storage import Store, open_store
+from trainer.errors import ConflictError, NotFoundError, TransientError
+from trainer.storage import Store, files, open_store
+from trainer.storage.base import HIDDEN
+from trainer.storage.files import FileStore
 
 
 def test_what_is_put_is_listed_and_read(store: Store) -> None:
@@ -118,3 +121,17 @@ def test_a_loop_of_links_ends(store: Store, folder: Path) -> None:
 def test_nobody_sees_a_scratch_file(store: Store, folder: Path) -> None:
     (folder / ".ocrfleet-0123").write_text("half")
     assert store.list() == []
+
+
+def test_a_lock_that_another_process_keeps_is_an_error_with_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "LOCK", 0.05)
+    store = FileStore(tmp_path)
+    etag = store.put("a", b"1")
+    with (tmp_path / f"{HIDDEN}lock").open("ab") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(TransientError, match=r"Another process has held .*lock for 0 s\. End it"):
+            store.put("a", b"2", if_match=etag)
+    assert store.get("a") == b"1"
+    store.put("a", b"2", if_match=etag)

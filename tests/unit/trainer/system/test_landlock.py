@@ -108,3 +108,10 @@ def test_a_home_that_is_not_this_users_does_not_keep_a_process_from_starting(mod
             home.chmod(0o755)
     expected = "PermissionError" if landlock.available() or not mode else "s3cr3t"
     assert done.stdout == f"{landlock.available()} {expected}\n"
+
+
+def test_a_process_is_confined_where_nothing_is_forbidden_too(tmp_path: Path) -> None:
+    """Or it could look into its parent, which has keys in its environment."""
+    seen = confined([tmp_path / "no-such-file"], ["/"])
+    assert seen["held"] is landlock.available()
+    assert seen["found"]["/"] == ("PermissionError" if landlock.available() else "IsADirectoryError")

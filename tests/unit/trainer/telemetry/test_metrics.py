@@ -1,6 +1,7 @@
 """The metrics endpoint, scraped over HTTP and read by Prometheus' own parser."""
 
 import math
+import socket
 import threading
 import time
 import urllib.request
@@ -207,3 +208,19 @@ def test_after_close_nothing_listens_and_the_snapshot_is_still_whole(metrics: Me
     with pytest.raises(OSError, match="refused"):
         urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5)
     assert value(metrics, "ocrfleet_attempt") == 2
+
+
+def test_idle_connections_are_closed_and_more_than_a_few_refused(
+    metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stranger in the network must not take the node's file descriptors."""
+    monkeypatch.setattr("trainer.telemetry.metrics.SCRAPERS", 2)
+    monkeypatch.setattr("trainer.telemetry.metrics.SCRAPE", 0.2)
+    port = metrics.serve(0)
+    idle = [socket.create_connection(("127.0.0.1", port), timeout=30) for _ in range(3)]
+    # Two are closed for their silence, the third at once.
+    assert [each.recv(1) for each in idle] == [b""] * 3
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+        assert b"ocrfleet_step" in answer.read()
+    for each in idle:
+        each.close()
