@@ -26,7 +26,7 @@ SAID = (
 
 
 def attack(leader: tuple[str, int]) -> None:
-    """Say each of these, with many idle connections beside it."""
+    """Send each of these over a connection of its own while many other connections stay idle."""
     with contextlib.ExitStack() as held:
         for _ in range(IDLE):
             with contextlib.suppress(OSError):

@@ -35,7 +35,7 @@ def statements(name: str, *, bucket: str) -> list[dict[str, Any]]:
 
 
 def grant(server: Server, bucket: str, *names: str) -> None:
-    """Give the guest the rights of some policies, as the bucket's own policy; `CreateOnly` has the rest."""
+    """Put the statements of some example policies on the bucket. `CreateOnly` enforces those that need a condition."""
     granted = [
         {name: value for name, value in each.items() if (name, value) != ("Condition", CREATE_ONLY)}
         for policy in names

@@ -135,7 +135,7 @@ def read(raw: bytes) -> Header:
 
 
 def other(raw: bytes) -> str | None:
-    """Say what a file is that is not an image, by its first bytes; None: it begins like an image."""
+    """Return why a file is no image, judged by its first bytes, or None if it begins like one."""
     if any(raw.startswith(start) for start in _PARSERS):
         return None
     return _other(raw) if raw else "the image file is empty"

@@ -182,7 +182,7 @@ def find(tree: Tree, task: Literal["det", "rec"]) -> list[LabelFile]:
 
 
 def _no_labels(tree: Tree) -> DatasetError:
-    """Say what the folder has in place of a label file."""
+    """Return a sentence about what the folder contains, for the error that it has no label file."""
     where = repr(str(tree.root))
     hint = ""
     for path in sorted(tree.files):
@@ -339,7 +339,7 @@ class Places:
         return resolved or path, resolved in self.tree.files
 
     def hint(self, path: str) -> str:
-        """Say what is nearly at the path of an image that does not exist, in parentheses."""
+        """Return a hint, in parentheses, at a file whose name is almost that of a missing image."""
         near = self.tree.near(path)
         if near:
             return f" (there is {near!r})"

@@ -141,7 +141,7 @@ def find_images(given: Sequence[Path]) -> tuple[list[Path], dict[Path, str]]:
 
 
 def _why_not(path: Path) -> str | None:
-    """Say why a file of a folder is not read; None: it is an image or a PDF."""
+    """Return why a file of a folder is not read, or None if it is an image or a PDF."""
     try:
         if not path.is_file():
             return "it is not a regular file"

@@ -27,7 +27,7 @@ _PREFIXES: Final = (
     *("OMP_", "ONEDNN_", "OPENBLAS_", "OPENCV_", "PADDLE_", "UCX_", "VECLIB_"),
 )
 _OFFLINE: Final = {"NO_ALBUMENTATIONS_UPDATE": "1"}
-"""PaddleOCR's augmentation imports albumentations, which would ask pypi.org for a newer version on import."""
+"""PaddleOCR's augmentation imports albumentations, which looks for a newer version on the network when imported."""
 
 _SECRET_WORDS: Final = ("SECRET", "TOKEN", "PASSWORD", "PASSWD", "CREDENTIAL", "ACCESS_KEY", "API_KEY", "PRIVATE")
 

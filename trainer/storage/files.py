@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import stat
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -160,19 +161,19 @@ class FileStore(Store):
         Raises:
             TransientError: another process holds the lock for longer than one comparison and one write take.
         """
-        path, until = self.root / f"{HIDDEN}lock", time.monotonic() + LOCK
+        path = self.root / f"{HIDDEN}lock"
         with path.open("ab") as lock:
-            while True:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError as error:
-                    if time.monotonic() > until:
-                        raise TransientError(
-                            f"Another process has held {path} for {LOCK:.0f} s. End it, and run this again."
-                        ) from error
-                    # flock has no time limit of its own.
-                    time.sleep(0.01)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                # flock has no time limit of its own. A thread that gives up ends when the holder lets go.
+                waiting = threading.Thread(target=fcntl.flock, args=(lock.fileno(), fcntl.LOCK_EX), daemon=True)
+                waiting.start()
+                waiting.join(LOCK)
+                if waiting.is_alive():
+                    raise TransientError(
+                        f"Another process has held {path} for {LOCK:.0f} s. End it, and run this again."
+                    ) from None
             yield
 
 

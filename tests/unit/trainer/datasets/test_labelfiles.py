@@ -82,7 +82,7 @@ DIVIDED = ("det/train/train0.jpg", "det/train/train1.jpg", "det/val/val0.jpg", "
     "base",
     [
         pytest.param("/home/ann/train_data/", id="Linux"),
-        pytest.param("/mnt/c/Users/ann/Documents/work/ocr/2026/slips/second/try/train_data/", id="deep"),
+        pytest.param("/srv/shared/documents/ocr/2026/slips/second/try/train_data/", id="deep"),
         pytest.param("D:\\ocr\\train_data\\", id="Windows"),
         pytest.param("D:/ocr/train_data/", id="Windows, slashes"),
         pytest.param("D:\\ocr/train_data\\", id="Windows, mixed"),
