@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import faulthandler
 import logging
 import os
 import signal
@@ -200,6 +201,8 @@ class _Printable(logging.Formatter):
 
 
 if __name__ == "__main__":
+    # A crash in a library leaves at least where it was.
+    faulthandler.enable()
     code = main()
     logging.shutdown()
     sys.stdout.flush()

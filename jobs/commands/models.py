@@ -11,6 +11,7 @@ from jobs.commands.document import document
 from jobs.commands.progress import transfer
 from jobs.models import pull as pulls
 from trainer.errors import SpecError
+from trainer.formats import typed_json
 from trainer.registry import models as registry
 from trainer.registry.distillation import Distillation, Network
 from trainer.registry.models import Channel, Manifest
@@ -164,7 +165,7 @@ class _Evaluation(msgspec.Struct):
 def _evaluations(store: Store, manifest: Manifest) -> list[_Evaluation]:
     record = registry.record(store, manifest)
     try:
-        return msgspec.convert(record["metrics"]["training"]["evaluations"], list[_Evaluation])
+        return typed_json.convert(record["metrics"]["training"]["evaluations"], list[_Evaluation])
     except (KeyError, TypeError, ValueError) as error:
         raise SpecError(
             f"The record of run {manifest.run} in {store.uri} has no evaluations of a distillation ({error}). "

@@ -523,10 +523,16 @@ def _page(data: bytes, shape: Any) -> dict[str, Any]:
         import msgspec
 
         try:
-            return msgspec.structs.asdict(_decoder(shape).decode(data))
+            # Two threads that make a first decoder of one struct at once crash the process (msgspec 0.22).
+            with _DECODERS:
+                decoder = _decoder(shape)
+            return msgspec.structs.asdict(decoder.decode(data))
         except msgspec.ValidationError:
             pass
     return _object(data)
+
+
+_DECODERS = threading.Lock()
 
 
 @functools.cache

@@ -20,6 +20,7 @@ from kubernetes.config.exec_provider import ExecProvider
 from kubernetes.config.kube_config import ConfigNode
 
 from trainer.errors import AccessError, OcrfleetError, SpecError
+from trainer.formats import typed_json
 
 _EXTENSION: Final = "client.authentication.k8s.io/exec"
 """The cluster's extension that is passed to plugins."""
@@ -144,8 +145,8 @@ class CredentialPlugin(ExecProvider):  # type: ignore[misc]  # the package is no
 
     def _read(self, printed: bytes) -> Login:
         try:
-            credential = msgspec.json.decode(printed, type=_Credential)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            credential = typed_json.decode(printed, _Credential)
+        except ValueError as error:
             raise SpecError(f"{self._name} printed no valid credential: {error}.") from error
         if credential.api_version != self.api_version:
             raise SpecError(

@@ -32,6 +32,7 @@ from trainer.datasets.headers import Header, ImageError
 from trainer.datasets.labels import Entry
 from trainer.datasets.samples import Crops, Look
 from trainer.errors import OcrfleetError
+from trainer.formats import typed_json
 from trainer.run import worker_env
 from trainer.system import memory, process
 from trainer.system.cpu import cores
@@ -247,7 +248,7 @@ class _Worker:
         line = self._process.stdout.readline()
         if not line.endswith(b"\n"):
             return None
-        answer = msgspec.convert(json.loads(line), _Answer, dec_hook=lambda kind, value: kind(value))
+        answer = typed_json.convert(json.loads(line), _Answer, dec_hook=lambda kind, value: kind(value))
         if answer.shape is None:
             return _result(answer)
         size = math.prod(answer.shape)

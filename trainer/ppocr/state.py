@@ -23,6 +23,7 @@ import numpy as np
 import paddle
 
 from trainer.errors import SpecError
+from trainer.formats import typed_json
 from trainer.ppocr import collective
 from trainer.ppocr.job import Job
 from trainer.ppocr.progress import Progress
@@ -228,14 +229,14 @@ def _read(checkpoint: Checkpoint) -> dict[str, Any]:
     folder = checkpoint.folder
     try:
         Progress(**checkpoint.facts)
-        rest = msgspec.json.decode((folder / "state.json").read_bytes(), type=Rest)
+        rest = typed_json.decode((folder / "state.json").read_bytes(), Rest)
         return {
             "model": arrays.read(folder / "model.safetensors"),
             "optimizer": arrays.read(folder / "optimizer.safetensors"),
             "buffers": [arrays.read(folder / f"rank-{rank}.safetensors") for rank in range(len(rest.generators))],
             "rest": rest,
         }
-    except (FileNotFoundError, msgspec.DecodeError, TypeError) as error:
+    except (FileNotFoundError, ValueError, TypeError) as error:
         raise SpecError(
             f"The checkpoint {folder} is whole, but was written by another version of ocrfleet ({error}). Use that "
             "version, or set another run.output to train from step 0."

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from trainer.errors import NotFoundError, SpecError
+from trainer.formats import typed_json
 from trainer.state.key import RunKey
 from trainer.system import atomic, regular
 
@@ -188,12 +189,11 @@ def _read_note(folder: Path) -> Note:
     if not (folder / SEAL).is_file():
         raise DamagedError(f"{SEAL!r} is missing")
     try:
-        # Not msgspec's own decoder: a metric may be NaN, which Python writes and reads.
-        raw = json.loads((folder / SEAL).read_bytes().decode("utf-8"))
+        raw = typed_json.parse((folder / SEAL).read_bytes())
         if isinstance(raw, dict) and raw.keys() == {"files", "facts"}:
             raise DamagedError("it was written by ocrfleet 0.1, which this version does not read")
-        note = msgspec.convert(raw, Note)
-    except (ValueError, RecursionError) as error:  # ValidationError, JSONDecodeError and UnicodeDecodeError among them
+        note = typed_json.convert(raw, Note)
+    except ValueError as error:
         raise DamagedError(f"{SEAL!r} cannot be read") from error
     if note.sha256 != _content_digest({name: raw[name] for name in ("files", "data", "facts")}):
         raise DamagedError(f"{SEAL!r} has another sha256")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from trainer.errors import ConflictError, OcrfleetError, SupersededError, TransientError
+from trainer.formats import typed_json
 
 if TYPE_CHECKING:
     from trainer.storage import Store
@@ -122,8 +123,8 @@ class Claims:
         if content is None:
             return None
         try:
-            return msgspec.json.decode(content[0], type=_Claim)
-        except (ValueError, RecursionError) as error:
+            return typed_json.decode(content[0], _Claim)
+        except ValueError as error:
             if number not in self._named:
                 self._named.add(number)
                 log.warning("%sattempts/%d is damaged and was ignored: %s", self.store.uri, number, error)

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from trainer.formats import typed_json
 from trainer.formats.canonical_json import digest
 from trainer.run.workdir import WorkDir
 from trainer.state.checkpoints import file_digest
@@ -72,13 +73,12 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             attempt: the attempt that it must be of; None: any.
         """
         try:
-            # Not msgspec's own decoder: a metric may be NaN, which Python writes and reads.
-            receipt = msgspec.convert(json.loads(content.decode()), cls)
+            receipt = typed_json.decode(content, cls)
             if receipt.stage != stage or attempt not in (None, receipt.attempt):
                 raise ValueError("it is of another stage or attempt")
             if strange := [name for name in receipt.outputs if not _made_by(stage, name)]:
                 raise ValueError(f"{stage} does not make {strange[0]!r}")
-        except (ValueError, RecursionError) as error:  # ValidationError and UnicodeDecodeError among them
+        except ValueError as error:
             log.warning("The receipt %s is damaged, so %s is done again: %s", place, stage, error)
             return None
         return receipt

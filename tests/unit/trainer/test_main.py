@@ -186,3 +186,22 @@ def test_why_a_node_failed_is_in_its_log_in_the_bucket_too(tmp_path: Path) -> No
     assert " ERROR trainer: " in said
     assert ran.stderr.splitlines()[-1].removeprefix("error: ") in said
     assert "Traceback" not in said
+
+
+CRASHING = """
+import os, runpy, signal, sys
+from trainer.node import access
+access.prove = lambda path: os.kill(os.getpid(), signal.SIGSEGV)
+sys.argv = ["trainer", "--prove-access"]
+runpy.run_module("trainer", run_name="__main__", alter_sys=True)
+"""
+
+
+def test_a_node_that_crashes_says_where() -> None:
+    given = {contract.ENV_CONTRACT: str(contract.CONTRACT), contract.ENV_RUN_FILE: "run.yaml"}
+    ran = subprocess.run(
+        [sys.executable, "-c", CRASHING], env={**os.environ, **given}, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == -signal.SIGSEGV
+    assert "Fatal Python error: Segmentation fault" in ran.stderr
+    assert "in _prove_access" in ran.stderr
