@@ -103,12 +103,12 @@ def build_parser(program: str = "ocrfleet", *, load: Collection[str] = tuple(_CO
 
 def ocrfleet() -> NoReturn:
     """Be `ocrfleet`."""
-    _leave(main())
+    _be("ocrfleet")
 
 
 def kubectl() -> NoReturn:
     """Be `kubectl ocrfleet`: kubectl runs whatever `kubectl-ocrfleet` is on the PATH."""
-    _leave(main(program="kubectl ocrfleet"))
+    _be("kubectl ocrfleet")
 
 
 def complete_for_kubectl() -> NoReturn:
@@ -125,7 +125,6 @@ def main(argv: Sequence[str] | None = None, *, program: str = "ocrfleet") -> int
 
 
 def _main(words: Sequence[str], program: str) -> int:
-    gc.set_threshold(_GARBAGE)
     # It would look through all installed packages for some that want to look at each class of the job file.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     if words[:1] == [_COMPLETE]:
@@ -174,6 +173,11 @@ def _complete(words: Sequence[str]) -> list[str]:
     complete = importlib.import_module("jobs.commands.complete")
     found: list[str] = complete.in_time(build_parser(load=words[:1]), words)
     return found
+
+
+def _be(program: str) -> NoReturn:
+    gc.set_threshold(_GARBAGE)
+    _leave(main(program=program))
 
 
 def _leave(code: int) -> NoReturn:

@@ -2,6 +2,8 @@
 
 import argparse
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -143,10 +145,19 @@ def _hours(hours: float | None) -> str:
 
 def _read(arguments: argparse.Namespace) -> list[tuple[Observed, Status]]:
     cluster = options.connect(arguments)
-    # A thousand runs are a million objects, none of them garbage: to look for it takes as long as to read them.
-    gc.disable()
     everywhere = arguments.all_namespaces
-    found = find.gather_all(cluster, now=datetime.now(UTC), everywhere=everywhere)
+    with _without_garbage_collection():
+        found = find.gather_all(cluster, now=datetime.now(UTC), everywhere=everywhere)
     if not found and arguments.output in (None, "wide", "name"):
         show.say("No runs in any namespace." if everywhere else f"No runs in namespace {cluster.namespace}.")
     return [(each, observe(each)) for each in found]
+
+
+@contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    # A thousand runs are a million objects, none of them garbage: to look for it takes as long as to read them.
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

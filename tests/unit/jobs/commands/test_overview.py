@@ -1,6 +1,7 @@
 """`ocrfleet list`: the runs of a namespace or of all, in few calls, as wide as the terminal is."""
 
 import fcntl
+import gc
 import json
 import os
 import pty
@@ -113,6 +114,15 @@ def test_data_is_a_status_a_run_and_names_are_for_xargs(ocrfleet: Callable[..., 
     ]
     ran = ocrfleet("list", "-n", "ml", "-o", "name")
     assert (ran.code, ran.out) == (0, f"{RUN}\nlines-00000002\n")
+
+
+@pytest.mark.usefixtures("api")
+def test_a_program_that_calls_a_command_keeps_its_garbage_collection(ocrfleet: Callable[..., Any]) -> None:
+    """Connections are released by it: thousands stayed open in a process that had listed runs once."""
+    before = gc.get_threshold()
+    ocrfleet("list")
+    assert gc.isenabled()
+    assert gc.get_threshold() == before
 
 
 @pytest.mark.usefixtures("api")
