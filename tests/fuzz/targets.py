@@ -1,34 +1,19 @@
-"""`make fuzz`: random input for all functions that parse what comes from outside.
+"""What parses input from outside: each function, samples of what it reads, and the errors by which it refuses."""
 
-Each target has a strategy for its inputs, the function, and the errors by which the function refuses an input. Any
-other exception is a fault. Half of the inputs are random; the others are valid documents with a few changes, so that
-they get past the first check. The seed decides the inputs, for one version of the code and of hypothesis.
-
-    python -m tests.fuzz                                  # 10,000 inputs for each target
-    python -m tests.fuzz --only manifest --count 1000000 --seed 2
-"""
-
-import argparse
 import contextlib
-import io
 import json
-import logging
-import sys
-import tempfile
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
-from PIL import Image
 
 from jobs.jobfile import model as jobfile
 from jobs.jobfile import overrides
 from jobs.models.cache import Cache
+from tests.fuzz.inputs import documents, pictures, texts
 from trainer.contract import ExitCode
 from trainer.datasets import dictionary, headers, labellines, labels
 from trainer.datasets.headers import ImageError
@@ -48,9 +33,6 @@ from trainer.storage.keys import below
 from trainer.weights import origins
 from trainer.weights.origins import Wanted
 
-ROOT: Final = Path(__file__).parents[1]
-COUNT: Final = 10_000
-SEED: Final = 1
 REFUSALS: Final = (msgspec.MsgspecError, ValueError, RecursionError)
 """What `Line._decode` turns into a refusal of the peer."""
 
@@ -63,109 +45,22 @@ class RefusedError(Exception):
 class Target:
     """One function that parses what comes from outside."""
 
-    inputs: st.SearchStrategy[Any]
-    parse: Callable[[Any], object]
+    samples: tuple[bytes, ...]
+    """Valid inputs, of which others are made."""
+
+    parse: Callable[[bytes], object]
     """Parses an input, and uses the result as its callers do."""
 
     refuses: tuple[type[Exception], ...] = ()
+    """Any other exception is a fault."""
 
+    json: bool = True
+    """Whether the samples are JSON."""
 
-# --- inputs ---------------------------------------------------------------------------------------------------------
+    def inputs(self) -> st.SearchStrategy[bytes]:
+        """Return random inputs."""
+        return documents(self.samples) if self.json else texts(self.samples)
 
-SCALARS: Final = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text(st.characters(), max_size=8)
-    | st.sampled_from(["..", "/tmp/x", "../../x", "a/b", "a\0b", "\ud800", "x" * 300, 2**53 + 1, 10**400, -1, ""])
-)
-JSON: Final = st.recursive(
-    SCALARS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
-    max_leaves=6,
-)
-TOKENS: Final = st.sampled_from(
-    [
-        *(b"%c" % byte for byte in b'\t\n\r\0{}[]":,.\\/=&*!|>-#%@`'),
-        b"\xff",
-        b"\xff\xff\xff\xff",
-        b"\0\0\0\0",
-        b"\xed\xa0\x80",
-        b"\xe2\x80\xa8",
-        b"\\ud800",
-        b"NaN",
-        b"-Infinity",
-        b"1e999",
-        b"9" * 5000,
-        b"null",
-        b"..",
-        b"[" * 20_000,
-    ]
-)
-
-
-@st.composite
-def edited(draw: st.DrawFn, samples: tuple[bytes, ...]) -> bytes:
-    """Return a sample of which a few pieces are replaced, doubled or cut off."""
-    data = draw(st.sampled_from(samples))
-    for _ in range(draw(st.integers(1, 4))):
-        begin = draw(st.integers(0, len(data)))
-        end = min(len(data), begin + draw(st.sampled_from([0, 1, 2, 4, 16, 1 << 20])))
-        data = data[:begin] + draw(TOKENS | st.binary(max_size=4) | st.just(data[begin:end] * 2)) + data[end:]
-    return data
-
-
-def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """List the paths of all values below a value."""
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [path, *(inner for key, item in items for inner in places(item, (*path, key)))]
-
-
-@st.composite
-def varied(draw: st.DrawFn, samples: tuple[Any, ...]) -> bytes:
-    """Return a JSON document of which a few values are other ones, or missing."""
-    holder = {"": json.loads(json.dumps(draw(st.sampled_from(samples))))}
-    for _ in range(draw(st.integers(1, 2))):
-        *path, last = draw(st.sampled_from(places(holder)[1:]))
-        inner: Any = holder
-        for step in path:
-            inner = inner[step]
-        if isinstance(inner, dict) and path and draw(st.integers(0, 3)) == 0:
-            del inner[last]
-        else:
-            inner[last] = draw(JSON)
-    return json.dumps(holder[""], ensure_ascii=draw(st.booleans())).encode("utf-8", "surrogatepass")
-
-
-def documents(*samples: Any) -> st.SearchStrategy[bytes]:
-    """Return inputs for a function that reads JSON."""
-    spelled = tuple(json.dumps(sample).encode() for sample in samples)
-    return varied(samples) | varied(samples) | edited(spelled) | st.binary(max_size=64)
-
-
-def texts(*samples: str) -> st.SearchStrategy[bytes]:
-    """Return inputs for a function that reads text."""
-    return edited(tuple(sample.encode() for sample in samples)) | st.binary(max_size=64)
-
-
-def pictures() -> tuple[bytes, ...]:
-    """Return small images in every format that is read."""
-    found = []
-    for form in ("JPEG", "PNG", "BMP", "TIFF", "WEBP"):
-        for mode in ("L", "RGB", "RGBA"):
-            if (form, mode) == ("JPEG", "RGBA"):
-                continue
-            image = Image.new(mode, (5, 3))
-            exif = image.getexif()
-            exif[0x0112] = 6
-            stream = io.BytesIO()
-            image.save(stream, form, **({} if form == "BMP" else {"exif": exif}))
-            found.append(stream.getvalue())
-    return tuple(found)
-
-
-# --- targets --------------------------------------------------------------------------------------------------------
 
 REGION: Final = {"transcription": "É", "points": [[0, 0], [9, 0], [9, 5.5], [0, 5]], "difficult": False}
 PAGE: Final = "a.jpg\t" + json.dumps([REGION, {**REGION, "difficult": "true"}], ensure_ascii=False)
@@ -192,7 +87,7 @@ CHANNEL: Final = Channel(name="production", history=(Promotion(run="lines-1", at
 RECEIPT: Final = Receipt(
     stage="train",
     fingerprint=DIGEST,
-    outputs={"trained/best.safetensors": {"size": 3, "sha256": DIGEST}, "prepared": {"files": 2, "bytes": 9}},
+    outputs={"trained": {"files": 2, "bytes": 9}, "trained/best.safetensors": {"size": 3, "sha256": DIGEST}},
     facts={"digest": None, "steps": 3},
     seconds=1.5,
 )
@@ -209,10 +104,10 @@ placement: {device: cpu, nodes: 2, tolerations: [{key: spot, operator: Exists}]}
 chart: {networkPolicy: {s3: {cidrs: [10.0.0.0/8]}}}
 """
 SETS: Final = (
-    "run.train.epochs=3",
-    r"run.overrides.Global\.epoch_num=20",
-    "placement.tolerations[0].key=spot,name=x",
-    "run.publish.formats={a,b}",
+    b"run.train.epochs=3",
+    rb"run.overrides.Global\.epoch_num=20",
+    b"placement.tolerations[0].key=spot,name=x",
+    b"run.publish.formats={a,b}",
 )
 MESSAGES: Final = (
     messages.Hello(node=1, nonce=b"\0" * 32, proof=b"\0" * 32),
@@ -224,15 +119,19 @@ MESSAGES: Final = (
 WANTED: Final = Wanted(field="f", weights="channel:c", pin="p", sha256=None, name="teacher")
 
 
-def plain(value: Any) -> Any:
-    """Return a dataclass as JSON has it."""
-    return json.loads(json.dumps(msgspec.to_builtins(value)))
+def plain(value: Any) -> bytes:
+    """Return a dataclass in JSON."""
+    return json.dumps(msgspec.to_builtins(value)).encode()
 
 
-def label_line(raw: bytes) -> None:
-    """Read a line as both tasks do."""
+def line_of_rec(raw: bytes) -> None:
+    """Read a line of a label file for rec."""
     _, text, _ = labellines.parse(raw, "rec") or ((), "", ())
     labellines.flaw_of(text or "")
+
+
+def line_of_det(raw: bytes) -> None:
+    """Read a line of a label file for det, and write its regions again."""
     _, _, regions = labellines.parse(raw, "det") or ((), "", ())
     for region in regions:
         _ = (region.ignored, region.readable, region.flawed, region.crossed)
@@ -281,8 +180,15 @@ def receipt(raw: bytes) -> None:
     _ = (found.identity, [below(Path("/work"), name) for name in (found.stage, *found.outputs)])
 
 
-def set_option(text: str) -> None:
+def job_file(raw: bytes) -> None:
+    """Read a job file, up to the checked model."""
+    jobfile.dump(jobfile.load(raw.decode("utf-8", "replace")))
+
+
+def set_option(raw: bytes) -> None:
     """Apply a `--set` option to a job file."""
+    # As Python decodes a command line.
+    text = raw.decode("utf-8", "surrogateescape")
     overrides.apply({"run": {"train": {"epochs": 1}}, "placement": {"tolerations": [{}]}}, text)
 
 
@@ -300,9 +206,10 @@ def message(raw: bytes) -> None:
 
 
 def header(raw: bytes) -> None:
-    """Read the header of an image."""
-    headers.jpeg_scan(raw)
+    """Read the header of an image, and look for the pixels of a JPEG as its decoder's caller does."""
     _ = headers.read(raw).pixels
+    if raw.startswith(b"\xff\xd8"):
+        headers.jpeg_scan(raw)
 
 
 def targets(folder: Path) -> Mapping[str, Target]:
@@ -318,134 +225,60 @@ def targets(folder: Path) -> Mapping[str, Target]:
     (checkpoint / "model.safetensors").write_bytes(b"abc")
     data = Data(digest=DIGEST, dataset_digest=DIGEST, counts={"train": 3}, split="6:2:2")
     checkpoints.seal(checkpoint, facts={"step": 7}, data=data)
-    note = json.loads((checkpoint / checkpoints.SEAL).read_bytes())
-    lines = texts(PAGE, LINE, "a.jpg\ttext", PAGE + "\r")
-    files = texts(f"{PAGE}\n{PAGE}\n", f"{LINE}\na.jpg\tx\n", f"/data/{PAGE}\nC:\\x\\{PAGE}\n../{PAGE}\n")
-    words = tuple(word for line in SETS for word in line.replace("=", ".").split("."))
-    sets = st.sampled_from(SETS) | st.text(max_size=30) | edited(tuple(map(str.encode, SETS))).map(_text)
+    pages = _encoded(f"{PAGE}\n{PAGE}\n", f"/data/{PAGE}\nC:\\x\\{PAGE}\n")
     return {
-        "label-line": Target(inputs=lines, parse=label_line, refuses=(LineError,)),
-        "label-file-det": Target(inputs=files, parse=dataset(folder / "det", "det"), refuses=(DatasetError,)),
-        "label-file-rec": Target(inputs=files, parse=dataset(folder / "rec", "rec"), refuses=(DatasetError,)),
+        "label-line-det": Target(
+            samples=_encoded(PAGE, PAGE + "\r"), json=False, parse=line_of_det, refuses=(LineError,)
+        ),
+        "label-line-rec": Target(
+            samples=_encoded(PAGE, LINE, "a.jpg\ttext"), json=False, parse=line_of_rec, refuses=(LineError,)
+        ),
+        "label-file-det": Target(
+            samples=pages, json=False, parse=dataset(folder / "det", "det"), refuses=(DatasetError,)
+        ),
+        "label-file-rec": Target(
+            samples=_encoded("a.jpg\tx\n", f"{LINE}\na.jpg\tx\n"),
+            json=False,
+            parse=dataset(folder / "rec", "rec"),
+            refuses=(DatasetError,),
+        ),
         "dictionary": Target(
-            inputs=texts("a\nb\n \né\n", "a\r\nbc\r\n\r\n", "\ufeffa\n"),
+            samples=_encoded("a\nb\n \né\n", "a\r\nbc\r\n\r\n", "\ufeffa\n"),
+            json=False,
             parse=written(folder / "dictionary.txt", lambda: dictionary.load(folder / "dictionary.txt")),
             refuses=(DatasetError,),
         ),
-        "manifest": Target(inputs=documents(json.loads(MANIFEST.to_json())), parse=manifest, refuses=(SpecError,)),
+        "manifest": Target(samples=(MANIFEST.to_json(),), parse=manifest, refuses=(SpecError,)),
         "channel": Target(
-            inputs=documents(plain(CHANNEL)),
+            samples=(plain(CHANNEL),),
             parse=lambda raw: Channel.from_json(raw, name="production", source="here").to_json(),
             refuses=(SpecError,),
         ),
-        "receipt": Target(inputs=documents(plain(RECEIPT)), parse=receipt, refuses=(SpecError, RefusedError)),
+        "receipt": Target(samples=(plain(RECEIPT),), parse=receipt, refuses=(SpecError, RefusedError)),
         "claim": Target(
-            inputs=documents({"object": "a", "process": "b"}),
+            samples=(b'{"object": "a", "process": "b"}',),
             parse=written(folder / "store/attempts/1", lambda: claims.require(0)),
             refuses=(SpecError, SupersededError, TakenError),
         ),
         "weights-note": Target(
-            inputs=documents({"channel": "c", "run": "lines-1"}),
+            samples=(b'{"channel": "c", "run": "lines-1"}',),
             parse=written(folder / "store/weights/teacher.json", lambda: origins._noted(WANTED, store)),
             refuses=(SpecError,),
         ),
         "checkpoint-note": Target(
-            inputs=documents(note),
+            samples=((checkpoint / checkpoints.SEAL).read_bytes(),),
             parse=written(checkpoint / checkpoints.SEAL, lambda: checkpoints.verified(checkpoint)),
             refuses=(SpecError, DamagedError),
         ),
         "job-file": Target(
-            inputs=documents(formats.parse_yaml(JOB, source="job")).map(_text) | texts(JOB).map(_text),
-            parse=lambda text: jobfile.dump(jobfile.load(text)),
-            refuses=(SpecError,),
+            samples=(json.dumps(formats.parse_yaml(JOB, source="job")).encode(),), parse=job_file, refuses=(SpecError,)
         ),
-        "set": Target(
-            inputs=sets
-            | st.lists(
-                st.sampled_from((*words, "=", ".", "[0]", "[999]", f"[{'9' * 5000}]", "\\", ",")), max_size=8
-            ).map("".join),
-            parse=set_option,
-            refuses=(SpecError,),
-        ),
-        "message": Target(
-            inputs=documents(*(json.loads(messages.encode(each)) for each in MESSAGES)),
-            parse=message,
-            refuses=(RefusedError,),
-        ),
-        "image-header": Target(inputs=edited(pictures()) | st.binary(max_size=64), parse=header, refuses=(ImageError,)),
+        "job-file-yaml": Target(samples=(JOB.encode(),), json=False, parse=job_file, refuses=(SpecError,)),
+        "set": Target(samples=SETS, json=False, parse=set_option, refuses=(SpecError,)),
+        "message": Target(samples=tuple(map(messages.encode, MESSAGES)), parse=message, refuses=(RefusedError,)),
+        "image-header": Target(samples=pictures(), json=False, parse=header, refuses=(ImageError,)),
     }
 
 
-def _text(raw: bytes) -> str:
-    # As a job file and a command line are decoded.
-    return raw.decode("utf-8", "replace")
-
-
-# --- runs -----------------------------------------------------------------------------------------------------------
-
-
-def fuzz(target: Target, *, count: int, number: int) -> tuple[int, int]:
-    """Run a target, and return how many inputs it got and how many of them it took.
-
-    Args:
-        target: the target.
-        count: how many inputs to generate. Hypothesis ends early if there are no more.
-        number: the seed.
-
-    Raises:
-        Exception: what came out that is no refusal, with the smallest input that was found.
-    """
-    tried = taken = 0
-
-    @seed(number)
-    @settings(
-        max_examples=count,
-        database=None,
-        deadline=None,
-        phases=[Phase.generate, Phase.shrink],
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(target.inputs)
-    def run(value: Any) -> None:
-        nonlocal tried, taken
-        tried += 1
-        try:
-            target.parse(value)
-        except target.refuses:
-            return
-        taken += 1
-
-    run()
-    return tried, taken
-
-
-def main() -> int:
-    """Run the targets; 1 if one of them has a fault."""
-    parser = argparse.ArgumentParser(prog="fuzz", description="Random input for what parses input from outside.")
-    parser.add_argument("--count", type=int, default=COUNT, help="inputs for each target (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=SEED, help="the seed (default: %(default)s)")
-    parser.add_argument("--only", action="append", metavar="TARGET", help="this target; can be repeated")
-    arguments = parser.parse_args()
-    logging.disable()
-    faults = 0
-    with tempfile.TemporaryDirectory() as folder:
-        table = targets(Path(folder))
-        if unknown := set(arguments.only or ()) - table.keys():
-            parser.error(f"{', '.join(sorted(unknown))}: unknown; the targets are {', '.join(table)}")
-        for name in arguments.only or table:
-            began = time.monotonic()
-            try:
-                tried, taken = fuzz(table[name], count=arguments.count, number=arguments.seed)
-            except Exception as error:  # noqa: BLE001  # any exception is a finding
-                faults += 1
-                notes = "\n  ".join(getattr(error, "__notes__", ()))
-                print(f"{name:16} FAULT {type(error).__name__}: {error}\n  {notes}", file=sys.stderr)
-            else:
-                print(
-                    f"{name:16} {tried:>9,} inputs, {taken:>9,} taken, {time.monotonic() - began:>6.1f} s", flush=True
-                )
-    return int(faults > 0)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+def _encoded(*samples: str) -> tuple[bytes, ...]:
+    return tuple(sample.encode() for sample in samples)

@@ -3,31 +3,35 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import strategies as st
 
-from tests import fuzz
-from tests.fuzz import Target
+from tests.fuzz.__main__ import fuzz
+from tests.fuzz.targets import Target, targets
 
 
 @pytest.fixture
 def table(tmp_path: Path) -> dict[str, Target]:
-    return dict(fuzz.targets(tmp_path))
+    return dict(targets(tmp_path))
+
+
+def test_each_target_takes_its_samples(table: dict[str, Target]) -> None:
+    for target in table.values():
+        for sample in target.samples:
+            target.parse(sample)
 
 
 def test_each_target_gets_inputs_that_it_takes_and_others_that_it_refuses(table: dict[str, Target]) -> None:
     for name, target in table.items():
-        tried, taken = fuzz.fuzz(target, count=150, number=3)
+        tried, taken = fuzz(target, count=150, number=3)
         assert tried >= 150, name
         assert 0 < taken < tried, name
 
 
 def test_an_exception_that_is_no_refusal_is_a_fault() -> None:
-    def parse(value: int) -> None:
-        if value > 10:
-            raise KeyError("x")
-        if value > 5:
+    def parse(raw: bytes) -> None:
+        if raw[:1] == b"a":
             raise ValueError("y")
+        raise KeyError("x")
 
-    target = Target(inputs=st.integers(0, 100), parse=parse, refuses=(ValueError,))
+    target = Target(samples=(b"a",), json=False, parse=parse, refuses=(ValueError,))
     with pytest.raises(KeyError):
-        fuzz.fuzz(target, count=1000, number=1)
+        fuzz(target, count=1000, number=1)

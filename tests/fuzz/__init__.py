@@ -1,0 +1,1 @@
+"""Random input for the functions that parse what comes from outside."""
