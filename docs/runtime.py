@@ -68,7 +68,7 @@ def runtime() -> Object:
 
 
 def _workload(engine: str) -> Object:
-    job = jobfile.load(to_yaml({**LEAST, "placement": {**LARGEST, "engine": engine}}))
+    job = jobfile.load(to_yaml({**LEAST, "placement": {**LEAST["placement"], **LARGEST, "engine": engine}}))
     return render(jobfile.as_dict(job)).workload
 
 

@@ -54,9 +54,6 @@ CONTRACT_ANNOTATION: Final = "ocrfleet.io/contract"
 API_VERSION: Final = "ocrfleet.io/v1"
 """The one version of the job file that this code reads."""
 
-IMAGE: Final = f"ocrfleet/trainer:{VERSION}"
-"""The trainer image where the job file names none. It names no registry: a node has it, or the cluster a default."""
-
 RENDEZVOUS_DEADLINE: Final = "30m"
 """`placement.deadlines.rendezvous` where the job file names none."""
 

@@ -5,7 +5,7 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from jobs.commands import options, show
 from jobs.jobfile import model as jobfile
@@ -17,6 +17,7 @@ TEMPLATE = """\
 # A job file of ocrfleet. docs/reference/job-file.md explains every field.
 #   ocrfleet check {file}     find mistakes
 #   ocrfleet run {file}       train on this machine
+#   ocrfleet submit {file}    train on a cluster, once placement.image is your own
 apiVersion: {version}
 name: {name}  # the prefix of run ids, metrics and folders
 run:
@@ -43,10 +44,15 @@ run:
   publish:
     promote: candidate  # the channel to point at the new model
 placement:
+  # For a cluster: the image that you build and push, see docs/tasks/run/build-the-image.md. `ocrfleet run` needs none.
+  image: {image}
   nodes: 1
   devicesPerNode: 1  # worker processes of a node, one for each device
   # device: cpu  # default: what this machine has; gpu on a cluster
 """
+
+IMAGE: Final = f"registry.example.com/ocr/ocrfleet:{contract.VERSION}"
+"""A placeholder: example.com is reserved, so nothing can be pulled by this name."""
 
 _DISTILL = """\
 {teacher}\
@@ -96,7 +102,10 @@ def run(arguments: argparse.Namespace) -> int:
         sys.stdout.write(text)
         return 0
     _write_new(arguments.filename, text)
-    show.say(f"{arguments.filename} was written. Next: edit it, then run `ocrfleet check {arguments.filename}`.")
+    show.say(
+        f"{arguments.filename} was written. Next: edit it, for a cluster also placement.image, then run "
+        f"`ocrfleet check {arguments.filename}`."
+    )
     return 0
 
 
@@ -107,6 +116,7 @@ def filled(name: str, recipe: recipes.Recipe, *, data: str, output: str, file: P
         file=file,
         version=contract.API_VERSION,
         name=name,
+        image=IMAGE,
         task=recipe.task,
         task_meaning=_MEANINGS[recipe.task],
         recipe=recipe.name,

@@ -135,7 +135,9 @@ class Placement:
     """`gpu` (untested) or `cpu`. Unset: `gpu` on a cluster; under `ocrfleet run`, what this machine has."""
 
     image: Image | None = None
-    """The trainer image. Unset: the image of the chart's own version. `ocrfleet run` does not use it."""
+    """The trainer image in your registry. Required on a cluster. There is no default: a cluster pulls a name without a
+    registry from a public one, where anyone can publish it. `ocrfleet run` does not use it.
+    """
 
     image_pull_secrets: tuple[ObjectName, ...] = ()
     """Secrets for the registry of the image."""

@@ -41,7 +41,12 @@ def refusal(job: dict[str, Any]) -> str | None:
     [0, 1, 16, 999, 4.0, "0", "4", "500m", "1500m", "31850m", "1k", "1500M", "512Mi", "1536Mi", "15000Mi", "99999Ti"],
 )
 def test_an_amount_is_rendered_as_it_is_written(amount: object) -> None:
-    placement = {"engine": "trainjob", "device": "cpu", "resources": {"requests": {"memory": amount}}}
+    placement = {
+        **LEAST["placement"],
+        "engine": "trainjob",
+        "device": "cpu",
+        "resources": {"requests": {"memory": amount}},
+    }
     made = yaml.safe_load(in_process({**LEAST, "placement": placement})["workload.yaml"])
     written = f"{amount:g}" if isinstance(amount, float) else str(amount)
     assert made["spec"]["trainer"]["resourcesPerNode"] == {"requests": {"memory": written}}
@@ -88,7 +93,7 @@ def test_what_is_empty_or_off_is_left_out_as_controllers_leave_it_out() -> None:
         "extraVolumes": [volume],
         "extraVolumeMounts": [{"name": "ours", "mountPath": "/ours", "readOnly": False, "subPath": ""}],
     }
-    placement = {"engine": "trainjob", "device": "cpu"}
+    placement = {**LEAST["placement"], "engine": "trainjob", "device": "cpu"}
     spec = yaml.safe_load(in_process({**LEAST, "placement": placement, "chart": chart})["workload.yaml"])["spec"]
     assert "resourcesPerNode" not in spec["trainer"]
     assert spec["trainer"]["env"][-1] == {"name": "EMPTY"}

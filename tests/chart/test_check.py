@@ -37,6 +37,7 @@ OTHERS: Final[list[dict[str, Any]]] = [
     *({path: other(path)} for path in REFUSED if path != "placement.engine"),
     *ONE_ENGINE,
     LARGE,
+    {"placement.image": None},
     {"placement.nodes": 0},
     {"placement.retries": "three", "run.task": "cls"},
     {"run.data.trian": "s3://a/"},

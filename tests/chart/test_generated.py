@@ -22,6 +22,7 @@ from trainer.formats.yaml import to_yaml
 OF_THE_CHART: Final = re.compile(
     "schedule is set, but scheduled runs are not available yet"
     "|notify.webhookSecret is set, but webhooks are not available yet"
+    "|placement.image is missing"
     "|but a (TrainJob|Job of Volcano) (can|has)"
     "|which Kubeflow Trainer ignores"
     "|run is larger than 200 KiB"

@@ -14,7 +14,7 @@ from trainer.run.identity import run_id
 ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).with_name("golden")
 CASES = sorted(CHART.glob("ci/*-values.yaml"))
-FILES = [*CASES, *sorted(ROOT.glob("examples/*/*.yaml")), *sorted(ROOT.glob("benchmarks/jobs/*.yaml"))]
+FILES = [*CASES, *sorted(ROOT.glob("examples/*/*.yaml"))]
 ENGINES = {"Job", "JobSet", "TrainJob", "PaddleJob"}
 
 

@@ -8,7 +8,7 @@ import pytest
 from jobs.jobfile import model as jobfile
 from jobs.jobfile.reserved import RESERVED
 from tests.chart.helm import outcome
-from tests.chart.test_leaves import with_fields
+from tests.chart.test_leaves import ENGINES, with_fields
 from trainer.errors import SpecError
 from trainer.formats.yaml import to_yaml
 
@@ -139,6 +139,18 @@ def test_a_run_that_no_annotation_can_carry_is_refused() -> None:
     assert made.startswith(
         "run is larger than 200 KiB, which does not fit into an annotation: shorten `run.config`, or"
     )
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_without_an_image_nothing_is_rendered(engine: str) -> None:
+    """A default without a registry would be pulled from a public one."""
+    job = with_fields({"placement.engine": engine, "placement.image": None})
+    assert outcome(job) == (
+        "placement.image is missing: set it to the trainer image in your registry, such as "
+        "registry.example.com/ocr/ocrfleet:TAG. docs/tasks/run/build-the-image.md describes how to build and push it."
+    )
+    # `ocrfleet run` pulls nothing.
+    assert jobfile.load(to_yaml(job)).placement.image is None
 
 
 def test_a_claim_that_all_nodes_can_mount_is_taken() -> None:

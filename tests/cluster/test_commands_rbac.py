@@ -34,8 +34,8 @@ JOB: Object = {
         "data": {"train": "s3://no-such-bucket/slips/"},
         "output": "s3://no-such-bucket/slips-rec/",
     },
-    # No account has this Secret: its pod is there, and never starts.
-    "placement": {"device": "cpu", "nodes": 2, "credentialsSecret": "no-such-keys"},
+    # No account has this Secret: its pod is there, and never starts, so no image is pulled.
+    "placement": {"device": "cpu", "image": "none", "nodes": 2, "credentialsSecret": "no-such-keys"},
 }
 
 Account = Callable[..., tuple[str, str]]

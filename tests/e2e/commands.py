@@ -47,7 +47,8 @@ def job_file(
             "gate": {"minimum": 0},
             "output": output or (folder / "bucket" / "models").as_uri(),
         },
-        "placement": {"device": "cpu", "devicesPerNode": devices},
+        # For `check`; nothing pulls it.
+        "placement": {"device": "cpu", "devicesPerNode": devices, "image": "registry.example.com/ocr/ocrfleet:0.1.0"},
     }
     for text in sets:
         overrides.apply(raw, text)

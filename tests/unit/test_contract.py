@@ -96,7 +96,7 @@ def test_make_image_labels_the_image_with_version_and_contract() -> None:
     printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
     (build,) = (line for line in printed if line.startswith("a-builder build "))
     assert dict(re.findall(r"--build-arg (\w+)=(\S+)", build)) == given
-    assert f"--tag {contract.IMAGE} " in build
+    assert f"--tag ocrfleet/trainer:{contract.VERSION} " in build
     *_, last = re.split("^FROM ", (ROOT / "Dockerfile").read_text("utf-8"), flags=re.MULTILINE)
     labels = dict(re.findall(r'([\w.]+)="\$(\w+)"', last[last.index("LABEL") :]))
     assert labels == {"org.opencontainers.image.version": "VERSION", "io.ocrfleet.contract": "CONTRACT"}

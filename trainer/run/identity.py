@@ -85,6 +85,12 @@ LATER: Final[Mapping[str, Any]] = {
 Should a default change after all, a file that relied on the old one does other work now and gets another id.
 """
 
+NO_IMAGE: Final = f"ocrfleet/trainer:{contract.VERSION}"
+"""Hashed if the job file names no image, which only `ocrfleet run` accepts. No image is pulled by this name.
+
+The version makes such a file a new run after an upgrade. The rest is what release 0.1 hashed, so that ids stay.
+"""
+
 
 def run_id(name: str, *, run: RunSpec, image: str | None, device: str, devices: int) -> str:
     """Return the id of a run, `<name>-<h8>`.
@@ -92,11 +98,11 @@ def run_id(name: str, *, run: RunSpec, image: str | None, device: str, devices: 
     Args:
         name: the job file's name.
         run: the `run` half.
-        image: the trainer image; None: the one of this version, which the chart takes too.
+        image: the trainer image; None: the job file names none, and the version counts instead.
         device: `gpu` or `cpu`.
         devices: nodes × devices a node.
     """
-    content = {"run": _hashed(run), "image": image or contract.IMAGE, "device": device, "devices": devices}
+    content = {"run": _hashed(run), "image": image or NO_IMAGE, "device": device, "devices": devices}
     return f"{name}-{digest(content)[:8]}"
 
 

@@ -25,12 +25,8 @@
 {{- if not (hasKey . "OcrRoot") -}}
 {{- $values := mergeOverwrite (.Files.Get "defaults.json" | fromJson) (include "ocr.bare" .Values | fromJson) -}}
 {{- $onlyWhenSet := (.Files.Get "identity.json" | fromJson).onlyWhenSet -}}
-{{- $_ := dict "Values" $values "Defaults" (.Files.Get "defaults.json") "Reserved" (.Files.Get "reserved.json" | fromJsonArray) "Version" .Chart.AppVersion "Contract" (index .Chart.Annotations "ocrfleet.io/contract") "OnlyWhenSet" $onlyWhenSet | set . "OcrRoot" -}}
+{{- $_ := dict "Values" $values "Defaults" (.Files.Get "defaults.json") "Reserved" (.Files.Get "reserved.json" | fromJsonArray) "Contract" (index .Chart.Annotations "ocrfleet.io/contract") "OnlyWhenSet" $onlyWhenSet | set . "OcrRoot" -}}
 {{- end -}}
-{{- end -}}
-
-{{- define "ocr.image" -}}
-{{- .Values.placement.image | default (printf "ocrfleet/trainer:%s" .Version) -}}
 {{- end -}}
 
 {{- define "ocr.device" -}}
@@ -56,7 +52,7 @@
 {{- $_ := unset $part (last $path) -}}
 {{- end -}}
 {{- end -}}
-{{- $work := printf `{"device":%s,"devices":%s,"image":%s,"run":%s}` (include "ocr.device" . | toRawJson) (include "ocr.devices" .) (include "ocr.image" . | toRawJson) (toRawJson $run) -}}
+{{- $work := printf `{"device":%s,"devices":%s,"image":%s,"run":%s}` (include "ocr.device" . | toRawJson) (include "ocr.devices" .) (toRawJson .Values.placement.image) (toRawJson $run) -}}
 {{- $_ := printf "%s-%s" .Values.name ($work | sha256sum | trunc 8) | set . "RunId" -}}
 {{- end -}}
 {{- .RunId -}}

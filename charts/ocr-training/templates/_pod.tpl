@@ -3,7 +3,7 @@
 {{- /* What the pod is given to do, as run.yaml; JSON is YAML. */ -}}
 {{- define "ocr.runFile" -}}
 {{- if not (hasKey . "RunFile") -}}
-{{- $placement := dict "nodes" .Values.placement.nodes "devicesPerNode" .Values.placement.devicesPerNode "device" (include "ocr.device" .) "image" (include "ocr.image" .) "deadlines" .Values.placement.deadlines "retry" .Values.placement.retry -}}
+{{- $placement := dict "nodes" .Values.placement.nodes "devicesPerNode" .Values.placement.devicesPerNode "device" (include "ocr.device" .) "image" .Values.placement.image "deadlines" .Values.placement.deadlines "retry" .Values.placement.retry -}}
 {{- $_ := dict "apiVersion" .Values.apiVersion "name" .Values.name "run" (include "ocr.bare" .Values.run | fromJson) "placement" $placement | toRawJson | set . "RunFile" -}}
 {{- end -}}
 {{- .RunFile -}}
@@ -80,7 +80,7 @@ spec:
   {{- end }}
   containers:
     - name: {{ .container | default "trainer" }}
-      image: {{ include "ocr.image" .root | quote }}
+      image: {{ $placement.image | quote }}
       imagePullPolicy: {{ $chart.imagePullPolicy }}
       command: [python, -m, trainer]
       terminationMessagePolicy: FallbackToLogsOnError

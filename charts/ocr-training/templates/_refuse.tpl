@@ -15,6 +15,10 @@
 {{- if .Values.notify.webhookSecret -}}
 {{- fail "notify.webhookSecret is set, but webhooks are not available yet: remove it, and wait for the run with `ocrfleet watch`." -}}
 {{- end -}}
+{{- /* It has no default: a cluster pulls a name without a registry from a public one, where anyone can publish it. */ -}}
+{{- if not $placement.image -}}
+{{- fail "placement.image is missing: set it to the trainer image in your registry, such as registry.example.com/ocr/ocrfleet:TAG. docs/tasks/run/build-the-image.md describes how to build and push it." -}}
+{{- end -}}
 {{- include "ocr.refuseRun" .Values.run -}}
 {{- include "ocr.refusePlacement" . -}}
 {{- include "ocr.refuseReserved" . -}}

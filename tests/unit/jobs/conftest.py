@@ -75,7 +75,8 @@ def job(tmp_path: Path, pages: Path) -> Path:
     path = tmp_path / "job.yaml"
     path.write_text(
         "apiVersion: ocrfleet.io/v1\nname: slips\nrun:\n  task: det\n  recipe: det-db-mobile\n"
-        f"  data: {{train: 'file://{pages}'}}\n  output: file://{tmp_path}/models\nplacement: {{device: cpu}}\n",
+        f"  data: {{train: 'file://{pages}'}}\n  output: file://{tmp_path}/models\nplacement:\n  device: cpu\n"
+        "  image: registry.example.com/ocr/ocrfleet:0.1.0\n",
         "utf-8",
     )
     return path

@@ -17,7 +17,7 @@ JOB: dict[str, Any] = {
         "data": {"train": "s3://data/slips/"},
         "output": "s3://models/slips-rec/",
     },
-    "placement": {"device": "cpu"},
+    "placement": {"device": "cpu", "image": "registry.example.com/ocr/ocrfleet:0.1.0"},
 }
 
 

@@ -8,16 +8,19 @@ from typing import Any
 import pytest
 
 from jobs.jobfile import model as jobfile
-from trainer import recipes
+from trainer import contract, recipes
 
 
 @pytest.mark.parametrize("recipe", recipes.names())
 def test_init_writes_a_job_file_that_loads(recipe: str, ocrfleet: Callable[..., Any], tmp_path: Path) -> None:
     ran = ocrfleet("init", "slips", "--recipe", recipe, "-f", "job.yaml")
     assert (ran.code, ran.out) == (0, "")
-    assert ran.err == "job.yaml was written. Next: edit it, then run `ocrfleet check job.yaml`.\n"
+    assert ran.err == (
+        "job.yaml was written. Next: edit it, for a cluster also placement.image, then run `ocrfleet check job.yaml`.\n"
+    )
     job = jobfile.load(tmp_path / "job.yaml")
     assert (job.name, job.run.recipe, job.run.task) == ("slips", recipe, recipe[:3])
+    assert job.placement.image == f"registry.example.com/ocr/ocrfleet:{contract.VERSION}"
     assert ocrfleet("init", "slips", "--recipe", recipe).out.replace(" ", "") == (
         (tmp_path / "job.yaml").read_text().replace(" ", "")
     )

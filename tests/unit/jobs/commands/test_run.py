@@ -59,6 +59,15 @@ def test_run_prints_the_runs_id_alone_when_it_is_done(
     assert "said by the node" in ran.err
 
 
+def test_run_needs_no_image(
+    job: Path, ocrfleet: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(plan, "NODE_PROGRAM", (sys.executable, "-c", STUB, "0"))
+    ran = ocrfleet("run", job, "--set", "placement.image=")
+    assert ran.code == 0
+    assert jobfile.load(tmp_path / ".ocrfleet" / ran.out.strip() / "node-0" / "run.yaml").placement.image is None
+
+
 @pytest.mark.parametrize("how", ["option", "environment", "default"])
 def test_where_run_works(
     how: str, job: Path, ocrfleet: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path

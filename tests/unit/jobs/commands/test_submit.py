@@ -24,6 +24,20 @@ def test_a_dry_run_makes_nothing_and_prints_the_run(api: ApiServer, ocrfleet: Oc
     assert bool(api.asked) == (how == "server")
 
 
+@pytest.mark.parametrize(
+    "words", [["render"], ["check"], ["diff"], ["submit"], ["submit", "--dry-run=client"]], ids=" ".join
+)
+@pytest.mark.parametrize("engine", ["job", "auto"])
+def test_what_renders_pods_wants_an_image(
+    api: ApiServer, ocrfleet: Ocrfleet, job: Path, words: list[str], engine: str
+) -> None:
+    ran = ocrfleet(*words, job, "--set", "placement.image=", "--set", f"placement.engine={engine}")
+    assert ran.code == 40
+    assert "error  placement.image is missing: set it to" in (ran.out + ran.err).replace("error: ", "error  ")
+    assert "docs/tasks/run/build-the-image.md describes how to build and push it.\n" in ran.out + ran.err
+    assert api.objects == {}
+
+
 @pytest.mark.parametrize("words", [("-n", "team-ocr"), ("--namespace", "team-ocr"), ("--context", "elsewhere")])
 def test_where_it_goes(api: ApiServer, ocrfleet: Ocrfleet, job: Path, words: tuple[str, ...]) -> None:
     assert ocrfleet("submit", job, *words).code == 0

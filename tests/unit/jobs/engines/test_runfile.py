@@ -10,7 +10,7 @@ JOB = """
 apiVersion: ocrfleet.io/v1
 name: slips
 run: {task: rec, recipe: rec-crnn-mobile, data: {train: "s3://b/x/"}, output: "s3://b/y/"}
-placement: {nodes: 2}
+placement: {nodes: 2, image: "registry.example.com/ocr/ocrfleet:0.1.0"}
 """
 
 

@@ -15,10 +15,9 @@ from hypothesis import strategies as st
 from docs import chart
 from jobs.jobfile import model as jobfile
 from tests.chart import helm
-from trainer import contract
 from trainer.errors import SpecError
 from trainer.formats.yaml import parse_yaml, to_yaml
-from trainer.run.identity import only_when_set, run_id
+from trainer.run.identity import NO_IMAGE, only_when_set, run_id
 
 ROOT = Path(__file__).parents[4]
 FENCE = re.compile(r"^```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -299,7 +298,7 @@ LATER = " ".join('(unset .Values.run.{0} "{2}")'.format(*path.rpartition(".")) f
 """Leaves out the fields that were added after 0.1. None of these jobs sets one."""
 
 IDENTITY = f"""last (list {LATER} (toRawJson (dict "run" .Values.run "device" (.Values.placement.device | default "gpu")
-  "image" (.Values.placement.image | default {json.dumps(contract.IMAGE)})
+  "image" (.Values.placement.image | default {json.dumps(NO_IMAGE)})
   "devices" (mul .Values.placement.nodes .Values.placement.devicesPerNode)) | sha256sum | trunc 8))"""
 
 
