@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,14 @@ from jobs.kube.kinds import NAMESPACE, POD, Kind
 from tests.cluster.controllers import need_engine
 from tests.cluster.kube import Namespace, Object
 from tests.cluster.machine.addons import JOBSET, TRAINER
-from trainer.errors import AccessError
+from tests.cluster.manifests import headless
+from trainer.errors import AccessError, SpecError
 
 pytestmark = pytest.mark.builds(JOBSET, TRAINER)
 
-BASE = Path(__file__).parents[2] / "manifests" / "base"
+MANIFESTS = Path(__file__).parents[2] / "manifests"
+BASE = MANIFESTS / "base"
+POLICY = MANIFESTS / "components" / "own-objects" / "policy.yaml"
 
 JOB: Object = {
     "apiVersion": "ocrfleet.io/v1",
@@ -169,3 +172,50 @@ def test_an_account_without_a_role_is_told_so(namespace: Namespace, tmp_path: Pa
         assert said.startswith("error: The cluster refuses the request: ")
         assert "`kubectl auth can-i --list` shows your permissions." in said
     assert namespace.cluster.find("Service", namespace=namespace.name) == []
+
+
+@pytest.fixture
+def own_objects(namespace: Namespace) -> Iterator[None]:
+    """The policy of manifests/components/own-objects, for the namespace."""
+    labels = {"pod-security.kubernetes.io/enforce": "restricted", "app.kubernetes.io/part-of": "ocrfleet"}
+    metadata = {"name": namespace.name, "labels": labels}
+    namespace.cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+    policies = list(yaml.safe_load_all(POLICY.read_text("utf-8")))
+    for each in policies:
+        namespace.cluster.apply(each)
+    yield
+    for each in policies:
+        namespace.cluster.resource(each["kind"]).delete(name=each["metadata"]["name"])
+
+
+@pytest.mark.usefixtures("own_objects")
+def test_with_the_policy_a_user_changes_own_objects_only(
+    namespace: Namespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, job: Path
+) -> None:
+    database = headless("database")
+    namespace.apply(database)
+    user = account(namespace, tmp_path, "ocrfleet-user")
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "ocrfleet-user.kubeconfig"))
+    elsewhere = {**database, "spec": {"selector": {"app": "intruder"}}}
+    said = _refusal(lambda: Cluster().apply(elsewhere, force=True, dry_run=True))
+    assert "services database was not created by ocrfleet" in said
+    with pytest.raises(SpecError, match="was not created by ocrfleet"):
+        Cluster().apply(elsewhere, force=True)
+    assert namespace.get("Service", "database")["spec"]["selector"] == {"app": "database"}
+    run = user("submit", job)[0].strip()
+    ours = {"name": JOB["name"], "annotations": {"team": "ocr"}}
+    Cluster().apply({"apiVersion": "v1", "kind": "Service", "metadata": ours})
+    assert namespace.get("Service", JOB["name"])["metadata"]["annotations"]["team"] == "ocr"
+    user("delete", run, "--yes", "--wait", "--timeout", "60s")
+
+
+def _refusal(action: Callable[[], object]) -> str:
+    """Return why an action is refused, once it is: the API server tells nobody when it has read a policy."""
+    until, pause = time.monotonic() + 60, threading.Event()
+    while time.monotonic() < until:
+        try:
+            action()
+        except SpecError as error:
+            return str(error)
+        pause.wait(0.2)
+    raise AssertionError("nothing was refused for 60 s")
