@@ -13,7 +13,9 @@ PINNED = sorted(path for path in REQUIREMENTS.glob("*.txt") if path.name != "aud
 
 
 def lines(path: Path) -> list[str]:
-    return [line for line in path.read_text("utf-8").splitlines() if line and not line.startswith("#")]
+    """Return the lines of a list, without comments and hashes."""
+    every = path.read_text("utf-8").splitlines()
+    return [line.removesuffix(" \\") for line in every if line and not line.startswith(("#", "    --hash="))]
 
 
 @pytest.fixture
