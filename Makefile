@@ -141,7 +141,7 @@ $(AUDIT)/.complete: requirements/audit.txt
 # Not a part of CI: a new entry in a database must not fail a change that has nothing to do with it.
 .PHONY: audit
 audit: $(AUDIT)/.complete ## Look for known vulnerabilities in the pinned packages, in the databases of PyPI and OSV
-	@for service in pypi osv; do echo "$$service:"; $(AUDIT)/bin/pip-audit --strict --no-deps --disable-pip \
+	@for service in pypi osv; do echo "$$service:"; $(AUDIT)/bin/pip-audit --strict --require-hashes --disable-pip \
 		--vulnerability-service $$service $(PINNED:%=-r requirements/%.txt) \
 		$$(sed -n 's/^\([A-Z][-A-Za-z0-9]*\) .*/--ignore-vuln \1/p' $(EXCEPTIONS)); done
 

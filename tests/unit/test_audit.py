@@ -42,6 +42,7 @@ def test_both_databases_are_asked_about_every_pinned_package(audit: Path) -> Non
     asked = [line.split() for line in ran.stdout.splitlines() if line.startswith("--strict")]
     assert [words[words.index("--vulnerability-service") + 1] for words in asked] == ["pypi", "osv"]
     for words in asked:
+        assert "--require-hashes" in words
         files = [words[place + 1] for place, word in enumerate(words) if word == "-r"]
         assert sorted(files) == [f"requirements/{path.name}" for path in PINNED]
 
