@@ -138,14 +138,16 @@ $(AUDIT)/.complete: requirements/audit.txt
 	$(AUDIT)/bin/python -m pip install --quiet --no-deps --require-hashes -r requirements/audit.txt
 	@touch $@
 
-# Not a part of CI: a new entry in a database must not fail a change that has nothing to do with it.
+# Not a part of CI: a new entry in a database must not fail a change that has nothing to do with it. One call per list:
+# pip-audit refuses two versions of a package, and audit.txt has other versions than the lock.
 .PHONY: audit
 audit: $(AUDIT)/.complete ## Look for known vulnerabilities in the pinned packages, in the databases of PyPI and OSV
-	@for service in pypi osv; do echo "$$service:"; $(AUDIT)/bin/pip-audit --strict --require-hashes --disable-pip \
-		--vulnerability-service $$service $(PINNED:%=-r requirements/%.txt) \
-		$$(sed -n 's/^\([A-Z][-A-Za-z0-9]*\) .*/--ignore-vuln \1/p' $(EXCEPTIONS)); done
+	@for service in pypi osv; do for list in $(PINNED); do echo "$$service, $$list:"; \
+		$(AUDIT)/bin/pip-audit --strict --require-hashes --disable-pip \
+		--vulnerability-service $$service -r requirements/$$list.txt \
+		$$(sed -n 's/^\([A-Z][-A-Za-z0-9]*\) .*/--ignore-vuln \1/p' $(EXCEPTIONS)); done; done
 
-# No prerequisite: the pins just changed have no hashes yet, and nothing can be installed from their list.
+# Its environment is no prerequisite: after a change of audit.txt, it could not be installed before the hashes are there.
 .PHONY: hashes
 hashes: ## Write the hashes of all pinned packages, after a version in requirements/ was changed
 	@[[ -x $(AUDIT)/bin/uv ]] || $(MAKE) --no-print-directory $(AUDIT)/.complete

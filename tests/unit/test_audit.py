@@ -40,11 +40,15 @@ def test_both_databases_are_asked_about_every_pinned_package(audit: Path) -> Non
     ran = run(audit)
     assert ran.returncode == 0, ran.stderr
     asked = [line.split() for line in ran.stdout.splitlines() if line.startswith("--strict")]
-    assert [words[words.index("--vulnerability-service") + 1] for words in asked] == ["pypi", "osv"]
-    for words in asked:
-        assert "--require-hashes" in words
-        files = [words[place + 1] for place, word in enumerate(words) if word == "-r"]
-        assert sorted(files) == [f"requirements/{path.name}" for path in PINNED]
+    assert all("--require-hashes" in words for words in asked)
+    pairs = [(words[words.index("--vulnerability-service") + 1], words[words.index("-r") + 1]) for words in asked]
+    assert sorted(pairs) == [(service, f"requirements/{path.name}") for service in ("osv", "pypi") for path in PINNED]
+
+
+def test_two_lists_with_different_versions_of_a_package_are_asked_about_one_by_one(audit: Path) -> None:
+    """pip-audit ends with an error otherwise, before it has asked."""
+    asked = [line.split() for line in run(audit).stdout.splitlines() if line.startswith("--strict")]
+    assert [words.count("-r") for words in asked] == [1] * 2 * len(PINNED)
 
 
 def test_an_exception_is_passed_over_and_a_comment_is_none(audit: Path) -> None:
