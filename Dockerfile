@@ -16,7 +16,8 @@ print(*project["dependencies"], *project["optional-dependencies"]["trainer"], se
 FROM ${BASE} AS packages
 ARG PYTHON=python3
 # What trains: empty takes the base's own PaddlePaddle, or else the lock's, which is for CPU. For NVIDIA's GPUs
-# paddlepaddle-gpu, whose wheel brings CUDA, cuDNN and NCCL with it.
+# paddlepaddle-gpu, whose wheel brings CUDA, cuDNN and NCCL with it. It is installed without hashes, as are those of its
+# dependencies that are missing then: the lock has hashes only for what it pins.
 ARG PADDLE=
 # The package index that has it, beside pip's own.
 ARG PADDLE_INDEX=
@@ -37,15 +38,16 @@ RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=secret,id=
     if "$PYTHON" -c 'import importlib.util as i, sys; sys.exit(not i.find_spec("paddle"))'; then \
         own=--system-site-packages; \
     fi; \
-    if [ -n "$own$PADDLE" ]; then sed -i '/^paddlepaddle==/d' lock.txt; fi; \
-    sed -i '/^visualdl==/d' overlay.txt; \
+    if [ -n "$own$PADDLE" ]; then sed -i '/^paddlepaddle==/,/[^\\]$/d' lock.txt; fi; \
+    sed -i '/^visualdl==/,/[^\\]$/d' overlay.txt; \
     "$PYTHON" -m venv $own /opt/ocrfleet; \
-    pip install --no-deps -r lock.txt setuptools==80.9.0; \
+    pip install --no-deps --require-hashes -r lock.txt; \
     python prune.py wanted.txt; \
-    pip install --no-deps -r overlay.txt; \
+    pip install --no-deps --require-hashes -r overlay.txt; \
     rm -r /opt/ocrfleet/lib/python3.*/site-packages/opencv_contrib_python.libs; \
     if [ -n "$PADDLE" ]; then \
-        pip install ${PADDLE_INDEX:+--extra-index-url "$PADDLE_INDEX"} --constraint lock.txt "$PADDLE"; \
+        sed -n 's/^\([^ ]*==[^ ]*\) \\$/\1/p' lock.txt > versions.txt; \
+        pip install ${PADDLE_INDEX:+--extra-index-url "$PADDLE_INDEX"} --constraint versions.txt "$PADDLE"; \
     fi; \
     python -c 'import importlib.util as i, sys; sys.exit(not i.find_spec("paddle") and "PaddlePaddle is not there")'; \
     rm -r /tmp/requirements

@@ -19,16 +19,16 @@ help: ## Show this help
 .PHONY: setup
 setup: $(STAMP) ## Make .venv with everything that demo and test need, pinned
 
-# The list is complete, so that nothing is resolved and two machines get the same packages.
+# The lists are complete, so that nothing is resolved, and have the hashes of all files: two machines get the same packages.
 $(STAMP): requirements/lock.txt requirements/overlay.txt pyproject.toml
 	@"$(PYTHON)" -c '$(SUITABLE)' 2>/dev/null || { echo "Python 3.11 or 3.12 with its venv module is needed" \
 		"(numpy 1.26 and paddle 3.2 have no wheels for others). Install one, or name it: make setup PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	@echo "Installing the pinned packages (about 2 GB, a minute or two) ..."
-	$(BIN)/python -m pip install --quiet --no-deps -r requirements/lock.txt
-	$(BIN)/python -m pip install --quiet --no-deps -r requirements/overlay.txt
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements/lock.txt
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements/overlay.txt
 	@# The other mode looks through all of its packages whenever Python starts, which takes a tenth of a command's time.
-	$(BIN)/python -m pip install --quiet --no-deps --config-settings editable_mode=compat --editable .
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --config-settings editable_mode=compat --editable .
 	@touch $@
 
 .PHONY: demo
@@ -60,7 +60,7 @@ CLUSTER = $(VENV)/.cluster
 MACHINE = $(BIN)/python -m tests.cluster.machine
 
 $(CLUSTER): $(STAMP) requirements/cluster.txt
-	$(BIN)/python -m pip install --quiet --no-deps -r requirements/cluster.txt
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements/cluster.txt
 	@touch $@
 
 .PHONY: cluster-up
@@ -130,20 +130,28 @@ lint: setup ## Check style, types and the layers
 	$(BIN)/lint-imports
 
 AUDIT = $(VENV)/audit
-AUDITED = lock overlay cluster audit
+PINNED = lock overlay cluster audit
 EXCEPTIONS = requirements/audit-exceptions.txt
 
 $(AUDIT)/.complete: requirements/audit.txt
 	$(PYTHON) -m venv --clear $(AUDIT)
-	$(AUDIT)/bin/python -m pip install --quiet --no-deps -r requirements/audit.txt
+	$(AUDIT)/bin/python -m pip install --quiet --no-deps --require-hashes -r requirements/audit.txt
 	@touch $@
 
-# Not a part of CI: a new entry in a database must not fail a change that has nothing to do with it.
+# Not a part of CI: a new entry in a database must not fail a change that has nothing to do with it. One call per list:
+# pip-audit refuses two versions of a package, and audit.txt has other versions than the lock.
 .PHONY: audit
 audit: $(AUDIT)/.complete ## Look for known vulnerabilities in the pinned packages, in the databases of PyPI and OSV
-	@for service in pypi osv; do echo "$$service:"; $(AUDIT)/bin/pip-audit --strict --no-deps --disable-pip \
-		--vulnerability-service $$service $(AUDITED:%=-r requirements/%.txt) \
-		$$(sed -n 's/^\([A-Z][-A-Za-z0-9]*\) .*/--ignore-vuln \1/p' $(EXCEPTIONS)); done
+	@for service in pypi osv; do for list in $(PINNED); do echo "$$service, $$list:"; \
+		$(AUDIT)/bin/pip-audit --strict --require-hashes --disable-pip \
+		--vulnerability-service $$service -r requirements/$$list.txt \
+		$$(sed -n 's/^\([A-Z][-A-Za-z0-9]*\) .*/--ignore-vuln \1/p' $(EXCEPTIONS)); done; done
+
+# Its environment is no prerequisite: after a change of audit.txt, it could not be installed before the hashes are there.
+.PHONY: hashes
+hashes: ## Write the hashes of all pinned packages, after a version in requirements/ was changed
+	@[[ -x $(AUDIT)/bin/uv ]] || $(MAKE) --no-print-directory $(AUDIT)/.complete
+	$(AUDIT)/bin/python requirements/hashes.py $(PINNED:%=requirements/%.txt)
 
 GENERATED = docs/reference ':(glob)charts/ocr-training/*' manifests/components/trainjob-runtime jobs/commands/completions
 

@@ -13,7 +13,9 @@ PINNED = sorted(path for path in REQUIREMENTS.glob("*.txt") if path.name != "aud
 
 
 def lines(path: Path) -> list[str]:
-    return [line for line in path.read_text("utf-8").splitlines() if line and not line.startswith("#")]
+    """Return the lines of a list, without comments and hashes."""
+    every = path.read_text("utf-8").splitlines()
+    return [line.removesuffix(" \\") for line in every if line and not line.startswith(("#", "    --hash="))]
 
 
 @pytest.fixture
@@ -38,10 +40,15 @@ def test_both_databases_are_asked_about_every_pinned_package(audit: Path) -> Non
     ran = run(audit)
     assert ran.returncode == 0, ran.stderr
     asked = [line.split() for line in ran.stdout.splitlines() if line.startswith("--strict")]
-    assert [words[words.index("--vulnerability-service") + 1] for words in asked] == ["pypi", "osv"]
-    for words in asked:
-        files = [words[place + 1] for place, word in enumerate(words) if word == "-r"]
-        assert sorted(files) == [f"requirements/{path.name}" for path in PINNED]
+    assert all("--require-hashes" in words for words in asked)
+    pairs = [(words[words.index("--vulnerability-service") + 1], words[words.index("-r") + 1]) for words in asked]
+    assert sorted(pairs) == [(service, f"requirements/{path.name}") for service in ("osv", "pypi") for path in PINNED]
+
+
+def test_two_lists_with_different_versions_of_a_package_are_asked_about_one_by_one(audit: Path) -> None:
+    """pip-audit ends with an error otherwise, before it has asked."""
+    asked = [line.split() for line in run(audit).stdout.splitlines() if line.startswith("--strict")]
+    assert [words.count("-r") for words in asked] == [1] * 2 * len(PINNED)
 
 
 def test_an_exception_is_passed_over_and_a_comment_is_none(audit: Path) -> None:
