@@ -113,10 +113,16 @@ mutants: setup ## Change the code in 100 small ways, and list those that no unit
 	$(BIN)/python -m tests.mutants --count $(COUNT) --seed $(SEED) $(addprefix --only ,$(ONLY))
 
 INPUTS ?= 10000
+GUIDED =
+FUZZ = $(VENV)/.fuzz
+
+$(FUZZ): $(STAMP) requirements/fuzz.txt
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements/fuzz.txt
+	@touch $@
 
 .PHONY: fuzz
-fuzz: setup ## Give random input to what parses input from outside (INPUTS=for each target, SEED=, ONLY=target)
-	$(BIN)/python -m tests.fuzz --count $(INPUTS) --seed $(SEED) $(addprefix --only ,$(ONLY))
+fuzz: setup $(if $(GUIDED),$(FUZZ)) ## Give random input to what parses input from outside (INPUTS=for each target, SEED=, ONLY=target, GUIDED=1: by atheris)
+	$(BIN)/python -m tests.fuzz --count $(INPUTS) --seed $(SEED) $(if $(GUIDED),--guided) $(addprefix --only ,$(ONLY))
 
 .PHONY: bench
 bench: setup ## Compare the speed of training with PaddleOCR's own loop (15 minutes on 2 quiet cores)
@@ -130,7 +136,7 @@ lint: setup ## Check style, types and the layers
 	$(BIN)/lint-imports
 
 AUDIT = $(VENV)/audit
-PINNED = lock overlay cluster audit
+PINNED = lock overlay cluster fuzz audit
 EXCEPTIONS = requirements/audit-exceptions.txt
 
 $(AUDIT)/.complete: requirements/audit.txt
