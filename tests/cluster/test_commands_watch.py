@@ -1,5 +1,6 @@
 """`submit --watch` and `watch` beside real runs: to the model, past an API server that is away, and to failures."""
 
+import json
 import os
 import subprocess
 from contextlib import closing
@@ -76,6 +77,29 @@ def test_a_run_is_watched_from_its_submission_to_its_model(
     assert f"ocrfleet models show {content['run']['output']}#{run}" in said[-1], told
     # One that is over is told at once.
     assert f"{content['run']['output']}#{run}" in ocrfleet("watch", run)[0]
+
+
+@pytest.mark.timeout(600)
+def test_logs_in_json_are_objects_in_the_pod_and_sentences_in_a_terminal(
+    namespace: Namespace, tinytrainer: str, s3_outside: Server, tmp_path: Path
+) -> None:
+    bucket = Bucket.filled(s3_outside, namespace.name, tmp_path)
+    namespace.apply(bucket.keys())
+    file, content = tmp_path / "job.yaml", lines.job(bucket, image=tinytrainer)
+    content["chart"]["logFormat"] = "json"
+    file.write_text(yaml.safe_dump(content), "utf-8")
+    out, told = Commands(namespace, s3_outside)("submit", file, "--watch")
+    run = out.strip()
+    for stage in ("fetch", "prepare", "train", "evaluate", "export", "verify", "publish"):
+        assert sum(line.startswith(f"[{stage} done]") for line in told.splitlines()) == 1, (stage, told)
+    assert '{"time"' not in told
+    (pod,) = namespace.pods()
+    events = [json.loads(line) for line in namespace.logs(pod["metadata"]["name"]).splitlines()]
+    assert {(each["run"], each["node"]) for each in events if "stage" in each} == {(run, 0)}
+    named = [each["event"] for each in events]
+    assert named.count("stage_done") == 7
+    assert {"step", "evaluated", "checkpointed", "published"} <= set(named)
+    assert (named[-1], events[-1]["code"]) == ("ended", 0)
 
 
 @pytest.mark.timeout(300)
