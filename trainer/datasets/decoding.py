@@ -3,16 +3,14 @@
 Each thread writes the image's path to a file of its own while it decodes. After a crash, the supervisor looks there.
 """
 
+import contextlib
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 _kept: list[Path] = []
 """The folder of these files; empty in a process that no supervisor started."""
-
-_of_thread = threading.local()
 
 
 def keep_in(folder: Path) -> None:
@@ -21,30 +19,29 @@ def keep_in(folder: Path) -> None:
     _kept[:] = [folder]
 
 
-@contextmanager
+@contextlib.contextmanager
 def of(path: Path) -> Iterator[None]:
     """Decode an image in the block."""
     if not _kept:
         yield
         return
-    file = _file(_kept[0])
-    os.pwrite(file, os.fsencode(path), 0)
+    # Not kept open: threads come and go, and the files that they left open would add up.
+    file = _kept[0] / f"{os.getpid()}-{threading.get_native_id()}"
+    # Such as a full disk, which is no fault of the image.
+    with contextlib.suppress(OSError):
+        file.write_bytes(os.fsencode(path))
     try:
         yield
     finally:
-        os.ftruncate(file, 0)
+        with contextlib.suppress(OSError):
+            file.unlink()
 
 
 def under_way(folder: Path) -> list[Path]:
     """Return the images that processes are decoding, or were when they died."""
-    contents = [file.read_bytes() for file in sorted(folder.iterdir())] if folder.is_dir() else []
-    return [Path(os.fsdecode(content)) for content in contents if content]
-
-
-def _file(folder: Path) -> int:
-    # A forked process inherits the open file of the thread that forked it.
-    path = folder / f"{os.getpid()}-{threading.get_native_id()}"
-    if getattr(_of_thread, "path", None) != path:
-        _of_thread.path = path
-        _of_thread.file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    return int(_of_thread.file)
+    found: list[Path] = []
+    for file in sorted(folder.glob("*")):
+        with contextlib.suppress(FileNotFoundError):  # decoded meanwhile
+            if content := file.read_bytes():
+                found.append(Path(os.fsdecode(content)))
+    return found

@@ -55,3 +55,27 @@ def test_threads_and_forked_processes_do_not_write_over_each_other(folder: Path)
 def test_without_a_folder_nothing_is_kept(tmp_path: Path) -> None:
     with decoding.of(PAGE):
         assert decoding.under_way(tmp_path / "decoding") == []
+
+
+def test_a_thread_that_ends_leaves_no_open_file(folder: Path) -> None:
+    """An epoch without reader processes has a thread of its own, and a run may have thousands of epochs."""
+
+    def decode() -> None:
+        with decoding.of(PAGE):
+            pass
+
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(20):
+        thread = threading.Thread(target=decode)
+        thread.start()
+        thread.join()
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert list(folder.iterdir()) == []
+
+
+def test_an_image_whose_name_cannot_be_kept_is_still_decoded(folder: Path) -> None:
+    """A full disk is no fault of the image."""
+    folder.rmdir()
+    with decoding.of(PAGE):
+        decoded = True
+    assert decoded
