@@ -160,7 +160,7 @@ class Mirror:
     def push_logs(self, *, node: int) -> None:
         """Push a node's logs, those of earlier attempts too: of a lost peer, they are all that is left.
 
-        A bucket out of reach is said, not raised.
+        A bucket out of reach or a missing file is said, not raised: it would take the place of the run's own error.
         """
         files = {f"logs/{attempt}/{path.name}": path for attempt, path in self.work.worker_logs()}
         try:
@@ -169,7 +169,7 @@ class Mirror:
             files[f"logs/{attempt}/node-{node}.log"] = self.work.node_log
             regular.require(self.work.root, files.values())
             self.store.push(files)
-        except OcrfleetError as error:
+        except (OcrfleetError, OSError) as error:
             self._tell(Notice(message=f"The logs are in {self.work.logs} only: {error}"))
 
 

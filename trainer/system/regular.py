@@ -4,6 +4,7 @@ Anything else would hang a reader (a FIFO), never end (a device), or read what i
 leads outside), so it is refused by name.
 """
 
+import errno
 import os
 import posixpath
 import stat
@@ -68,10 +69,20 @@ def require(root: Path, paths: Iterable[Path]) -> None:
     real = root.resolve()
     for path in paths:
         name = path.relative_to(root)
-        if path.resolve(strict=True) != real / name:
+        if _target(path) != real / name:
             raise OcrfleetError(f"{path} is a symbolic link, or is reached through one. Nothing was uploaded.")
         if not stat.S_ISREG(path.stat().st_mode):
             raise OcrfleetError(f"{path} is not a regular file. Nothing was uploaded.")
+
+
+def _target(path: Path) -> Path | None:
+    """Return what a path leads to; None for links that lead to each other."""
+    try:
+        return Path(os.path.realpath(path, strict=True))
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        return None
 
 
 def _walk(root: Path) -> Iterator[tuple[str, "os.DirEntry[str]"]]:

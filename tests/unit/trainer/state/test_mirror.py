@@ -322,3 +322,10 @@ def test_logs_that_a_bucket_does_not_take_are_said_to_be_here(
     store.refusals = [AccessError("The bucket refused.")]
     mirror.push_logs(node=0)
     assert told == [Notice(message=f"The logs are in {work.logs} only: The bucket refused.")]
+
+
+def test_logs_that_cannot_be_read_are_said_to_be_here(mirror: Mirror, work: WorkDir, told: list[Event]) -> None:
+    """The end of a run uploads them: an error would take the place of the run's own."""
+    mirror.push_logs(node=0)
+    (notice,) = told
+    assert str(notice).count(f"The logs are in {work.logs} only: [Errno 2] No such file") == 1

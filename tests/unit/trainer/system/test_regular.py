@@ -101,6 +101,7 @@ def test_a_dot_at_the_beginning_hides_a_file_and_what_is_below(path: str, is_hid
     [
         pytest.param(lambda path: path.symlink_to("../../secret"), "is a symbolic link, or", id="link outside"),
         pytest.param(lambda path: path.symlink_to("a.jpg"), "is a symbolic link, or", id="link inside"),
+        pytest.param(lambda path: path.symlink_to("x"), "is a symbolic link, or", id="link to itself"),
         pytest.param(os.mkfifo, "is not a regular file", id="FIFO"),
         pytest.param(os.mkdir, "is not a regular file", id="folder"),
     ],
