@@ -9,7 +9,7 @@ import stat
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -167,14 +167,22 @@ class FileStore(Store):
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 # flock has no time limit of its own. A thread that gives up ends when the holder lets go.
-                waiting = threading.Thread(target=fcntl.flock, args=(lock.fileno(), fcntl.LOCK_EX), daemon=True)
+                waiting = threading.Thread(target=_wait_for, args=(lock.fileno(),), daemon=True)
                 waiting.start()
                 waiting.join(LOCK)
-                if waiting.is_alive():
+                try:
+                    # Does nothing if the thread has the lock.
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
                     raise TransientError(
                         f"Another process has held {path} for {LOCK:.0f} s. End it, and run this again."
                     ) from None
             yield
+
+
+def _wait_for(lock: int) -> None:
+    with suppress(OSError):  # the next attempt says why
+        fcntl.flock(lock, fcntl.LOCK_EX)
 
 
 def _exists(path: Path) -> ConflictError:

@@ -1,6 +1,8 @@
 """A folder as a store: conditions, links and what nobody may see."""
 
+import errno
 import fcntl
+import os
 import threading
 from pathlib import Path
 
@@ -135,3 +137,24 @@ def test_a_lock_that_another_process_keeps_is_an_error_with_its_place(
             store.put("a", b"2", if_match=etag)
     assert store.get("a") == b"1"
     store.put("a", b"2", if_match=etag)
+
+
+def test_a_lock_that_the_file_system_fails_to_give_is_not_taken_for_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As NFS does when its lock server goes away while a writer waits."""
+    flock = fcntl.flock
+
+    def failing(file: object, operation: int) -> None:
+        if operation == fcntl.LOCK_EX:
+            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+        flock(file, operation)  # type: ignore[arg-type]
+
+    store = FileStore(tmp_path)
+    etag = store.put("a", b"1")
+    with (tmp_path / f"{HIDDEN}lock").open("ab") as held:
+        flock(held, fcntl.LOCK_EX)
+        monkeypatch.setattr(fcntl, "flock", failing)
+        with pytest.raises(TransientError, match="Another process has held"):
+            store.put("a", b"2", if_match=etag)
+    assert store.get("a") == b"1"
