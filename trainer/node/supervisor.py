@@ -292,7 +292,8 @@ def _deadly(suspects: Sequence[Path]) -> DatasetError | None:
                 decode(path)
             except image_workers.DeadlyError as why:
                 return DatasetError(f"'{path}': {why}. Replace the file or leave it out.")
-            except ImageError:
+            # The last two: it could not be tried, so the worker's own error counts.
+            except (ImageError, OcrfleetError, OSError):
                 continue
     return None
 

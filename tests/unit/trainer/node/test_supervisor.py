@@ -182,3 +182,9 @@ def test_an_image_that_another_process_decodes_was_not_what_killed_a_worker(tmp_
     # The next attempt is not suspected for what the one before had in hand.
     with pytest.raises(TransientError, match="was killed by SIGKILL"):
         run("be-killed", tmp_path)
+
+
+def test_a_suspected_image_that_no_process_can_try_does_not_hide_why_a_worker_ended(tmp_path, monkeypatch):
+    monkeypatch.setattr(image_workers, "PROGRAM", (sys.executable, "-c", "raise SystemExit(3)"))
+    with pytest.raises(TransientError, match="was killed by SIGSEGV"):
+        run("decode", tmp_path, devices=1)
