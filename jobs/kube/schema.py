@@ -1,7 +1,7 @@
-"""The parts of a job file that are Kubernetes' own and that the chart passes on: are they what the API server takes?
+"""Checks the parts of a job file that the chart passes to Kubernetes unchanged.
 
-`schema.json` has their types, of Kubernetes' API by way of the package `kubernetes` (docs/kubernetes_types.py). The
-API server would refuse the same, but only once the job is submitted, and with Argo CD or Flux far from its author.
+`schema.json` has the types of Kubernetes' API, taken from the package `kubernetes` (docs/kubernetes_types.py). The API
+server would refuse the same, but only once the job is submitted, and with Argo CD or Flux far from its author.
 """
 
 import functools
@@ -34,14 +34,14 @@ ENV: Final = ("chart", "extraEnv")
 """A list whose items have a `valueFrom` of that type."""
 
 _CHOICES: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
-    ("V1Toleration", "effect"): ("NoSchedule", "PreferNoSchedule", "NoExecute"),
-    ("V1Toleration", "operator"): ("Equal", "Exists", "Lt", "Gt"),
+    ("V1Toleration", "effect"): ("", "NoSchedule", "PreferNoSchedule", "NoExecute"),
+    ("V1Toleration", "operator"): ("", "Equal", "Exists", "Lt", "Gt"),
     ("V1NodeSelectorRequirement", "operator"): ("In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt"),
     ("V1LabelSelectorRequirement", "operator"): ("In", "NotIn", "Exists", "DoesNotExist"),
     ("V1NetworkPolicyPort", "protocol"): ("TCP", "UDP", "SCTP"),
     ("V1EmptyDirVolumeSource", "medium"): ("", "Memory"),
 }
-"""What the API reference says of strings that have few values. The API's own schema only describes them."""
+"""Strings with few values, from the API reference; "" stands for the default. The API's schema only describes them."""
 
 _AMOUNTS: Final = {"sizeLimit", "divisor", "limits", "requests"}
 """Fields of amounts, which may be numbers."""

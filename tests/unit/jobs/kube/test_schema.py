@@ -26,7 +26,15 @@ def faults(part: str) -> list[str]:
 TAKEN: list[dict[str, Any]] = [
     {"placement": {}},
     {"placement": {"tolerations": None}, "chart": None},
-    {"placement": {"tolerations": [{"operator": "Exists"}, {"key": "a", "effect": None, "tolerationSeconds": 30}]}},
+    {
+        "placement": {
+            "tolerations": [
+                {"key": "b", "operator": "", "effect": ""},
+                {"operator": "Exists"},
+                {"key": "a", "effect": None, "tolerationSeconds": 30},
+            ]
+        }
+    },
     {
         "chart": {
             "affinity": {
