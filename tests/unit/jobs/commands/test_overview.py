@@ -123,6 +123,12 @@ def test_a_program_that_calls_a_command_keeps_its_garbage_collection(ocrfleet: C
     ocrfleet("list")
     assert gc.isenabled()
     assert gc.get_threshold() == before
+    gc.disable()
+    try:
+        ocrfleet("list")
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
 
 
 @pytest.mark.usefixtures("api")
