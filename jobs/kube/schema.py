@@ -132,11 +132,11 @@ class _Walk:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if kind in ("str", "datetime") and not isinstance(value, str):
             if isinstance(value, dict | list):
-                yield self._wrong(place, value, "write a text")
+                yield self._wrong(place, value, "write a string")
             elif not (is_number and _AMOUNTS.intersection(map(str, place[-2:]))):
-                from trainer.run.spec import not_a_text
+                from trainer.run.spec import not_a_string
 
-                yield not_a_text(_spelled(place), self._written(place, value))
+                yield not_a_string(_spelled(place), self._written(place, value))
         elif kind == "int" and not (is_number and value == int(value)):
             remedy = "write a whole number"
             yield self._wrong(place, value, f"{remedy}, without quotes" if isinstance(value, str) else remedy)

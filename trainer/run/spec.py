@@ -348,11 +348,11 @@ def _as_json(place: Sequence[str | int], value: object) -> str:
     return json.dumps(value)
 
 
-def not_a_text(place: str, text: str) -> str:
-    """Return the sentence about a value that YAML takes for a number, a boolean or nothing where a text must be."""
+def not_a_string(place: str, text: str) -> str:
+    """Return the sentence about a value that YAML takes for a number, a boolean or null where a string is required."""
     if not text:
-        return f'{place} has no value: write a text, or "" for an empty one.'
-    return f'{place} is {text}, which YAML does not read as a text: put it in quotes, "{text}".'
+        return f'{place} has no value: write a string, or "" for an empty one.'
+    return f'{place} is {text}, which YAML does not read as a string: put it in quotes, "{text}".'
 
 
 def from_dict(cls: type[T], raw: object, *, where: str, written: Written = _as_json) -> T:
@@ -429,7 +429,7 @@ def _sentence(cls: object, where: str, error: dict[str, Any], written: Written) 
         case "dataclass_type" | "dataclass_exact_type" | "mapping_type" | "dict_type":
             return f"{place} is {value!r}: write a mapping."
         case "string_type" if not isinstance(error["input"], dict | list):
-            return not_a_text(place, written(steps, error["input"]))
+            return not_a_string(place, written(steps, error["input"]))
         case "tuple_type":
             return f"{place} is {value!r}: write a list."
     pattern = error.get("ctx", {}).get("pattern")

@@ -146,12 +146,12 @@ def test_a_folder_is_not_a_job_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("written", "said"),
     [
-        ("yes", 'is yes, which YAML does not read as a text: put it in quotes, "yes".'),
-        ("on", 'is on, which YAML does not read as a text: put it in quotes, "on".'),
-        ("007", 'is 007, which YAML does not read as a text: put it in quotes, "007".'),
-        ("1e3", 'is 1e3, which YAML does not read as a text: put it in quotes, "1e3".'),
-        ("true", 'is true, which YAML does not read as a text: put it in quotes, "true".'),
-        ("", 'has no value: write a text, or "" for an empty one.'),
+        ("yes", 'is yes, which YAML does not read as a string: put it in quotes, "yes".'),
+        ("on", 'is on, which YAML does not read as a string: put it in quotes, "on".'),
+        ("007", 'is 007, which YAML does not read as a string: put it in quotes, "007".'),
+        ("1e3", 'is 1e3, which YAML does not read as a string: put it in quotes, "1e3".'),
+        ("true", 'is true, which YAML does not read as a string: put it in quotes, "true".'),
+        ("", 'has no value: write a string, or "" for an empty one.'),
     ],
 )
 def test_what_yaml_makes_another_type_is_shown_as_it_is_written(written: str, said: str) -> None:
@@ -168,5 +168,5 @@ def test_what_is_not_in_the_file_is_shown_as_yaml_writes_it() -> None:
         jobtext.read(f"{MINIMAL}placement: {{nodeSelector: {{<<: {{gpu: 0x1}}}}}}"),
         dict(jobtext.read(f"{MINIMAL}placement: {{nodeSelector: {{gpu: 0x1}}}}")),
     ):
-        with pytest.raises(SpecError, match=r"gpu is 1, which YAML does not read as a text"):
+        with pytest.raises(SpecError, match=r"gpu is 1, which YAML does not read as a string"):
             jobfile.from_raw(raw)

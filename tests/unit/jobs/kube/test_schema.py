@@ -73,11 +73,11 @@ def test_what_the_api_server_takes_is_taken(part: dict[str, Any]) -> None:
     [
         (
             "placement: {tolerations: [{key: spot, value: yes}]}",
-            'placement.tolerations.0.value is yes, which YAML does not read as a text: put it in quotes, "yes".',
+            'placement.tolerations.0.value is yes, which YAML does not read as a string: put it in quotes, "yes".',
         ),
         (
             "placement: {tolerations: [{key: spot, value: 007}]}",
-            'placement.tolerations.0.value is 007, which YAML does not read as a text: put it in quotes, "007".',
+            'placement.tolerations.0.value is 007, which YAML does not read as a string: put it in quotes, "007".',
         ),
         (
             "placement: {tolerations: [{key: a, tolerationSeconds: '300'}]}",
@@ -112,7 +112,7 @@ def test_what_the_api_server_takes_is_taken(part: dict[str, Any]) -> None:
         ),
         (
             "chart: {extraVolumes: [{name: a, csi: {driver: d, volumeAttributes: {share: [x]}}}]}",
-            "chart.extraVolumes.0.csi.volumeAttributes.share is ['x']: write a text.",
+            "chart.extraVolumes.0.csi.volumeAttributes.share is ['x']: write a string.",
         ),
         (
             "chart: {extraEnv: [{name: A, valueFrom: {secretKeyRef: {name: s}}}]}",
@@ -120,7 +120,7 @@ def test_what_the_api_server_takes_is_taken(part: dict[str, Any]) -> None:
         ),
         (
             "chart: {networkPolicy: {metricsFrom: {podSelector: {matchLabels: {tier: 1}}}}}",
-            "chart.networkPolicy.metricsFrom.podSelector.matchLabels.tier is 1, which YAML does not read as a text: "
+            "chart.networkPolicy.metricsFrom.podSelector.matchLabels.tier is 1, which YAML does not read as a string: "
             'put it in quotes, "1".',
         ),
         (
