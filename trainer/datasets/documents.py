@@ -80,20 +80,23 @@ class Document:
 
 
 def _pdf(raw: bytes) -> Any:
-    # Only who reads a PDF needs it.
-    import pypdfium2
-
+    pdfium = _pdfium()
     try:
-        return pypdfium2.PdfDocument(raw)
-    except pypdfium2.PdfiumError as error:
+        return pdfium.PdfDocument(raw)
+    except pdfium.PdfiumError as error:
         locked = "assword" in str(error)
         raise ImageError("the PDF has a password" if locked else "the PDF is broken") from error
 
 
 def _page(pdf: Any, number: int) -> Any:
-    import pypdfium2
-
     try:
         return pdf[number - 1]
-    except pypdfium2.PdfiumError as error:
+    except _pdfium().PdfiumError as error:
         raise ImageError("the page of the PDF is broken") from error
+
+
+def _pdfium() -> Any:
+    # Only who reads a PDF needs it.
+    import pypdfium2
+
+    return pypdfium2
