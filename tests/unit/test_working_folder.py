@@ -4,6 +4,7 @@ import os
 import shlex
 import subprocess
 import sys
+import venv
 from pathlib import Path
 from typing import Final
 
@@ -41,9 +42,28 @@ def test_no_process_that_we_start_imports_from_the_working_folder(tmp_path: Path
     assert not imports_from_there(tmp_path, program, {})
 
 
-def test_nor_does_the_node_of_a_pod(tmp_path: Path) -> None:
-    """It is started by the chart, in the image's environment."""
+def of_the_image() -> dict[str, str]:
+    """The variables of Python that the image sets."""
     lines = [line for line in (ROOT / "Dockerfile").read_text("utf-8").splitlines() if line.startswith("ENV ")]
     pairs = [word.split("=", 1) for line in lines for word in shlex.split(line)[1:]]
-    of_python = {name: value for name, value in pairs if name.startswith("PYTHON")}
-    assert not imports_from_there(tmp_path, (sys.executable, "-m", "trainer"), of_python)
+    return {name: value for name, value in pairs if name.startswith("PYTHON")}
+
+
+def test_nor_does_the_node_of_a_pod(tmp_path: Path) -> None:
+    """It is started by the chart, in the image's environment."""
+    assert not imports_from_there(tmp_path, (sys.executable, "-m", "trainer"), of_the_image())
+
+
+def test_no_process_of_a_pod_imports_from_its_home_directory(tmp_path: Path) -> None:
+    """An environment on top of a base's packages would, and the home directory is /tmp."""
+    venv.create(tmp_path / "venv", system_site_packages=True, symlinks=True)
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    site = tmp_path / "home" / ".local" / "lib" / version / "site-packages"
+    site.mkdir(parents=True)
+    (site / "usercustomize.py").write_text(PLANTED)
+    python, environ = str(tmp_path / "venv" / "bin" / "python"), {"HOME": str(tmp_path / "home")}
+    subprocess.run([python, "-c", ""], cwd=tmp_path, env=environ, check=True)
+    assert (tmp_path / "imported").exists(), "else this test shows nothing"
+    (tmp_path / "imported").unlink()
+    subprocess.run([python, "-c", ""], cwd=tmp_path, env={**environ, **of_the_image()}, check=True)
+    assert not (tmp_path / "imported").exists()
