@@ -68,12 +68,14 @@ sys.exit(given != inside and "VERSION and CONTRACT are %s, and the code has %s: 
 
 FROM packages
 # 65532 by number, since Kubernetes cannot tell whether a name is root. /work and /tmp are all that is ever written:
-# a read-only root needs a volume on each.
+# a read-only root needs a volume on each. So Python must import from neither: not from the working folder of the pods,
+# nor from packages of the user, which are below HOME.
 RUN echo 'ocrfleet:x:65532:65532:ocrfleet:/tmp:/usr/sbin/nologin' >> /etc/passwd && \
     echo 'ocrfleet:x:65532:' >> /etc/group && \
     install -d -m 2775 -o 65532 -g 0 /work
 COPY --from=code /out/ /opt/ocrfleet/
-ENV HOME=/tmp OCRFLEET_WORKDIR=/work PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+ENV HOME=/tmp OCRFLEET_WORKDIR=/work
+ENV PYTHONDONTWRITEBYTECODE=1 PYTHONNOUSERSITE=1 PYTHONSAFEPATH=1 PYTHONUNBUFFERED=1
 WORKDIR /work
 USER 65532:65532
 ENTRYPOINT ["ocrfleet"]

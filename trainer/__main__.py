@@ -19,6 +19,7 @@ from trainer.errors import OcrfleetError, SpecError, StoppedError
 from trainer.formats.printable import printable
 from trainer.node import access, hold_on_failure
 from trainer.node.pipeline import Pipeline
+from trainer.run import credentials
 from trainer.run.assignment import Assignment
 from trainer.run.topology import Topology
 from trainer.run.workdir import WorkDir
@@ -203,6 +204,7 @@ class _Printable(logging.Formatter):
 if __name__ == "__main__":
     # A crash in a library leaves at least where it was.
     faulthandler.enable()
+    credentials.settle(os.environ)
     code = main()
     logging.shutdown()
     sys.stdout.flush()

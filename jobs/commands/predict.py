@@ -17,7 +17,7 @@ from trainer.contract import ExitCode
 from trainer.run import worker_env
 from trainer.system.process import hide
 
-PROGRAM = (sys.executable, "-m", "trainer.system.confined", "trainer.ppocr.predict")
+PROGRAM = (sys.executable, "-P", "-m", "trainer.system.confined", "trainer.ppocr.predict")
 
 
 def add(parser: argparse.ArgumentParser) -> None:

@@ -30,7 +30,7 @@ from trainer.system.cpu import cores
 from trainer.telemetry.lines import read
 
 DEFAULT_WORKDIR: Final = Path(".ocrfleet")
-NODE_PROGRAM: Final = (sys.executable, "-m", "trainer")
+NODE_PROGRAM: Final = (sys.executable, "-P", "-m", "trainer")
 
 _PORTS: Final = range(20000, 32000)
 """Below 32768, where Linux begins to give ports to outgoing connections."""

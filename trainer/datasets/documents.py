@@ -38,6 +38,9 @@ class Document:
             self.pages = max(1, len(self._starts))
         if not self.pages:
             raise ImageError("the PDF has no pages")
+        # A PDF of one page may say that it has a million.
+        if self.pages > headers.MOST_PAGES:
+            raise ImageError(f"the PDF has more than {headers.MOST_PAGES:,} pages; split it")
 
     def header(self, number: int) -> Header:
         """Return the header of a page, from 1.
@@ -48,7 +51,7 @@ class Document:
         if not self._is_pdf:
             return headers.read(self._image(number))
         with closing(_pdf(self._raw)) as pdf:
-            width, height = pdf[number - 1].get_size()
+            width, height = _page(pdf, number).get_size()
         return Header(format="PDF", width=round(width * _DPI / 72) or 1, height=round(height * _DPI / 72) or 1)
 
     def load(self, number: int, *, max_pixels: int) -> "Image":
@@ -67,7 +70,7 @@ class Document:
             )
         with closing(_pdf(self._raw)) as pdf:
             # On white, in blue, green and red.
-            drawn = pdf[number - 1].render(scale=_DPI / 72)
+            drawn = _page(pdf, number).render(scale=_DPI / 72)
             pixels: Image = drawn.to_numpy()[..., :3].copy()
             return pixels
 
@@ -77,11 +80,23 @@ class Document:
 
 
 def _pdf(raw: bytes) -> Any:
+    pdfium = _pdfium()
+    try:
+        return pdfium.PdfDocument(raw)
+    except pdfium.PdfiumError as error:
+        locked = "assword" in str(error)
+        raise ImageError("the PDF has a password" if locked else "the PDF is broken") from error
+
+
+def _page(pdf: Any, number: int) -> Any:
+    try:
+        return pdf[number - 1]
+    except _pdfium().PdfiumError as error:
+        raise ImageError("the page of the PDF is broken") from error
+
+
+def _pdfium() -> Any:
     # Only who reads a PDF needs it.
     import pypdfium2
 
-    try:
-        return pypdfium2.PdfDocument(raw)
-    except pypdfium2.PdfiumError as error:
-        locked = "assword" in str(error)
-        raise ImageError("the PDF has a password" if locked else "the PDF is broken") from error
+    return pypdfium2

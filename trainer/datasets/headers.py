@@ -380,7 +380,7 @@ _WANTED: Final = frozenset({254, 256, 257, 258, 259, 262, 274, 277, 322, 323, 33
 
 
 MOST_PAGES: Final = 10_000
-"""Of a TIFF. A file whose pages go round in a circle has no more either."""
+"""Of a TIFF or a PDF. A TIFF whose pages go round in a circle has no more either."""
 
 
 def tiff_pages(raw: bytes) -> list[int]:
@@ -391,17 +391,20 @@ def tiff_pages(raw: bytes) -> list[int]:
     """
     order, big = _order(raw)
     offset, entry = (f"{order}Q", 20) if big else (f"{order}I", 12)
-    pages, seen = [], set[int]()
+    pages, seen, listed = [], set[int](), 0
     try:
         (at,) = struct.unpack_from(offset, raw, 8 if big else 4)
         while at and at not in seen:
             seen.add(at)
             if len(seen) > MOST_PAGES:
                 raise ImageError(f"the image is a TIFF with more than {MOST_PAGES:,} pages; split it")
+            (entries,) = struct.unpack_from(f"{order}{'Q' if big else 'H'}", raw, at)
+            listed += entries
+            if listed * entry > len(raw):  # they overlap: a small file would take hours
+                raise ImageError("the header of the TIFF is broken")
             # Bits of NewSubfileType: 1 a preview, 4 a mask.
             if not _directory(raw, at).get(254, (0,))[0] & 5:
                 pages.append(at)
-            (entries,) = struct.unpack_from(f"{order}{'Q' if big else 'H'}", raw, at)
             (at,) = struct.unpack_from(offset, raw, at + (8 if big else 2) + entries * entry)
     except _BROKEN as error:
         raise ImageError("the image is truncated, or its header is broken") from error

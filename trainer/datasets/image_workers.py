@@ -41,7 +41,8 @@ from trainer.telemetry.callbacks import OnProgress
 if TYPE_CHECKING:
     from trainer.datasets.images import Image
 
-PROGRAM: Final = (sys.executable, "-m", "trainer.system.confined", "trainer.datasets.image_workers")
+PROGRAM: Final = (sys.executable, "-P", "-m", "trainer.system.confined", "trainer.datasets.image_workers")
+"""With -P: the working folder may be a dataset, and no file of it may be imported."""
 
 _CHUNK: Final = 16
 """Images that a worker gets at once: a crop of a line decodes in about 0.1 ms, less than it costs to hand it over."""

@@ -1,5 +1,6 @@
 """A prepared dataset: what the stages after prepare read."""
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -65,6 +66,11 @@ class Prepared:
     def dictionary(self) -> Path:
         """The characters of the recogniser, one a line (rec only)."""
         return self.root / "dictionary.txt"
+
+    @property
+    def dictionary_digest(self) -> str:
+        """sha256 of the dictionary, whose order says what the outputs of a recogniser stand for; empty for det."""
+        return hashlib.sha256(self.dictionary.read_bytes()).hexdigest() if self.dictionary.exists() else ""
 
     def samples(self, split: str) -> list[Sample]:
         """Read the samples of a split, in a fixed order."""

@@ -21,6 +21,11 @@ def printable(text: str) -> str:
     return _UNSAFE.sub(lambda found: repr(found[0])[1:-1], text)
 
 
+def in_json(text: str) -> str:
+    r"""Return JSON with escapes such as `\u009b` in the place of what a terminal would obey: it says the same."""
+    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
 def in_one_line(text: str) -> str:
     """Return printable text with spaces in the place of newlines."""
     return printable(text.replace("\n", " "))

@@ -35,8 +35,8 @@ GRACE: Final = 20.0
 """Seconds that peers of a failed worker get to end by themselves before they are killed."""
 
 
-CONFINED: Final = (sys.executable, "-m", "trainer.system.confined")
-"""Runs a module where credentials cannot be read."""
+CONFINED: Final = (sys.executable, "-P", "-m", "trainer.system.confined")
+"""Runs a module where credentials cannot be read. With -P, since workers can write to the working folder."""
 
 
 @dataclass

@@ -71,6 +71,7 @@ class Job:
         return Data(
             digest=prepared.digest,
             dataset_digest=prepared.dataset_digest,
+            dictionary=prepared.dictionary_digest,
             counts=dict(prepared.counts),
             split=prepared.split,
         )

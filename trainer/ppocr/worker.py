@@ -132,7 +132,7 @@ def _same_work(stage: str, job: Job) -> None:
     """
     from trainer.ppocr import collective
 
-    seen = collective.gather((stage, job.prepared.digest))
+    seen = collective.gather((stage, (job.data.digest, job.data.dictionary)))
     if len({where for where, _ in seen}) > 1:
         raise TransientError(f"The workers are at different stages: {sorted({s for s, _ in seen})}. Run it again.")
     if len({data for _, data in seen}) > 1:

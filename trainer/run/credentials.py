@@ -1,7 +1,7 @@
 """Where a node's credentials are: files that neither its workers nor anything that decodes foreign bytes must read."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +19,27 @@ _IN_HOME: Final = (".aws", ".azure", ".config/gcloud", ".docker", ".kube", ".net
 
 _MOUNTED: Final = ("/etc/ocrfleet-credentials", "/run/secrets", "/var/run/secrets")
 """Where the chart mounts `placement.credentialsSecret`, and Kubernetes and clouds mount tokens of a service account."""
+
+_NOWHERE: Final = "/nonexistent"
+"""No file, and only root could make one there."""
+
+_DEFAULTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "AWS_CONFIG_FILE": ("~/.aws/config",),
+    "AWS_SHARED_CREDENTIALS_FILE": ("~/.aws/credentials",),
+    "BOTO_CONFIG": ("/etc/boto.cfg", "~/.boto"),
+}
+"""Variables of boto3 that name a file, and where it looks without them."""
+
+
+def settle(environ: MutableMapping[str, str]) -> None:
+    """Have boto3 look for no file that does not exist yet.
+
+    Workers can write to the home directory, which is /tmp in a pod. A profile that one makes there may name a program,
+    and this process, which has the keys, would run it.
+    """
+    for name, files in _DEFAULTS.items():
+        if not environ.get(name) and not any(os.path.exists(os.path.expanduser(file)) for file in files):
+            environ[name] = _NOWHERE
 
 
 def paths(environ: Mapping[str, str] = os.environ) -> list[Path]:

@@ -29,7 +29,7 @@ _PREFIXES: Final = (
 _OFFLINE: Final = {"NO_ALBUMENTATIONS_UPDATE": "1"}
 """PaddleOCR's augmentation imports albumentations, which looks for a newer version on the network when imported."""
 
-_SECRET_WORDS: Final = ("SECRET", "TOKEN", "PASSWORD", "PASSWD", "CREDENTIAL", "ACCESS_KEY", "API_KEY", "PRIVATE")
+_SECRET_WORDS: Final = ("SECRET", "TOKEN", "PASSWORD", "PASSWD", "CREDENTIAL", "_KEY", "AUTH", "PRIVATE")
 
 
 def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:

@@ -7,6 +7,7 @@ of a directory or on the number of cores.
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -77,7 +78,7 @@ def prepare(run: RunSpec, work: WorkDir, progress: OnProgress | None = None) -> 
     prepared.save({name: [_sample(c) for c in members] for name, members in division.used.items()})
     # Thousands of crops. The receipt counts files and bytes, and an image is looked at before it is taken over.
     atomic.replace(folder, work.prepared, durable=False)
-    return _facts(run, prepared, problems, characters, surveys)
+    return _facts(run, replace(prepared, root=work.prepared), problems, characters, surveys)
 
 
 def _begin(final: Path) -> Path:
@@ -186,5 +187,6 @@ def _facts(
         "first_refused": [p.sentence for p in problems[:_NAMED]],
         "ignored": prepared.ignored,
         "digest": prepared.digest,
+        "dictionary_digest": prepared.dictionary_digest,
         "dataset_digest": prepared.dataset_digest,
     }

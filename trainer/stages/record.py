@@ -23,7 +23,7 @@ from trainer.run.assignment import Assignment
 from trainer.run.workdir import WorkDir
 from trainer.run.worker_env import worker_environment
 from trainer.state.receipts import Receipt
-from trainer.system import atomic
+from trainer.system import atomic, regular
 
 ENVIRONMENT: Final = (
     "CUDA_VISIBLE_DEVICES",
@@ -53,8 +53,12 @@ def make_record(
         attempt: the attempt that publishes.
         restarts: what ended earlier attempts since the leader's process started, as events.
         environ: this process's environment; `ENVIRONMENT` names what is kept of the one that its workers get.
+
+    Raises:
+        OcrfleetError: a file that the stages have left is a link.
     """
     work, topology = given.work, given.topology
+    _require_no_links(work)
     seconds = _seconds(work)
     workers = worker_environment(topology, 0, environ=environ)
     return {
@@ -88,6 +92,12 @@ def make_record(
         "packages": package_versions(),
         "environment": {name: workers[name] for name in ENVIRONMENT if name in workers},
     }
+
+
+def _require_no_links(work: WorkDir) -> None:
+    """Check what is copied into the record: a worker could link to what only this process may read."""
+    copied = [work.run_file, work.configuration, work.evaluation_facts, work.verification_facts, work.training_facts]
+    regular.require(work.root, copied + [path for path in _origins(work).values() if path.exists()])
 
 
 def write_record(work: WorkDir, record: Mapping[str, Any]) -> None:
@@ -127,8 +137,11 @@ def _dataset(work: WorkDir) -> dict[str, Any]:
 
 
 def _weights(work: WorkDir) -> dict[str, Any]:
-    places = {"pretrained": work.pretrained_facts, "teacher": work.teacher_facts}
-    return {name: _facts(path) for name, path in places.items() if path.exists()}
+    return {name: _facts(path) for name, path in _origins(work).items() if path.exists()}
+
+
+def _origins(work: WorkDir) -> dict[str, Path]:
+    return {"pretrained": work.pretrained_facts, "teacher": work.teacher_facts}
 
 
 def _evaluation(facts: Mapping[str, Any]) -> dict[str, Any]:

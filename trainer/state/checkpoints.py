@@ -64,11 +64,19 @@ class Data(msgspec.Struct, frozen=True, kw_only=True):
     split: str
     """How the dataset was divided, in words."""
 
+    dictionary: str = ""
+    """sha256 of the recogniser's dictionary; empty for det."""
+
+    def same(self, other: "Data") -> bool:
+        """Return whether training can go on with other data: the samples and the dictionary are the same."""
+        return (self.digest, self.dictionary) == (other.digest, other.dictionary)
+
     def differences(self, other: "Data") -> str:
         """Return in words how other data differ, from these to those."""
         pairs = [
             ("the dataset digest", self.dataset_digest, other.dataset_digest),
             ("the split", self.split, other.split),
+            ("the dictionary digest", self.dictionary, other.dictionary),
         ]
         for name in sorted(self.counts.keys() | other.counts.keys()):
             pairs.append((f"{name} samples", str(self.counts.get(name, 0)), str(other.counts.get(name, 0))))

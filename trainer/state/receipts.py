@@ -45,7 +45,9 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     @property
     def identity(self) -> str:
-        """Name the outputs by their content, alike on every node: prepare's by the dataset's own digest."""
+        """Name the outputs by their content, alike on every node: prepare's by its samples and its dictionary."""
+        if dictionary := self.facts.get("dictionary_digest"):
+            return digest([self.facts.get("digest"), dictionary])
         return str(self.facts.get("digest") or digest({"stage": self.stage, "outputs": self.outputs}))
 
     def holds(self, work: WorkDir, *, fingerprint: str) -> bool:

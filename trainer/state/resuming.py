@@ -97,7 +97,7 @@ def choose(folder: Path, *, run: RunSpec, data: Data, tell: Hear) -> Checkpoint 
     _settle(places, step=found.step if found else None, where=str(folder), run=run, tell=tell)
     for path in damaged:
         shutil.rmtree(path)
-    if found is None or found.note.data.digest == data.digest:
+    if found is None or found.note.data.same(data):
         return found
     changed = (
         f"The data changed under this run: the checkpoint of step {found.step} was trained on data with the digest "

@@ -1,5 +1,6 @@
 """Buckets behind an S3 endpoint: obstore moves the bytes, boto3 only finds credentials."""
 
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -120,8 +121,11 @@ def _credentials(place: Place) -> Any:
     """Ask boto3 for the profile, role or workload identity; imported late, since it takes 0.2 s."""
     from boto3.session import Session
     from botocore.exceptions import BotoCoreError
+    from botocore.loaders import Loader
     from obstore.auth.boto3 import Boto3CredentialProvider
 
+    # In ~/.aws/models, a worker could tell boto3 another address for the service that takes a pod's token.
+    Loader.CUSTOMER_DATA_PATH = os.devnull
     try:
         session = Session()
         if session.get_credentials() is None:

@@ -8,7 +8,7 @@ from typing import Any, Final, TextIO
 
 from tqdm import tqdm
 
-from trainer.formats.printable import printable
+from trainer.formats.printable import in_one_line, printable
 from trainer.telemetry.events import (
     Checkpointed,
     Ended,
@@ -187,7 +187,7 @@ class Console:
         extra: Mapping[str, Any] | None = None,
     ) -> None:
         line = Line(
-            message=sentence(event) if message is None else message,
+            message=sentence(event) if message is None else in_one_line(message),
             stage=self._stage if stage is None else stage,
             percent=percent,
             turn=turn,
@@ -218,8 +218,8 @@ class Console:
                 unit_scale=scaled,
             )
         bar.total = total
-        bar.set_description_str(desc, refresh=False)
-        bar.set_postfix_str(said, refresh=False)
+        bar.set_description_str(in_one_line(desc), refresh=False)
+        bar.set_postfix_str(in_one_line(said), refresh=False)
         bar.update(done - bar.n)
 
     def _close_bar(self, name: str) -> None:

@@ -318,10 +318,16 @@ class Events:
 
 
 def read(stream: BinaryIO) -> Iterator[Event]:
-    """Yield the events of a pipe until its end; a line cut short by a killed worker is left out."""
+    """Yield the events of a pipe until its end; a line that is none, or was cut short by a kill, is left out."""
     for line in stream:
         if line.endswith(b"\n"):
-            yield _DECODER.decode(line)
+            try:
+                event = _DECODER.decode(line)
+            # The last two: what is no text, and what is nested too deeply.
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+                log.warning("A worker wrote a line that is no event (%s). It is left out.", type(error).__name__)
+                continue
+            yield event
 
 
 def encode(value: Event | Mapping[str, Any]) -> bytes:

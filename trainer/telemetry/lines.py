@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from trainer import contract
+from trainer.formats.printable import in_json
 from trainer.telemetry.events import encode
 
 Format = Literal["text", "json"]
@@ -59,7 +60,7 @@ def to_json(line: Line, event: Mapping[str, Any], *, now: datetime | None = None
         found["stage"] = line.stage
     if line.percent is not None:
         found["percent"] = line.percent
-    return encode(found).decode()
+    return in_json(encode(found).decode())
 
 
 def read(written: str) -> Line:

@@ -57,6 +57,18 @@ def test_pages_that_go_round_in_a_circle_are_read_once() -> None:
     assert len(seen(bytes(raw))) == 2
 
 
+def test_directories_that_overlap_are_refused() -> None:
+    """Each entry would be read once for each of them."""
+    one, two = 8, 12
+    raw = bytearray(b"II*\0") + one.to_bytes(4, "little") + bytes(12 * 100)
+    for at, following in ((one, two), (two, 0)):
+        raw[at : at + 2] = (60).to_bytes(2, "little")
+        end = at + 2 + 60 * 12
+        raw[end : end + 4] = following.to_bytes(4, "little")
+    with pytest.raises(ImageError, match="the header of the TIFF is broken"):
+        headers.tiff_pages(bytes(raw))
+
+
 def test_every_page_is_checked_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     document = Document(tiff(10, 20))
     document.load(1, max_pixels=80)
@@ -104,3 +116,24 @@ def test_files_are_named_in_paths(tmp_path: Path) -> None:
     assert headers.other(pdf((9, 9))) is not None
     assert headers.other(tiff(1)) is None
     assert headers.other(b"") == "the image file is empty"
+
+
+def counting(pages: int) -> bytes:
+    """A PDF of one page that says how many it has."""
+    return pdf((9, 9)).replace(b"/Count 1", b"/Count %d" % pages)
+
+
+def test_a_page_that_a_pdf_only_says_it_has_is_refused_and_the_others_are_read() -> None:
+    document = Document(counting(3))
+    assert document.pages == 3
+    assert document.load(1, max_pixels=10_000).any()
+    with pytest.raises(ImageError, match="the page of the PDF is broken"):
+        document.header(2)
+    with pytest.raises(ImageError, match="the page of the PDF is broken"):
+        document.load(3, max_pixels=10_000)
+
+
+def test_a_pdf_that_says_it_has_a_million_pages_is_refused() -> None:
+    assert Document(counting(headers.MOST_PAGES)).pages == headers.MOST_PAGES
+    with pytest.raises(ImageError, match="the PDF has more than 10,000 pages"):
+        Document(counting(headers.MOST_PAGES + 1))

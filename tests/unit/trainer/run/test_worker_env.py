@@ -33,7 +33,16 @@ def test_a_gpu_worker_has_a_device_of_its_own():
         *("AWS_PROFILE", "AWS_SECRET_ACCESS_KEY", "GOOGLE_CLOUD_PROJECT", "AZURE_STORAGE_ACCOUNT", "KUBECONFIG"),
         *("HTTPS_PROXY", "https_proxy", "DATABASE_URL", "WEBHOOK_URL", "S3_KEY", "SSH_AUTH_SOCK", "MY_OWN"),
         # In families that are handed on.
-        *("PADDLE_API_KEY", "NCCL_PRIVATE", "OCRFLEET_TOKEN", "PYTHON_SECRET", "CUDA_PASSWD", "FLAGS_password"),
+        *(
+            "PADDLE_API_KEY",
+            "NCCL_PRIVATE",
+            "OCRFLEET_TOKEN",
+            "PYTHON_SECRET",
+            "CUDA_PASSWD",
+            "FLAGS_password",
+            "OCRFLEET_X_KEY",
+            "NCCL_AUTH",
+        ),
     ],
 )
 def test_what_may_be_a_secret_is_not_handed_to_a_worker(name):

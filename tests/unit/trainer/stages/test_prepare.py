@@ -18,6 +18,7 @@ from trainer.errors import DatasetError
 from trainer.run.spec import RunSpec, from_dict
 from trainer.run.workdir import WorkDir
 from trainer.stages.prepare import prepare
+from trainer.state.receipts import Receipt
 
 BOX = [[2, 2], [30, 2], [30, 12], [2, 12]]
 CROSSED = [[2, 2], [30, 12], [30, 2], [2, 12]]
@@ -240,6 +241,18 @@ def test_labels_outside_a_given_dictionary_are_left_out_and_their_characters_nam
     assert row["reason"] == "the dictionary lacks characters of the label: 'A'"
     assert sum(facts["samples"].values()) == 7
     assert prepared.dictionary.read_text() == "2\n1\n"
+
+
+def test_another_order_of_a_given_dictionary_is_another_outcome_of_the_same_samples(work: WorkDir) -> None:
+    lines(work, ["12", "1", "2", "21", "22", "11", "112"])
+    identities, samples = set[str](), set[str]()
+    for characters in (["1", "2"], ["2", "1"], ["1", "2"]):
+        dictionary.save(characters, work.given_dictionary)
+        facts = prepare(job("rec", dictionary="s3://data/digits.txt"), work)
+        made = Receipt(stage="prepare", fingerprint="f", outputs={}, facts=facts, seconds=1.0)
+        identities.add(made.identity)
+        samples.add(facts["digest"])
+    assert (len(identities), len(samples)) == (2, 1)
 
 
 def test_a_built_in_dictionary_is_found_by_its_name(work: WorkDir) -> None:

@@ -111,6 +111,22 @@ def test_no_file_is_published_that_a_worker_links_to(store: Store, tmp_path: Pat
     assert store.list() == []
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["configuration.yml", "run.yaml", "verification/verification.json", "trained/training.json", "pretrained.json"],
+)
+def test_no_file_that_a_worker_links_to_is_copied_into_the_record(store: Store, tmp_path: Path, name: str) -> None:
+    """Such as the token of the pod, which is a whole document of YAML."""
+    given = assigned(run_spec(store), finished(tmp_path / "work"))
+    (tmp_path / "work" / name).unlink(missing_ok=True)
+    (tmp_path / "work" / name).symlink_to(tmp_path / "secret")
+    (tmp_path / "secret").write_text(json.dumps({"token": SECRET}), "utf-8")
+    with pytest.raises(OcrfleetError, match=rf"{name} is a symbolic link") as caught:
+        publish(given, attempt=1)
+    assert SECRET not in str(caught.value)
+    assert store.list() == []
+
+
 def test_weights_are_published_when_they_are_asked_for(go: Publish, store: Store, tmp_path: Path) -> None:
     """With the dictionary, which says what the outputs of a recogniser's head stand for."""
     go("lines-1")

@@ -305,6 +305,7 @@ def test_the_note_of_a_checkpoint_says_what_is_in_it(tmp_path):
         "dataset_digest": "e" * 64,
         "counts": {"train": 4},
         "split": "6:2:2 by page, seed 42",
+        "dictionary": "",
     }
     content = {"files": {"model.pdparams": {"size": 7, "sha256": digest}}, "data": data, "facts": {"step": 7}}
     assert note == {**content, "sha256": canonical_sha256(content)}

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from trainer.errors import DatasetError, SpecError
@@ -193,6 +194,13 @@ def test_other_data_than_the_checkpoints_end_the_run_and_are_named(node: Node) -
     ):
         node.choose(data=OTHER)
     assert node.steps == [5, 7]
+
+
+def test_another_dictionary_ends_the_run_though_the_samples_are_the_same(node: Node) -> None:
+    """Its order says what the outputs of the network stand for."""
+    node.save(7)
+    with pytest.raises(DatasetError, match=r"What differs: the dictionary digest: unknown → b{64}\."):
+        node.choose(data=msgspec.structs.replace(DATA, dictionary="b" * 64))
 
 
 def test_with_other_data_training_starts_again_if_the_run_says_so(node: Node) -> None:

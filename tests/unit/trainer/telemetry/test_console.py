@@ -25,6 +25,7 @@ from trainer.telemetry.events import (
     Notice,
     Progressed,
     Ready,
+    Refused,
     StageBegun,
     StageDone,
     StageSkipped,
@@ -365,6 +366,36 @@ def test_a_fault_is_written_with_its_traceback(pipe: Any, objects: Any) -> None:
         console.hear(Ended(code=1, message="KeyError: 1", traceback=trace))
     assert pipe[1]()[1:] == [*trace.splitlines(), "error: KeyError: 1"]
     assert objects[1]()[1:] == [{"event": "ended", "code": 1, "message": "error: KeyError: 1", "traceback": trace}]
+
+
+def test_no_bar_has_a_command_of_a_worker_for_the_terminal() -> None:
+    """Workers decode foreign images, so that one of them may say anything."""
+    with terminal() as (console, text):
+        console.hear(StageBegun(stage="train"))
+        for done in (1, 2):
+            console.hear(Progressed(what="\x1b]0;title\x07", done=done, total=9, unit="\u202eimages", rank=0))
+            console._bars["\x1b]0;title\x07"].refresh()
+        shown = text()
+    assert r"[train] \x1b]0;title\x07" in shown
+    assert r"\u202eimages" in shown
+    assert not {"\x07", "\u202e"} & {*shown}
+
+
+def test_no_line_of_a_step_has_a_command_of_a_worker(pipe: Any) -> None:
+    console, lines = pipe
+    console.hear(Evaluated(epoch=1, step=1, seconds=1.0, metrics={"\x1b[2J": 1.0}, best=False))
+    console.hear(step(1))
+    assert r"\x1b[2J 1.0000" in lines()[-1]
+    assert "\x1b" not in "".join(lines())
+
+
+def test_json_says_what_a_terminal_would_obey_in_escapes() -> None:
+    """So that it is exact, and harms no terminal that shows the log of a pod."""
+    stream, name = io.StringIO(), "\x1b\x7f\x9b\u202e\u2028é.jpg"
+    Console(stream, form="json").hear(Refused(count=1, examples={name: "why"}))
+    assert json.loads(stream.getvalue())["examples"] == {name: "why"}
+    assert not {*name[:-5]} & {*stream.getvalue()}
+    assert "é.jpg" in stream.getvalue()
 
 
 def test_what_a_file_is_called_does_not_break_a_line(pipe: Any, objects: Any) -> None:

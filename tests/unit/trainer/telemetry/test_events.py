@@ -86,3 +86,18 @@ def test_each_kind_has_a_name_of_its_own_and_says_whether_it_is_logged() -> None
 
 def test_an_events_keys_are_those_that_are_set() -> None:
     assert events.fields(Checkpointed(step=7, seconds=0.5)) == {"event": "checkpointed", "step": 7, "seconds": 0.5}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"no JSON", b'{"event":"\\u001b[2J"}', b'{"event":"notice","message":"\xff"}', b"[" * 100_000],
+    ids=["no JSON", "no such event", "no text", "nested too deeply"],
+)
+def test_a_line_that_is_no_event_is_left_out_and_named_without_its_text(
+    caplog: pytest.LogCaptureFixture, line: bytes
+) -> None:
+    """The thread that listens to a worker goes on."""
+    ready = events.encode(Ready(pid=1))
+    assert list(events.read(io.BytesIO(b"\n".join([ready, line, ready, b""])))) == [Ready(pid=1)] * 2
+    assert "A worker wrote a line that is no event" in caplog.text
+    assert "\x1b" not in caplog.text
