@@ -102,13 +102,13 @@ def build_parser(program: str = "ocrfleet", *, load: Collection[str] = tuple(_CO
 
 
 def ocrfleet() -> NoReturn:
-    """Be `ocrfleet`."""
-    _be("ocrfleet")
+    """Run `ocrfleet`."""
+    _start("ocrfleet")
 
 
 def kubectl() -> NoReturn:
-    """Be `kubectl ocrfleet`: kubectl runs whatever `kubectl-ocrfleet` is on the PATH."""
-    _be("kubectl ocrfleet")
+    """Run `kubectl ocrfleet`: kubectl looks for `kubectl-ocrfleet` on the PATH."""
+    _start("kubectl ocrfleet")
 
 
 def complete_for_kubectl() -> NoReturn:
@@ -175,7 +175,7 @@ def _complete(words: Sequence[str]) -> list[str]:
     return found
 
 
-def _be(program: str) -> NoReturn:
+def _start(program: str) -> NoReturn:
     gc.set_threshold(_GARBAGE)
     _leave(main(program=program))
 

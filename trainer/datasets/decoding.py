@@ -21,7 +21,7 @@ def keep_in(folder: Path) -> None:
 
 @contextlib.contextmanager
 def of(path: Path) -> Iterator[None]:
-    """Decode an image in the block."""
+    """Keep the path of an image while the block decodes it."""
     if not _kept:
         yield
         return

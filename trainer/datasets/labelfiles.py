@@ -35,7 +35,7 @@ _SNIFFED_LINES: Final = 20
 _DEEPEST_PREFIX: Final = 64
 
 _IMAGE: Final = re.compile(rb"\.(jpe?g?|jfif|png|bmp|tiff?|webp|gif|jp2|avif|hei[cf])(?![a-z0-9])", re.IGNORECASE)
-"""What names an image that does not exist; of one that exists, the suffix does not matter."""
+"""Suffixes by which a name is taken for that of a missing image. A file that exists may have any."""
 
 _LMDB: Final = (b"\xde\xc0\xef\xbe", b"\xbe\xef\xc0\xde")
 """The magic number of LMDB, at byte 16 of its first page."""
@@ -262,7 +262,7 @@ def _is_regions(label: bytes) -> bool:
 
 
 def listed(field: str) -> tuple[str, ...] | None:
-    """Return the images of PaddleOCR's form for several variants of one: a JSON list in the first field.
+    """Return the images that a first field lists in JSON, PaddleOCR's form for several variants of one image.
 
     None for anything else: that is the name of an image, which may begin with a bracket, too.
     """

@@ -52,7 +52,7 @@ def parse(data: str | bytes) -> Any:
     """Parse a document.
 
     Raises:
-        ValueError: it is no JSON in UTF-8, or has half of a character, which could not be written or printed.
+        ValueError: it is no JSON in UTF-8, or has a lone surrogate, which could not be written or printed.
     """
     text = data if isinstance(data, str) else data.decode("utf-8")
     try:

@@ -60,7 +60,7 @@ def export_layer(model: Any, config: Config, out: Path, *, model_name: str) -> N
         paddle.jit.save(static, str(made / "inference"))
         (made / FILES[2]).write_text(yaml.safe_dump(description, allow_unicode=True, sort_keys=False), "utf-8")
         _check(made, description)
-        # Not the network's state alone: an LSTM and SVTR's local mixing have constants beside it.
+        # Not the network's state alone: an LSTM and SVTR's local mixing have constants outside it.
         _check_whole(made, static.forward.concrete_program.parameters[0], out)
 
 
@@ -80,7 +80,7 @@ def export_weights(weights: Path, out: Path) -> None:
 
 
 def _check_whole(made: Path, tensors: Iterable[Any], out: Path) -> None:
-    """Refuse files that the disk did not take whole: paddle writes them through C++ streams, and does not look.
+    """Refuse files that the disk did not take whole: paddle writes them through C++ streams, and does not check.
 
     Args:
         made: the folder of the files.
@@ -111,7 +111,7 @@ def _bytes(tensor: Any) -> int:
 
 
 def _not_whole(why: str, made: Path, size: int, out: Path) -> Exception:
-    # A full disk, a quota and a limit have no room for that much again. Any other fault would meet each retry.
+    # Without room for as much again, it is a full disk, a quota or a limit. Any other fault would meet each retry.
     try:
         with (made / "room").open("wb") as file:
             for _ in range(0, size, _BLOCK):

@@ -28,7 +28,7 @@ from trainer.formats.printable import printable
 from trainer.ppocr import infer
 
 _NAMED: Final = 5
-"""How many files of a folder that are not read are named."""
+"""How many of the files that are left out a sentence names."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def find_images(given: Sequence[Path]) -> tuple[list[Path], dict[Path, str]]:
     The content of a file decides, whatever its name ends with. Hidden files and folders in a folder are left out.
 
     Returns:
-        The files, and the other files of the folders: why they are not read.
+        The files to read, and why each other file of the folders is not read.
 
     Raises:
         DatasetError: a folder has no image.

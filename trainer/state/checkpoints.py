@@ -35,7 +35,7 @@ _PLACE: Final = re.compile(rf"(0|[1-9][0-9]*)/([0-9]{{8}}|[1-9][0-9]{{8,}})/{re.
 """The key of a note: attempt and step."""
 
 _PURPOSE: Final = "checkpoint"
-"""Of what is signed here with the key of the run."""
+"""The purpose of these signatures, see `RunKey.sign`."""
 
 
 class DamagedError(Exception):
@@ -130,7 +130,7 @@ class Signatures:
         atomic.write(self.folder / checkpoint.name, signature)
 
     def find(self, checkpoint: Path) -> bytes | None:
-        """Return the signature of a pulled or saved checkpoint of this node, right or wrong; None: it has none."""
+        """Return the signature stored for a checkpoint of this node, unchecked; None if there is none."""
         for path in (checkpoint / SIGNATURE, self.folder / checkpoint.name):
             if path.is_file():
                 return path.read_bytes()
@@ -171,7 +171,7 @@ def verified(folder: Path, *, signatures: Signatures | None = None) -> Note:
 
     Args:
         folder: the checkpoint.
-        signatures: checks that the note is signed; None: in a worker, which gets checkpoints that were checked.
+        signatures: checks that the note is signed; None in a worker, whose supervisor has checked it.
 
     Raises:
         DamagedError: the note cannot be read or is not signed, or a file is missing, differs, or is not in the note.

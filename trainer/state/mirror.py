@@ -94,7 +94,7 @@ class Mirror:
         return False
 
     def begin_pushing(self, signatures: Signatures) -> None:
-        """Start signing and pushing checkpoints beside training."""
+        """Start signing and pushing checkpoints while the workers train."""
         self._failed = None
         self._signatures = signatures
         self._thread = threading.Thread(target=self._push_all, args=(signatures,), name="checkpoints", daemon=True)

@@ -41,7 +41,7 @@ def newest(folder: Path, *, signatures: Signatures | None = None) -> tuple[Check
 
     Args:
         folder: the local checkpoints.
-        signatures: checks that they are signed; None: in a worker.
+        signatures: checks that they are signed; None in a worker.
     """
     damaged: dict[Path, str] = {}
     for path in reversed(checkpoints.local(folder)):
@@ -63,7 +63,7 @@ def pull(folder: Path, *, remote: Remote, signatures: Signatures, run: RunSpec, 
         tell: hears of damaged checkpoints, and of one that comes from the bucket.
 
     Raises:
-        SpecError: none is whole, and the run does not allow to restart.
+        SpecError: none is whole, and the run does not allow a restart.
     """
     _remove_unsigned(folder, signatures=signatures, tell=tell)
     local, damaged = newest(folder, signatures=signatures)
@@ -89,8 +89,8 @@ def choose(folder: Path, *, run: RunSpec, data: Data, tell: Hear) -> Checkpoint 
         tell: hears of damaged checkpoints and of changed data.
 
     Raises:
-        DatasetError: it was trained on other data, and the run does not allow to restart.
-        SpecError: none is whole, and the run does not allow to restart.
+        DatasetError: it was trained on other data, and the run does not allow a restart.
+        SpecError: none is whole, and the run does not allow a restart.
     """
     found, damaged = newest(folder)
     places = {str(path): why for path, why in damaged.items()}
@@ -131,7 +131,7 @@ def _settle(damaged: Mapping[str, str], *, step: int | None, where: str, run: Ru
     """Name damaged checkpoints and what is used instead; refuse to go on when there is nothing, by default.
 
     Raises:
-        SpecError: there is no step to resume from, and the run does not allow to restart.
+        SpecError: there is no step to resume from, and the run does not allow a restart.
     """
     if damaged and step is None and run.checkpoint.on_damage != "restart":
         reasons = "; ".join(f"{place}: {why}" for place, why in damaged.items())

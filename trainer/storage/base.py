@@ -210,7 +210,7 @@ class Store(ABC):
         Raises:
             NotFoundError: the bucket or one of the keys does not exist.
             SpecError: a key cannot be a file below `dest`.
-            DatasetError: the whole location is pulled, and has something else than files in it, or a link that leads
+            DatasetError: the whole location is pulled, and contains something other than files, or a link that leads
                 outside.
         """
         started = time.monotonic()

@@ -80,7 +80,7 @@ def check_bucket(name: str) -> None:
     """Refuse what is not the name of a bucket.
 
     Raises:
-        SpecError: it has a character that no bucket's name has, or is an ARN.
+        SpecError: no bucket can have it, or it is an ARN.
     """
     if name.startswith("arn:"):
         raise SpecError(
@@ -90,7 +90,8 @@ def check_bucket(name: str) -> None:
     if not re.fullmatch("[0-9A-Za-z]([-._:0-9A-Za-z]*[0-9A-Za-z])?", name):
         # Somebody may have tried s3://KEY:SECRET@BUCKET.
         raise SpecError(
-            f"The bucket {name.rpartition('@')[2]!r} cannot exist: its name has more than letters, digits, '-' and '.'."
+            f"The bucket {name.rpartition('@')[2]!r} cannot exist: a name has letters, digits, '-' and '.', and "
+            "begins and ends with a letter or digit."
         )
 
 
@@ -134,7 +135,7 @@ def _authorities(source: str, name: str) -> bytes:
 
 def _profile(environ: Mapping[str, str]) -> tuple[dict[str, str], str]:
     """Return the fields of the selected profile that are settings of S3, and where they are from."""
-    # os.path and not Path: a user without a home, or one that may not look there, has no such files.
+    # Not Path, whose methods raise an error for a user without a home, or one that may not search it.
     config = os.path.expanduser(environ.get("AWS_CONFIG_FILE") or "~/.aws/config")
     keys = os.path.expanduser(environ.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials")
     name = environ.get("AWS_DEFAULT_PROFILE") or environ.get("AWS_PROFILE") or "default"

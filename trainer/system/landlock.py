@@ -48,7 +48,7 @@ def forbid_reading(paths: Iterable[Path]) -> bool:
     longer look up what is allowed.
 
     Args:
-        paths: what is forbidden, with all below; those that do not exist are no matter. Even if there are none, the
+        paths: what is forbidden, with all below; those that do not exist do not matter. Even if there are none, the
             process can no longer look into others, such as its parent.
 
     Returns:

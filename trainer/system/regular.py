@@ -23,7 +23,7 @@ _KINDS: Final = {
 
 
 def hidden(path: str) -> bool:
-    """Return whether a part of a path begins with a dot. No data lie there: editors, notebooks and tools do that."""
+    """Return whether a part of a path begins with a dot, as of files that editors, notebooks and tools leave."""
     return any(part.startswith(".") and part not in (".", "..") for part in path.split("/"))
 
 

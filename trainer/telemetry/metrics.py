@@ -213,7 +213,7 @@ def _metric_and_network(name: str) -> tuple[str, str]:
 
 
 def _limit(server: Any) -> None:
-    """Bound the connections of a metrics server, and how long each may take: anybody in the network may open some."""
+    """Limit a metrics server's connections and how long each may be silent: any host in the network may open some."""
     handler = server.RequestHandlerClass
     server.RequestHandlerClass = type(handler.__name__, (handler,), {"timeout": SCRAPE})
     connected = set[Any]()
