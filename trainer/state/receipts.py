@@ -8,7 +8,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -19,6 +19,9 @@ from trainer.state.checkpoints import file_digest
 from trainer.system import atomic
 
 log = logging.getLogger(__name__)
+
+_LONGEST: Final = 1024
+"""Characters of an output's name; keys of S3 have no more bytes, and paths of Linux at most 4096."""
 
 
 class Receipt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -95,7 +98,8 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 def _made_by(stage: str, name: str) -> bool:
     """Return whether a stage may have made a file or folder of this name, relative to the run's folder."""
     folder, *parts = name.split("/")
-    return folder in {path.name for path in WorkDir(Path()).outputs(stage)} and not {"", ".", ".."} & {*parts}
+    made = folder in {path.name for path in WorkDir(Path()).outputs(stage)}
+    return made and not {"", ".", ".."} & {*parts} and len(name) <= _LONGEST
 
 
 def measure(work: WorkDir, outputs: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -93,6 +93,7 @@ def test_a_changed_byte_of_a_receipt_gives_no_error(work, receipt, flipped):
         pytest.param({"outputs": {"/etc/passwd": {"size": 1, "sha256": "0"}}}, id="absolute"),
         pytest.param({"outputs": {"prepared/train.jsonl": {"size": 1, "sha256": "0"}}}, id="output of another stage"),
         pytest.param({"outputs": {"configuration.yml": {"size": 1, "sha256": "0"}}}, id="output of no stage"),
+        pytest.param({"outputs": {"trained" + "/x" * 3000: {"size": 1, "sha256": "0"}}}, id="too long for a path"),
         pytest.param({"outputs": []}, id="outputs of another type"),
         pytest.param({"facts": None}, id="facts of another type"),
         pytest.param({"seconds": "1"}, id="seconds of another type"),
