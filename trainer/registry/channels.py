@@ -4,7 +4,6 @@
 """
 
 import json
-import logging
 import random
 import re
 import secrets
@@ -16,13 +15,11 @@ from typing import Annotated, Final
 import msgspec
 
 from trainer import contract
-from trainer.errors import ConflictError, NotFoundError, SpecError, TransientError
+from trainer.errors import ConflictError, SpecError, TransientError
 from trainer.formats import typed_json
 from trainer.registry import manifests
 from trainer.registry.manifests import Name
 from trainer.storage import Store
-
-log = logging.getLogger(__name__)
 
 _TRIES: Final = 600
 """How often a writer tries when others were faster: with the pauses between, for half a minute."""
@@ -95,17 +92,7 @@ def list_channels(store: Store) -> list[Channel]:
     names = [
         match[1] for info in store.list("channels") if (match := re.fullmatch(r"channels/([^/]+)\.json", info.key))
     ]
-    return [found for found in (_find_or_warn(store, name) for name in names) if found]
-
-
-def _find_or_warn(store: Store, name: str) -> Channel | None:
-    try:
-        return find(store, name)
-    except NotFoundError:
-        raise
-    except SpecError as error:
-        log.warning("Skipped: %s", error)
-        return None
+    return [found for found in (manifests.find_or_warn(find, store, name) for name in names) if found]
 
 
 def promote(store: Store, run: str, channel: str, *, single_writer: bool = False) -> Channel:

@@ -5,10 +5,10 @@
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
 
@@ -20,6 +20,8 @@ from trainer.storage import Store
 from trainer.storage.keys import check_tree
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 NAME: Final = r"\A[a-z]([-a-z0-9]*[a-z0-9])?\Z"
 """The form of names of runs and channels. They become parts of paths."""
@@ -152,10 +154,10 @@ def find(store: Store, run: str) -> Manifest | None:
     return Manifest.from_json(found[0], run=run, source=f"{store.uri}{key_of(run)}") if found else None
 
 
-def find_or_warn(store: Store, run: str) -> Manifest | None:
-    """Return a run's manifest for a list; None also when what is stored is not a manifest, which is logged."""
+def find_or_warn(find: Callable[[Store, str], T | None], store: Store, name: str) -> T | None:
+    """Return what `find` returns, for a list; None also when what is stored is not such a document, which is logged."""
     try:
-        return find(store, run)
+        return find(store, name)
     except NotFoundError:
         raise
     except SpecError as error:

@@ -47,7 +47,7 @@ def list_models(store: Store) -> list[Manifest]:
         match[1] for info in store.list("runs") if (match := re.fullmatch(r"runs/([^/]+)/manifest\.json", info.key))
     ]
     with ThreadPoolExecutor(16) as pool:
-        found = list(pool.map(lambda run: manifests.find_or_warn(store, run), runs))
+        found = list(pool.map(lambda run: manifests.find_or_warn(manifests.find, store, run), runs))
     # One that was pruned between the listing and the reading is no error.
     return sorted((model for model in found if model), key=lambda model: (model.created, model.run))
 
