@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from trainer.errors import DatasetError
+from trainer.system import regular
 
 
 def build(texts: Iterable[str]) -> list[str]:
@@ -40,7 +41,8 @@ def load(path: Path, *, called: str | None = None) -> list[str]:
 
 def _lines(path: Path, name: str) -> list[str]:
     try:
-        raw = path.read_bytes()
+        with regular.open_binary(path) as file:
+            raw = file.read()
     except OSError as error:
         raise DatasetError(f"The dictionary {name!r} cannot be read: {error.strerror}.") from error
     try:

@@ -34,7 +34,7 @@ from trainer.datasets.samples import Crops, Look
 from trainer.errors import OcrfleetError
 from trainer.formats import typed_json
 from trainer.run import worker_env
-from trainer.system import memory, process
+from trainer.system import memory, process, regular
 from trainer.system.cpu import cores
 from trainer.telemetry.callbacks import OnProgress
 
@@ -335,7 +335,7 @@ def _answer(what: Entry | int, path: Path, reading: Reading, lock: int) -> "tupl
 
 
 def _page(number: int, path: Path, reading: Reading, lock: int) -> Page:
-    raw = path.read_bytes()
+    raw = _content(path)
     if not reading.documents:
         with _alone(lock, headers.read(raw)):
             return Page(images.decode(raw, max_pixels=reading.max_pixels), pages=1)
@@ -344,8 +344,13 @@ def _page(number: int, path: Path, reading: Reading, lock: int) -> Page:
         return Page(document.load(number, max_pixels=reading.max_pixels), pages=document.pages)
 
 
+def _content(path: Path) -> bytes:
+    with regular.open_binary(path) as file:
+        return file.read()
+
+
 def _look(entry: Entry, path: Path, reading: Reading, lock: int) -> Look:
-    raw = path.read_bytes()
+    raw = _content(path)
     digest = hashlib.sha256(raw).hexdigest()
     header = headers.read(raw)
     with _alone(lock, header):

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from trainer.errors import AccessError, ConflictError, NotFoundError, OcrfleetError, TransientError
+from trainer.errors import AccessError, ConflictError, NotFoundError, OcrfleetError, SpecError, TransientError
 from trainer.storage.base import HIDDEN, Listing, Meter, ObjectInfo, Store, Transfer
 from trainer.storage.keys import below
 from trainer.storage.landing import Landing, copy_hashed
@@ -58,7 +58,7 @@ class FileStore(Store):
     def read(self, key: str) -> tuple[bytes, str]:
         """Return a file's content and etag; see `Store.read`."""
         path = below(self.root, key)
-        with _faults(path), path.open("rb") as stream:
+        with _faults(path), regular.open_binary(path) as stream:
             return stream.read(), _etag(os.fstat(stream.fileno()))
 
     def stat(self, keys: Iterable[str]) -> Listing:
@@ -67,7 +67,7 @@ class FileStore(Store):
         for path in [below(self.root, key) for key in keys]:
             with _faults(path):
                 if not path.is_file():
-                    raise FileNotFoundError(path)
+                    regular.open_binary(path).close()  # raises why
                 infos.append(self._info(path))
         return infos
 
@@ -141,7 +141,7 @@ class FileStore(Store):
             with _faults(source, into=landing.dest):
                 temporary.unlink(missing_ok=True)
                 # Never a link: an edit of the source in place would reach into a run.
-                with source.open("rb") as stream, temporary.open("wb") as target:
+                with regular.open_binary(source) as stream, temporary.open("wb") as target:
                     digest = copy_hashed(stream, target)
             landing.land(info.key, temporary, etag=info.etag, sha256=digest)
             meter.add(info.size)
@@ -235,6 +235,8 @@ def _faults(path: Path, *, into: Path | None = None) -> Iterator[None]:
         yield
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
         raise NotFoundError(f"The file {error.filename or path} does not exist. Check the location.") from error
+    except regular.NotRegularError as error:
+        raise SpecError(f"{error.filename} cannot be read: {error.strerror}. Name a regular file.") from error
     except PermissionError as error:
         raise AccessError(
             f"Access to {error.filename or path} was refused: {error.strerror}. Check its owner and mode."

@@ -10,7 +10,7 @@ import posixpath
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from trainer.errors import AccessError, DatasetError, OcrfleetError
 
@@ -56,6 +56,27 @@ def files(root: Path) -> frozenset[str]:
             raise _refused(root, path, f"is {kind}. A dataset has regular files only: remove it")
         found.add(path)
     return frozenset(found | set(_below_links(found, folders)))
+
+
+class NotRegularError(OSError):
+    """A file is a FIFO, a device or a folder."""
+
+
+def open_binary(path: Path) -> BinaryIO:
+    """Open a file for reading, if it is a regular one.
+
+    Raises:
+        NotRegularError: it could keep a reader waiting, or never end.
+        OSError: it cannot be opened.
+    """
+    # Else opening a FIFO waits for its writer.
+    stream = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115
+    mode = os.fstat(stream.fileno()).st_mode
+    if not stat.S_ISREG(mode):
+        stream.close()
+        kind = _KINDS.get(stat.S_IFMT(mode), "not a regular file")
+        raise NotRegularError(errno.EINVAL, f"it is {kind}", str(path))
+    return stream
 
 
 def require(root: Path, paths: Iterable[Path]) -> None:

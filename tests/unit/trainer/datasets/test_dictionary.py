@@ -1,5 +1,6 @@
 """The characters that a recogniser knows."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,13 @@ def test_a_broken_dictionary_is_refused_by_file_and_line(tmp_path: Path, content
 
 def test_a_dictionary_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="cannot be read"):
+        dictionary.load(tmp_path / "d.txt")
+
+
+@pytest.mark.timeout(10)
+def test_a_dictionary_that_is_a_fifo_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "d.txt")
+    with pytest.raises(DatasetError, match=r"^The dictionary 'd\.txt' cannot be read: it is a FIFO\.$"):
         dictionary.load(tmp_path / "d.txt")
 
 

@@ -187,9 +187,10 @@ def test_a_decoder_gives_the_pixels_or_says_why_an_image_cannot_be_used(
     worker_that("if raw.endswith(b'KILL'): os.kill(os.getpid(), signal.SIGSEGV)", monkeypatch)
     images = {"good": png(), "bad": png() + b"KILL", "no": b"hello", "large": png(31), "better": png(2)}
     folder(tmp_path, {f"{name}.png": content for name, content in images.items()})
+    os.mkfifo(tmp_path / "fifo.png")
     with image_workers.decoder(max_pixels=300) as decode:
         found: dict[str, str | tuple[int, ...]] = {}
-        for name in (*images, "missing"):
+        for name in (*images, "missing", "fifo"):
             try:
                 pixels = decode(tmp_path / f"{name}.png").pixels
                 found[name] = pixels.shape if (pixels == 7).all() else "other pixels"
@@ -202,6 +203,7 @@ def test_a_decoder_gives_the_pixels_or_says_why_an_image_cannot_be_used(
         "large": "the image has more than 300 pixels",
         "better": (10, 2, 3),
         "missing": "the image cannot be read (No such ",
+        "fifo": "the image cannot be read (it is a ",
     }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer.errors import ConflictError, NotFoundError, TransientError
+from trainer.errors import ConflictError, NotFoundError, SpecError, TransientError
 from trainer.storage import Store, files, open_store
 from trainer.storage.base import HIDDEN
 from trainer.storage.files import FileStore
@@ -158,3 +158,19 @@ def test_a_lock_that_the_file_system_fails_to_give_is_not_taken_for_held(
         with pytest.raises(TransientError, match="Another process has held"):
             store.put("a", b"2", if_match=etag)
     assert store.get("a") == b"1"
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("what", ["FIFO", "character device"])
+def test_a_file_that_would_keep_a_reader_waiting_is_refused_by_name(
+    store: Store, folder: Path, tmp_path: Path, what: str
+) -> None:
+    """A channel's file, a dictionary, weights: whatever a location names."""
+    if what == "FIFO":
+        os.mkfifo(folder / "x")
+    else:
+        (folder / "x").symlink_to("/dev/zero")
+    for deed in (store.get, store.etag, lambda key: store.pull([key], tmp_path / "dest")):
+        with pytest.raises(SpecError) as caught:
+            deed("x")
+        assert str(caught.value) == f"{folder / 'x'} cannot be read: it is a {what}. Name a regular file."

@@ -129,3 +129,25 @@ def test_a_folder_may_be_reached_through_a_link_itself(root: Path, tmp_path: Pat
 def test_a_file_that_is_gone_is_no_link(root: Path) -> None:
     with pytest.raises(FileNotFoundError):
         regular.require(root, [root / "gone"])
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        pytest.param(lambda: os.mkfifo("x"), "it is a FIFO", id="FIFO"),
+        pytest.param(lambda: os.symlink("/dev/zero", "x"), "it is a character device", id="link to a device"),
+        pytest.param(lambda: os.mkdir("x"), "Is a directory", id="folder"),
+    ],
+)
+def test_what_would_keep_a_reader_waiting_is_not_opened(root: Path, make: Callable[[], None], why: str) -> None:
+    make()
+    with pytest.raises(OSError, match=why) as caught:
+        regular.open_binary(root / "x")
+    assert caught.value.filename == str(root / "x")
+
+
+def test_a_regular_file_is_opened_through_a_link_too(root: Path) -> None:
+    (root / "x").symlink_to(root / "rec_gt.txt")
+    with regular.open_binary(root / "x") as file:
+        assert file.read() == b"img/a.jpg\tTEXT\n"
