@@ -106,6 +106,22 @@ def test_a_page_of_a_pdf_has_its_limit_before_it_is_drawn() -> None:
         document.load(1, max_pixels=39_999)
 
 
+def test_a_pdf_with_a_password_is_refused_as_such() -> None:
+    objects = (
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        b"<< /Type /Pages /Kids [] /Count 0 >>",
+        b"<< /Filter /Standard /V 1 /R 2 /P -4 /O <" + b"00" * 32 + b"> /U <" + b"11" * 32 + b"> >>",
+    )
+    raw, starts = b"%PDF-1.4\n", []
+    for number, content in enumerate(objects, start=1):
+        starts.append(b"%010d 00000 n \n" % len(raw))
+        raw += b"%d 0 obj\n%s\nendobj\n" % (number, content)
+    table = b"xref\n0 4\n0000000000 65535 f \n" + b"".join(starts)
+    trailer = b"trailer << /Size 4 /Root 1 0 R /Encrypt 3 0 R /ID [<00> <00>] >>\n"
+    with pytest.raises(ImageError, match=r"^the PDF has a password$"):
+        Document(raw + table + trailer + b"startxref\n%d\n%%%%EOF\n" % len(raw))
+
+
 @pytest.mark.parametrize("raw", [b"%PDF-1.7", b"%PDF-1.7\n" + bytes(range(256)) * 10, pdf((9, 9))[:200]])
 def test_a_broken_pdf_is_refused(raw: bytes) -> None:
     with pytest.raises(ImageError, match="the PDF is broken"):
