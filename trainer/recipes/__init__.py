@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from trainer.datasets.prepared import Prepared
 from trainer.errors import SpecError
-from trainer.recipes import distill, evaluated, inline, overrides, samplers
+from trainer.recipes import distill, evaluated, form, inline, overrides, samplers
 from trainer.recipes.overlays import Overlay, names, overlay
 from trainer.run.spec import Distill, RunSpec
 
@@ -84,6 +84,7 @@ def resolve(run: RunSpec, prepared: Prepared | None = None, *, world_size: int =
     config = _composed(base, run.distill)
     _set_train_fields(config, run)
     config = overrides.apply(config, run.overrides, source=source)
+    form.check(config, source=source)
     evaluated.check(config, source=source)
     distill.check(run.distill, config)
     if not isinstance(config["Global"].get("epoch_num"), int):

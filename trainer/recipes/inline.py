@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from trainer.errors import SpecError
-from trainer.recipes import distill, samplers
+from trainer.recipes import distill, form, samplers
 from trainer.recipes.known import OWNED, READERS
 from trainer.recipes.overlays import Overlay
 
@@ -34,12 +34,13 @@ def read(config: Mapping[str, Any]) -> tuple[Overlay, list[str]]:
         The recipe, and notes on the keys that are ignored, with what to use instead.
 
     Raises:
-        SpecError: sections or keys that a run needs are missing; names them.
+        SpecError: sections or keys that a run needs are missing, or have another form; names them.
     """
     missing = [name for name in SECTIONS if not isinstance(config.get(name), Mapping)]
     missing += [name for name in _NEEDED if name.split(".")[0] not in missing and _get(config, name) is None]
     if missing:
         raise SpecError(f"run.config lacks {', '.join(missing)}. It must be a whole PaddleOCR configuration.")
+    form.check(config, source="run.config")
     result: dict[str, Any] = copy.deepcopy(dict(config))
     notes = [f"{name} in run.config is ignored. {OWNED[name]}" for name in OWNED if _dropped(result, name)]
     if distill.is_distillation(result):
