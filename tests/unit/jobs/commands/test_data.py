@@ -1,6 +1,7 @@
 """`ocrfleet data`: check, split and crop."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,15 @@ def test_data_check_lists_what_is_refused(pages: Path, ocrfleet: Callable[..., A
     assert "refused  Label.txt:4: " in ran.out
     ran = ocrfleet("data", "check", pages, "--max-refused", "1:1")
     assert (ran.code, ran.out.splitlines()[-1]) == (0, "A run would use it, without the 1 refused samples.")
+
+
+def test_data_check_says_that_nothing_could_be_learnt(pages: Path, ocrfleet: Callable[..., Any]) -> None:
+    labels = pages / "Label.txt"
+    labels.write_text(re.sub('"transcription": "[^"]*"', '"transcription": "###"', labels.read_text("utf-8")), "utf-8")
+    ran = ocrfleet("data", "check", pages)
+    assert ran.code == 41
+    assert "Usable pages: 6. Ignored: 12." in ran.out
+    assert ran.out.splitlines()[-1].startswith("A run would end: Label.txt:1: all regions of the page are ignored")
 
 
 def test_data_check_of_pages_in_words(pages: Path, ocrfleet: Callable[..., Any]) -> None:

@@ -57,3 +57,16 @@ def test_the_chart_refuses_with_its_sentence_alone(which: str) -> None:
         "placement.engine is auto: only `ocrfleet submit` can ask the cluster. "
         "Set one of job, jobset, trainjob, volcano, paddlejob."
     )
+
+
+def test_parts_that_the_api_server_would_refuse_are_refused_before_it_sees_them(which: str, tmp_path: Path) -> None:
+    """Helm writes them as they are. A value is shown as it stands in the file."""
+    path = tmp_path / "job.yaml"
+    tolerations = "[{key: spot, value: yes}, {key: a, effect: noSchedule}]"
+    path.write_text(JOB.read_text("utf-8").replace("  nodes: 2\n", f"  tolerations: {tolerations}\n"), "utf-8")
+    with pytest.raises(SpecError) as refused:
+        render(jobtext.read(path))
+    assert str(refused.value).splitlines() == [
+        'placement.tolerations.0.value is yes, which YAML does not read as a string: put it in quotes, "yes".',
+        "placement.tolerations.1.effect is 'noSchedule'. Use one of: NoSchedule, PreferNoSchedule, NoExecute.",
+    ]
