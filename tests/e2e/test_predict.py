@@ -302,6 +302,21 @@ def test_a_folder_is_read_by_content_and_what_is_left_out_is_named(
     assert f"4 left out: {folder / 'd.jp2'} (the file is a JPEG 2000 image" in err
 
 
+def test_no_result_replaces_an_image(
+    models: tuple[Path, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    picture = page(tmp_path / "a.png", "one")
+    before = picture.read_bytes()
+    (tmp_path / "link").symlink_to(tmp_path)
+    code, _, err = run(capsys, monkeypatch, "--det", models[0], "--out", tmp_path / "link", picture)
+    assert code == ExitCode.SPEC
+    assert "link' has images that are read, and a result could replace one." in err
+    assert picture.read_bytes() == before
+
+
 def test_a_pdf_that_cannot_be_read_says_why(
     models: tuple[Path, Path],
     tmp_path: Path,

@@ -196,7 +196,14 @@ def predict(
     Returns:
         The summary: `images` (name, page and pages of those that have several, lines, confidence, files), `unreadable`
         (image, reason), `seconds`.
+
+    Raises:
+        SpecError: the results would go where images are read from, and one could replace an image.
     """
+    if any(out.resolve() in (path.parent.resolve(), path.resolve().parent) for path in paths):
+        raise SpecError(
+            f"'{out}' has images that are read, and a result could replace one. Name another folder with --out."
+        )
     began = time.perf_counter()
     out.mkdir(parents=True, exist_ok=True)
     done: list[dict[str, Any]] = []
