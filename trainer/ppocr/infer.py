@@ -265,7 +265,7 @@ def exported_config(inference_dir: Path) -> dict[str, Any]:
     """
     raw = settings.parse(_present(inference_dir / "inference.yml"))
     post = dict(raw["PostProcess"])
-    transforms = [dict(transform) for transform in raw["PreProcess"]["transform_ops"]]
+    transforms = [dict(transform) for transform in raw["PreProcess"].get("transform_ops", [])]
     for transform in transforms:
         resize = transform.get("DetResizeForTest")
         # A file that PaddleOCR's own exporter wrote; this is what paddleocr 3.x makes of it.
@@ -276,9 +276,9 @@ def exported_config(inference_dir: Path) -> dict[str, Any]:
             }
     return {
         "Global": {
-            "model_name": raw.get("Global", {}).get("model_name"),
+            "model_name": (raw.get("Global") or {}).get("model_name"),
             "use_space_char": True,
-            "character_dict": [str(character) for character in post.pop("character_dict", [])],
+            "character_dict": [str(character) for character in post.pop("character_dict", None) or []],
         },
         "Eval": {"dataset": {"transforms": transforms}},
         "PostProcess": post,

@@ -7,10 +7,18 @@ Paddle-free.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
 
 from trainer.errors import SpecError
+from trainer.formats import typed_json
 from trainer.formats.yaml import parse_yaml
+
+T = TypeVar("T")
+Divisor = Annotated[float, Meta(gt=0)]
+Pixels = Annotated[int, Meta(gt=0)]
 
 Config = Mapping[str, Any]
 """A PaddleOCR configuration."""
@@ -24,19 +32,19 @@ class DetSettings:
 
     img_mode: str = "BGR"
     """Order of the colours that the network wants: BGR or RGB."""
-    limit_side_len: int = 736
+    limit_side_len: Pixels = 736
     """Pixels to which a side is brought."""
     limit_type: str = "min"
     """Which side: `min` at least, `max` at most, `resize_long` the longer one exactly."""
-    image_shape: tuple[int, int] | None = None
+    image_shape: tuple[Pixels, Pixels] | None = None
     """A fixed height and width in place of a limit."""
     keep_ratio: bool = False
     """With `image_shape`: only the height is fixed."""
     scale: float = 1 / 255
     """Factor from levels to 0…1."""
-    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     """Subtracted from each channel."""
-    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+    std: tuple[Divisor, Divisor, Divisor] = (0.229, 0.224, 0.225)
     """Divides each channel."""
     thresh: float = 0.3
     """A pixel of the map above this is text."""
@@ -58,10 +66,31 @@ class RecSettings:
 
     img_mode: str = "BGR"
     """Order of the colours that the network wants."""
-    image_shape: tuple[int, int, int]
+    image_shape: tuple[Pixels, Pixels, Pixels]
     """Channels, height, and the least width; a longer line keeps its shape."""
     use_space_char: bool = False
     """Whether the space is the last class."""
+
+
+class _Steps(Struct):
+    transform_ops: list[dict[str, dict[str, Any] | None]] = []
+
+
+class _PostProcess(Struct):
+    name: str | None = None
+    character_dict: list[str | int | float | bool | None] | None = None
+
+
+class _Global(Struct):
+    model_name: str | None = None
+
+
+class _Exported(Struct):
+    """Parts of an inference.yml."""
+
+    steps: _Steps = msgspec.field(name="PreProcess")
+    post: _PostProcess = msgspec.field(name="PostProcess")
+    general: _Global | None = msgspec.field(name="Global", default=None)
 
 
 def det_settings(config: Config) -> DetSettings:
@@ -85,17 +114,18 @@ def det_settings(config: Config) -> DetSettings:
         "img_mode": _img_mode(config),
         "limit_side_len": resize.get("limit_side_len"),
         "limit_type": resize.get("limit_type"),
-        "image_shape": tuple(resize["image_shape"]) if resize.get("image_shape") else None,
+        "image_shape": resize.get("image_shape") or None,
         "keep_ratio": resize.get("keep_ratio") is True,
         "scale": _number(normalize.get("scale")),
-        "mean": _floats(normalize.get("mean")),
-        "std": _floats(normalize.get("std")),
+        "mean": normalize.get("mean"),
+        "std": normalize.get("std"),
         **{
             key: post.get(key)
             for key in ("thresh", "box_thresh", "unclip_ratio", "max_candidates", "use_dilation", "score_mode")
         },
     }
-    return DetSettings(**{key: value for key, value in given.items() if value is not None})
+    known = {key: value for key, value in given.items() if value is not None}
+    return _typed(known, DetSettings, "the detector's settings")
 
 
 def rec_settings(config: Config) -> RecSettings:
@@ -104,33 +134,46 @@ def rec_settings(config: Config) -> RecSettings:
     Raises:
         SpecError: users of the export could not read with this configuration.
     """
-    shape = tuple(_transform(config, "RecResizeImg").get("image_shape", ()))
-    if len(shape) != 3 or shape[0] != 3:
+    shape = _transform(config, "RecResizeImg").get("image_shape")
+    if not isinstance(shape, list | tuple) or len(shape) != 3 or shape[0] != 3:
         raise SpecError(
-            f"Eval.dataset.transforms.RecResizeImg.image_shape is {list(shape)!r}: write three numbers, which are "
+            f"Eval.dataset.transforms.RecResizeImg.image_shape is {shape!r}: write three numbers, which are "
             "3 (channels), the height and the minimum width, such as [3, 48, 320]."
         )
     _one_of("PostProcess.name", config["PostProcess"].get("name"), ("CTCLabelDecode",))
-    return RecSettings(
-        img_mode=_img_mode(config),
-        image_shape=(int(shape[0]), int(shape[1]), int(shape[2])),
-        use_space_char=bool(config["Global"].get("use_space_char", False)),
-    )
+    given = {
+        "img_mode": _img_mode(config),
+        "image_shape": shape,
+        "use_space_char": bool(config["Global"].get("use_space_char", False)),
+    }
+    return _typed(given, RecSettings, "the recogniser's settings")
 
 
 def parse(path: Path) -> dict[str, Any]:
     """Read a file of YAML whose parts `PreProcess` and `PostProcess` say how an export is read.
 
     Raises:
-        SpecError: it is not YAML or lacks a part.
+        SpecError: it is not YAML, lacks a part, or has one of another form.
     """
-    raw = parse_yaml(path.read_text("utf-8"), source=str(path), exported=True)
+    try:
+        text = path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise SpecError(f"'{path}' is not UTF-8 text, so it is not the inference.yml of an OCR model.") from error
+    raw = parse_yaml(text, source=str(path), exported=True)
     if not isinstance(raw, dict) or not {"PreProcess", "PostProcess"} <= raw.keys():
         raise SpecError(
             f"'{path}' lacks PreProcess or PostProcess, so it is not the inference.yml of an OCR model. Name a folder "
             "with a detector or a recogniser."
         )
+    _typed(raw, _Exported, f"'{path}'")
     return raw
+
+
+def _typed(value: object, kind: type[T], what: str) -> T:
+    try:
+        return typed_json.convert(value, kind)
+    except ValueError as error:
+        raise SpecError(f"A part of {what} has another form than PaddleOCR's: {error}.") from error
 
 
 def _transform(config: Config, name: str) -> Mapping[str, Any]:
@@ -163,7 +206,3 @@ def _number(value: object) -> float | None:
         raise SpecError(
             f"Eval.dataset.transforms.NormalizeImage.scale is {value!r}: write a number, or a quotient such as 1./255."
         ) from error
-
-
-def _floats(values: Any) -> tuple[float, ...] | None:
-    return None if values is None else tuple(float(value) for value in values)
