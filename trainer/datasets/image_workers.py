@@ -62,6 +62,14 @@ class DeadlyError(ImageError):
     """The image killed two processes that decoded it, one after the other."""
 
 
+class PageError(ImageError):
+    """A page cannot be used. Others of its file may be."""
+
+    def __init__(self, reason: str, *, detail: str, pages: int) -> None:
+        super().__init__(reason, detail=detail)
+        self.pages = pages
+
+
 @dataclass(frozen=True, kw_only=True)
 class Reading:
     """What is made of each image."""
@@ -106,7 +114,8 @@ class Decode(Protocol):
         """Return the page.
 
         Raises:
-            ImageError: it cannot be used.
+            PageError: it cannot be used.
+            DeadlyError: it kills the process that decodes it.
         """
 
 
@@ -256,7 +265,7 @@ class _Worker:
         content = self._process.stdout.read(size)
         return Page(_pixels(content, answer.shape), pages=answer.pages) if len(content) == size else None
 
-    def blame(self) -> "DeadlyError":
+    def blame(self) -> DeadlyError:
         """Return why the image is refused on which the process died."""
         name = signal.Signals(-self._process.wait()).name
         why = f"{name}; out of memory, unless it was killed by hand" if name == "SIGKILL" else name
@@ -291,7 +300,7 @@ def _result(answer: _Answer) -> Look | ImageError:
         raise OSError(*answer.failed)
     if answer.refused:
         reason, detail = answer.refused
-        return ImageError(reason, detail=detail)
+        return PageError(reason, detail=detail, pages=answer.pages)
     assert answer.look
     return answer.look
 
@@ -322,6 +331,8 @@ def _answer(what: Entry | int, path: Path, reading: Reading, lock: int) -> "tupl
             return _Answer(look=_look(what, path, reading, lock)), None
         page = _page(what, path, reading, lock)
         return _Answer(shape=(len(page.pixels), page.pixels.shape[1], 3), pages=page.pages), page.pixels
+    except PageError as error:
+        return _Answer(refused=(error.reason, error.detail), pages=error.pages), None
     except ImageError as error:
         refused = error.reason, error.detail
     except MemoryError:
@@ -340,8 +351,11 @@ def _page(number: int, path: Path, reading: Reading, lock: int) -> Page:
         with _alone(lock, headers.read(raw)):
             return Page(images.decode(raw, max_pixels=reading.max_pixels), pages=1)
     document = Document(raw)
-    with _alone(lock, document.header(number)):
-        return Page(document.load(number, max_pixels=reading.max_pixels), pages=document.pages)
+    try:
+        with _alone(lock, document.header(number)):
+            return Page(document.load(number, max_pixels=reading.max_pixels), pages=document.pages)
+    except ImageError as error:
+        raise PageError(error.reason, detail=error.detail, pages=document.pages) from error
 
 
 def _look(entry: Entry, path: Path, reading: Reading, lock: int) -> Look:

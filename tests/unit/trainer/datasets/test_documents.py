@@ -79,6 +79,17 @@ def test_every_page_is_checked_before_it_is_decoded(monkeypatch: pytest.MonkeyPa
         Document(tiff(10, 20))
 
 
+def test_a_first_page_that_cannot_be_read_leaves_the_others_readable() -> None:
+    made = io.BytesIO()
+    pages = [Image.new("F", (9, 8)), Image.new("L", (10, 8), 20)]
+    pages[0].save(made, "TIFF", append_images=pages[1:], save_all=True)
+    document = Document(made.getvalue())
+    assert document.pages == 2
+    with pytest.raises(ImageError, match="floating-point"):
+        document.load(1, max_pixels=1000)
+    assert document.load(2, max_pixels=1000).mean() == 20
+
+
 @pytest.mark.parametrize("cut", [30, 100])
 def test_a_cut_tiff_is_refused(cut: int) -> None:
     with pytest.raises(ImageError):

@@ -205,6 +205,17 @@ def test_a_decoder_gives_the_pixels_or_says_why_an_image_cannot_be_used(
     }
 
 
+def test_a_refused_page_says_how_many_pages_its_file_has(tmp_path: Path) -> None:
+    """Otherwise nobody would ask for the others."""
+    pages = [Image.new("L", (side, 10), 7) for side in (50, 5, 5)]
+    pages[0].save(tmp_path / "scan.tif", append_images=pages[1:], save_all=True)
+    with image_workers.decoder(max_pixels=300, documents=True) as decode:
+        with pytest.raises(image_workers.PageError, match="more than 300 pixels") as refused:
+            decode(tmp_path / "scan.tif")
+        assert refused.value.pages == 3
+        assert decode(tmp_path / "scan.tif", 2).pixels.shape == (10, 5, 3)
+
+
 SPENT: Final = """
 import sys
 from trainer.datasets import headers, image_workers, images
