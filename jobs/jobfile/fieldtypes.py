@@ -132,7 +132,13 @@ Cidr = Annotated[
 _PORT: Final = "(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3})"
 _HOST: Final = r"([0-9A-Za-z]([-0-9A-Za-z.]*[0-9A-Za-z])?|\[[0-9A-Fa-f:.]+\])"
 Port = Annotated[int, Field(ge=1, le=65535), WHOLE]
-Url = Annotated[str, spelled("^https?://[!-.0-~]+(/[!-~]*)?$", "a URL begins with http:// or https://")]
+ProxyUrl = Annotated[
+    str,
+    spelled(
+        "^https?://[!-.0-?A-~]+(/[!-?A-~]*)?$",
+        "write http://HOST:PORT or https://HOST:PORT; one with a password is set in chart.extraEnv, from a Secret",
+    ),
+]
 StoreUrl = Annotated[
     str,
     spelled(

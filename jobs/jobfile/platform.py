@@ -22,16 +22,16 @@ from jobs.jobfile.fieldtypes import (
     NoProxy,
     ObjectName,
     Port,
+    ProxyUrl,
     Quantity,
     Region,
     RoleArn,
     StoreUrl,
     Time,
-    Url,
     UserId,
     VariableName,
 )
-from jobs.jobfile.reserved import refuse_reserved
+from jobs.jobfile.reserved import FROM_ELSEWHERE, refuse_reserved
 from trainer.run.spec import STRICT, WHOLE, Flag
 
 Objects = tuple[Mapping[str, Any], ...]
@@ -163,12 +163,16 @@ class ServiceAccount:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Proxy:
-    """The proxy for access to the object store."""
+    """The proxy for access to the object store.
 
-    http: Url | None = None
+    Whoever may read pods sees it. `chart.extraEnv` takes a URL with a password from a Secret: HTTPS_PROXY with
+    `valueFrom.secretKeyRef`.
+    """
+
+    http: ProxyUrl | None = None
     """Proxy for http URLs; sets HTTP_PROXY."""
 
-    https: Url | None = None
+    https: ProxyUrl | None = None
     """Proxy for https URLs; sets HTTPS_PROXY."""
 
     no_proxy: tuple[NoProxy, ...] = ()
@@ -337,4 +341,7 @@ class Chart:
         refuse_reserved(self.pod_annotations, "chart.podAnnotations")
         refuse_reserved(self.pod_monitor.labels, "chart.podMonitor.labels")
         refuse_reserved(self.service_account.annotations, "chart.serviceAccount.annotations")
-        refuse_reserved([variable.name for variable in self.extra_env], "chart.extraEnv")
+        refuse_reserved(
+            [each.name for each in self.extra_env if not (each.value_from and each.name in FROM_ELSEWHERE)],
+            "chart.extraEnv",
+        )

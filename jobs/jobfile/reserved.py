@@ -47,6 +47,9 @@ RESERVED: Final = (
     Rule(_ENV, "^(HTTP|HTTPS|NO)_PROXY$", "it is set from chart.proxy"),
 )
 
+FROM_ELSEWHERE: Final = ("HTTP_PROXY", "HTTPS_PROXY")
+"""Variables that `chart.extraEnv` may have with `valueFrom`: a URL with a password must come from a Secret."""
+
 
 def refuse_reserved(names: Iterable[str], field: str) -> None:
     """Refuse names of a field that already have a meaning."""

@@ -46,7 +46,9 @@ def read(source: Path | str, *, sets: Sequence[str] = ()) -> "Fields":
         SpecError: it cannot be read, is not YAML that Helm reads the same, or has another version.
     """
     if source == STDIN:
-        source = sys.stdin.read()
+        source = sys.stdin.read(MAX_BYTES + 1)
+        if len(source) > MAX_BYTES:
+            raise _too_large("Standard input")
     name = str(source) if isinstance(source, Path) else "job file"
     text = _content(source) if isinstance(source, Path) else source
     found = parse_yaml(text, source=name)
@@ -91,7 +93,7 @@ def _content(path: Path) -> str:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
-            raise SpecError(f"{path} is larger than {MAX_BYTES:,} bytes, too large for a job file.")
+            raise _too_large(path)
         return content.decode("utf-8")
     except FileNotFoundError as error:
         raise SpecError(
@@ -101,3 +103,7 @@ def _content(path: Path) -> str:
         raise SpecError(f"{path} is not UTF-8 text: byte {error.start} cannot be read. Save it as UTF-8.") from error
     except OSError as error:
         raise SpecError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+def _too_large(source: object) -> SpecError:
+    return SpecError(f"{source} is larger than {MAX_BYTES:,} bytes, too large for a job file.")

@@ -86,7 +86,6 @@ NEEDS: Final[dict[str, dict[str, Any]]] = {
     "chart.podMonitor.labels": {"chart.podMonitor.enabled": True},
     "chart.podMonitor.interval": {"chart.podMonitor.enabled": True},
     "chart.podMonitoring.interval": {"chart.podMonitoring.enabled": True},
-    "chart.proxy.noProxy": {"chart.proxy.https": "http://proxy.example.com:3128"},
     "chart.caBundle.key": {"chart.caBundle.configMap": "ours"},
     "chart.rdma.count": {"chart.rdma.resource": "rdma.example.com/hca"},
     "chart.topology.required": {"chart.topology.key": "rack"},

@@ -83,6 +83,7 @@ REFUSALS: Final[list[tuple[dict[str, Any], str]]] = [
             ("AWS_REGION", "it is set from chart.endpoint.region"),
             ("SSL_CERT_FILE", "it is set from chart.caBundle"),
             ("NO_PROXY", "it is set from chart.proxy"),
+            ("HTTPS_PROXY", "it is set from chart.proxy"),
         )
     ),
 ]
@@ -151,6 +152,31 @@ def test_without_an_image_nothing_is_rendered(engine: str) -> None:
     )
     # `ocrfleet run` pulls nothing.
     assert jobfile.load(to_yaml(job)).placement.image is None
+
+
+@pytest.mark.parametrize("name", ["http", "https"])
+def test_a_proxy_with_a_password_comes_from_a_secret_alone(name: str) -> None:
+    """A pod's spec is read by more people than a Secret."""
+    job = with_fields({f"chart.proxy.{name}": "http://me:hushhush@proxy.example.com:3128"})
+    made = outcome(job)
+    assert isinstance(made, str)
+    assert f"at '/chart/proxy/{name}'" in made
+    with pytest.raises(SpecError) as refused:
+        jobfile.load(to_yaml(job))
+    assert str(refused.value) == (
+        f"chart.proxy.{name} is 'http://***@proxy.example.com:3128': write http://HOST:PORT or https://HOST:PORT; one "
+        "with a password is set in chart.extraEnv, from a Secret."
+    )
+    variable = {"name": f"{name.upper()}_PROXY", "valueFrom": {"secretKeyRef": {"name": "proxy", "key": "url"}}}
+    job = with_fields({"chart.extraEnv": [variable], "chart.proxy.noProxy": ["internal.example.com"]})
+    made = outcome(job)
+    assert isinstance(made, dict)
+    (container,) = helm_python.values_from_yaml(made["workload.yaml"])["spec"]["template"]["spec"]["containers"]
+    assert container["env"][-2:] == [
+        {"name": "NO_PROXY", "value": ".svc,.cluster.local,internal.example.com"},
+        variable,
+    ]
+    jobfile.load(to_yaml(job))
 
 
 def test_a_claim_that_all_nodes_can_mount_is_taken() -> None:

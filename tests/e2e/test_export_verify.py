@@ -356,3 +356,40 @@ def test_of_many_heads_one_is_exported_and_branches_become_one(rec: Run, tmp_pat
         assert exported(lines).shape == trained(lines).shape == (2, exported(lines).shape[1], 12)
         assert np.abs(exported(lines) - trained(lines)).max() < 1e-4
     assert (inference / "inference.pdiparams").stat().st_size < weights.stat().st_size
+
+
+def test_svtr_with_local_mixers_is_exported_as_it_is(rec: Run, tmp_path: Path) -> None:
+    """Its masks of the neighbourhood are constants beside its parameters."""
+    import paddle
+
+    from trainer.ppocr import build, export, infer, state
+
+    config = copy.deepcopy(rec.config)
+    height, width = 32, 96
+    config["Architecture"].update(
+        algorithm="SVTR",
+        Backbone={
+            "name": "SVTRNet",
+            "img_size": [height, width],
+            "embed_dim": [16, 16, 16],
+            "depth": [2, 2, 2],
+            "num_heads": [2, 2, 2],
+            "mixer": ["Local"] * 3 + ["Global"] * 3,
+            "local_mixer": [[5, 5]] * 3,
+            "out_channels": 16,
+            "out_char_num": width // 4,
+            "last_stage": True,
+            "prenorm": False,
+        },
+        Neck={"name": "SequenceEncoder", "encoder_type": "reshape"},
+        Head={"name": "CTCHead"},
+    )
+    config["Eval"]["dataset"]["transforms"][1]["RecResizeImg"]["image_shape"] = [3, height, width]
+    paddle.seed(3)
+    model = build.build_model(config)
+    weights, inference = tmp_path / "model.safetensors", tmp_path / "inference"
+    state.write_weights(state.weights(model), weights)
+    export.export(config, weights, inference, "PP-OCRv3_mobile_rec")
+    trained, exported = infer.layer_forward(model), infer.predictor_forward(inference)
+    lines = np.random.default_rng(1).normal(0, 0.5, (2, 3, height, width)).astype(np.float32)
+    assert np.abs(exported(lines) - trained(lines)).max() < 1e-4

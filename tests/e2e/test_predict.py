@@ -301,6 +301,9 @@ def test_a_folder_is_read_by_content_and_what_is_left_out_is_named(
     (folder / "d.jp2").write_bytes(b"\xff\x4f\xff\x51")
     (folder / "e.png").write_bytes(b"hello")
     os.mkfifo(folder / "f.png")
+    page(tmp_path / "g.png", "one")
+    (folder / "older").mkdir()
+    (tmp_path / "g.png").rename(folder / "older" / "g.png")
     code, out, err = run(capsys, monkeypatch, "--det", models[0], "--out", tmp_path / "out", "-o", "json", folder)
     assert code == ExitCode.DONE
     facts = json.loads(out)
@@ -309,8 +312,9 @@ def test_a_folder_is_read_by_content_and_what_is_left_out_is_named(
         ("d.jp2", "the file is a JPEG 2000 im"),
         ("e.png", "the file is not an image; "),
         ("f.png", "it is not a regular file"),
+        ("older", "it is a folder; name it to"),
     ]
-    assert f"3 files left out: {folder / 'd.jp2'} (the file is a JPEG 2000 image" in err
+    assert f"4 left out: {folder / 'd.jp2'} (the file is a JPEG 2000 image" in err
 
 
 def test_a_pdf_that_cannot_be_read_says_why(

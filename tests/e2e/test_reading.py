@@ -200,3 +200,16 @@ def test_a_sample_that_is_not_an_image_any_more_is_refused_by_name(tmp_path: Pat
     refused, made = TrainingSet([page], config, seed=1)[(0, 0, 0)]
     assert made is None
     assert "the file is a JPEG 2000 image" in refused["Label.txt:1"]
+
+
+def test_paddleocr_evaluates_the_name_of_an_operator(tmp_path: Path) -> None:
+    """Else trainer/recipes/evaluated.py would refuse what does no harm."""
+    from trainer.ppocr import tree
+
+    tree.on_path()
+    from ppocr.data.imaug import create_operators
+
+    made = tmp_path / "made"
+    with pytest.raises(TypeError):
+        create_operators([{f"open({str(made)!r}, 'w').close()": None}], {})
+    assert made.exists()

@@ -28,7 +28,7 @@ from trainer.formats.printable import printable
 from trainer.ppocr import infer
 
 _NAMED: Final = 5
-"""How many of the files that are left out a sentence names."""
+"""How many of the files and folders that are left out a sentence names."""
 
 
 @dataclass(frozen=True)
@@ -116,10 +116,10 @@ def text_of(lines: Sequence[Line]) -> str:
 def find_images(given: Sequence[Path]) -> tuple[list[Path], dict[Path, str]]:
     """List the files to read: as named, and of each folder, in the order of names, those that are images or PDFs.
 
-    The content of a file decides, whatever its name ends with. Hidden files and folders in a folder are left out.
+    The content of a file decides, whatever its name ends with. Hidden files and folders in a folder are passed over.
 
     Returns:
-        The files to read, and why each other file of the folders is not read.
+        The files to read, and why each other file or folder in the folders is not read.
 
     Raises:
         DatasetError: a folder has no image.
@@ -130,7 +130,7 @@ def find_images(given: Sequence[Path]) -> tuple[list[Path], dict[Path, str]]:
         if not path.is_dir():
             found.append(path)
             continue
-        inside = sorted(file for file in path.iterdir() if not file.name.startswith(".") and not file.is_dir())
+        inside = sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
         reasons = {file: _why_not(file) for file in inside}
         images_of_it = [file for file, why in reasons.items() if why is None]
         others |= {file: why for file, why in reasons.items() if why is not None}
@@ -141,8 +141,10 @@ def find_images(given: Sequence[Path]) -> tuple[list[Path], dict[Path, str]]:
 
 
 def _why_not(path: Path) -> str | None:
-    """Return why a file of a folder is not read, or None if it is an image or a PDF."""
+    """Return why an entry of a folder is not read, or None if it is an image or a PDF."""
     try:
+        if path.is_dir():
+            return "it is a folder; name it to read it, too"
         if not path.is_file():
             return "it is not a regular file"
         with path.open("rb") as file:
@@ -153,13 +155,13 @@ def _why_not(path: Path) -> str | None:
 
 
 def left_out(others: Mapping[Path, str]) -> str:
-    """Return a sentence about files of folders that are not read; empty if there are none."""
+    """Return a sentence about what is not read of folders; empty if that is nothing."""
     if not others:
         return ""
     named = [f"{path} ({why})" for path, why in others.items()][:_NAMED]
     if len(others) > _NAMED:
         named.append(f"and {len(others) - _NAMED} more")
-    return f"{_count(len(others), 'file')} left out: {', '.join(named)}."
+    return f"{len(others)} left out: {', '.join(named)}."
 
 
 def names_for(paths: Sequence[Path]) -> list[str]:
@@ -299,7 +301,7 @@ def summary(facts: dict[str, Any]) -> str:
     if facts["unreadable"]:
         lines.append(f"{len(facts['unreadable'])} could not be read: {facts['unreadable'][0]['reason']}")
     if facts.get("left_out"):
-        lines.append(f"{_count(len(facts['left_out']), 'file')} left out")
+        lines.append(f"{len(facts['left_out'])} left out")
     return "\n".join(lines)
 
 

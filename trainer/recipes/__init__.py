@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from trainer.datasets.prepared import Prepared
 from trainer.errors import SpecError
-from trainer.recipes import distill, inline, overrides, samplers
+from trainer.recipes import distill, evaluated, inline, overrides, samplers
 from trainer.recipes.overlays import Overlay, names, overlay
 from trainer.run.spec import Distill, RunSpec
 
@@ -76,13 +76,15 @@ def resolve(run: RunSpec, prepared: Prepared | None = None, *, world_size: int =
         world_size: number of devices, for `run.train.scaleLearningRate`.
 
     Raises:
-        SpecError: an unknown recipe, override or sampler, a value of another kind, a recipe of the other task.
+        SpecError: an unknown recipe, override or sampler, a value of another kind, a recipe of the other task, or a
+            text that PaddleOCR would run as Python.
     """
     base, notes = _base(run)
     source = "run.config" if run.recipe is None else f"recipe {base.name}"
     config = _composed(base, run.distill)
     _set_train_fields(config, run)
     config = overrides.apply(config, run.overrides, source=source)
+    evaluated.check(config, source=source)
     distill.check(run.distill, config)
     if not isinstance(config["Global"].get("epoch_num"), int):
         raise SpecError(f"Global.epoch_num of {source} is missing. Set it, or set run.train.epochs.")

@@ -60,6 +60,9 @@ class Place:
     endpoint: str
     """URL of the endpoint, or what stands for it."""
 
+    virtual: bool = False
+    """Whether the settings ask for the bucket's name in the host name."""
+
     def uri(self, key: str = "") -> str:
         """Return the location of a key."""
         return "/".join(["s3:/", self.bucket, *filter(None, [self.prefix, key])])
@@ -88,10 +91,14 @@ class Place:
         if code == "NoSuchBucket":
             return self.no_bucket()
         if code in _NO_PATH_STYLE:
-            return SpecError(
-                f"{self.endpoint} takes no bucket in the path ({code}). Set addressing_style = virtual for s3 in "
-                "~/.aws/config, or OCRFLEET_S3_ADDRESSING=virtual; for pods, chart.endpoint.addressing."
+            remedy = (
+                f"{self.bucket!r} cannot be in front of that host: use an endpoint that is a host name, and with "
+                "https:// a bucket without dots in its name."
+                if self.virtual
+                else "Set addressing_style = virtual for s3 in ~/.aws/config, or OCRFLEET_S3_ADDRESSING=virtual; for "
+                "pods, chart.endpoint.addressing."
             )
+            return SpecError(f"{self.endpoint} takes no bucket in the path ({code}). {remedy}")
         if isinstance(error, FileNotFoundError):
             return NotFoundError(f"The object {self.uri(key)} does not exist at {self.endpoint}. Check the location.")
         if isinstance(error, AlreadyExistsError):

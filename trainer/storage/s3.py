@@ -43,7 +43,12 @@ def open_s3(*, bucket: str, prefix: str, environ: Mapping[str, str], patience: f
     check_bucket(bucket)
     known = settings.read(environ)
     base, virtual = known.base(bucket)
-    place = Place(bucket=bucket, prefix=prefix, endpoint=base if known.endpoint else "AWS")
+    place = Place(
+        bucket=bucket,
+        prefix=prefix,
+        endpoint=base if known.endpoint else "AWS",
+        virtual=known.addressing == "virtual",
+    )
     # All of these are set, since the client takes from the environment, unchecked, what it is not given.
     config: Any = {
         "aws_endpoint_url_s3": base,

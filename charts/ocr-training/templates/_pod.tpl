@@ -133,7 +133,7 @@ spec:
         - {name: SSL_CERT_FILE, value: /etc/ocrfleet-authorities/{{ $chart.caBundle.key }}}
         - {name: AWS_CA_BUNDLE, value: /etc/ocrfleet-authorities/{{ $chart.caBundle.key }}}
         {{- end }}
-        {{- range $name, $value := dict "HTTP_PROXY" $chart.proxy.http "HTTPS_PROXY" $chart.proxy.https "NO_PROXY" (ternary (join "," (concat (list ".svc" ".cluster.local") $chart.proxy.noProxy)) "" (or (not (empty $chart.proxy.http)) (not (empty $chart.proxy.https)))) }}
+        {{- range $name, $value := dict "HTTP_PROXY" $chart.proxy.http "HTTPS_PROXY" $chart.proxy.https "NO_PROXY" (ternary (join "," (concat (list ".svc" ".cluster.local") $chart.proxy.noProxy)) "" (not (empty (compact (concat (list $chart.proxy.http $chart.proxy.https) $chart.proxy.noProxy))))) }}
         {{- if $value }}
         - {name: {{ $name }}, value: {{ $value | quote }}}
         {{- end }}

@@ -76,7 +76,10 @@
 {{- $chart := .Values.chart -}}
 {{- $variables := dict -}}
 {{- range $chart.extraEnv -}}
+{{- /* A proxy's URL with a password comes from a Secret. */ -}}
+{{- if not (and .valueFrom (has .name (list "HTTP_PROXY" "HTTPS_PROXY"))) -}}
 {{- $_ := set $variables .name true -}}
+{{- end -}}
 {{- end -}}
 {{- $given := dict "chart.podLabels" $chart.podLabels "chart.podAnnotations" $chart.podAnnotations "chart.podMonitor.labels" $chart.podMonitor.labels "chart.serviceAccount.annotations" $chart.serviceAccount.annotations "chart.extraEnv" $variables -}}
 {{- range .Reserved -}}

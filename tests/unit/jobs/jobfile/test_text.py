@@ -1,5 +1,6 @@
 """The text of a job file: what is read of YAML, what is refused, and what is written."""
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,14 @@ def test_a_file_of_10_megabytes_is_not_read(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(SpecError, match="larger than 1,000,000 bytes"):
         jobfile.load(path)
     assert taken == []
+
+
+def test_standard_input_that_does_not_end_is_not_read_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    stdin = io.StringIO("#" * 3_000_000)
+    monkeypatch.setattr("sys.stdin", stdin)
+    with pytest.raises(SpecError, match=r"^Standard input is larger than 1,000,000 bytes, too large for a job file\.$"):
+        jobfile.load(jobtext.STDIN)
+    assert stdin.tell() < 1_100_000
 
 
 def test_aliases_and_merges_serve_where_they_stay_small() -> None:

@@ -58,6 +58,16 @@ def test_an_answer_is_the_error_that_says_what_to_do(error: Exception, kind: typ
     assert "models" in str(translated) or "http://s3:9000" in str(translated)
 
 
+def test_a_store_that_wants_host_names_is_not_told_to_use_the_setting_that_it_has() -> None:
+    """An address cannot have a bucket's name in front, so the path was used in spite of the setting."""
+    place = Place(bucket="slips", prefix="", endpoint="http://10.0.0.1:9000", virtual=True)
+    said = place.translate(GenericError(answer(403, "SecondLevelDomainForbidden")), action="s3:ListBucket")
+    assert str(said) == (
+        "http://10.0.0.1:9000 takes no bucket in the path (SecondLevelDomainForbidden). 'slips' cannot be in front of "
+        "that host: use an endpoint that is a host name, and with https:// a bucket without dots in its name."
+    )
+
+
 def test_a_location_is_written_without_doubled_slashes() -> None:
     assert PLACE.uri("a/b") == "s3://models/receipts/a/b"
     assert PLACE.uri() == "s3://models/receipts"
