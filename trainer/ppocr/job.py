@@ -60,7 +60,7 @@ class Job:
         )
 
     def split(self, wanted: str) -> str:
-        """Give `eval` or `test`, or the other where the wanted one has no sample."""
+        """Return `eval` or `test`, or the other where the wanted one has no sample."""
         other = {"eval": "test", "test": "eval"}[wanted]
         return wanted if self.prepared.counts[wanted] else other
 
