@@ -111,7 +111,7 @@ def _plain() -> Iterator[None]:
 
 @contextmanager
 def _raw(socket: Any) -> Iterator[None]:
-    """Return every key to the command, and tell it how large the terminal is whenever that changes."""
+    """Pass every key to the command, and the size of the terminal whenever it changes."""
     source = sys.stdin.fileno()
     before = termios.tcgetattr(source)
     changed = threading.Event()

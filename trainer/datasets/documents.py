@@ -100,7 +100,7 @@ def _page(pdf: Any, number: int) -> Any:
 
 
 def _pdfium() -> Any:
-    # Only who reads a PDF needs it.
+    # Imported late: only PDFs need it.
     import pypdfium2
 
     return pypdfium2

@@ -428,7 +428,7 @@ def _order(raw: bytes) -> tuple[str, bool]:
 
 
 def _directory(raw: bytes, at: int | None = None) -> dict[int, tuple[int, ...]]:
-    """Return the numbers of a TIFF's directory, by default the first, by tag: of the tags that are looked at here."""
+    """Return the numbers of a TIFF's directory, by default the first, by tag; tags that are not wanted are left out."""
     order, big = _order(raw)
     if at is None:
         at = int(struct.unpack_from(f"{order}{'Q' if big else 'I'}", raw, 8 if big else 4)[0])

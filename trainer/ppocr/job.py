@@ -98,7 +98,7 @@ class Job:
             self._signals.append(number)
 
         signal.signal(signal.SIGTERM, note)
-        # Paddle's store fails on a system call that a signal interrupts: the kernel shall go on with the call.
+        # Paddle's store fails on a system call that a signal interrupts, so the kernel has to resume the call.
         signal.siginterrupt(signal.SIGTERM, False)
 
     def stopping(self) -> bool:

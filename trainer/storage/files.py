@@ -45,7 +45,7 @@ class FileStore(Store):
         return sorted(found, key=lambda info: info.key)
 
     def _all(self) -> Listing:
-        """List what is part of the folder; a link must not bring in what lies elsewhere. See `Store.pull`."""
+        """List the files of the folder itself; no link may bring in others. See `Store.pull`."""
         with _faults(self.root):
             found = regular.files(self.root) if self.root.is_dir() else ()
             return [self._info(self.root / name) for name in sorted(found)]
