@@ -1,7 +1,6 @@
 """The pages of TIFFs and PDFs, as `ocrfleet predict` reads them."""
 
 import io
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -123,7 +122,7 @@ def test_a_broken_pdf_is_refused(raw: bytes) -> None:
         Document(raw)
 
 
-def test_files_are_named_in_paths(tmp_path: Path) -> None:
+def test_a_tiff_begins_like_an_image_and_a_pdf_does_not() -> None:
     assert headers.other(pdf((9, 9))) is not None
     assert headers.other(tiff(1)) is None
     assert headers.other(b"") == "the image file is empty"
