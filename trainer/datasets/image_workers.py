@@ -50,6 +50,9 @@ _CHUNK: Final = 16
 _LARGE: Final = 50_000_000
 """Pixels of an image that no two workers decode at the same time; an A3 sheet at 400 dpi has 31 million."""
 
+_SECONDS: Final = 300
+"""In which an image must be decoded: far more than 600 million pixels take on a slow machine."""
+
 _BYTES: Final = {False: 13, True: 27}
 """Measured for each pixel while an image is decoded and turned, opaque or transparent, the file included.
 
@@ -59,7 +62,7 @@ opacity and 26.6 for an RGBA PNG of 16 bits.
 
 
 class DeadlyError(ImageError):
-    """The image killed two processes that decoded it, one after the other."""
+    """The image killed two processes that decoded it, one after the other, or kept them busy for too long."""
 
 
 class PageError(ImageError):
@@ -267,7 +270,10 @@ class _Worker:
 
     def blame(self) -> DeadlyError:
         """Return why the image is refused on which the process died."""
-        name = signal.Signals(-self._process.wait()).name
+        number = signal.Signals(-self._process.wait())
+        if number == signal.SIGALRM:
+            return DeadlyError("the image cannot be decoded in time", detail=f" ({_SECONDS} s)")
+        name = number.name
         why = f"{name}; out of memory, unless it was killed by hand" if name == "SIGKILL" else name
         return DeadlyError("the image kills the process that decodes it", detail=f" ({why})")
 
@@ -318,11 +324,18 @@ def main() -> None:
         with suppress(EOFError):
             while True:
                 for what, path in pickle.load(sys.stdin.buffer):
+                    _alarm(_SECONDS)
                     answer, pixels = _answer(what, path, reading, lock)
+                    _alarm(0)
                     answers.write(json.dumps(msgspec.to_builtins(answer, enc_hook=str)).encode() + b"\n")
                     if pixels is not None:
                         answers.write(pixels.tobytes())
                     answers.flush()
+
+
+def _alarm(seconds: float) -> None:
+    """Have the kernel end this process after some seconds, even in a library that does not return; 0: never."""
+    signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def _answer(what: Entry | int, path: Path, reading: Reading, lock: int) -> "tuple[_Answer, Image | None]":
@@ -382,7 +395,9 @@ def _alone(lock: int, header: Header) -> Iterator[None]:
     if header.pixels <= _LARGE:
         yield
         return
+    _alarm(0)
     fcntl.lockf(lock, fcntl.LOCK_EX)
+    _alarm(_SECONDS)
     try:
         needed, left = header.pixels * _BYTES[header.transparent], memory.available()
         if left is not None and needed > left:
