@@ -104,7 +104,7 @@ class Store(ABC):
 
     @abstractmethod
     def first(self) -> ObjectInfo | None:
-        """Return any object of the location that is not empty, at the price of one request; None when there is none.
+        """Return any object that is neither empty nor hidden, at the price of one request; None when there is none.
 
         Raises:
             NotFoundError: the bucket does not exist.

@@ -20,6 +20,7 @@ from trainer.storage.faults import CAUGHT, Place
 from trainer.storage.keys import check_key
 from trainer.storage.landing import Landing
 from trainer.storage.settings import check_bucket
+from trainer.system import regular
 from trainer.telemetry.callbacks import OnProgress
 
 if TYPE_CHECKING:  # these two exist for type checkers only
@@ -198,11 +199,11 @@ class S3Store(Store):
         return sorted(listed, key=lambda info: info.key)
 
     def first(self) -> ObjectInfo | None:
-        """Return any object that is not empty; see `Store.first`."""
+        """Return any object that is neither empty nor hidden; see `Store.first`."""
         with self._place.faults("s3:ListBucket"):
             pages = obstore.list(self._client, chunk_size=50)
             found = (_info(meta) for page in pages for meta in page if meta["path"] and meta["size"])
-            return next((info for info in found if not _hidden(info.key)), None)
+            return next((info for info in found if not _hidden(info.key) and not regular.hidden(info.key)), None)
 
     def read(self, key: str) -> tuple[bytes, str]:
         """Return an object's content and etag; see `Store.read`."""
