@@ -148,10 +148,10 @@ $(AUDIT)/.complete: requirements/audit.txt
 # pip-audit refuses two versions of a package, and audit.txt has other versions than the lock.
 .PHONY: audit
 audit: $(AUDIT)/.complete ## Look for known vulnerabilities in the pinned packages, in the databases of PyPI and OSV
-	@for service in pypi osv; do for list in $(PINNED); do echo "$$service, $$list:"; \
+	@failed=0; for service in pypi osv; do for list in $(PINNED); do echo "$$service, $$list:"; \
 		$(AUDIT)/bin/pip-audit --strict --require-hashes --disable-pip \
 		--vulnerability-service $$service -r requirements/$$list.txt \
-		$$(sed -n 's/^\([A-Z][-A-Za-z0-9]*\) .*/--ignore-vuln \1/p' $(EXCEPTIONS)); done; done
+		$$(sed -n 's/^\([A-Z][-A-Za-z0-9]*\) .*/--ignore-vuln \1/p' $(EXCEPTIONS)) || failed=1; done; done; exit $$failed
 
 # Its environment is no prerequisite: after a change of audit.txt, it could not be installed before the hashes are there.
 .PHONY: hashes

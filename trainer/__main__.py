@@ -202,7 +202,7 @@ class _Printable(logging.Formatter):
 
 
 if __name__ == "__main__":
-    # A crash in a library leaves at least where it was.
+    # A crash in a library at least prints where it happened.
     faulthandler.enable()
     credentials.settle(os.environ)
     code = main()

@@ -103,7 +103,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     _write_new(arguments.filename, text)
     show.say(
-        f"{arguments.filename} was written. Next: edit it, for a cluster also placement.image, then run "
+        f"{arguments.filename} was written. Next: edit it, including placement.image for a cluster, then run "
         f"`ocrfleet check {arguments.filename}`."
     )
     return 0

@@ -155,7 +155,7 @@ def _read(arguments: argparse.Namespace) -> list[tuple[Observed, Status]]:
 
 @contextmanager
 def _without_garbage_collection() -> Iterator[None]:
-    # A thousand runs are a million objects, none of them garbage: to look for it takes as long as to read them.
+    # A thousand runs are a million objects, none of them garbage: looking for it takes as long as reading them.
     enabled = gc.isenabled()
     gc.disable()
     try:

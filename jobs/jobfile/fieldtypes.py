@@ -96,7 +96,7 @@ Amount = Annotated[
 
 
 def _identity(least: int, pattern: str) -> Any:
-    """Return the type of a user's or group's number, or `none`. Its pattern is its own, for the words."""
+    """Return the type of a user's or group's number, or `none`. Words are found by pattern, so each has its own."""
     words = f"write a whole number from {least} to {2**31 - 1}, or `none` to leave the field out"
     spelled(pattern, words)
 

@@ -29,7 +29,7 @@ class Fields(dict[str, Any]):
 
 
 def written_in(raw: Mapping[str, Any], place: Sequence[str | int], value: object) -> str:
-    """Return how a number, a boolean or nothing is written in a job file; as YAML writes it where that is unknown."""
+    """Return how a number, a boolean or null is written in a job file, or how YAML writes it if that is unknown."""
     text = written(raw.text, place, value) if isinstance(raw, Fields) and raw.text else None
     usual = "" if value is None else json.dumps(value)
     return usual if text is None else text

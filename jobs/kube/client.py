@@ -167,7 +167,7 @@ class Cluster:
                 yield change, found
 
     def apply(self, body: Object, *, dry_run: bool = False, force: bool = False) -> Object:
-        """Lay an object over the one that is there, or make it, and give it as the server has it then.
+        """Lay an object over the one that is there, or make it, and return it as the server has it then.
 
         Args:
             body: the object, of this namespace.
@@ -262,7 +262,7 @@ class Cluster:
                 yield text
 
     def execute(self, pod: str, command: Sequence[str], *, container: str | None = None, terminal: bool = False) -> Any:
-        """Start a command in a pod's container, and give the WebSocket to it; `jobs/kube/exec.py` speaks over it.
+        """Start a command in a pod's container, and return the WebSocket to it; `jobs/kube/exec.py` speaks over it.
 
         Args:
             pod: its name.

@@ -33,7 +33,7 @@ def terminal() -> bool:
 
 
 def attach(socket: Any, *, terminal: bool) -> int:
-    """Join this process's streams with those of a command until it ends, and give its exit code.
+    """Join this process's streams with those of a command until it ends, and return its exit code.
 
     Args:
         socket: what `Cluster.execute` gave.
@@ -66,7 +66,7 @@ def _send(socket: Any, source: int) -> None:
 
 
 def _receive(socket: Any) -> dict[str, Any]:
-    """Write what comes, and give the command's end as the API server tells it."""
+    """Write the output, and return the result of the command as the API server reports it."""
     targets = {_OUT: sys.stdout.fileno(), _ERR: sys.stderr.fileno()}
     status = b""
     while True:
@@ -111,7 +111,7 @@ def _plain() -> Iterator[None]:
 
 @contextmanager
 def _raw(socket: Any) -> Iterator[None]:
-    """Return every key to the command, and tell it how large the terminal is whenever that changes."""
+    """Pass every key to the command, and the size of the terminal whenever it changes."""
     source = sys.stdin.fileno()
     before = termios.tcgetattr(source)
     changed = threading.Event()

@@ -128,7 +128,7 @@ class _Watch:
         self.last_signal = float("-inf")
 
     def start(self, node: Node, lock: int) -> None:
-        # Workers have no keys, and shall not find ours.
+        # Workers have no keys, and must not find ours.
         hide()
         with ExitStack() as stack:
             output = stack.enter_context(node.output.open("ab")) if node.output else 2

@@ -1,20 +1,17 @@
 """How a bucket is reached: by TLS, by its host name, and by the settings of the AWS tools, on a real S3 server."""
 
-import http.client
 import os
-import ssl
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
 import trustme
 
 from examples.local_s3 import Server
 from tests.e2e.commands import ocrfleet
+from tests.e2e.front import Front, serving
 from trainer import contract
 from trainer.errors import AccessError, NotFoundError
 from trainer.storage import Store, open_store
@@ -23,40 +20,9 @@ DOMAIN = "http://s3.example.test"
 """The name under which the server takes requests to `BUCKET.s3.example.test`; no resolver knows it."""
 
 
-@contextmanager
-def secured(target: str, certificate: trustme.LeafCert) -> Iterator[str]:
-    """Serve an S3 server over TLS; yields the endpoint."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def answer(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            with closing(http.client.HTTPConnection(target.removeprefix("http://"))) as line:
-                line.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
-                for name, value in self.headers.items():
-                    line.putheader(name, value)
-                line.endheaders(body)
-                answer = line.getresponse()
-                content = answer.read()
-                self.send_response_only(answer.status)
-                for name, value in answer.getheaders():
-                    if name not in ("Transfer-Encoding", "Connection"):
-                        self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(content)
-
-        do_DELETE = do_GET = do_HEAD = do_POST = do_PUT = answer
-
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    certificate.configure_cert(context)
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        thread = Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"https://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+def secured(target: str, certificate: trustme.LeafCert) -> AbstractContextManager[str]:
+    """Serve an S3 server over TLS, for a with statement that takes its endpoint."""
+    return serving(type("Secured", (Front,), {"target": target}), certificate=certificate)
 
 
 @pytest.fixture

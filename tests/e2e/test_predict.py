@@ -272,6 +272,21 @@ def test_all_pages_of_a_tiff_and_of_a_pdf_are_read(
     assert made == [f"{name}.page-{n}.txt" for name in ("doc", "scan") for n in (1, 2, 3)]
 
 
+def test_pages_after_a_broken_first_one_are_read(
+    models: tuple[Path, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first = Image.new("F", (60, 40))
+    first.save(tmp_path / "scan.tif", append_images=[Image.open(page(tmp_path / "a.png", "one"))], save_all=True)
+    options = ["--det", models[0], "--out", tmp_path / "out", "-o", "json", tmp_path / "scan.tif"]
+    code, out, err = run(capsys, monkeypatch, *options)
+    assert code == ExitCode.DONE
+    assert [(item["page"], item["pages"]) for item in json.loads(out)["images"]] == [(2, 2)]
+    assert f"Page 1 of '{tmp_path / 'scan.tif'}': " in err
+
+
 def test_a_folder_is_read_by_content_and_what_is_left_out_is_named(
     models: tuple[Path, Path],
     tmp_path: Path,

@@ -1,14 +1,8 @@
 """The example policies hold: a run does all its work with the rights of `train`, and changes nothing of others."""
 
-import http.client
 import json
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -16,6 +10,7 @@ import pytest
 
 from examples.local_s3 import Server
 from tests.e2e.commands import job_file, ocrfleet
+from tests.e2e.front import Front, serving
 from trainer.errors import AccessError, ConflictError
 from trainer.storage import open_store
 
@@ -46,57 +41,15 @@ def grant(server: Server, bucket: str, *names: str) -> None:
         client.put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))
 
 
-@dataclass(frozen=True)
-class CreateOnly:
-    """A front of the server that refuses writes as S3 does for `CREATE_ONLY`: without the header If-None-Match."""
+class CreateOnly(Front):
+    """Refuses writes as S3 does for `CREATE_ONLY`: without the header If-None-Match."""
 
-    target: str
     patterns: list[str]
 
-    @contextmanager
-    def serve(self) -> Iterator[str]:
-        """Yield its endpoint."""
-        front = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def answer(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                if front.refuses(self.command, self.path, conditional="If-None-Match" in self.headers):
-                    status, headers, content = 403, [], b"<Error><Code>AccessDenied</Code></Error>"
-                else:
-                    status, headers, content = front.ask(self.command, self.path, self.headers.items(), body)
-                self.send_response_only(status)
-                for name, value in headers:
-                    self.send_header(name, value)
-                if self.command != "HEAD":
-                    self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-            do_DELETE = do_GET = do_HEAD = do_POST = do_PUT = answer
-
-        with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-            Thread(target=server.serve_forever, daemon=True).start()
-            yield f"http://127.0.0.1:{server.server_port}"
-            server.shutdown()
-
-    def refuses(self, method: str, path: str, *, conditional: bool) -> bool:
-        key = unquote(urlsplit(path).path)
-        return method in ("POST", "PUT") and not conditional and any(fnmatchcase(key, p) for p in self.patterns)
-
-    def ask(self, method: str, path: str, headers: Any, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
-        """Pass a request on, with its signed headers as they are."""
-        with closing(http.client.HTTPConnection(urlsplit(self.target).netloc, timeout=60)) as connection:
-            connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
-            for name, value in headers:
-                connection.putheader(name, value)
-            connection.endheaders(body)
-            found = connection.getresponse()
-            content = found.read()
-            own = {"connection", "transfer-encoding"} | (set() if method == "HEAD" else {"content-length"})
-            return found.status, [pair for pair in found.getheaders() if pair[0].lower() not in own], content
+    def refuses(self) -> bool:
+        key = unquote(urlsplit(self.path).path)
+        writes = self.command in ("POST", "PUT") and "If-None-Match" not in self.headers
+        return writes and any(fnmatchcase(key, pattern) for pattern in self.patterns)
 
 
 @pytest.mark.paddle
@@ -114,7 +67,8 @@ def test_a_training_role_trains_and_publishes_and_needs_another_to_promote(
     create_only = [each for each in statements("train", bucket=name) if each.get("Condition") == CREATE_ONLY]
     patterns = [resource.replace("arn:aws:s3:::", "/") for each in create_only for resource in each["Resource"]]
     assert patterns == [f"/{name}/receipts-rec/runs/receipts-rec-????????/*"]
-    with CreateOnly(s3_server.endpoint, patterns).serve() as endpoint:
+    front = type("Front", (CreateOnly,), {"target": s3_server.endpoint, "patterns": patterns})
+    with serving(front) as endpoint:
         for variable, value in {**s3_server.guest_environment, "AWS_ENDPOINT_URL": endpoint}.items():
             monkeypatch.setenv(variable, value)
         sets = ["run.publish.promote=candidate"]

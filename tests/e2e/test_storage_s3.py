@@ -46,6 +46,16 @@ def took_less_than(seconds: float) -> Iterator[None]:
     assert time.monotonic() - started < seconds
 
 
+def test_the_first_object_is_one_that_a_pull_would_bring(store: Store) -> None:
+    store.put(".ipynb_checkpoints/a.png", b"1")
+    store.put("a.png", b"")
+    assert store.first() is None
+    store.put("b.png", b"2")
+    found = store.first()
+    assert found
+    assert found.key == "b.png"
+
+
 def test_what_is_pushed_is_pulled_and_not_moved_twice(store: Store, tmp_path: Path) -> None:
     contents = {f"imgs/{n:03}.jpg": secrets.token_bytes(3000) for n in range(300)}
     contents |= {"Label.txt": "图 ü".encode(), "a b+c%25&~.txt": b"", "large.bin": secrets.token_bytes(2 * LARGE + 17)}

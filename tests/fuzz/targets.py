@@ -14,6 +14,7 @@ from jobs.jobfile import model as jobfile
 from jobs.jobfile import overrides
 from jobs.models.cache import Cache
 from tests.fuzz.inputs import documents, pictures, texts
+from tests.unit.trainer.registry.published import manifest as manifest_of
 from trainer.contract import ExitCode
 from trainer.datasets import dictionary, headers, labellines, labels
 from trainer.datasets.headers import ImageError
@@ -68,18 +69,8 @@ LINE: Final = '["a.jpg", "b.jpg"]\ttext'
 DIGEST: Final = "a" * 64
 FILE: Final = PublishedFile(path="1/inference/inference.yml", size=3, sha256=DIGEST)
 NETWORK: Final = Network(name="Student", frozen=False, parameters=10, metrics={"acc": 0.5})
-MANIFEST: Final = Manifest(
-    run="lines-1",
-    name="lines",
-    task="rec",
-    attempt=1,
-    created="2026-01-01T00:00:00.000Z",
-    recipe="rec-crnn-mobile",
-    model_name="m",
-    metrics={"acc": 0.9},
-    split="test",
-    samples=10,
-    dataset=DIGEST,
+MANIFEST: Final = manifest_of(
+    "lines-1",
     files=(FILE, replace(FILE, path="1/record.json")),
     distillation=Distillation(picked="Student", why="so", fine_tuned_epochs=0, networks=(NETWORK,)),
 )

@@ -1,5 +1,6 @@
 """The fuzzer: its inputs get past the first check, and it reports a fault."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,10 +8,18 @@ import pytest
 from tests.fuzz.__main__ import fuzz
 from tests.fuzz.targets import Target, targets
 
+ROOT = Path(__file__).parents[2]
+
 
 @pytest.fixture
 def table(tmp_path: Path) -> dict[str, Target]:
     return dict(targets(tmp_path))
+
+
+def test_the_page_about_reliability_names_each_target(table: dict[str, Target]) -> None:
+    text = (ROOT / "docs" / "reliability.md").read_text("utf-8").partition("### Runs")[0]
+    rows = re.findall(r"^\| (`.+?) \|", text, re.MULTILINE)
+    assert sorted(name for row in rows for name in re.findall("`(.+?)`", row)) == sorted(table)
 
 
 def test_each_target_takes_its_samples(table: dict[str, Target]) -> None:

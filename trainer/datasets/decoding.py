@@ -14,7 +14,7 @@ _kept: list[Path] = []
 
 
 def keep_in(folder: Path) -> None:
-    """Keep them in a folder from now on, in this process and those that it forks."""
+    """Keep these paths in a folder from now on, in this process and those that it forks."""
     folder.mkdir(exist_ok=True)
     _kept[:] = [folder]
 

@@ -32,9 +32,7 @@ def load(path: Path, *, called: str | None = None) -> list[str]:
     """
     name = called or path.name
     characters = [line for line in _lines(path, name) if line != " "]
-    while characters and not characters[-1]:
-        characters.pop()
-    if not characters:
+    if not any(characters):
         raise DatasetError(f"{name}:1 has no characters. A dictionary has one character per line.")
     return characters
 
@@ -51,7 +49,7 @@ def _lines(path: Path, name: str) -> list[str]:
         number = raw.count(b"\n", 0, error.start) + 1
         raise DatasetError(f"{name}:{number} is not UTF-8. Save the file as UTF-8.") from error
     # Not splitlines(): U+2028 and others are characters that a dictionary may hold.
-    return [line.removesuffix("\r") for line in text.split("\n")]
+    return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
 
 
 def save(characters: Sequence[str], path: Path) -> None:

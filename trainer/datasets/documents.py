@@ -34,7 +34,11 @@ class Document:
             with closing(_pdf(raw)) as pdf:
                 self.pages = len(pdf)
         else:
-            self._starts = headers.tiff_pages(raw) if headers.read(raw).format == "TIFF" else []
+            # The first page of a TIFF is checked when it is read, since the others may be good without it.
+            is_tiff = raw.startswith(headers.TIFF)
+            if not is_tiff:
+                headers.read(raw)
+            self._starts = headers.tiff_pages(raw) if is_tiff else []
             self.pages = max(1, len(self._starts))
         if not self.pages:
             raise ImageError("the PDF has no pages")
@@ -96,7 +100,7 @@ def _page(pdf: Any, number: int) -> Any:
 
 
 def _pdfium() -> Any:
-    # Only who reads a PDF needs it.
+    # Imported late: only PDFs need it.
     import pypdfium2
 
     return pypdfium2

@@ -110,6 +110,9 @@ _OTHERS: Final[tuple[tuple[int, bytes, str], ...]] = (
 """Where and how other files begin, and what they are called. Only for the message: unknown ones are refused as well."""
 
 
+TIFF: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+"""How a TIFF begins, and a BigTIFF."""
+
 _BROKEN: Final = (struct.error, IndexError, OverflowError)
 """What Python raises when a number in a file points beyond the file."""
 
@@ -425,7 +428,7 @@ def _order(raw: bytes) -> tuple[str, bool]:
 
 
 def _directory(raw: bytes, at: int | None = None) -> dict[int, tuple[int, ...]]:
-    """Return the numbers of a TIFF's directory, by default the first, by tag: of the tags that are looked at here."""
+    """Return the numbers of a TIFF's directory, by default the first, by tag; tags that are not wanted are left out."""
     order, big = _order(raw)
     if at is None:
         at = int(struct.unpack_from(f"{order}{'Q' if big else 'I'}", raw, 8 if big else 4)[0])
@@ -463,9 +466,6 @@ _PARSERS: Final[Mapping[bytes, Callable[[bytes], Header]]] = {
     b"\xff\xd8": _jpeg,
     b"\x89PNG\r\n\x1a\n": _png,
     b"BM": _bmp,
-    b"II*\0": _tiff,
-    b"MM\0*": _tiff,
-    b"II+\0": _tiff,
-    b"MM\0+": _tiff,
+    **dict.fromkeys(TIFF, _tiff),
     b"RIFF": _webp,
 }

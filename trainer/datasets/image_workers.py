@@ -50,6 +50,9 @@ _CHUNK: Final = 16
 _LARGE: Final = 50_000_000
 """Pixels of an image that no two workers decode at the same time; an A3 sheet at 400 dpi has 31 million."""
 
+_SECONDS: Final = 300
+"""In which an image must be decoded: far more than 600 million pixels take on a slow machine."""
+
 _BYTES: Final = {False: 13, True: 27}
 """Measured for each pixel while an image is decoded and turned, opaque or transparent, the file included.
 
@@ -59,7 +62,15 @@ opacity and 26.6 for an RGBA PNG of 16 bits.
 
 
 class DeadlyError(ImageError):
-    """The image killed two processes that decoded it, one after the other."""
+    """The image killed two processes that decoded it, one after the other, or kept them busy for too long."""
+
+
+class PageError(ImageError):
+    """A page cannot be used. Others of its file may be."""
+
+    def __init__(self, reason: str, *, detail: str, pages: int) -> None:
+        super().__init__(reason, detail=detail)
+        self.pages = pages
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +117,8 @@ class Decode(Protocol):
         """Return the page.
 
         Raises:
-            ImageError: it cannot be used.
+            PageError: it cannot be used.
+            DeadlyError: it kills the process that decodes it.
         """
 
 
@@ -256,9 +268,12 @@ class _Worker:
         content = self._process.stdout.read(size)
         return Page(_pixels(content, answer.shape), pages=answer.pages) if len(content) == size else None
 
-    def blame(self) -> "DeadlyError":
+    def blame(self) -> DeadlyError:
         """Return why the image is refused on which the process died."""
-        name = signal.Signals(-self._process.wait()).name
+        number = signal.Signals(-self._process.wait())
+        if number == signal.SIGALRM:
+            return DeadlyError("the image cannot be decoded in time", detail=f" ({_SECONDS} s)")
+        name = number.name
         why = f"{name}; out of memory, unless it was killed by hand" if name == "SIGKILL" else name
         return DeadlyError("the image kills the process that decodes it", detail=f" ({why})")
 
@@ -291,7 +306,7 @@ def _result(answer: _Answer) -> Look | ImageError:
         raise OSError(*answer.failed)
     if answer.refused:
         reason, detail = answer.refused
-        return ImageError(reason, detail=detail)
+        return PageError(reason, detail=detail, pages=answer.pages)
     assert answer.look
     return answer.look
 
@@ -309,11 +324,18 @@ def main() -> None:
         with suppress(EOFError):
             while True:
                 for what, path in pickle.load(sys.stdin.buffer):
+                    _alarm(_SECONDS)
                     answer, pixels = _answer(what, path, reading, lock)
+                    _alarm(0)
                     answers.write(json.dumps(msgspec.to_builtins(answer, enc_hook=str)).encode() + b"\n")
                     if pixels is not None:
                         answers.write(pixels.tobytes())
                     answers.flush()
+
+
+def _alarm(seconds: float) -> None:
+    """Have the kernel end this process after some seconds, even in a library that does not return; 0: never."""
+    signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def _answer(what: Entry | int, path: Path, reading: Reading, lock: int) -> "tuple[_Answer, Image | None]":
@@ -322,6 +344,8 @@ def _answer(what: Entry | int, path: Path, reading: Reading, lock: int) -> "tupl
             return _Answer(look=_look(what, path, reading, lock)), None
         page = _page(what, path, reading, lock)
         return _Answer(shape=(len(page.pixels), page.pixels.shape[1], 3), pages=page.pages), page.pixels
+    except PageError as error:
+        return _Answer(refused=(error.reason, error.detail), pages=error.pages), None
     except ImageError as error:
         refused = error.reason, error.detail
     except MemoryError:
@@ -340,8 +364,11 @@ def _page(number: int, path: Path, reading: Reading, lock: int) -> Page:
         with _alone(lock, headers.read(raw)):
             return Page(images.decode(raw, max_pixels=reading.max_pixels), pages=1)
     document = Document(raw)
-    with _alone(lock, document.header(number)):
-        return Page(document.load(number, max_pixels=reading.max_pixels), pages=document.pages)
+    try:
+        with _alone(lock, document.header(number)):
+            return Page(document.load(number, max_pixels=reading.max_pixels), pages=document.pages)
+    except ImageError as error:
+        raise PageError(error.reason, detail=error.detail, pages=document.pages) from error
 
 
 def _content(path: Path) -> bytes:
@@ -373,7 +400,9 @@ def _alone(lock: int, header: Header) -> Iterator[None]:
     if header.pixels <= _LARGE:
         yield
         return
+    _alarm(0)
     fcntl.lockf(lock, fcntl.LOCK_EX)
+    _alarm(_SECONDS)
     try:
         needed, left = header.pixels * _BYTES[header.transparent], memory.available()
         if left is not None and needed > left:

@@ -99,7 +99,7 @@ class Tree:
 
     @cached_property
     def has_backslashes(self) -> bool:
-        """Whether names have backslashes in them, which are no separators then."""
+        """Whether names of files contain backslashes, which are then not taken for separators."""
         return any("\\" in path for path in self.files)
 
     @cached_property
@@ -339,7 +339,7 @@ class Places:
         return resolved or path, resolved in self.tree.files
 
     def hint(self, path: str) -> str:
-        """Return a hint, in parentheses, at a file whose name is almost that of a missing image."""
+        """Return a hint in parentheses: the file whose name is almost that of a missing image."""
         near = self.tree.near(path)
         if near:
             return f" (there is {near!r})"
@@ -361,7 +361,7 @@ def _prefixes(paths: Sequence[str]) -> Iterator[str]:
 
 
 def _relative(tree: Tree, image: str) -> str:
-    """Normalise a path: slashes for Windows' backslashes, and an absolute one below its root."""
+    """Normalise a path: Windows' backslashes become slashes, and an absolute path begins below its root."""
     drive = _WINDOWS.match(image)
     if drive or image.startswith("\\\\") or not (tree.has_backslashes and "/" in image):
         image = image[drive.end() if drive else 0 :].replace("\\", "/")

@@ -23,7 +23,7 @@ _DIFFICULT: Final[Mapping[object, bool]] = {
     **{True: True, "true": True, "1": True},  # the number 1 is equal to True
     **{False: False, "false": False, "0": False, "": False, None: False},
 }
-"""What programs write for PPOCRLabel's mark."""
+"""What programs write for `difficult`, PPOCRLabel's mark."""
 
 _FARTHEST: Final = 1_000_000
 """Pixels. No image is larger, and float32 holds such a coordinate exactly."""

@@ -125,7 +125,7 @@ def divide(
         shares = (1, 0, 0)
     elif names:
         shares = (train, evaluation, 0) if "eval" not in names and train and evaluation else (1, 0, 0)
-    # Usable pages alone: a split that borrows one must not get one that is lost, or that has nothing to learn.
+    # Only usable pages: a split that borrows one must not get one that is lost or has nothing to learn.
     free = {c.group for c in candidates if c.split in (None, "train") and c.learnable}
     homes = hashing.assign(free, shares=shares, seed=plan.seed)
     used: dict[str, list[Candidate]] = {name: [] for name in hashing.SPLITS}

@@ -48,11 +48,11 @@ class Comparison:
         return cls(**known)
 
     def kept(self, text: str) -> list[int]:
-        """Give the places of the characters that are compared."""
+        """Return the places of the characters that are compared."""
         return [place for place, character in enumerate(text) if self._compares(character)]
 
     def folded(self, text: str) -> str:
-        """Give what is compared of a text."""
+        """Return the part of a text that is compared."""
         left = "".join(character for character in text if self._compares(character))
         return left.lower() if self.is_filter else left
 
@@ -63,13 +63,13 @@ class Comparison:
 
 
 def similarity(row: Row, comparison: Comparison) -> float:
-    """Give 1 minus the share of characters that would have to be changed: 1 when a line is right."""
+    """Return 1 minus the share of characters that would have to be changed: 1 when a line is right."""
     label, text = (comparison.folded(row[key]) for key in ("label", "text"))
     return float(Levenshtein.normalized_similarity(label, text))
 
 
 def badness(row: Row, comparison: Comparison) -> tuple[float, float]:
-    """Give a sort key: the least like its label first; of equally wrong lines the most confident, of right the least.
+    """Return a sort key: the least like its label first; of equally wrong lines the most confident, of right the least.
 
     A model that is sure of what is wrong does more harm than one that hesitates.
     """
@@ -78,7 +78,7 @@ def badness(row: Row, comparison: Comparison) -> tuple[float, float]:
 
 
 def analyse(rows: Sequence[Row], config: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what evaluation.json tells beside the metrics.
+    """Return what evaluation.json has besides the metrics.
 
     Args:
         rows: what was read of a split.
@@ -90,7 +90,7 @@ def analyse(rows: Sequence[Row], config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def analyse_lines(rows: Sequence[Row], comparison: Comparison) -> dict[str, Any]:
-    """Tell where a recogniser goes wrong.
+    """Analyse the errors of a recogniser.
 
     Returns:
         `by_length` (classes with `from`, `to`, `lines`, `right`, `acc`, `norm_edit_dis`), `characters` (how many were
@@ -146,7 +146,7 @@ def analyse_lines(rows: Sequence[Row], comparison: Comparison) -> dict[str, Any]
 
 
 def analyse_pages(rows: Sequence[Row]) -> dict[str, Any]:
-    """Tell where a detector goes wrong.
+    """Analyse the errors of a detector.
 
     Returns:
         `by_height` (of lines, in pixels of the page as the network sees it) and `by_length` (in characters), classes
@@ -176,7 +176,7 @@ def analyse_pages(rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def line_height(points: matching.Box, scale: Sequence[float]) -> float:
-    """Give the height of a line: the shorter side of the smallest rectangle round it, however it is turned.
+    """Return the height of a line: the shorter side of the smallest rectangle round it, however it is turned.
 
     Args:
         points: its outline in pixels of the page.
@@ -188,7 +188,7 @@ def line_height(points: matching.Box, scale: Sequence[float]) -> float:
 
 
 def wrong_places(row: Row, comparison: Comparison) -> tuple[set[int], set[int]]:
-    """Give the places of the label's characters that were not read, and of the text's that are not there."""
+    """Return the places of the label's characters that were not read, and of the text's that are not there."""
     label, text = (comparison.kept(row[key]) for key in ("label", "text"))
     steps = Levenshtein.editops(*(comparison.folded(row[key]) for key in ("label", "text")))
     return (
@@ -209,7 +209,7 @@ class _Classes:
         self._values[bisect_right(self._begins, measure) - 1].append(value)
 
     def __iter__(self) -> Iterator[tuple[dict[str, int | None], list[float]]]:
-        """Give the limits, both inside (`to` None: no end), and the values of each class that has any."""
+        """Return the limits, both inside (`to` None: no end), and the values of each class that has any."""
         ends = [begin - 1 for begin in self._begins[1:]] + [None]
         for begin, end, values in zip(self._begins, ends, self._values, strict=True):
             if values:

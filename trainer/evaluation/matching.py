@@ -80,7 +80,7 @@ def _valid(outlines: Iterable[Box]) -> dict[int, Polygon]:
 
 
 def _common(lines: Mapping[int, Polygon], boxes: Mapping[int, Polygon]) -> dict[tuple[int, int], float]:
-    """Give the common area of every line with every box that its rectangle touches, in the evaluator's order."""
+    """Return the common area of every line with every box that its rectangle touches, in the evaluator's order."""
     ours, theirs = list(lines), list(boxes)
     one, other = (np.array(list(some.values()), dtype=object) for some in (lines, boxes))
     touching = sorted(zip(*STRtree(other).query(one).tolist(), strict=True))

@@ -35,7 +35,7 @@ class Safe(io.TextIOBase):
     """A stream on which text from outside cannot command a terminal: all commands write to such ones."""
 
     def __init__(self, raw: TextIO, *, always: bool = False) -> None:
-        """Look whether the stream is a terminal.
+        """Check whether the stream is a terminal.
 
         Args:
             raw: the stream; what commands a terminal on purpose is written there.

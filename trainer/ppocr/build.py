@@ -15,7 +15,7 @@ Config = dict[str, Any]
 
 
 def with_classes(config: Config) -> Config:
-    """Give a copy of the configuration whose heads and losses know the dictionary's size.
+    """Return a copy of the configuration whose heads and losses know the dictionary's size.
 
     The number of classes is the decoder's: characters, the space, and the CTC blank.
     """

@@ -21,7 +21,7 @@ _meetings = itertools.count()
 
 
 def join() -> tuple[int, int]:
-    """Join the gang that the environment describes; give rank and world size."""
+    """Join the gang that the environment describes; return rank and world size."""
     if dist.get_world_size() > 1:
         dist.init_parallel_env()
     return dist.get_rank(), dist.get_world_size()
@@ -54,7 +54,7 @@ def _store() -> Any:
 
 
 def gather(value: Any) -> list[Any]:
-    """Give every rank's value, in rank order, on every rank. Values are pickled."""
+    """Return every rank's value, in rank order, on every rank. Values are pickled."""
     if dist.get_world_size() == 1:
         return [value]
     meet()
@@ -64,7 +64,7 @@ def gather(value: Any) -> list[Any]:
 
 
 def largest(values: Sequence[int]) -> list[int]:
-    """Give the largest of each value over the ranks: one small all-reduce."""
+    """Return the largest of each value over the ranks: one small all-reduce."""
     if dist.get_world_size() == 1:
         return list(values)
     tensor = paddle.to_tensor(np.array(values, dtype="int64"))
@@ -73,7 +73,7 @@ def largest(values: Sequence[int]) -> list[int]:
 
 
 def mean(value: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Give the mean over the ranks, computed in float64 so that it is the same on each."""
+    """Return the mean over the ranks, computed in float64 so that it is the same on each."""
     world = dist.get_world_size()
     if world == 1:
         return value
@@ -84,7 +84,7 @@ def mean(value: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def share(value: Any) -> Any:
-    """Give rank 0's value on every rank."""
+    """Return rank 0's value on every rank."""
     if dist.get_world_size() == 1:
         return value
     meet()

@@ -80,7 +80,7 @@ class TrainingSet(paddle.io.Dataset):  # type: ignore[misc]
         return self._encode is None or self._encode({"label": text, "image": None}) is not None
 
     def __getitem__(self, item: Item) -> Made:
-        """Make one sample, or the next that can be made; give it with what was refused on the way.
+        """Make one sample, or the next that can be made; return it with what was refused on the way.
 
         Nothing is raised: a reader process could not tell its worker why.
         """

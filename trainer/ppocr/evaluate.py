@@ -74,7 +74,7 @@ _TRAINING_ONLY: Final = ("head.sar_head.", "head.gtc_head.", "head.before_gtc.",
 
 
 def about(model: Networks, found: Mapping[str, Reading]) -> dict[str, dict[str, Any]]:
-    """Give what is known of each network: the parameters it reads with, what it reads, and the seconds an image."""
+    """Return the facts of each network: the parameters it reads with, what it reads, and the seconds an image."""
     return {
         name: {
             "parameters": sum(

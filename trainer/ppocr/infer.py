@@ -227,7 +227,7 @@ def predictor_forward(inference_dir: Path, device: str = "cpu") -> Forward:
 
     weights = _present(inference_dir / "inference.pdiparams")
     old = inference_dir / "inference.pdmodel"
-    # Models that PaddleOCR has published before Paddle 3 have the older form of a program.
+    # PaddleOCR's models from before Paddle 3 have the older form of a program.
     model = old if old.is_file() and not (inference_dir / "inference.json").is_file() else None
     model = model or _present(inference_dir / "inference.json")
     config = inference.Config(str(model), str(weights))

@@ -60,7 +60,7 @@ class Job:
         )
 
     def split(self, wanted: str) -> str:
-        """Give `eval` or `test`, or the other where the wanted one has no sample."""
+        """Return `eval` or `test`, or the other where the wanted one has no sample."""
         other = {"eval": "test", "test": "eval"}[wanted]
         return wanted if self.prepared.counts[wanted] else other
 
@@ -98,7 +98,7 @@ class Job:
             self._signals.append(number)
 
         signal.signal(signal.SIGTERM, note)
-        # Paddle's store fails on a system call that a signal interrupts: the kernel shall go on with the call.
+        # Paddle's store fails on a system call that a signal interrupts, so the kernel has to resume the call.
         signal.siginterrupt(signal.SIGTERM, False)
 
     def stopping(self) -> bool:

@@ -178,7 +178,7 @@ class Loop:
         self._progress.end_epoch()
 
     def _look_if_due(self, done: _Done) -> None:
-        """Look whether training diverged, then evaluate, save and stop as all ranks agree."""
+        """Check whether training diverged, then evaluate, save and stop as all ranks agree."""
         step = self._progress.step
         evaluate, save = self._due(self._evaluating), self._due(self._saving)
         if not (evaluate or save or self._progress.whole_epochs or step % self._look_every == 0):

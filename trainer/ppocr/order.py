@@ -66,7 +66,7 @@ class Order:
         return _steps(max(0, rest), self.batch * self.world, drop_last=self.drop_last)
 
     def epoch(self, epoch: int, *, taken: Sequence[Part] = ()) -> list[Indexes]:
-        """Give the samples of each step of the whole gang.
+        """Return the samples of each step of the whole gang.
 
         Args:
             epoch: which, from 1.
@@ -83,7 +83,7 @@ class Order:
         return self._cut(rest, self.batch * self.world, epoch=epoch, number=len(taken))
 
     def items(self, samples: Indexes, *, rank: int, epoch: int) -> list[Item]:
-        """Give a rank's part of a step, as items of the training set."""
+        """Return a rank's part of a step, as items of the training set."""
         own = samples[rank * self.batch : (rank + 1) * self.batch]
         width = 0 if self.widths is None else max(self.widths[i] for i in own)
         return [(epoch, int(i), width) for i in own]

@@ -51,7 +51,7 @@ class Users:
 
     @staticmethod
     def read_with_pair(det: Path, rec: Path, image: Path, *, device: str) -> int:
-        """Read an image with a detector and a recogniser; give the number of lines."""
+        """Read an image with a detector and a recogniser; return the number of lines."""
         pair = _paddleocr().PaddleOCR(
             text_detection_model_name=_name(det),
             text_detection_model_dir=str(det),
@@ -82,7 +82,7 @@ def _paddleocr() -> Any:
 
 
 def _name(inference_dir: Path) -> str:
-    """Give the name that the export has for itself; paddleocr refuses any other."""
+    """Return the name in the export; paddleocr refuses any other."""
     return str(settings.parse(inference_dir / "inference.yml")["Global"]["model_name"])
 
 

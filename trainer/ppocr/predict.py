@@ -260,6 +260,9 @@ def _opened(paths: Sequence[Path]) -> Iterator[_Opened]:
                 try:
                     page = decode(path, number)
                 except images.ImageError as error:
+                    # Of a file that kills the process at its first page, the others are not known.
+                    if isinstance(error, image_workers.PageError):
+                        pages = max(pages, error.pages)
                     what = infer.unusable(path, error)
                     yield _Opened(place, DatasetError(f"Page {number} of {what}") if pages > 1 else what)
                 else:

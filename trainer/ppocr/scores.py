@@ -38,7 +38,7 @@ def read_by_each(
     root: Path,
     progress: OnProgress | None = None,
 ) -> dict[str, list[Row]]:
-    """Read samples with several networks in one pass; give each one's rows of predictions.jsonl in the samples' order.
+    """Read samples with several networks in one pass; return each one's rows of predictions.jsonl in their order.
 
     Args:
         readers: of detectors, or of recognisers, by name.
@@ -65,7 +65,7 @@ def read_by_each(
 
 
 def _parts(samples: Sequence[Sample], *, pages: bool) -> Iterator[list[int]]:
-    """Give the places of samples that are read at once."""
+    """Yield the places of samples that are read at once."""
     if pages:
         yield from ([place] for place in range(len(samples)))
         return
@@ -107,7 +107,7 @@ def det_counts(row: Row) -> Counts:
 
 
 def score_det(counts: Iterable[Counts]) -> dict[str, float]:
-    """Give precision, recall and hmean over pages, from `det_counts` of each."""
+    """Return precision, recall and hmean over pages, from `det_counts` of each."""
     tree.on_path()
     from ppocr.metrics.eval_det_iou import DetectionIoUEvaluator
 
@@ -115,7 +115,7 @@ def score_det(counts: Iterable[Counts]) -> dict[str, float]:
 
 
 def score_rec(pairs: Iterable[tuple[str, str]], metric: Mapping[str, Any] | None = None) -> dict[str, float]:
-    """Give acc and norm_edit_dis over lines.
+    """Return acc and norm_edit_dis over lines.
 
     Args:
         pairs: text and label of each line.
@@ -132,7 +132,7 @@ def score_rec(pairs: Iterable[tuple[str, str]], metric: Mapping[str, Any] | None
 
 
 def score_rows(rows: Iterable[Row], config: Mapping[str, Any]) -> dict[str, float]:
-    """Give the metrics of rows of predictions.jsonl; the configuration says of which task they are."""
+    """Return the metrics of rows of predictions.jsonl; the configuration says of which task they are."""
     if config["Architecture"]["model_type"] == "det":
         return score_det([det_counts(row) for row in rows])
     return score_rec(((row["text"], row["label"]) for row in rows), config.get("Metric"))

@@ -36,7 +36,7 @@ Tensors = dict[str, Any]
 
 
 def buffers(model: paddle.nn.Layer) -> Tensors:
-    """Give the tensors that are not trained: BatchNorm's statistics, which differ between ranks."""
+    """Return the tensors that are not trained: BatchNorm's statistics, which differ between ranks."""
     frozen = tuple(f"{name}." for name in getattr(model, "frozen", ()))
     return {
         name: value.numpy()
@@ -46,12 +46,12 @@ def buffers(model: paddle.nn.Layer) -> Tensors:
 
 
 def weights(model: paddle.nn.Layer) -> Tensors:
-    """Give all weights of this rank, as a copy."""
+    """Return all weights of this rank, as a copy."""
     return {name: value.numpy() for name, value in model.state_dict().items()}
 
 
 def agreed(model: paddle.nn.Layer) -> Tensors:
-    """Give all weights with BatchNorm's statistics averaged over the ranks, as a copy."""
+    """Return all weights with BatchNorm's statistics averaged over the ranks, as a copy."""
     state = weights(model)
     for name in sorted(buffers(model)):
         if np.issubdtype(state[name].dtype, np.floating):
@@ -60,7 +60,7 @@ def agreed(model: paddle.nn.Layer) -> Tensors:
 
 
 def parameters_digest(model: paddle.nn.Layer) -> str:
-    """Give a sha256 over the trained parameters: equal on all ranks, or the gradients were not shared."""
+    """Return a sha256 over the trained parameters: equal on all ranks, or the gradients were not shared."""
     total = hashlib.sha256()
     for _, value in sorted(model.state_dict().items(), key=lambda item: item[0]):
         if not value.stop_gradient:

@@ -45,7 +45,7 @@ def root() -> Path:
 
 
 def on_path() -> Path:
-    """Put the tree first on `sys.path`, since it imports itself as `ppocr` and `tools`; give its folder."""
+    """Put the tree first on `sys.path`, since it imports itself as `ppocr` and `tools`; return its folder."""
     folder = root()
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))

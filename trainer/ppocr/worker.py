@@ -149,7 +149,7 @@ def _failed(error: OcrfleetError, supervisor: events.Events) -> int:
 
 
 def main() -> int:
-    """Do one stage; give the exit code."""
+    """Do one stage; return the exit code."""
     parser = argparse.ArgumentParser(prog="trainer.ppocr.worker")
     parser.add_argument("stage", choices=sorted(STAGES))
     parser.add_argument("--workdir", type=Path, required=True)

@@ -83,7 +83,7 @@ class Distillation:
     """None: the job file names no baseline."""
 
     def with_gain(self, gain: Gain | None) -> "Distillation":
-        """Give the same with what came of a comparison."""
+        """Return a copy with the result of a comparison."""
         return replace(self, gain=gain)
 
 

@@ -195,7 +195,7 @@ def read(store: Store, run: str) -> Manifest:
 
 
 def create(store: Store, manifest: Manifest) -> Manifest:
-    """Create a run's manifest if there is none, and give the one that holds: ours, or that of who was first."""
+    """Create a run's manifest if there is none, and return the one that counts: ours, or that of a faster writer."""
     # Asked first, for stores that do not honour the condition.
     held = find(store, manifest.run)
     if held is not None:

@@ -5,12 +5,13 @@ Both have the same content. The page needs only the pictures next to it, and no 
 
 import itertools
 import json
+import logging
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from trainer.datasets import image_workers
 from trainer.datasets.headers import ImageError
@@ -27,6 +28,9 @@ from trainer.telemetry.units import duration
 
 if TYPE_CHECKING:
     from trainer.datasets.images import Image
+
+log = logging.getLogger(__name__)
+Sample = TypeVar("Sample", pictures.Page, pictures.Line)
 
 _REASONS: Final = 12
 """How many reasons for refusing samples the report lists, most common first."""
@@ -200,11 +204,22 @@ def _samples(work: WorkDir, task: str, comparison: Comparison) -> tuple[list[Sho
     with _decoder(work) as decode:
         if task == "det":
             pages = pictures.choose(map(pictures.Page, rows), pictures.SHOWN[task])
-            worst, others = ([_page(work, page, decode, next(numbers)) for page in part] for part in pages)
+            worst, others = (_shown(part, lambda page: _page(work, page, decode, next(numbers))) for part in pages)
         else:
             lines = pictures.choose((pictures.Line(row, comparison) for row in rows), pictures.SHOWN[task])
-            worst, others = ([_line(work, line, decode, next(numbers)) for line in part] for part in lines)
+            worst, others = (_shown(part, lambda line: _line(work, line, decode, next(numbers))) for part in lines)
     return worst, others
+
+
+def _shown(samples: Iterable[Sample], show: Callable[[Sample], Shown]) -> list[Shown]:
+    """Return what can be shown: memory that is short now, or a file that was lost, must not cost a trained model."""
+    found = []
+    for sample in samples:
+        try:
+            found.append(show(sample))
+        except DatasetError as error:
+            log.warning("The report lacks a picture: %s", error)
+    return found
 
 
 @contextmanager
@@ -221,7 +236,7 @@ def _decoder(work: WorkDir) -> "Iterator[Callable[[Row], Image]]":
             try:
                 return decode(path).pixels
             except ImageError as error:
-                raise DatasetError(f"'{path}': {error}. Replace the file or leave it out.") from error
+                raise DatasetError(f"'{path}': {error}.") from error
 
         yield of
 

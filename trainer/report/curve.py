@@ -63,7 +63,7 @@ def curve(history: Mapping[str, Sequence[Mapping[str, Any]]], *, main_metric: st
 
 
 def ticks(low: float, high: float, *, count: int = 5) -> list[float]:
-    """Give about `count` round numbers from `low` to `high`, both inside the outermost."""
+    """Return about `count` round numbers from `low` to `high`, both inside the outermost."""
     span = max(high - low, 1e-9)
     power = 10.0 ** math.floor(math.log10(span / count))
     step = next(power * factor for factor in (1, 2, 5, 10) if span / (power * factor) <= count)
@@ -72,7 +72,7 @@ def ticks(low: float, high: float, *, count: int = 5) -> list[float]:
 
 
 def decades(low: float, high: float) -> list[float]:
-    """Give the powers of ten from below `low` to above `high`."""
+    """Return the powers of ten from below `low` to above `high`."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     return [10.0**exponent for exponent in range(first, max(last, first + 1) + 1)]
 
@@ -130,7 +130,7 @@ def _by_metric(evals: list[Mapping[str, Any]], main_metric: str) -> dict[str, li
 
 
 def _by_network(evals: list[Mapping[str, Any]], main_metric: str, picked: str) -> dict[str, list[Point]]:
-    """Give each network's points of the main metric; the picked one goes on where it was trained by itself."""
+    """Return each network's points of the main metric; the picked one continues where it was trained alone."""
     found: dict[str, list[Point]] = {picked: []}
     for entry in evals:
         for name, metrics in (entry.get("networks") or {picked: entry["metrics"]}).items():

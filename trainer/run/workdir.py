@@ -1,7 +1,11 @@
 """Every path of a run on a node. No other module joins a path of the run."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+
+_ATTEMPT: Final = re.compile("attempt-([0-9]{1,18})")
 
 
 @dataclass(frozen=True)
@@ -215,12 +219,15 @@ class WorkDir:
 
     def worker_logs(self) -> list[tuple[int, Path]]:
         """What all workers said, with the attempt of each."""
-        found = sorted(self.logs.glob("attempt-*/*.log"))
-        return [(int(path.parent.name.rpartition("-")[2]), path) for path in found]
+        return [(attempt, path) for attempt, folder in self._attempts() for path in sorted(folder.glob("*.log"))]
 
     def starts(self) -> int:
         """How often this node has started workers, by the logs that they left."""
-        return max((int(path.name.rpartition("-")[2]) for path in self.logs.glob("attempt-*")), default=0)
+        return max((attempt for attempt, _ in self._attempts()), default=0)
+
+    def _attempts(self) -> list[tuple[int, Path]]:
+        found = [(_ATTEMPT.fullmatch(path.name), path) for path in sorted(self.logs.glob("attempt-*"))]
+        return [(int(name[1]), path) for name, path in found if name]
 
     def attempt_logs(self, attempt: int) -> Path:
         """What this node's workers said in one attempt."""

@@ -51,14 +51,14 @@ def confined(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def solo(topology: Topology) -> Topology:
-    """Give the topology of a stage that the leader does alone, on one device."""
+    """Return the topology of a stage that the leader does alone, on one device."""
     return Topology(device=topology.device, port=topology.port)
 
 
 def worker_environment(
     topology: Topology, local_rank: int, *, environ: Mapping[str, str] = os.environ
 ) -> dict[str, str]:
-    """Give the whole environment of one worker.
+    """Return the whole environment of one worker.
 
     Args:
         topology: the gang, as this node sees it.

@@ -176,7 +176,7 @@ def _model_name(work: WorkDir) -> str:
 def _push(
     store: Store, run: RunSpec, work: WorkDir, *, prefix: str, attempt: int, progress: OnProgress | None
 ) -> tuple[PublishedFile, ...]:
-    """Push all files of the model, and give what the manifest says of them."""
+    """Push all files of the model, and return what the manifest says of them."""
     paths = {f"inference/{name}": work.inference / name for name in _INFERENCE}
     paths |= {f"report/{path.relative_to(work.report).as_posix()}": path for path in _files(work.report)}
     paths["record.json"] = work.record

@@ -106,13 +106,13 @@ def write_record(work: WorkDir, record: Mapping[str, Any]) -> None:
 
 
 def package_versions() -> dict[str, str]:
-    """Give name and version of every installed package."""
+    """Return name and version of every installed package."""
     found = {each.metadata["Name"]: each.version for each in importlib.metadata.distributions()}
     return dict(sorted((name, version) for name, version in found.items() if name))
 
 
 def code_version() -> str:
-    """Give ocrfleet's version, with the commit when it runs from a checkout."""
+    """Return ocrfleet's version, with the commit when it runs from a checkout."""
     version = importlib.metadata.version("ocrfleet")
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():  # else git would describe whatever the environment was made in
@@ -145,7 +145,7 @@ def _origins(work: WorkDir) -> dict[str, Path]:
 
 
 def _evaluation(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Give an evaluation without the worst samples: those are for looking at, in the report."""
+    """Return an evaluation without the worst samples: those are for looking at, in the report."""
     kept = dict(facts)
     if "analysis" in kept:
         kept["analysis"] = {name: value for name, value in kept["analysis"].items() if name != "worst"}
@@ -153,7 +153,7 @@ def _evaluation(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _training(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what training says without its history, and refused samples by reason instead of one by one.
+    """Return what training says without its history, and refused samples by reason instead of one by one.
 
     Of a distillation the evaluations stay: what each network reached, each time.
     """

@@ -52,7 +52,7 @@ def train(
 
 @contextmanager
 def telling(tell: Hear) -> Iterator[None]:
-    """Tell of an error instead of raising it."""
+    """Report an error instead of raising it."""
     try:
         yield
     except OcrfleetError as error:

@@ -154,7 +154,7 @@ def _signed(checkpoint: Path) -> bytes:
 
 
 def file_digest(path: Path) -> str:
-    """Give a file's sha256 as 64 hex digits."""
+    """Return a file's sha256 as 64 hex digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

@@ -79,7 +79,7 @@ class Claims:
         raise TransientError(f"Another process claimed the run's next attempt first, {_TRIES} times. Run it again.")
 
     def require(self, attempt: int) -> None:
-        """Look whether this process still holds the run.
+        """Check that this process still holds the run.
 
         Args:
             attempt: the last that it has claimed.
@@ -101,7 +101,7 @@ class Claims:
             return
 
     def latest(self) -> int:
-        """Give this object's highest attempt; 1 where it has claimed none."""
+        """Return this object's highest attempt; 1 where it has claimed none."""
         for number in reversed(self._numbers()):
             if (claim := self._read(number)) and claim.object == self.owner:
                 return number

@@ -143,7 +143,7 @@ class Mirror:
                 self._tell(Uploaded(step=int(folder.name), seconds=time.monotonic() - began))
 
     def _newest(self) -> Path | None:
-        """Give the newest waiting checkpoint, leaving out those overtaken; None at the end."""
+        """Return the newest waiting checkpoint, leaving out those overtaken; None at the end."""
         folder = self._waiting.get()
         while folder is not None and not self._waiting.empty():
             following = self._waiting.get()

@@ -64,7 +64,7 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         atomic.write(path, self.to_json())
 
     def to_json(self) -> str:
-        """Give the receipt as it is stored."""
+        """Return the receipt as it is stored."""
         return json.dumps(msgspec.structs.asdict(self), indent=1, ensure_ascii=False)
 
     @classmethod

@@ -104,7 +104,7 @@ class Store(ABC):
 
     @abstractmethod
     def first(self) -> ObjectInfo | None:
-        """Give any object of the location that is not empty, at the price of one request; None when there is none.
+        """Return any object that is neither empty nor hidden, at the price of one request; None when there is none.
 
         Raises:
             NotFoundError: the bucket does not exist.
@@ -112,7 +112,7 @@ class Store(ABC):
 
     @abstractmethod
     def read(self, key: str) -> tuple[bytes, str]:
-        """Give an object's content with the etag of that content.
+        """Return an object's content with the etag of that content.
 
         Raises:
             NotFoundError: there is no such object, or no such bucket.
@@ -120,7 +120,7 @@ class Store(ABC):
 
     @abstractmethod
     def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
-        """Write an object whole and give its etag.
+        """Write an object whole and return its etag.
 
         Args:
             key: where.
@@ -134,7 +134,7 @@ class Store(ABC):
 
     @abstractmethod
     def stat(self, keys: Iterable[str]) -> Listing:
-        """Give size and etag of objects by their keys, in that order.
+        """Return size and etag of objects by their keys, in that order.
 
         Raises:
             NotFoundError: one of them does not exist.
@@ -165,7 +165,7 @@ class Store(ABC):
         """Bring objects to a landing, many at once."""
 
     def get(self, key: str) -> bytes:
-        """Give an object's content; see `read`."""
+        """Return an object's content; see `read`."""
         return self.read(key)[0]
 
     def create_secret(self, key: str, data: bytes) -> None:
@@ -177,7 +177,7 @@ class Store(ABC):
         self.put(key, data, if_absent=True)
 
     def find(self, key: str) -> tuple[bytes, str] | None:
-        """Give an object's content and etag, or None when there is no such object; a missing bucket is an error."""
+        """Return an object's content and etag, or None when there is no such object; a missing bucket is an error."""
         try:
             return self.read(key)
         except NoBucketError:
@@ -186,7 +186,7 @@ class Store(ABC):
             return None
 
     def etag(self, key: str) -> str:
-        """Give an object's etag; NotFoundError when there is none."""
+        """Return an object's etag; NotFoundError when there is none."""
         return self.stat([key])[0].etag
 
     def pull(
@@ -269,5 +269,5 @@ class Store(ABC):
 
 
 def _other(etag: str) -> str:
-    """Give an etag of the same form that is another one."""
+    """Return a different etag of the same form."""
     return etag.translate(str.maketrans("0123456789abcdef", "123456789abcdef0"))

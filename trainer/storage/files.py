@@ -45,15 +45,16 @@ class FileStore(Store):
         return sorted(found, key=lambda info: info.key)
 
     def _all(self) -> Listing:
-        """List what is part of the folder; a link must not bring in what lies elsewhere. See `Store.pull`."""
+        """List the files of the folder itself; no link may bring in others. See `Store.pull`."""
         with _faults(self.root):
             found = regular.files(self.root) if self.root.is_dir() else ()
             return [self._info(self.root / name) for name in sorted(found)]
 
     def first(self) -> ObjectInfo | None:
-        """Return any file that is not empty; see `Store.first`."""
+        """Return any file that is neither empty nor hidden; see `Store.first`."""
         with _faults(self.root):
-            return next((info for info in map(self._info, _files(self.root)) if info.size), None)
+            found = map(self._info, _files(self.root))
+            return next((info for info in found if info.size and not regular.hidden(info.key)), None)
 
     def read(self, key: str) -> tuple[bytes, str]:
         """Return a file's content and etag; see `Store.read`."""

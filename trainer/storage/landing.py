@@ -119,7 +119,7 @@ def _read_notes(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def copy_hashed(source: BinaryIO, target: BinaryIO) -> str:
-    """Copy a stream and give its sha256."""
+    """Copy a stream and return its sha256."""
     total = hashlib.sha256()
     while block := source.read(_BLOCK):
         total.update(block)

@@ -20,6 +20,7 @@ from trainer.storage.faults import CAUGHT, Place
 from trainer.storage.keys import check_key
 from trainer.storage.landing import Landing
 from trainer.storage.settings import check_bucket
+from trainer.system import regular
 from trainer.telemetry.callbacks import OnProgress
 
 if TYPE_CHECKING:  # these two exist for type checkers only
@@ -32,10 +33,10 @@ _FILE_LASTS: Final = timedelta(seconds=60)
 """How long keys out of a file hold before it is read again; a kubelet takes as long to bring a changed Secret."""
 
 _HANDSHAKE: Final = 5.0
-"""Seconds for a look at the server's certificate. What takes longer is left to the first request."""
+"""Seconds to check the server's certificate. If that takes longer, it is left to the first request."""
 
 _PROVEN: Final[set[tuple[str, bytes | None]]] = set()
-"""Servers whose certificate was looked at, with the authorities that were trusted."""
+"""Servers whose certificate was checked, with the authorities that were trusted."""
 
 
 def open_s3(*, bucket: str, prefix: str, environ: Mapping[str, str], patience: float) -> "S3Store":
@@ -49,7 +50,7 @@ def open_s3(*, bucket: str, prefix: str, environ: Mapping[str, str], patience: f
         endpoint=base if known.endpoint else "AWS",
         virtual=known.addressing == "virtual",
     )
-    # All of these are set, since the client takes from the environment, unchecked, what it is not given.
+    # All of these are set: a missing one, the client would take from the environment, unchecked.
     config: Any = {
         "aws_endpoint_url_s3": base,
         "virtual_hosted_style_request": virtual,
@@ -91,7 +92,7 @@ def open_s3(*, bucket: str, prefix: str, environ: Mapping[str, str], patience: f
 
 
 def _prove(base: str, authorities: bytes | None, *, place: Place) -> None:
-    """Refuse a certificate at once: the client itself would retry, as after a broken line."""
+    """Refuse a certificate at once: the client itself would retry, as after a lost connection."""
     if (base, authorities) in _PROVEN:
         return
     options = _client_options(base, authorities, _HANDSHAKE)
@@ -198,11 +199,11 @@ class S3Store(Store):
         return sorted(listed, key=lambda info: info.key)
 
     def first(self) -> ObjectInfo | None:
-        """Return any object that is not empty; see `Store.first`."""
+        """Return any object that is neither empty nor hidden; see `Store.first`."""
         with self._place.faults("s3:ListBucket"):
             pages = obstore.list(self._client, chunk_size=50)
             found = (_info(meta) for page in pages for meta in page if meta["path"] and meta["size"])
-            return next((info for info in found if not _hidden(info.key)), None)
+            return next((info for info in found if not _hidden(info.key) and not regular.hidden(info.key)), None)
 
     def read(self, key: str) -> tuple[bytes, str]:
         """Return an object's content and etag; see `Store.read`."""

@@ -77,7 +77,7 @@ def read(environ: Mapping[str, str]) -> Settings:
 
 
 def check_bucket(name: str) -> None:
-    """Refuse what is not the name of a bucket.
+    """Refuse an invalid name of a bucket.
 
     Raises:
         SpecError: no bucket can have it, or it is an ARN.
@@ -96,7 +96,7 @@ def check_bucket(name: str) -> None:
 
 
 def _endpoint(source: str, url: str) -> str:
-    # What has these may have a secret, so it is not shown.
+    # A URL with one of these may have a secret in it, so it is not shown.
     for signs, what in (("@", "a user name or a password"), ("?#", "a query or a fragment")):
         if any(sign in url for sign in signs):
             raise SpecError(f"{source} has {what}. Remove it: requests are signed with the keys of the AWS tools.")
@@ -134,7 +134,7 @@ def _authorities(source: str, name: str) -> bytes:
 
 
 def _profile(environ: Mapping[str, str]) -> tuple[dict[str, str], str]:
-    """Return the fields of the selected profile that are settings of S3, and where they are from."""
+    """Return the S3 settings of the selected profile, and where they come from."""
     # Not Path, whose methods raise an error for a user without a home, or one that may not search it.
     config = os.path.expanduser(environ.get("AWS_CONFIG_FILE") or "~/.aws/config")
     keys = os.path.expanduser(environ.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials")
@@ -154,7 +154,7 @@ def _profile(environ: Mapping[str, str]) -> tuple[dict[str, str], str]:
         raise SpecError(f"{error} Correct the file, or name another one in AWS_CONFIG_FILE.") from error
     values = {**known["profiles"].get(name, {}), **more.get(name, {})}
     service = known.get("services", {}).get(str(values.get("services")), {}).get("s3")
-    # The values are texts, or of another level; as in the AWS tools, a service's endpoint is before that of all.
+    # Values are strings or nested sections. As in the AWS tools, a service's own endpoint takes precedence.
     values["addressing_style"] = _field(values.get("s3"), "addressing_style")
     values["endpoint_url"] = _field(service, "endpoint_url") or values.get("endpoint_url")
     return {field: value for field, value in values.items() if isinstance(value, str)}, where

@@ -10,7 +10,7 @@ _CPUINFO: Final = Path("/proc/cpuinfo")
 
 
 def cores(cgroup: Path = _CGROUP) -> int:
-    """Give the cores that this process may keep busy, at least 1.
+    """Return the cores that this process may keep busy, at least 1.
 
     A container that is limited to 2 CPUs sees all of its node's; a thread for each would have them wait for one
     another most of the time.
@@ -24,7 +24,7 @@ def cores(cgroup: Path = _CGROUP) -> int:
 
 
 def _quota(cgroup: Path) -> tuple[int, int]:
-    """Give microseconds of processor time in each period of so many; 0 of 1 where there is no limit."""
+    """Return microseconds of processor time in each period of so many; 0 of 1 where there is no limit."""
     try:
         quota, period = (cgroup / "cpu.max").read_text("ascii").split()
     except OSError:
@@ -36,7 +36,7 @@ def _quota(cgroup: Path) -> tuple[int, int]:
 
 
 def mathematics(cpuinfo: Path = _CPUINFO) -> dict[str, str]:
-    """Give the environment variables with which Paddle trains best on this processor; they act before it is loaded.
+    """Return the environment variables with which Paddle trains best on this processor; they act before it is loaded.
 
     One thread, as Paddle itself takes: two gain little on depthwise networks, a process for each core gains more.
 

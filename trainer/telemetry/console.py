@@ -169,7 +169,7 @@ class Console:
             self._close_bar(event.what)
 
     def _due(self, kind: str, *, final: bool) -> bool:
-        """Tell whether a line of routine progress may be written now; the last of a kind always is."""
+        """Return whether a line of routine progress may be written now; the last of a kind always is."""
         now = self._clock()
         if not final and now - self._last_line.get(kind, -self._every) < self._every:
             return False

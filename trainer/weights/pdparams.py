@@ -23,7 +23,7 @@ _KINDS: Final = frozenset("biufc")
 """Kinds of numpy's types that are plain numbers."""
 
 _COPIES: Final = 4
-"""Times its size that calls may make of a file: bytes are spelt as text, and copied into an array."""
+"""How many times its size the calls in a file may make: bytes are spelt as text, and copied into an array."""
 
 _ITEM: Final = 16
 """Bytes that an item of a dict counts, about as many as it takes in the file."""
@@ -81,7 +81,7 @@ def _check_memo(stream: BinaryIO) -> None:
 
 
 class _Room:
-    """Limits what is made by calls: a file may name the same content over and over."""
+    """Limits the bytes that calls make: a file may name the same content over and over."""
 
     def __init__(self, size: int) -> None:
         self._left = size

@@ -16,7 +16,8 @@ def test_init_writes_a_job_file_that_loads(recipe: str, ocrfleet: Callable[..., 
     ran = ocrfleet("init", "slips", "--recipe", recipe, "-f", "job.yaml")
     assert (ran.code, ran.out) == (0, "")
     assert ran.err == (
-        "job.yaml was written. Next: edit it, for a cluster also placement.image, then run `ocrfleet check job.yaml`.\n"
+        "job.yaml was written. Next: edit it, including placement.image for a cluster, then run "
+        "`ocrfleet check job.yaml`.\n"
     )
     job = jobfile.load(tmp_path / "job.yaml")
     assert (job.name, job.run.recipe, job.run.task) == ("slips", recipe, recipe[:3])

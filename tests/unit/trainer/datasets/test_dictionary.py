@@ -18,16 +18,16 @@ def test_auto_sorts_the_characters_and_leaves_the_space_out() -> None:
 def test_a_given_file_keeps_its_order_and_loses_the_space(tmp_path: Path) -> None:
     path = tmp_path / "d.txt"
     path.write_bytes("\ufeffb\r\n \r\na\r\n\u2028\r\nfi\r\n\r\n".encode())
-    assert dictionary.load(path) == ["b", "a", "\u2028", "fi"]
+    assert dictionary.load(path) == ["b", "a", "\u2028", "fi", ""]
 
 
 def test_an_empty_line_and_a_repeated_character_keep_their_place(tmp_path: Path) -> None:
     """PaddleOCR ships such files, and a run publishes them for later ones to use."""
     path = tmp_path / "d.txt"
     path.write_bytes(b" \na\n\nb\na\n\n \n")
-    assert dictionary.load(path) == ["a", "", "b", "a"]
-    dictionary.save(["a", "", "b", "a"], path)
-    assert dictionary.load(path) == ["a", "", "b", "a"]
+    assert dictionary.load(path) == ["a", "", "b", "a", ""]
+    dictionary.save(["a", "", "b", "a", ""], path)
+    assert dictionary.load(path) == ["a", "", "b", "a", ""]
 
 
 @given(st.lists(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters=" \ufeff"), unique=True, min_size=1))

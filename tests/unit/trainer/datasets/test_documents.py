@@ -1,7 +1,6 @@
 """The pages of TIFFs and PDFs, as `ocrfleet predict` reads them."""
 
 import io
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -79,6 +78,17 @@ def test_every_page_is_checked_before_it_is_decoded(monkeypatch: pytest.MonkeyPa
         Document(tiff(10, 20))
 
 
+def test_a_first_page_that_cannot_be_read_leaves_the_others_readable() -> None:
+    made = io.BytesIO()
+    pages = [Image.new("F", (9, 8)), Image.new("L", (10, 8), 20)]
+    pages[0].save(made, "TIFF", append_images=pages[1:], save_all=True)
+    document = Document(made.getvalue())
+    assert document.pages == 2
+    with pytest.raises(ImageError, match="floating-point"):
+        document.load(1, max_pixels=1000)
+    assert document.load(2, max_pixels=1000).mean() == 20
+
+
 @pytest.mark.parametrize("cut", [30, 100])
 def test_a_cut_tiff_is_refused(cut: int) -> None:
     with pytest.raises(ImageError):
@@ -128,7 +138,7 @@ def test_a_broken_pdf_is_refused(raw: bytes) -> None:
         Document(raw)
 
 
-def test_files_are_named_in_paths(tmp_path: Path) -> None:
+def test_a_tiff_begins_like_an_image_and_a_pdf_does_not() -> None:
     assert headers.other(pdf((9, 9))) is not None
     assert headers.other(tiff(1)) is None
     assert headers.other(b"") == "the image file is empty"

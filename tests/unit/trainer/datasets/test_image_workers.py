@@ -35,6 +35,7 @@ def doctored(raw, **how):
     return load(raw, **how)
 
 images.load = doctored
+image_workers._SECONDS = {}
 image_workers.main()
 """
 
@@ -54,7 +55,7 @@ def folder(root: Path, contents: dict[str, bytes]) -> list[tuple[Entry, Path]]:
 
 def worker_that(does: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the workers do something when they have an image in hand."""
-    monkeypatch.setattr(image_workers, "PROGRAM", (sys.executable, "-c", DOCTORED.format(does)))
+    monkeypatch.setattr(image_workers, "PROGRAM", (sys.executable, "-c", DOCTORED.format(does, image_workers._SECONDS)))
 
 
 def widths(found: list[Look | ImageError]) -> list[int | str]:
@@ -88,6 +89,14 @@ def test_an_image_that_kills_its_decoder_is_refused_and_the_others_are_read(
     assert killed == [5, 30]
     assert all(str(found[n - 1]).startswith("the image kills the process that decodes it") for n in killed)
     assert all(number.name in str(found[n - 1]) for n in killed)
+
+
+def test_an_image_on_which_its_decoder_does_not_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image_workers, "_SECONDS", 1)
+    worker_that("if raw.endswith(b'HANG'): signal.pause()", monkeypatch)
+    contents = {"1.png": png(1), "2.png": png() + b"HANG", "3.png": png(3)}
+    found = widths(image_workers.read(folder(tmp_path, contents), LINES))
+    assert found == [1, "the image cannot be decoded in time (1 s)", 3]
 
 
 def test_an_image_on_which_a_worker_died_by_chance_is_read_by_the_next(
@@ -162,7 +171,7 @@ def test_a_large_image_without_the_memory_for_it_is_refused_before_it_is_decoded
     monkeypatch.setattr(
         image_workers,
         "PROGRAM",
-        (sys.executable, "-c", DOCTORED.format("pass").replace("image_workers.main()", little)),
+        (sys.executable, "-c", DOCTORED.format("pass", 300).replace("image_workers.main()", little)),
     )
     large = cv2.imencode(".png", np.zeros((6400, 8000), np.uint8))[1].tobytes()
     requests = folder(tmp_path, {"large.png": large, "small.png": png(7)})
@@ -205,6 +214,17 @@ def test_a_decoder_gives_the_pixels_or_says_why_an_image_cannot_be_used(
         "missing": "the image cannot be read (No such ",
         "fifo": "the image cannot be read (it is a ",
     }
+
+
+def test_a_refused_page_says_how_many_pages_its_file_has(tmp_path: Path) -> None:
+    """Otherwise nobody would ask for the others."""
+    pages = [Image.new("L", (side, 10), 7) for side in (50, 5, 5)]
+    pages[0].save(tmp_path / "scan.tif", append_images=pages[1:], save_all=True)
+    with image_workers.decoder(max_pixels=300, documents=True) as decode:
+        with pytest.raises(image_workers.PageError, match="more than 300 pixels") as refused:
+            decode(tmp_path / "scan.tif")
+        assert refused.value.pages == 3
+        assert decode(tmp_path / "scan.tif", 2).pixels.shape == (10, 5, 3)
 
 
 SPENT: Final = """

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from tests.unit.trainer.report.made import dump, rec_row, work_of, write
-from trainer.errors import DatasetError
 
 
 def test_both_forms_say_metrics_dataset_refusals_and_proof(tmp_path: Path) -> None:
@@ -57,8 +56,13 @@ def test_writing_again_leaves_nothing_of_the_last_report(tmp_path: Path) -> None
     assert [path.name for path in sorted(work.report.glob("line-*"))] == ["line-01.png"]
 
 
-def test_an_image_that_cannot_be_shown_is_named(tmp_path: Path) -> None:
-    work = work_of(tmp_path, "rec", [rec_row("a", "a")])
-    (work.prepared / "x.png").write_bytes(b"no image")
-    with pytest.raises(DatasetError, match=r"x\.png': the file is not an image"):
-        write(work, "rec")
+def test_an_image_that_cannot_be_shown_is_named_and_costs_no_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    work = work_of(tmp_path, "rec", [rec_row("a", "a"), {**rec_row("b", "c"), "image": "y.png"}])
+    (work.prepared / "y.png").write_bytes(b"no image")
+    html, _ = write(work, "rec")
+    assert [path.name for path in work.report.glob("line-*")] == ["line-02.png"]
+    assert "line-02.png" in html
+    assert "line-01.png" not in html
+    assert "y.png': the file is not an image" in caplog.text

@@ -45,3 +45,12 @@ def test_nodes_of_one_machine_share_no_path(tmp_path: Path) -> None:
     local = LocalRunDir(tmp_path)
     assert local.node(0).root != local.node(1).root
     assert local.lock.parent == local.node(0).root.parent
+
+
+def test_other_folders_among_the_logs_are_no_attempts(tmp_path: Path) -> None:
+    work = WorkDir(tmp_path)
+    for name in ("attempt-x", "attempt-²", "attempt-", "attempt-2-old"):
+        (work.logs / name).mkdir(parents=True)
+        (work.logs / name / "a.log").touch()
+    assert work.starts() == 0
+    assert work.worker_logs() == []

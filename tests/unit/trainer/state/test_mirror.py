@@ -88,8 +88,7 @@ def test_the_latest_attempts_receipt_holds(mirror: Mirror, work: WorkDir) -> Non
     found = mirror.receipt("train")
     assert found
     assert found.attempt == 10
-
-    mirror.restore(found)
+    assert mirror.restore(found)
     assert work.best_weights.read_bytes() == b"of 10"
     assert mirror.receipt("evaluate") is None
 

@@ -32,6 +32,16 @@ def test_nothing_there_is_an_empty_list_but_a_missing_object_is_an_error(tmp_pat
         store.etag("x")
 
 
+def test_the_first_object_is_one_that_a_pull_would_bring(store: Store) -> None:
+    store.put(".ipynb_checkpoints/a.png", b"1")
+    store.put("a.png", b"")
+    assert store.first() is None
+    store.put("b.png", b"2")
+    found = store.first()
+    assert found
+    assert found.key == "b.png"
+
+
 def test_a_condition_that_does_not_hold_writes_nothing(store: Store) -> None:
     first = store.put("x", b"1", if_absent=True)
     with pytest.raises(ConflictError):
