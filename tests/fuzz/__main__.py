@@ -9,6 +9,7 @@ The seed decides the inputs, for one version of the code and of the library that
 
 import argparse
 import logging
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -73,6 +74,17 @@ def one(name: str, *, count: int, number: int) -> int:
     return 0
 
 
+def guided(name: str, *, count: int, number: int) -> int:
+    """Run a target with inputs of atheris, in a process that libFuzzer ends; 1 if it has a fault."""
+    folder = tempfile.mkdtemp(prefix="ocrfleet-fuzz-")
+    words = [sys.executable, "-m", "tests.fuzz.guided", name, str(count), str(number), folder]
+    if subprocess.run(words, check=False).returncode:
+        print(f"{name:16} FAULT; the input is in {folder}", file=sys.stderr)
+        return 1
+    shutil.rmtree(folder)
+    return 0
+
+
 def main() -> int:
     """Run the targets; 1 if one of them has a fault."""
     parser = argparse.ArgumentParser(prog="fuzz", description="Random input for what parses input from outside.")
@@ -89,9 +101,7 @@ def main() -> int:
     faults = 0
     for name in arguments.only or names:
         if arguments.guided:
-            # A process each: libFuzzer ends its own.
-            words = [sys.executable, "-m", "tests.fuzz.guided", name, str(arguments.count), str(arguments.seed)]
-            faults += subprocess.run(words, check=False).returncode != 0
+            faults += guided(name, count=arguments.count, number=arguments.seed)
         else:
             faults += one(name, count=arguments.count, number=arguments.seed)
     return int(faults > 0)

@@ -1,8 +1,7 @@
-"""One target with inputs of atheris: `python -m tests.fuzz.guided TARGET COUNT SEED`."""
+"""One target with inputs of atheris: `python -m tests.fuzz.guided TARGET COUNT SEED FOLDER`."""
 
 import logging
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Final
@@ -17,10 +16,9 @@ MEMORY: Final = 300
 
 
 def main() -> None:
-    """Run the target; the process ends with another code than 0 if it has a fault, and leaves the input."""
-    name, count, seed = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    """Run the target; ends with another code than 0 if it has a fault, and leaves the input in the folder."""
+    name, count, seed, folder = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])
     logging.disable()
-    folder = Path(tempfile.mkdtemp(prefix="ocrfleet-fuzz-"))
     target = targets.targets(folder)[name]
     samples = folder / "samples"
     samples.mkdir()
