@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 
 from kubernetes.client import ApiException
 from urllib3 import BaseHTTPResponse
-from urllib3.exceptions import HTTPError, ProtocolError
+from urllib3.exceptions import HTTPError, ProtocolError, ProxyError
 
 from jobs.kube.connection import Connection, connect, open_websocket
 from jobs.kube.fields import number, text
@@ -451,9 +451,10 @@ class Cluster:
         timeout = (min(10.0, self.deadline), silent)
         try:
             response = self._api.call_api(verb, url, complete, body, None, timeout)
-        except ProtocolError:
-            # A load balancer closes kept connections without a word; what creates an object is not sent twice.
-            if verb == "POST":
+        except (ProtocolError, ProxyError) as error:
+            # Load balancers and proxies close kept connections silently; what creates an object is not sent twice.
+            # An error of a proxy that was not reached is another one, such as NewConnectionError.
+            if verb == "POST" or not isinstance(getattr(error, "original_error", None), ConnectionError | None):
                 raise
             self._api.rest_client.close()  # the others may be closed as well
             response = self._api.call_api(verb, url, complete, body, None, timeout)

@@ -157,7 +157,10 @@ def test_a_page_in_place_of_an_api_server_is_named(written: Written, ask: str) -
         asking[ask]()
 
 
-def test_a_kept_connection_that_was_closed_is_opened_again(written: Written) -> None:
+@pytest.mark.parametrize("proxied", [False, True])
+def test_a_kept_connection_that_was_closed_is_opened_again(written: Written, plain: int, proxied: bool) -> None:
+    if proxied:
+        written.cluster = {"server": "http://api.test", "proxy-url": f"http://localhost:{plain}"}
     written.open()
     cluster = Cluster(namespace="cut", deadline=5)
     assert cluster.get(POD, "a")
