@@ -241,6 +241,53 @@ def test_borders_are_drawn_as_paddleocr_does(library: Library, seed: int, height
     same(theirs, det.MakeBorderMap(theirs, library), data, seed=0)
 
 
+@many
+@given(SEEDS, st.integers(8, 300), st.integers(8, 300), st.booleans())
+def test_a_page_is_cropped_as_paddleocr_does(library: Library, seed: int, height: int, width: int, whole: bool) -> None:
+    from ppocr.data.imaug.random_crop_data import EastRandomCropData
+
+    from trainer.ppocr.operators import det
+
+    theirs = EastRandomCropData(size=(96, 64), max_tries=1 + seed % 20)
+    shapes = polygons(seed, width=width, height=height, whole=whole).clip(0, None)
+    ignored = np.random.default_rng(seed).random(len(shapes)) < 0.2
+    data = {
+        "image": picture(seed, width=width, height=height),
+        "polys": shapes,
+        "ignore_tags": ignored,
+        "texts": [str(number) for number in range(len(shapes))],
+    }
+    same(theirs, det.EastRandomCropData(theirs, library), data, seed=seed)
+
+
+@many
+@given(SEEDS, st.integers(8, 300), st.integers(8, 300), st.booleans())
+def test_polygons_are_shrunk_as_paddleocr_does(
+    library: Library, seed: int, height: int, width: int, whole: bool
+) -> None:
+    """And the same corners and ignored polygons are left for later operators."""
+    from ppocr.data.imaug.make_shrink_map import MakeShrinkMap
+
+    from trainer.ppocr.operators import det
+
+    theirs = MakeShrinkMap()
+    shapes = polygons(seed, width=width, height=height, whole=whole)
+    ignored = (np.random.default_rng(seed).random(len(shapes)) < 0.2).tolist()
+    data = {"image": np.zeros((height, width, 3), np.uint8), "polys": shapes, "ignore_tags": ignored}
+    same(theirs, det.MakeShrinkMap(theirs, library), data, seed=0)
+
+
+@some
+@given(st.lists(st.tuples(st.floats(-500, 1500), st.floats(-500, 1500)), min_size=3, max_size=9))
+def test_area_and_length_are_shapelys(corners: list[tuple[float, float]]) -> None:
+    from shapely.geometry import Polygon
+
+    from trainer.ppocr.operators import det
+
+    polygon = Polygon(corners)
+    assert det._measure([list(corner) for corner in corners]) == (polygon.area, polygon.length)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -311,8 +358,8 @@ def configuration(recipe: str, folder: Path) -> Any:
 @pytest.mark.parametrize(
     ("recipe", "names"),
     [
-        ("det-pp-ocrv3-student", "IaaAugment, MakeBorderMap, NormalizeImage"),
-        ("det-pp-ocrv5-mobile", "IaaAugment, MakeBorderMap, NormalizeImage"),
+        ("det-pp-ocrv3-student", "IaaAugment, EastRandomCropData, MakeBorderMap, MakeShrinkMap, NormalizeImage"),
+        ("det-pp-ocrv5-mobile", "IaaAugment, EastRandomCropData, MakeBorderMap, MakeShrinkMap, NormalizeImage"),
         ("rec-pp-ocrv3", "RecAug, MultiLabelEncode, RecResizeImg"),
         ("rec-pp-ocrv5-mobile", "RecAug, MultiLabelEncode, RecResizeImg"),
     ],

@@ -92,11 +92,33 @@ _REPLACEMENTS: Final[Mapping[str, _Replacement]] = {
         build=det.NormalizeImage,
         suits=det.NormalizeImage.suits,
     ),
+    "EastRandomCropData": _Replacement(
+        module="ppocr.data.imaug.random_crop_data",
+        definitions={
+            "random_crop_data.py": (
+                "EastRandomCropData",
+                "crop_area",
+                "split_regions",
+                "random_select",
+                "region_wise_random_select",
+                "is_poly_outside_rect",
+            )
+        },
+        digests=frozenset({"db9200374faa65b4c0dc5ea678bce187577ef73ec285501e2e5e09221df07f8a"}),
+        build=det.EastRandomCropData,
+        suits=det.EastRandomCropData.suits,
+    ),
     "MakeBorderMap": _Replacement(
         module="ppocr.data.imaug.make_border_map",
         definitions={"make_border_map.py": ("MakeBorderMap",)},
         digests=frozenset({"85131a4a3a5da646accc1907dfb4edea314ca9d7954afbb803477b5795b81fdc"}),
         build=det.MakeBorderMap,
+    ),
+    "MakeShrinkMap": _Replacement(
+        module="ppocr.data.imaug.make_shrink_map",
+        definitions={"make_shrink_map.py": ("MakeShrinkMap",)},
+        digests=frozenset({"6f2c4b25a1feb0bd2d43477ab378e81481da2b278718b596ab4af5cae601a280"}),
+        build=det.MakeShrinkMap,
     ),
 }
 
