@@ -4,6 +4,7 @@ It is optional. `make native` and the image's build compile it; without it Paddl
 """
 
 import ctypes
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -86,15 +87,21 @@ class Library:
             raise NativeError(f"the deviation is {deviation}, for which the sign of a draw does not decide alone")
         flat = values.reshape(-1)
         generator: Any = np.random.get_bit_generator()
-        # numpy makes two numbers at once and keeps one for the next call: one that it kept is first.
-        kept = int(len(flat) > 0 and _keeps_one())
-        if kept:
-            _add_one(flat[:1], deviation)
-        pairs = (len(flat) - kept) // 2 * 2
+        # numpy makes two numbers at once and keeps one for the next call. The library makes pairs only, so it begins
+        # where none is kept: after the first number if that was kept, else after the second.
+        position = _position(generator)
+        alone = 0
+        if position is None:
+            alone = int(np.random.get_state(legacy=False)["has_gauss"])
+            _add_some(flat[:alone], deviation)
+        elif len(flat):
+            _add_some(flat[:1], deviation)
+            alone = 1 if _position(generator) == position else 2
+            _add_some(flat[1:alone], deviation)
+        pairs = max(0, len(flat) - alone) // 2 * 2
         with generator.lock:
-            self._noise(generator.ctypes.bit_generator, _at(flat) + kept, pairs, deviation)
-        if pairs + kept < len(flat):
-            _add_one(flat[-1:], deviation)
+            self._noise(generator.ctypes.bit_generator, _at(flat) + alone, pairs, deviation)
+        _add_some(flat[alone + pairs :], deviation)
 
     def planes(self, image: Image, table: Floats, *, width: int) -> Floats:
         """Return three planes of numbers for an image of bytes, padded with 0 on the right up to a width.
@@ -170,10 +177,35 @@ def _image(image: Image) -> Image:
     return np.ascontiguousarray(image)
 
 
-def _keeps_one() -> bool:
-    """Whether numpy's global generator keeps a number for the next call of `normal`."""
-    return bool(np.random.get_state(legacy=False)["has_gauss"])
+_WORDS: Final = 624
+"""Numbers of 32 bits in the state of a Mersenne Twister, which its position in them follows in memory."""
 
 
-def _add_one(value: Image, deviation: float) -> None:
-    value[:] = np.uint8(np.clip(value + 0.5 * np.random.normal(0, deviation, 1), 0, 255))
+def _position(generator: Any) -> int | None:
+    """Return where in its state a Mersenne Twister is, which tells whether a call drew; None for another generator.
+
+    `numpy.random.get_state` tells it too, but copies the whole state.
+    """
+    if type(generator) is not np.random.MT19937 or not _position_is_known():
+        return None
+    return _read_position(generator)
+
+
+@cache
+def _position_is_known() -> bool:
+    """Whether this numpy has it in the place where it is looked for."""
+    generator = np.random.MT19937(1)
+    found = []
+    for _ in range(3):
+        generator.random_raw()
+        found.append(_read_position(generator))
+    return found == [_WORDS, 1, 2]
+
+
+def _read_position(generator: Any) -> int:
+    return ctypes.c_int32.from_address(generator.ctypes.state_address + 4 * _WORDS).value
+
+
+def _add_some(values: Image, deviation: float) -> None:
+    for index, value in enumerate(values.tolist()):
+        values[index] = int(min(max(value + 0.5 * np.random.normal(0, deviation), 0), 255))
