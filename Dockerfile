@@ -52,12 +52,20 @@ RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=secret,id=
     python -c 'import importlib.util as i, sys; sys.exit(not i.find_spec("paddle") and "PaddlePaddle is not there")'; \
     rm -r /tmp/requirements
 
+# The reader's compiled operators. The compiler, the base's own or Debian's, stays in this stage.
+FROM ${BASE} AS native
+RUN command -v cc > /dev/null || { apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev; }
+COPY native /native
+RUN /native/build /liboperators.so
+
 FROM packages AS code
 COPY pyproject.toml README.md /src/
 COPY jobs /src/jobs
 COPY trainer /src/trainer
 # Without the network, so that a change of the code is an image in seconds.
 RUN pip install --disable-pip-version-check --no-index --no-deps --no-build-isolation --prefix /out /src
+COPY --from=native /liboperators.so /tmp/
+RUN cp /tmp/liboperators.so /out/lib/python3.*/site-packages/trainer/ppocr/operators/
 # What the labels below say must be what is inside.
 ARG VERSION=
 ARG CONTRACT=

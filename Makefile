@@ -9,6 +9,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3 python; do \
 VENV = .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.complete
+NATIVE = trainer/ppocr/operators/liboperators.so
 
 ##@ Start here
 
@@ -17,7 +18,7 @@ help: ## Show this help
 	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*##/ {printf "  %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: $(STAMP) ## Make .venv with everything that demo and test need, pinned
+setup: $(STAMP) $(NATIVE) ## Make .venv with everything that demo and test need, pinned
 
 # The lists are complete, so that nothing is resolved, and have the hashes of all files: two machines get the same packages.
 $(STAMP): requirements/lock.txt requirements/overlay.txt pyproject.toml
@@ -30,6 +31,14 @@ $(STAMP): requirements/lock.txt requirements/overlay.txt pyproject.toml
 	@# The other mode looks through all of its packages whenever Python starts, which takes a tenth of a command's time.
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --config-settings editable_mode=compat --editable .
 	@touch $@
+
+.PHONY: native
+native: $(NATIVE) ## Compile the reader's costly operators (a C compiler; without one PaddleOCR's own are used)
+
+# Renamed into place, since a training may have the old one loaded.
+$(NATIVE): native/operators.c native/build
+	@if command -v $${CC:-cc} >/dev/null; then native/build $@.new && mv $@.new $@; \
+		else echo "There is no C compiler, so samples are read by PaddleOCR's own operators, which are slower." >&2; fi
 
 .PHONY: demo
 demo: setup ## Train a detector and a recogniser on generated pages, then read new pages with them

@@ -184,7 +184,7 @@ def time_paddleocr(work: WorkDir, setting: Setting, *, threads: int | None, mkl:
     own = work.root / "paddleocr"
     shutil.rmtree(own, ignore_errors=True)
     own.mkdir()
-    (own / "configuration.yml").write_text(yaml.safe_dump(_for_paddleocr(work, setting, own)), "utf-8")
+    (own / "configuration.yml").write_text(yaml.safe_dump(for_paddleocr(work, setting, own)), "utf-8")
     heard: dict[int, float] = {}
     last = setting.warm_up + setting.steps
     with _threads(threads, mkl=mkl), (own / "output.log").open("w", encoding="utf-8") as log:
@@ -218,7 +218,7 @@ def time_paddleocr(work: WorkDir, setting: Setting, *, threads: int | None, mkl:
     return _timing(heard, setting, devices=1)
 
 
-def _for_paddleocr(work: WorkDir, setting: Setting, own: Path) -> dict[str, Any]:
+def for_paddleocr(work: WorkDir, setting: Setting, own: Path) -> dict[str, Any]:
     """Give the run's configuration with what `tools/train.py` wants beside: where samples and outputs are."""
     config: dict[str, Any] = copy.deepcopy(yaml.safe_load(work.configuration.read_text("utf-8")))
     prepared = Prepared.load(work.prepared)

@@ -25,6 +25,7 @@ from trainer.datasets import decoding, images
 from trainer.datasets.prepared import Sample
 from trainer.errors import DatasetError, SpecError, TransientError
 from trainer.ppocr import tree
+from trainer.ppocr.operators import native, replacements
 from trainer.ppocr.order import Item
 
 log = logging.getLogger(__name__)
@@ -58,22 +59,32 @@ class TrainingSet(paddle.io.Dataset):  # type: ignore[misc]
         self._seed = seed
         self._max_pixels = max_pixels or MAX_PIXELS
         # create_operators writes every Global key into each operator's arguments: hence the copies.
-        self._operators = create_operators(dataset["transforms"], copy.deepcopy(config["Global"]))
-        for operator, given in zip(self._operators, config["Train"]["dataset"]["transforms"], strict=True):
+        self.operators = create_operators(dataset["transforms"], copy.deepcopy(config["Global"]))
+        for operator, given in zip(self.operators, config["Train"]["dataset"]["transforms"], strict=True):
             # Global's length is the encoder's, with its two marks: what is joined to that length the encoder drops.
             if "RecConAug" in given:
                 own = given["RecConAug"] or {}
                 operator.max_text_length = own.get("max_text_length", operator.max_text_length)
-        self._operators = [
+        self.operators = [
             _Decoded.instead_of(operator) if "DecodeImage" in given else operator
-            for operator, given in zip(self._operators, config["Train"]["dataset"]["transforms"], strict=True)
+            for operator, given in zip(self.operators, config["Train"]["dataset"]["transforms"], strict=True)
         ]
-        self._loading = self._operators[: dataset.get("ext_op_transform_idx", 2)]
-        self._extra = next((op.ext_data_num for op in self._operators if hasattr(op, "ext_data_num")), 0)
-        self._encode = next((op for op in self._operators if type(op).__name__.endswith("LabelEncode")), None)
+        library, self._why_not_compiled = native.load()
+        self.operators = replacements.replace(self.operators, library)
+        self._loading = self.operators[: dataset.get("ext_op_transform_idx", 2)]
+        self._extra = next((op.ext_data_num for op in self.operators if hasattr(op, "ext_data_num")), 0)
+        self._encode = next((op for op in self.operators if type(op).__name__.endswith("LabelEncode")), None)
 
     def __len__(self) -> int:
         return len(self.samples)
+
+    @property
+    def reading(self) -> str:
+        """Which operators make the samples, for the log."""
+        if self._why_not_compiled:
+            return f"PaddleOCR's own operators, which are slower: no compiled ones ({self._why_not_compiled})"
+        compiled = replacements.names(self.operators)
+        return f"compiled operators ({', '.join(compiled)})" if compiled else "PaddleOCR's own operators"
 
     def takes_label(self, text: str) -> bool:
         """Whether the recipe's label encoder takes a text: it drops, without a word, what is too long for it."""
@@ -108,7 +119,7 @@ class TrainingSet(paddle.io.Dataset):  # type: ignore[misc]
 
     def _widen(self, width: int) -> None:
         """Make lines of a width; RecConAug fills that width and no more."""
-        for operator in self._operators:
+        for operator in self.operators:
             match type(operator).__name__:
                 case "RecResizeImg":
                     operator.image_shape = [*operator.image_shape[:2], width]
@@ -124,7 +135,7 @@ class TrainingSet(paddle.io.Dataset):  # type: ignore[misc]
     def _make(self, sample: Sample) -> list[Array] | None:
         data: Any = self._read(sample)
         data["ext_data"] = self._extra_samples()
-        for operator in self._operators:
+        for operator in self.operators:
             data = operator(data)
             if data is None:
                 return None

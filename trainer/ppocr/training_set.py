@@ -1,5 +1,6 @@
 """The training set of a run: the samples that can be learned, and their order."""
 
+import logging
 import math
 from typing import Any
 
@@ -13,6 +14,8 @@ from trainer.ppocr.job import Job
 from trainer.ppocr.order import Order
 from trainer.recipes import distill
 from trainer.recipes.samplers import resize_of
+
+log = logging.getLogger(__name__)
 
 
 def training_set(job: Job, model: paddle.nn.Layer, samples: list[Sample]) -> tuple[TrainingSet, Order, Refused]:
@@ -54,6 +57,7 @@ def training_set(job: Job, model: paddle.nn.Layer, samples: list[Sample]) -> tup
     )
     if order.steps == 0:
         raise no_batch(samples=len(samples), batch=loader["batch_size_per_card"], devices=job.world)
+    log.info("Samples are read by %s.", dataset.reading)
     return dataset, order, refused
 
 

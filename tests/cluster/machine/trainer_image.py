@@ -32,7 +32,7 @@ PACKAGES: Final = {"buildah": "buildah", "debootstrap": "debootstrap", "util-lin
 _TREE: Final = Path(__file__).parents[3]
 _NAME: Final = "localhost/ocrfleet/"
 _SUITE: Final = "bookworm"
-_INCLUDE: Final = ("ca-certificates", "libgomp1", "python3", "python3-venv")
+_INCLUDE: Final = ("ca-certificates", "gcc", "libc6-dev", "libgomp1", "python3", "python3-venv")
 _WASTE: Final = ("dev", "var/cache/apt/archives", "var/lib/apt/lists", "usr/share/doc", "usr/share/locale")
 _BASE: Final = """\
 FROM scratch
@@ -87,7 +87,7 @@ def _context(tree: Path) -> Iterator[str]:
     for allowed in ("Dockerfile", *(line[1:] for line in lines if line.startswith("!"))):
         top = tree / allowed
         for path in sorted(top.rglob("*")) if top.is_dir() else [top]:
-            if path.is_file() and "__pycache__" not in path.parts:
+            if path.is_file() and "__pycache__" not in path.parts and path.suffix != ".so":
                 yield f"{path.relative_to(tree)} {hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
