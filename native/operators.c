@@ -174,8 +174,8 @@ static uint8_t noisy(uint8_t value, double gauss, double deviation) {
 
 /* add_gasuss_noise for an even number of values, with the numbers that numpy.random.normal would draw for them.
  *
- * The deviation is so small that the sign of a draw alone decides, but for the largest and the smallest: so the
- * logarithm and the root of numpy's polar method are computed for these only. */
+ * The deviation is small: except for extreme draws, only the sign of a draw matters. So the logarithm and the root of
+ * numpy's polar method are computed for extreme draws only. */
 void ocrfleet_noise(generator *random, uint8_t *values, int64_t count, double deviation) {
     for (int64_t i = 0; i + 1 < count; i += 2) {
         double x1, x2, r2;

@@ -1,4 +1,4 @@
-"""A configuration of another form than PaddleOCR's is refused with its place, whatever it is."""
+"""A configuration of another form than PaddleOCR's is refused with its place."""
 
 import copy
 from collections.abc import Iterator
