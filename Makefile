@@ -37,8 +37,9 @@ native: $(NATIVE) ## Compile the reader's costly operators (a C compiler; withou
 
 # Renamed into place, since a training may have the old one loaded.
 $(NATIVE): native/operators.c native/build
-	@if command -v $${CC:-cc} >/dev/null; then native/build $@.new && mv $@.new $@; \
-		else echo "There is no C compiler, so samples are read by PaddleOCR's own operators, which are slower." >&2; fi
+	@if command -v $${CC:-cc} >/dev/null && native/build $@.new; then mv $@.new $@; \
+		else echo "No C compiler that can build native/operators.c, so samples are read by PaddleOCR's own operators," \
+			"which are slower." >&2; fi
 
 .PHONY: demo
 demo: setup ## Train a detector and a recogniser on generated pages, then read new pages with them
