@@ -324,12 +324,22 @@ def test_the_samples_looked_at_are_spread_evenly(count: int, most: int, chosen: 
     assert evenly(count, most) == chosen
 
 
-def test_of_many_heads_one_is_exported_and_branches_become_one(rec: Run, tmp_path: Path) -> None:
-    """PP-OCRv4's recogniser: the SAR guide stays behind, PPLCNetV3's branches are merged, lines may be of any width."""
+def both(config: dict[str, Any], folder: Path, *, name: str) -> tuple[Any, Any]:
+    """Return what a new network reads as it is, and what its export in the folder reads."""
     import paddle
 
     from trainer.ppocr import build, export, infer, state
 
+    paddle.seed(3)
+    model = build.build_model(config)
+    weights, inference = folder / "model.safetensors", folder / "inference"
+    state.write_weights(state.weights(model), weights)
+    export.export(config, weights, inference, name)
+    return infer.layer_forward(model), infer.predictor_forward(inference)
+
+
+def test_of_many_heads_one_is_exported_and_branches_become_one(rec: Run, tmp_path: Path) -> None:
+    """PP-OCRv4's recogniser: the SAR guide stays behind, PPLCNetV3's branches are merged, lines may be of any width."""
     config = copy.deepcopy(rec.config)
     config["Architecture"].update(
         algorithm="SVTR_LCNet",
@@ -345,25 +355,18 @@ def test_of_many_heads_one_is_exported_and_branches_become_one(rec: Run, tmp_pat
     )
     config["Loss"] = {"name": "MultiLoss", "loss_config_list": [{"CTCLoss": None}, {"SARLoss": None}]}
     config["Eval"]["dataset"]["transforms"][1]["RecResizeImg"]["image_shape"] = [3, 48, 320]
-    paddle.seed(3)
-    model = build.build_model(config)
-    weights, inference = tmp_path / "model.safetensors", tmp_path / "inference"
-    state.write_weights(state.weights(model), weights)
-    export.export(config, weights, inference, "PP-OCRv4_mobile_rec")
-    trained, exported = infer.layer_forward(model), infer.predictor_forward(inference)
+    trained, exported = both(config, tmp_path, name="PP-OCRv4_mobile_rec")
     for width in (320, 523):
         lines = np.random.default_rng(width).normal(0, 0.5, (2, 3, 48, width)).astype(np.float32)
         assert exported(lines).shape == trained(lines).shape == (2, exported(lines).shape[1], 12)
         assert np.abs(exported(lines) - trained(lines)).max() < 1e-4
-    assert (inference / "inference.pdiparams").stat().st_size < weights.stat().st_size
+    assert (tmp_path / "inference" / "inference.pdiparams").stat().st_size < (
+        tmp_path / "model.safetensors"
+    ).stat().st_size
 
 
 def test_svtr_with_local_mixers_is_exported_as_it_is(rec: Run, tmp_path: Path) -> None:
     """Its masks of the neighbourhood are constants beside its parameters."""
-    import paddle
-
-    from trainer.ppocr import build, export, infer, state
-
     config = copy.deepcopy(rec.config)
     height, width = 32, 96
     config["Architecture"].update(
@@ -385,11 +388,6 @@ def test_svtr_with_local_mixers_is_exported_as_it_is(rec: Run, tmp_path: Path) -
         Head={"name": "CTCHead"},
     )
     config["Eval"]["dataset"]["transforms"][1]["RecResizeImg"]["image_shape"] = [3, height, width]
-    paddle.seed(3)
-    model = build.build_model(config)
-    weights, inference = tmp_path / "model.safetensors", tmp_path / "inference"
-    state.write_weights(state.weights(model), weights)
-    export.export(config, weights, inference, "PP-OCRv3_mobile_rec")
-    trained, exported = infer.layer_forward(model), infer.predictor_forward(inference)
+    trained, exported = both(config, tmp_path, name="PP-OCRv3_mobile_rec")
     lines = np.random.default_rng(1).normal(0, 0.5, (2, 3, height, width)).astype(np.float32)
     assert np.abs(exported(lines) - trained(lines)).max() < 1e-4
