@@ -117,11 +117,11 @@ def test_a_run_killed_at_every_stage_goes_on_and_publishes_once(tmp_path, data, 
         process = start(*run(job=job))
         said = read_until(process, UNDER_WAY[stage])
         kill_tree(process)
-        # The stage that the last process was killed in has been done by this one.
-        expected = contract.STAGES[: max(0, place - 1)]
-        done = [f"[{stage} skipped] already done\n" for stage in expected]
-        assert [line for line in said if " skipped] " in line] == done
-        assert manifests(bucket) == []
+        # The last process was killed after its line of a stage: before that stage was done, or just after.
+        skipped = [f"[{name} skipped] already done\n" for name in contract.STAGES]
+        assert [line for line in said if " skipped] " in line] in (skipped[: max(0, place - 1)], skipped[:place])
+        if stage != "publish":
+            assert manifests(bucket) == []
         if stage == "evaluate":
             assert any("resuming after step" in line for line in said), "training began anew"
     ended = ocrfleet(*run(job=job))
