@@ -85,16 +85,16 @@ cluster-down: $(CLUSTER) ## Take it down; what was built is kept
 cluster-programs: $(CLUSTER) ## Build all programs that the cluster's tests need, ahead of them (minutes)
 	@$(MACHINE) build
 
-FILES ?= tests/cluster
-
 # Taken down even if a test fails.
 .PHONY: test-cluster
+test-cluster: FILES ?= tests/cluster
 test-cluster: $(CLUSTER) ## Run the tests on a real cluster (FILES=…): cluster-up's, or the one of OCRFLEET_TEST_KUBECONFIG
 	@[[ -n "$$OCRFLEET_TEST_KUBECONFIG" ]] || trap '$(MACHINE) down' EXIT; $(BIN)/python -m pytest $(FILES) $(SELECT)
 
 .PHONY: test-training
-test-training: setup ## Run the tests that train for longer than `make test` may take
-	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile -m slow tests/e2e
+test-training: FILES ?= tests/e2e
+test-training: setup ## Run the tests that train for longer than `make test` may take (FILES=…)
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile -m slow $(FILES)
 
 RECEIPTS ?=
 

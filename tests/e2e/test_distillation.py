@@ -92,6 +92,7 @@ def a_taught_run(folder: Path, *, recipe: str = "det-pp-ocrv3-cml", **more: Any)
     return a_distillation(folder, recipe, distill=pinned, world=1, epochs=1, **more)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["det-pp-ocrv3-cml", "rec-pp-ocrv3-distill"])
 def test_a_frozen_teacher_ends_as_it_began(tmp_path: Path, recipe: str) -> None:
     """Parameters and statistics. A recogniser gives what it gives in training all the same: losses are about that."""

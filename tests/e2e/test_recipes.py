@@ -33,6 +33,8 @@ def network(name: str) -> str:
 DIFFERENT = sorted({network(name): name for name in reversed(PACKAGED)}.values())
 """One recipe for each network: what holds of it holds of those that differ in epochs and rates alone."""
 
+SMALLEST = ("det-db-mobile", "rec-pp-ocrv3")
+
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
@@ -78,7 +80,9 @@ def sample(config: dict[str, Any], image: np.ndarray) -> list[np.ndarray]:
     return [np.asarray(part) for part in read]
 
 
-@pytest.mark.parametrize("name", DIFFERENT)
+@pytest.mark.parametrize(
+    "name", [name if name in SMALLEST else pytest.param(name, marks=pytest.mark.slow) for name in DIFFERENT]
+)
 def test_a_recipe_trains_and_its_export_reads_as_the_trained_model(
     name: str, prepared: Prepared, image: np.ndarray, tmp_path: Path
 ) -> None:

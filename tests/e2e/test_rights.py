@@ -53,6 +53,7 @@ class CreateOnly(Front):
 
 
 @pytest.mark.paddle
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_training_role_trains_and_publishes_and_needs_another_to_promote(
     tmp_path: Path, bucket: str, data: str, s3_server: Server, monkeypatch: pytest.MonkeyPatch

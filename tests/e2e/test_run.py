@@ -110,6 +110,7 @@ def test_a_run_reads_from_the_bucket_and_publishes_into_it(tmp_path, data, bucke
 UNDER_WAY = {stage: rf"\[{stage} begun\]" for stage in contract.STAGES} | {"train": r"\[train\] checkpoint at step 1 "}
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_every_stage_goes_on_and_publishes_once(tmp_path, data, bucket, run):
     """Each time everything that belongs to the run is killed at once, as when a machine loses power."""
     job = job_file(tmp_path, data=data, output=f"{bucket}models/", task="det", sets=["run.checkpoint.every=1steps"])
@@ -129,6 +130,7 @@ def test_a_run_killed_at_every_stage_goes_on_and_publishes_once(tmp_path, data, 
     assert len(manifests(bucket)) == 1
 
 
+@pytest.mark.slow
 def test_two_nodes_stop_on_ctrl_c_and_go_on(tmp_path, data, bucket, run):
     """Two nodes of one worker each, with work folders of their own, meet only over the network and the bucket."""
     job = job_file(tmp_path, data=data, output=f"{bucket}models/", epochs=12, evaluateEvery="12ep")
@@ -153,6 +155,7 @@ def test_two_nodes_stop_on_ctrl_c_and_go_on(tmp_path, data, bucket, run):
     assert {"node-0.log", "node-1.log", "train-rank-0.log", "train-rank-1.log"} <= logs
 
 
+@pytest.mark.slow
 def test_a_node_that_lost_its_disk_goes_on_from_the_bucket(tmp_path, data, bucket, run):
     job = job_file(tmp_path, data=data, output=f"{bucket}models/", sets=["run.checkpoint.every=1steps"])
     process = start(*run(job=job))

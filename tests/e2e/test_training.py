@@ -130,10 +130,14 @@ def mixing(config) -> None:
     ("kind", "world"),
     [
         ("rec", 1),
-        *(pytest.param(*case, marks=pytest.mark.slow) for case in [("rec", 2), ("det", 1), ("det", 2)]),
-        *(pytest.param("dropout", world, marks=pytest.mark.slow) for world in (1, 2)),
+        ("rec", 2),
+        ("det", 1),
+        ("det", 2),
+        ("dropout", 1),
+        ("dropout", 2),
     ],
 )
+@pytest.mark.slow
 def test_a_run_that_was_ended_twice_goes_on_to_the_end_it_would_have_had(tmp_path, kind, world):
     """Killed at one step and stopped at another, each in the middle of an epoch or at its end, and resumed in new
     processes: the same parameters, statistics, optimizer, losses, evaluations and best model as one never ended.
@@ -207,7 +211,7 @@ def test_a_damaged_checkpoint_costs_steps_and_does_not_change_the_result(tmp_pat
     assert file_digest(works[0].best_weights) == file_digest(works[1].best_weights)
 
 
-@pytest.mark.parametrize("world", [1, 2])
+@pytest.mark.parametrize("world", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_data_that_changed_under_a_run_end_it_on_all_ranks(tmp_path, world):
     work = a_run(tmp_path, "rec", world=world)
     with pytest.raises(StoppedError):
@@ -285,6 +289,7 @@ def test_a_step_of_two_ranks_is_one_step_along_the_mean_of_their_gradients(tmp_p
         assert np.allclose(moved / RATE, gradient, rtol=1e-3, atol=1e-3 * scale + 1e-6), name
 
 
+@pytest.mark.slow
 def test_on_another_number_of_ranks_a_run_goes_on_with_the_samples_that_are_left(tmp_path):
     work = a_run(tmp_path, "rec", world=2)
     with pytest.raises(StoppedError):
@@ -316,6 +321,7 @@ def test_training_starts_from_the_given_weights(tmp_path):
 
 
 @pytest.mark.parametrize("stop", [None, 2], ids=["done", "stopped"])
+@pytest.mark.slow
 def test_who_keeps_the_store_leaves_last(tmp_path, stop):
     """Rank 1 asks rank 0's store late each time; rank 0 may be at its end by then, and must not be gone."""
     script = tmp_path / "slow.py"
@@ -380,7 +386,7 @@ os._exit(code)
     return sys.executable, str(script)
 
 
-@pytest.mark.parametrize("world", [1, 2])
+@pytest.mark.parametrize("world", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_loss_that_is_no_number_once_costs_two_batches_and_no_more(tmp_path, world):
     """One rank's loss is enough; all go back to the last checkpoint, which is of the step before."""
     work = a_run(tmp_path, "rec", world=world, checkpoint={"every": "2steps"})

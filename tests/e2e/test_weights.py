@@ -28,6 +28,7 @@ class Trap:
         return Path.touch, (self.mark,)
 
 
+@pytest.mark.slow
 def test_the_page_leads_from_a_published_run_to_one_that_starts_from_it(tmp_path):
     """One long test, since the road is long; at its end the weights in the bucket are exchanged for a trap."""
     pages.write_export(tmp_path / "pages", pages=6, seed=1)
