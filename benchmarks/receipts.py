@@ -52,6 +52,9 @@ class Result:
     curve: Path
     """The picture of loss and evaluations."""
 
+    report: Path
+    """The report to open in a browser."""
+
 
 def main() -> int:
     """Read the command line, run, print; give the exit code."""
@@ -120,6 +123,7 @@ def _run(task: str, export: Path, out: Path) -> Result | None:
         training_minutes=training["seconds"] / 60,
         minutes=minutes,
         curve=picture,
+        report=work.report_page,
     )
 
 
@@ -132,6 +136,7 @@ def _print(result: Result) -> None:
         f"{len(os.sched_getaffinity(0))} cores; best evaluation after epoch {result.best['epoch']}"
     )
     print(f"  curve: {result.curve}")
+    print(f"  report: {result.report}")
 
 
 if __name__ == "__main__":

@@ -41,8 +41,8 @@ def mathematics(cpuinfo: Path = _CPUINFO) -> dict[str, str]:
     One thread, as Paddle itself takes: two gain little on depthwise networks, a process for each core gains more.
 
     Paddle's wheels (3.2.2 looked at) bring an MKL of 2019 that gives processors other than Intel's its oldest code,
-    without AVX. `MKL_DEBUG_CPU_TYPE=5` lets it take the AVX2 code: a step of ResNet18 in 0.45 s instead of 0.98 on an
-    AMD EPYC. And its old code with two threads took 2.9 s, from the second step on.
+    without AVX. `MKL_DEBUG_CPU_TYPE=5` lets it take the AVX2 code. `benchmarks.train_throughput --case
+    dense-own-defaults` measures what both choices bring.
 
     Args:
         cpuinfo: the kernel's word on the processor.
