@@ -141,7 +141,9 @@ def check_command(words: list[str], page: Path) -> None:
     elif program == "make":
         variables = {word.partition("=")[0] for word in words[1:] if "=" in word}
         assert {word for word in words[1:] if "=" not in word} <= targets(), f"{name(page)}: {line}"
-        assert variables <= set(re.findall(r"^(?:[a-z-]+: )?([A-Z]+) \??=", MAKEFILE, re.MULTILINE)), f"{name(page)}: {line}"
+        assert variables <= set(re.findall(r"^(?:[a-z-]+: )?([A-Z]+) \??=", MAKEFILE, re.MULTILINE)), (
+            f"{name(page)}: {line}"
+        )
     elif program == "python" and words[1] == "-m":
         module = ROOT.joinpath(*words[2].split("."))
         assert words[2] == "pytest" or module.is_dir() or module.with_suffix(".py").is_file(), f"{name(page)}: {line}"

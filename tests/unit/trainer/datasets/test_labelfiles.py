@@ -216,3 +216,12 @@ def test_labels_under_another_suffix_are_named(tmp_path: Path) -> None:
     root = dataset(tmp_path, {"rec/train.list": "a.jpg\tx\n", "Cache.cap": "a.jpg\tx\n"}, "rec/a.jpg")
     with pytest.raises(DatasetError, match=r"'rec/train\.list' has such lines: rename it to 'rec/train\.txt'\.$"):
         labels.read(root, "rec")
+
+
+@pytest.mark.parametrize("key", ["transcription", "points"])
+def test_regions_that_are_cut_off_are_still_regions(key: str, tmp_path: Path) -> None:
+    """So the broken line is named, and its rest is no text to learn."""
+    files = {"a.txt": f"a.png\t{regions('x')}\n", "b.txt": f'b.png\t[{{"{key}": \n'}
+    found = labels.read(dataset(tmp_path, files, "a.png", "b.png"), "det")
+    assert [entry.image for entry in found.entries] == ["a.png"]
+    assert [problem.sentence.split(":")[:2] for problem in found.problems] == [["b.txt", "1"]]

@@ -42,6 +42,25 @@ def test_a_gang_of_this_machine_is_out_of_reach_for_others(hosts: tuple[str, str
             socket.create_connection(("127.0.0.2", port), timeout=30)
 
 
+def test_a_connection_for_which_no_thread_can_be_started_leaves_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With room for one connection, one that keeps its place would keep all nodes out."""
+    monkeypatch.setattr(server, "_places", lambda _: 1)
+    made, port = serve("127.0.0.1", "127.0.0.1")
+    start, failures = threading.Thread.start, iter(range(2))
+
+    def start_later(thread: threading.Thread) -> None:
+        if thread.name == "gang-ear" and next(failures, None) is not None:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_later)
+    with closing(made):
+        for _ in range(2):
+            with socket.create_connection(("127.0.0.1", port), timeout=30) as refused:
+                assert refused.recv(1) == b"", "it is closed"
+        introduced(port).close()
+
+
 LOST = Again(why="A peer was lost.")
 READY = Ready(stage="train", dataset="d")
 SUPERSEDED = SupersededError("This run belongs to another now.")
