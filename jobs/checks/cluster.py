@@ -52,7 +52,15 @@ def check(job: TrainingJob, cluster: Cluster) -> Iterator[Finding]:
     except OcrfleetError as error:
         yield from errors(error)
         return
-    checks: tuple[Callable[[_Asked], Iterator[Finding]], ...] = (_engine, _rights, _named, _quota, _pod, _admission)
+    checks: tuple[Callable[[_Asked], Iterator[Finding]], ...] = (
+        _engine,
+        _rights,
+        _named,
+        _resolver,
+        _quota,
+        _pod,
+        _admission,
+    )
     for each in checks:
         try:
             yield from each(asked)
@@ -155,6 +163,46 @@ def _there(cluster: Cluster, field: str, kind: Kind, name: str) -> Finding:
         text = f"{field} is {name!r}, but the {kind.kind} {name} does not exist: create it, or fix the name."
         return Finding("error", text, ExitCode.SPEC)
     return Finding("ok", f"{field}: the {kind.kind} {name} exists")
+
+
+_RESOLVERS: Final = (("kube-system", "kube-dns"), ("openshift-dns", "dns-default"))
+"""Namespace and name of the Service of a cluster's DNS: CoreDNS keeps the name of what was there before it."""
+
+
+def _resolver(asked: _Asked) -> Iterator[Finding]:
+    """Look whether the job's NetworkPolicy lets its pods reach the cluster's DNS."""
+    reached = [
+        (at(peer, "namespaceSelector", "matchLabels", "kubernetes.io/metadata.name"), labels)
+        for each in asked.rendered.objects
+        if each["kind"] == "NetworkPolicy"
+        for rule in at(each, "spec", "egress") or ()
+        for peer in rule.get("to", ())
+        if (labels := at(peer, "podSelector", "matchLabels"))
+    ]
+    if not reached:
+        return
+    add = "Add the addresses that pods resolve names at to chart.networkPolicy.dns.cidrs"
+    for namespace, name in _RESOLVERS:
+        try:
+            found = asked.cluster.get(Kind("v1", "Service"), name, namespace=namespace)
+        except AccessError:
+            yield _unread(f"chart.networkPolicy: the Service {name} in {namespace}, the cluster's DNS")
+            return
+        if found is None:
+            continue
+        selector = at(found, "spec", "selector") or {}
+        if any(where == namespace and labels.items() <= selector.items() for where, labels in reached):
+            yield Finding("ok", f"chart.networkPolicy: pods reach the cluster's DNS, {name} in {namespace}")
+        else:
+            chosen = ", ".join(f"{label}={value}" for label, value in selector.items()) or "no pods"
+            yield Finding(
+                "warn",
+                f"chart.networkPolicy: the cluster's DNS, {name} in {namespace}, selects {chosen}, which the policy "
+                f"does not let pods reach. {add}",
+            )
+        return
+    names = " and no ".join(f"{name} in {namespace}" for namespace, name in _RESOLVERS)
+    yield Finding("warn", f"chart.networkPolicy: the cluster has no Service {names}, so its DNS is unknown. {add}")
 
 
 def _quota(asked: _Asked) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from jobs.kube.kinds import Kind
 from tests.objects import Object
 from tests.unit.jobs.apiserver import ApiServer, Refusal
 
@@ -19,7 +20,13 @@ def server(api: ApiServer) -> ApiServer:
     api.kinds["networking.k8s.io/v1"] = ["NetworkPolicy"]
     api.kinds["scheduling.k8s.io/v1"] = ["PriorityClass"]
     api.put({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}})
+    api.put(dns("kube-dns", {"k8s-app": "kube-dns"}), namespace="kube-system")
     return api
+
+
+def dns(name: str, selector: dict[str, str]) -> Object:
+    """Return the Service of a cluster's DNS."""
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": {"selector": selector}}
 
 
 def test_without_being_told_to_no_cluster_is_asked(server: ApiServer, ocrfleet: Ocrfleet, job: Path) -> None:
@@ -38,6 +45,7 @@ def test_a_job_that_can_run_there(server: ApiServer, ocrfleet: Ocrfleet, job: Pa
         "ok     cluster: fake, namespace default",
         "ok     placement.engine: the cluster serves job (batch/v1)",
         "ok     permissions: you may submit runs",
+        "ok     chart.networkPolicy: pods reach the cluster's DNS, kube-dns in kube-system",
         "ok     pod: the server accepts one",
         "ok     admission: Job ",
     ):
@@ -98,6 +106,30 @@ def test_what_may_not_be_read_is_named(server: ApiServer, ocrfleet: Ocrfleet, jo
     for what in ("the namespace default", "placement.credentialsSecret: the Secret keys", "ResourceQuotas"):
         assert f"{what}: not checked, because you may not read it" in ran.out
     assert "warn   pod: you may not create pods" in ran.out
+
+
+def test_a_resolver_that_the_policy_leaves_out_is_named(server: ApiServer, ocrfleet: Ocrfleet, job: Path) -> None:
+    words = ("check", job, "--context", "fake")
+    server.put(dns("kube-dns", {"app": "my-dns"}), namespace="kube-system")
+    ran = ocrfleet(*words)
+    assert (
+        "warn   chart.networkPolicy: the cluster's DNS, kube-dns in kube-system, selects app=my-dns, which" in ran.out
+    )
+    assert "chart.networkPolicy.dns.cidrs" in ran.out
+    assert "DNS" not in ocrfleet(*words, "--set", "chart.networkPolicy.enabled=false").out
+
+    server.take(Kind("v1", "Service"), "kube-dns", namespace="kube-system")
+    assert "warn   chart.networkPolicy: the cluster has no Service kube-dns in kube-system and no dns-default in" in (
+        ocrfleet(*words).out
+    )
+
+    selector = {"dns.operator.openshift.io/daemonset-dns": "default"}
+    server.put(dns("dns-default", selector), namespace="openshift-dns")
+    said = "ok     chart.networkPolicy: pods reach the cluster's DNS, dns-default in openshift-dns"
+    assert said in ocrfleet(*words).out
+
+    server.refused |= {("get", "services")}
+    assert "the cluster's DNS: not checked, because you may not read it" in ocrfleet(*words).out
 
 
 def test_a_quota_without_room_is_a_warning(server: ApiServer, ocrfleet: Ocrfleet, job: Path) -> None:
