@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -97,23 +97,15 @@ def prepare_run(folder: Path, dataset: Path, setting: Setting, *, devices: int =
     Raises:
         OcrfleetError: the dataset or the setting is wrong.
     """
-    work = WorkDir(folder)
-    work.data.mkdir(parents=True)
-    work.train_data.symlink_to(dataset.absolute(), target_is_directory=True)
     train = {"batchSizePerDevice": setting.batch, "readers": setting.readers}
-    raw = {
-        "task": setting.task,
-        "recipe": setting.recipe,
-        "overrides": dict(setting.overrides),
-        "data": {"train": "file:///not-fetched", "split": "6:2:2"},
-        "train": {name: value for name, value in train.items() if value is not None},
-        "output": "file:///not-published",
-    }
-    run = runspec.from_dict(RunSpec, raw, where="run")
-    work.run_file.write_text(
-        yaml.safe_dump({"apiVersion": contract.API_VERSION, "name": "benchmark", "run": runspec.to_dict(run)}), "utf-8"
+    work, run = make_run(
+        folder,
+        dataset,
+        task=setting.task,
+        recipe=setting.recipe,
+        overrides=dict(setting.overrides),
+        train={name: value for name, value in train.items() if value is not None},
     )
-    prepare(run, work)
     _repeat_samples(work, (setting.warm_up + setting.steps + SPARE) * setting.batch * devices)
     config = recipes.resolve(run, Prepared.load(work.prepared), world_size=devices).config
     # Batches by width are ours alone: both sides pad every line to one width.
@@ -122,6 +114,20 @@ def prepare_run(folder: Path, dataset: Path, setting: Setting, *, devices: int =
     config["Global"]["cal_metric_during_train"] = False
     work.configuration.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), "utf-8")
     return work
+
+
+def make_run(folder: Path, dataset: Path, **fields: Any) -> tuple[WorkDir, RunSpec]:
+    """Make a run's folder with its prepared dataset, from some fields of `run`."""
+    work = WorkDir(folder)
+    work.data.mkdir(parents=True)
+    work.train_data.symlink_to(dataset.absolute(), target_is_directory=True)
+    places = {"data": {"train": "file:///not-fetched", "split": "6:2:2"}, "output": "file:///not-published"}
+    run = runspec.from_dict(RunSpec, {**places, **fields}, where="run")
+    work.run_file.write_text(
+        yaml.safe_dump({"apiVersion": contract.API_VERSION, "name": "benchmark", "run": runspec.to_dict(run)}), "utf-8"
+    )
+    prepare(run, work)
+    return work, run
 
 
 def _repeat_samples(work: WorkDir, count: int) -> None:
@@ -153,11 +159,7 @@ def time_ours(work: WorkDir, setting: Setting, *, threads: int | None, devices: 
             if event.step == last:
                 supervisor.stop()
 
-    supervisor = Supervisor(
-        Topology(devices_per_node=devices, port=free_ports(contract.ports(devices))),
-        deadlines=DeadlineSeconds(rendezvous=DEADLINE, stall=DEADLINE),
-        hear=hear,
-    )
+    supervisor = supervisor_of(devices, hear=hear, stall=DEADLINE)
     for folder in (work.checkpoints, work.trained):
         shutil.rmtree(folder, ignore_errors=True)
     work.trained.mkdir()
@@ -167,6 +169,15 @@ def time_ours(work: WorkDir, setting: Setting, *, threads: int | None, devices: 
             "train", workdir=work.root, log=lambda rank: work.worker_log(attempt=1, stage="train", rank=rank)
         )
     return _timing(heard, setting, devices=devices)
+
+
+def supervisor_of(devices: int, *, hear: Callable[[Event], None], stall: float) -> Supervisor:
+    """Return what starts a gang of workers on this machine."""
+    return Supervisor(
+        Topology(devices_per_node=devices, port=free_ports(contract.ports(devices))),
+        deadlines=DeadlineSeconds(rendezvous=stall, stall=stall),
+        hear=hear,
+    )
 
 
 def time_paddleocr(work: WorkDir, setting: Setting, *, threads: int | None, mkl: bool = True) -> Timing:
