@@ -7,7 +7,7 @@ it is computed, and the time that it takes shows where its loss is read.
 import contextlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -76,7 +76,7 @@ class Reporter:
                 )
             )
 
-    def reading(self, batches: Iterator[Item]) -> Iterator[Item]:
+    def reading(self, batches: Iterable[Item]) -> Iterator[Item]:
         """Yield batches, and count the seconds that each is waited for."""
         asked = self._clock()
         for batch in batches:

@@ -10,7 +10,7 @@ from trainer.ppocr import build
 from trainer.ppocr.job import Job
 from trainer.run import precision
 
-Tensors = Sequence[paddle.Tensor]
+Arrays = Sequence[Any]
 
 
 class TrainStep:
@@ -37,8 +37,9 @@ class TrainStep:
             unused = config["Global"].get("find_unused_parameters", False)
             self.network = paddle.DataParallel(model, find_unused_parameters=unused)
 
-    def __call__(self, batch: Tensors) -> dict[str, Any]:
-        """Do a step; return its losses by parts, which are not read from the device yet."""
+    def __call__(self, arrays: Arrays) -> dict[str, Any]:
+        """Do a step on a batch; return its losses by parts, which are not read from the device yet."""
+        batch = [paddle.to_tensor(array) for array in arrays]
         self.network.train()
         with self._autocast():
             predictions = self.network(batch[0], data=batch[1:]) if self._wants_labels else self.network(batch[0])
