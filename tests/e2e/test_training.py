@@ -398,6 +398,9 @@ def test_readers_are_started_once_for_all_epochs_and_none_is_left(tmp_path):
     facts = train(work, world=1, program=counting(tmp_path))
     assert json.loads(counts.read_text()) == [2, 0]
     assert facts["parameters_sha256"] == plain["parameters_sha256"]
+    assert facts["reading"]["readers"] == 2
+    assert 0 <= facts["reading"]["reader_wait_seconds"] <= facts["reading"]["seconds"]
+    assert facts["reading"]["reader_cpu_seconds"] > 0
 
 
 def test_a_training_that_goes_back_ends_its_readers_before_it_starts_others(tmp_path):
