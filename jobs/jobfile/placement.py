@@ -90,7 +90,8 @@ class Storage:
 
     shared_memory: Quantity = "8Gi"
     """Size of /dev/shm, through which readers pass samples to a worker; what is in it counts towards the pod's memory
-    limit. Kubernetes' default of 64Mi is too small.
+    limit. Kubernetes' default of 64Mi is too small. Each device needs 2 × readers + 2 batches. If that does not fit,
+    fewer readers work, and the log says how much all of them need.
     """
 
 

@@ -36,10 +36,10 @@ class Samples:
 
 
 def test_the_next_batch_is_made_while_a_step_is_under_way():
-    from trainer.ppocr.data import read_batches
+    from trainer.ppocr.data import BatchReader
 
     samples = Samples()
-    batches = read_batches(samples, [[0], [1], [2]], readers=0)
+    batches = BatchReader(samples, [[0], [1], [2]], readers=0)
     seen = [next(batches)[1][0].tolist()]
     # Nobody has asked for the second one yet.
     assert samples.made[1].wait(30)
@@ -48,20 +48,150 @@ def test_the_next_batch_is_made_while_a_step_is_under_way():
 
 
 def test_what_is_wrong_with_a_batch_is_raised_where_it_is_wanted():
-    from trainer.ppocr.data import read_batches
+    from trainer.ppocr.data import BatchReader
 
-    batches = read_batches(Samples(), [[0], [3]], readers=0)
+    batches = BatchReader(Samples(), [[0], [3]], readers=0)
     next(batches)
     with pytest.raises(ValueError, match="no such sample"):
         next(batches)
 
 
+READ = """
+import contextlib, multiprocessing, os, signal, sys, time
+from pathlib import Path
+import cv2
+import numpy as np
+from trainer.ppocr.data import BatchReader, batch_bytes
+from trainer.ppocr.readers import shared_bytes
+
+# A test that waits in vain fails.
+signal.alarm(50)
+
+def files(pids):
+    found = []
+    for path in Path("/dev/shm").glob("paddle_*"):
+        with contextlib.suppress(FileNotFoundError):
+            if int(path.name.split("_")[1]) in pids:
+                found.append(path.stat().st_blocks * 512)
+    return found
+
+class Samples:
+    def __init__(self, *arrays):
+        self.arrays = arrays
+
+    def __getitem__(self, item):
+        _, index, _ = item
+        return {}, [np.array([index, cv2.getNumThreads()], "float32"), *self.arrays]
+
+asked = []
+
+def batches(count):
+    for index in range(count):
+        asked.append(index)
+        yield [(1, index, 0)] * 2
+"""
+"""What the scripts below begin with: a training set, and what its readers have in shared memory."""
+
+
+def run(script: str, *words: str) -> None:
+    """Run a script in a process of its own, since Paddle's readers change how that takes signals."""
+    done = subprocess.run([sys.executable, "-c", READ + script, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("taken", [0, 3, 12])
+@pytest.mark.parametrize("readers", [0, 2])
+def test_no_process_thread_or_shared_memory_is_left_by_a_reader_that_was_closed(readers: int, taken: int) -> None:
+    """At the start, on the way, or after the last batch; and it asks for no more batches."""
+    script = """
+import threading
+readers, taken = map(int, sys.argv[1:])
+reader = BatchReader(Samples(), batches(12), readers=readers)
+pids = {child.pid for child in multiprocessing.active_children()}
+assert len(pids) == readers
+seen = [next(reader)[1][0].tolist() for _ in range(taken)]
+reader.close()
+assert [batch[0][0] for batch in seen] == list(range(taken))
+assert len(asked) <= taken + max(1, 2 * readers) + 1
+assert not multiprocessing.active_children()
+assert not [thread for thread in threading.enumerate() if thread.name.startswith("reader")]
+assert not files({os.getpid(), *pids})
+"""
+    run(script, str(readers), str(taken))
+
+
+def test_readers_fill_no_more_shared_memory_than_was_computed_while_training_pauses() -> None:
+    """A batch is taken when they have filled what they may, beside the one that the step before has."""
+    script = """
+samples = Samples(np.zeros((512, 1024), "float32"))
+batch = batch_bytes(samples, samples=2, width=0)
+assert batch == 2 * 2**21 + 2 * 4096
+reader = BatchReader(samples, batches(16), readers=2)
+pids = {child.pid for child in multiprocessing.active_children()}
+held = None
+for number in range(16):
+    while (filled := sum(files(pids))) < (min(4, 16 - number) + (held is not None)) * batch:
+        os.sched_yield()
+    assert filled <= shared_bytes(2, batch=batch), (filled, batch)
+    held = next(reader)[1]
+    assert sum(files(pids)) <= shared_bytes(2, batch=batch)
+reader.close()
+"""
+    run(script)
+
+
+def test_readers_with_nothing_to_do_end_with_a_worker_that_is_killed() -> None:
+    """Where nobody kills its process group."""
+    script = """
+if os.fork() == 0:
+    reader = BatchReader(Samples(), batches(1), readers=2)
+    next(reader)
+    os.kill(os.getpid(), signal.SIGKILL)
+# Orphans become children of this process, which can then wait for them.
+os.wait()
+while True:
+    try:
+        os.wait()
+    except ChildProcessError:
+        break
+"""
+    run("import ctypes\nassert ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0\n" + script)
+
+
+def test_opencv_has_no_threads_of_its_own_in_a_reader() -> None:
+    """In this process it has used them before: what a fork copies of them does not run."""
+    script = """
+cv2.setNumThreads(4)
+cv2.resize(np.zeros((2000, 2000, 3), np.uint8), (1000, 1000))
+assert {int(arrays[0][0][1]) for _, arrays in BatchReader(Samples(), batches(3), readers=1)} == {1}
+"""
+    run(script)
+
+
+@pytest.mark.parametrize("readers", [0, 2])
+def test_the_processor_time_of_samples_is_told_with_their_batches(readers: int) -> None:
+    script = """
+class Costly(Samples):
+    def __getitem__(self, item):
+        until = time.thread_time() + 0.02
+        while time.thread_time() < until:
+            pass
+        return super().__getitem__(item)
+
+told = []
+list(BatchReader(Costly(), batches(6), readers=int(sys.argv[1]), busy=told.append))
+assert len(told) == 6
+assert all(seconds >= 2 * 0.02 for seconds in told), told
+"""
+    run(script, str(readers))
+
+
 DEADLY = """
-import os, signal, sys
+import contextlib, os, signal, sys
 from pathlib import Path
 import numpy as np
 from trainer.datasets import decoding
-from trainer.ppocr.data import read_batches, reader_died
+from trainer.ppocr.data import BatchReader, reader_died
 
 class Deadly:
     def __len__(self):
@@ -77,7 +207,8 @@ class Deadly:
 # Paddle may notice it at once, late, or where nobody hears it.
 signal.alarm(20)
 try:
-    list(read_batches(Deadly(), [[0], [1], [2], [3]], readers=2))
+    with contextlib.closing(BatchReader(Deadly(), [[0], [1], [2], [3]], readers=2)) as reader:
+        list(reader)
 except SystemError as error:
     assert reader_died(error)
 os._exit(0)

@@ -17,7 +17,7 @@ from jobs.local.plan import free_ports
 from tests.e2e.commands import RECIPES, SMALL
 from trainer import contract, recipes
 from trainer.datasets.prepared import Prepared
-from trainer.errors import DatasetError, DivergedError, StoppedError, TransientError
+from trainer.errors import DatasetError, DivergedError, SpecError, StoppedError, TransientError
 from trainer.node.supervisor import Supervisor
 from trainer.run import spec as runspec
 from trainer.run.assignment import DeadlineSeconds
@@ -357,11 +357,86 @@ os._exit(code)
     assert "Traceback" not in log, log
 
 
+COUNTING = """
+import json, multiprocessing, os
+from pathlib import Path
+forks = []
+os.register_at_fork(before=lambda: forks.append(1))
+
+def write_counts():
+    counts = [len(forks), len(multiprocessing.active_children())]
+    Path(__file__).with_suffix(".json").write_text(json.dumps(counts))
+"""
+"""Counts the processes that a worker has forked, and those that are left, into a file."""
+
+
+def counting(folder: Path) -> tuple[str, ...]:
+    """Return a worker program that counts its readers."""
+    script = folder / "counting.py"
+    script.write_text(
+        f"""{COUNTING}
+import sys
+from trainer.ppocr import worker
+code = worker.main()
+write_counts()
+sys.stdout.flush()
+sys.stderr.flush()
+os._exit(code)
+"""
+    )
+    return sys.executable, str(script)
+
+
+def test_readers_are_started_once_for_all_epochs_and_none_is_left(tmp_path):
+    """And nothing but the time changes: neither where they read from one epoch into the next, nor after a stop."""
+    plain = train(a_run(tmp_path / "plain", "rec", world=1), world=1)
+    work = a_run(tmp_path / "readers", "rec", world=1, readers=2)
+    with pytest.raises(StoppedError):
+        train(work, world=1, stop_at=plain["steps"] // 2, program=counting(tmp_path))
+    counts = tmp_path / "counting.json"
+    assert json.loads(counts.read_text()) == [2, 0]
+    facts = train(work, world=1, program=counting(tmp_path))
+    assert json.loads(counts.read_text()) == [2, 0]
+    assert facts["parameters_sha256"] == plain["parameters_sha256"]
+    assert facts["reading"]["readers"] == 2
+    assert 0 <= facts["reading"]["reader_wait_seconds"] <= facts["reading"]["seconds"]
+    assert facts["reading"]["reader_cpu_seconds"] > 0
+
+
+def test_a_training_that_goes_back_ends_its_readers_before_it_starts_others(tmp_path):
+    work = a_run(tmp_path, "rec", world=1, readers=2, checkpoint={"every": "2steps"})
+    facts = train(work, world=1, program=poisoned(tmp_path, calls=[4], rank=0))
+    assert [entry["step"] for entry in facts["skipped_batches"]] == [3, 4]
+    assert json.loads((tmp_path / "poisoned.json").read_text()) == [4, 0]
+
+
+def test_readers_that_cannot_fit_into_shared_memory_are_refused_before_training(tmp_path):
+    work = a_run(tmp_path, "rec", world=1, readers=2)
+    script = tmp_path / "small.py"
+    script.write_text(
+        """
+import os, sys
+from trainer.ppocr import job, worker
+from trainer.system.shared_memory import SharedMemory
+job.SharedMemory.now = lambda: SharedMemory(total=4096, free=4096)
+code = worker.main()
+sys.stdout.flush()
+sys.stderr.flush()
+os._exit(code)
+"""
+    )
+    with pytest.raises(
+        SpecError, match=r"run\.train\.readers is 2, but /dev/shm has 1Mi, .* set run.train.readers to 0"
+    ):
+        train(work, world=1, program=(sys.executable, str(script)))
+    assert not checkpoints.local(work.checkpoints)
+
+
 def poisoned(folder: Path, *, calls: Sequence[int], rank: int) -> tuple[str, ...]:
     """Give a worker program whose loss is no number at these calls of a rank."""
     script = folder / "poisoned.py"
     script.write_text(
-        f"""
+        f"""{COUNTING}
 import os, sys
 from trainer.ppocr import build, worker
 honest, count = build.build_loss, iter(range(1, 10**9))
@@ -378,6 +453,7 @@ def build_loss(config):
 
 build.build_loss = build_loss
 code = worker.main()
+write_counts()
 sys.stdout.flush()
 sys.stderr.flush()
 os._exit(code)

@@ -5,17 +5,24 @@ Here the replacement is the next sample, each refused sample is counted and name
 is an error.
 """
 
+import contextlib
 import copy
+import itertools
 import json
 import logging
+import math
+import mmap
 import random
 import signal
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, TypeVar
+from operator import itemgetter
+from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import paddle
@@ -27,11 +34,11 @@ from trainer.errors import DatasetError, SpecError, TransientError
 from trainer.ppocr import tree
 from trainer.ppocr.operators import native, replacements
 from trainer.ppocr.order import Item
+from trainer.system import process
 
 log = logging.getLogger(__name__)
 
 Array = npt.NDArray[Any]
-Batch = TypeVar("Batch")
 Refused = dict[str, str]
 """Samples that are not used, by their place: why."""
 Made = tuple[Refused, list[Array] | None]
@@ -232,43 +239,146 @@ def screen(
     return good, refused
 
 
-def collate(items: list[Made]) -> tuple[str, list[Array]]:
-    """Stack samples into a batch: what was refused, and whether all were made, as JSON; and the arrays.
+@dataclass
+class _Batches:
+    """Whole batches of a training set, by their items: a loader takes each for one sample."""
 
-    A loader passes strings whole, and waits for ever for a batch without an array.
-    """
-    refused = {source: reason for some, _ in items for source, reason in some.items()}
-    made = [arrays for _, arrays in items if arrays is not None]
-    whole = len(made) == len(items)
-    arrays = [np.stack(parts) for parts in zip(*made, strict=True)] if whole else [np.zeros(1)]
-    return json.dumps([refused, whole]), arrays
+    dataset: TrainingSet
+
+    clock: Callable[[], float]
+    """Processor time of the process or the thread that makes the batches, from 0."""
+
+    _before: float = 0.0
+
+    def __getitem__(self, items: list[Item]) -> tuple[str, list[Array]]:
+        """Stack samples into a batch.
+
+        A loader passes strings whole, and waits for ever for a batch without an array.
+
+        Returns:
+            As JSON, what was refused, whether all samples were made, and the seconds of processor time since the batch
+            before; and the arrays.
+        """
+        items_made = [self.dataset[item] for item in items]
+        refused = {source: reason for some, _ in items_made for source, reason in some.items()}
+        made = [arrays for _, arrays in items_made if arrays is not None]
+        whole = len(made) == len(items)
+        arrays = [np.stack(parts) for parts in zip(*made, strict=True)] if whole else [np.zeros(1)]
+        now = self.clock()
+        seconds, self._before = now - self._before, now
+        return json.dumps([refused, whole, seconds]), arrays
 
 
-def read_batches(
-    dataset: TrainingSet, batches: Iterable[list[Item]], *, readers: int
-) -> Iterator[tuple[Refused, list[paddle.Tensor]]]:
-    """Return batches as tensors, made in this process, or in `readers` other processes.
+class BatchReader:
+    """Batches as arrays, in order, made ahead from the start: by other processes, or by a thread of this one."""
 
-    Raises:
-        DatasetError: `MOST_IN_A_ROW` samples in a row could not be used.
-        SystemError: one of those processes was killed; see `reader_died`.
-    """
-    made: Any
-    if readers:
-        made = paddle.io.DataLoader(
-            dataset, batch_sampler=list(batches), collate_fn=collate, num_workers=readers, return_list=True
-        )
-    else:
-        made = _ahead(collate([dataset[item] for item in batch]) for batch in batches)
-    for told, arrays in made:
-        refused, whole = json.loads(told)
+    def __init__(
+        self,
+        dataset: TrainingSet,
+        batches: Iterable[list[Item]],
+        *,
+        readers: int,
+        busy: Callable[[float], None] = lambda _: None,
+    ) -> None:
+        """Start to read.
+
+        Args:
+            dataset: makes the samples.
+            batches: the items of each batch. They are asked for as batches are taken, not all at once.
+            readers: how many processes; 0: a thread of this one.
+            busy: takes the seconds of processor time that it took to make the batches that are returned.
+        """
+        self._busy, self._closed = busy, False
+        to_come = itertools.takewhile(lambda _: not self._closed, batches)
+        self._made: Any = _by_processes(dataset, to_come, readers) if readers else _Ahead(dataset, to_come)
+
+    def __iter__(self) -> "BatchReader":
+        return self
+
+    def __next__(self) -> tuple[Refused, list[Any]]:
+        """Return the next batch: the samples refused on the way, and the arrays, which may be tensors.
+
+        Raises:
+            DatasetError: `MOST_IN_A_ROW` samples in a row could not be used.
+            SystemError: one of the processes was killed; see `reader_died`.
+        """
+        told, arrays = next(self._made)
+        refused, whole, seconds = json.loads(told)
+        self._busy(seconds)
         if not whole:
             first, reason = next(iter(refused.items()))
             raise DatasetError(
                 f"{len(refused)} training samples in a row could not be used. The first is {first}: {reason}. "
                 "Run `ocrfleet data check` on the dataset, and check the recipe's augmentation."
             )
-        yield refused, [paddle.to_tensor(array) for array in arrays]
+        return refused, list(arrays)
+
+    def close(self) -> None:
+        """End the processes or the thread, after the batches that they were asked for already."""
+        self._closed = True
+        if isinstance(self._made, _Ahead):
+            self._made.close()
+        else:
+            # To the end of the batches: then paddle ends its processes itself, and frees their shared memory. If one of
+            # them was killed, that is raised where a batch is missed, and must not hide another error here.
+            with contextlib.suppress(SystemError, RuntimeError):
+                for _ in self._made:
+                    pass
+
+
+def _by_processes(dataset: TrainingSet, batches: Iterable[list[Item]], readers: int) -> Iterator[Any]:
+    """Start processes that make batches.
+
+    Paddle's default, a buffer of two batches, stays on: on a GPU a thread copies the next ones into pinned memory while
+    a step is under way, and the copy from there to the GPU does not hold up the host.
+    """
+    loader = paddle.io.DataLoader(
+        _Batches(dataset, time.process_time),
+        batch_sampler=([items] for items in batches),
+        collate_fn=itemgetter(0),
+        num_workers=readers,
+        worker_init_fn=_begin,
+        return_list=True,
+    )
+    made: Iterator[Any] = iter(loader)
+    return made
+
+
+def _begin(_: int) -> None:
+    """Begin in a reader process."""
+    # Paddle's own watch over the parent sleeps while there is nothing to read.
+    process.die_with_parent()
+    # There is a process for each core. Not 1, at which OpenCV waits for threads that a fork does not have.
+    cv2.setNumThreads(0)
+
+
+class _Ahead:
+    """Makes batches in a thread, the next one while a step is under way: a step leaves cores idle at times.
+
+    The thread alone draws from the generators of `random` and numpy meanwhile, so samples stay what they are.
+    """
+
+    def __init__(self, dataset: TrainingSet, batches: Iterable[list[Item]]) -> None:
+        self._batches = map(_Batches(dataset, time.thread_time).__getitem__, batches)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="reader")
+        self._coming = self._thread.submit(next, self._batches, None)
+
+    def __next__(self) -> tuple[str, list[Array]]:
+        batch = self._coming.result()
+        if batch is None:
+            raise StopIteration
+        self._coming = self._thread.submit(next, self._batches, None)
+        return batch
+
+    def close(self) -> None:
+        self._thread.shutdown(cancel_futures=True)
+
+
+def batch_bytes(dataset: TrainingSet, *, samples: int, width: int) -> int:
+    """Return the bytes that a batch of lines of a width takes in /dev/shm; 0 if no sample can be made."""
+    _, arrays = dataset[(1, 0, width)]
+    # Paddle writes each array into a file of its own, behind a count of its users (`mmap_alignment`).
+    return sum(math.ceil((samples * array.nbytes + 64) / mmap.PAGESIZE) * mmap.PAGESIZE for array in arrays or ())
 
 
 def reader_died(error: SystemError) -> TransientError | None:
@@ -285,15 +395,3 @@ def reader_died(error: SystemError) -> TransientError | None:
     return TransientError(
         f"A process that reads samples was killed{how}. {why}Run it again to resume from the last checkpoint."
     )
-
-
-def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """Yield an iterator's items, with the next one already being made in a thread: a step leaves cores idle at times.
-
-    The thread alone draws from the generators of `random` and numpy meanwhile, so samples stay what they are.
-    """
-    with ThreadPoolExecutor(1, thread_name_prefix="reader") as thread:
-        coming = thread.submit(next, batches, None)
-        while (batch := coming.result()) is not None:
-            coming = thread.submit(next, batches, None)
-            yield batch

@@ -14,7 +14,7 @@ from trainer.run import spec as runspec
 from trainer.run.spec import RunSpec
 from trainer.run.workdir import WorkDir
 from trainer.state.checkpoints import Data
-from trainer.system.cpu import cores
+from trainer.system.shared_memory import SharedMemory
 from trainer.telemetry.events import Events
 
 
@@ -46,6 +46,12 @@ class Job:
     device: str
     """`cpu` or `gpu`."""
 
+    local_size: int
+    """Number of workers on this node."""
+
+    shared_memory: SharedMemory
+    """Of the node, before any worker of the gang has begun to fill it."""
+
     _signals: list[int] = field(default_factory=list)
 
     @classmethod
@@ -56,7 +62,16 @@ class Job:
         config = yaml.safe_load(work.configuration.read_text("utf-8"))
         prepared = Prepared.load(work.prepared)
         return cls(
-            run=run, config=config, prepared=prepared, work=work, events=events, rank=rank, world=world, device=device
+            run=run,
+            config=config,
+            prepared=prepared,
+            work=work,
+            events=events,
+            rank=rank,
+            world=world,
+            device=device,
+            local_size=int(os.environ.get("PADDLE_LOCAL_SIZE", "1")),
+            shared_memory=SharedMemory.now(),
         )
 
     def split(self, wanted: str) -> str:
@@ -80,16 +95,6 @@ class Job:
     def epochs(self) -> int:
         """How many epochs to train."""
         return int(self.config["Global"]["epoch_num"])
-
-    @property
-    def readers(self) -> int:
-        """Processes that read samples for this worker."""
-        wanted = self.run.train.readers
-        if wanted is not None:
-            return wanted
-        if self.device == "cpu":
-            return 0
-        return min(8, max(1, cores() // int(os.environ.get("PADDLE_LOCAL_SIZE", "1"))))
 
     def listen(self) -> None:
         """Take SIGTERM as a wish to stop after the step under way."""

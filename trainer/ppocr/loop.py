@@ -5,10 +5,11 @@ every few steps one small all-reduce tells each rank whether to stop, to save, o
 passes what needs paddle as `Operations`.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 from trainer.errors import StoppedError
 from trainer.ppocr.divergence import Guard
@@ -19,9 +20,19 @@ from trainer.ppocr.refusals import Refusals
 from trainer.ppocr.reporter import Reporter
 from trainer.run.interval import Due
 
-Tensors = Sequence[Any]
+Arrays = Sequence[Any]
+"""A batch, not on the device yet."""
 Losses = Mapping[str, Any]
 """The losses of a step by parts, not read yet; `loss` is their sum."""
+
+
+class Reading(Protocol):
+    """Batches that are read ahead: the samples refused on the way, and the arrays."""
+
+    def __iter__(self) -> Iterator[tuple[Mapping[str, str], Arrays]]: ...
+
+    def close(self) -> None:
+        """End what reads them."""
 
 
 _SAVE, _EVALUATE = 1, 2
@@ -32,10 +43,10 @@ _SAVE, _EVALUATE = 1, 2
 class Operations:
     """What the loop needs paddle for."""
 
-    read: Callable[[list[list[Item]]], Iterator[tuple[Mapping[str, str], Tensors]]]
-    """Reads this rank's part of each batch: the samples refused on the way, and the tensors."""
+    read: Callable[[Iterator[list[Item]]], Reading]
+    """Starts to read this rank's part of each batch."""
 
-    step: Callable[[Tensors], Losses]
+    step: Callable[[Arrays], Losses]
     """Does a step on this rank's part of a batch."""
 
     skip: Callable[[int], None]
@@ -106,6 +117,11 @@ class Loop:
             DivergedError: the same, for the second time.
             DatasetError: more samples are unusable than `run.data.maxRefused` allows.
         """
+        # From here on they read ahead: during the first save and evaluation, and from each epoch into the next.
+        with contextlib.closing(self._operations.read(self._items(replace(self._progress)))) as batches:
+            self._train(self._reporter.reading(batches))
+
+    def _train(self, reading: Iterator[tuple[Mapping[str, str], Arrays]]) -> None:
         progress = self._progress
         if not progress.step and not progress.skipped:
             # To go back to; and a disk or a bucket that takes no checkpoint is found before time is spent.
@@ -114,7 +130,7 @@ class Loop:
             # The attempt before was told to stop when this evaluation was due.
             self._evaluate()
         while progress.epoch <= self._job.epochs:
-            self._train_epoch()
+            self._train_epoch(reading)
         if progress.evaluated != progress.step:
             self._evaluate()
 
@@ -132,37 +148,42 @@ class Loop:
             self._operations.evaluate()
         self._evaluating.done()
 
-    def _train_epoch(self) -> None:
+    def _train_epoch(self, reading: Iterator[tuple[Mapping[str, str], Arrays]]) -> None:
         """Train on the batches of the epoch that are still to come."""
         progress, steps = self._progress, self._order.steps_left(self._progress.taken)
-        batches = self._batches()
-        items = [self._order.items(batch.samples, rank=self._job.rank, epoch=batch.epoch) for batch in batches]
-        reading = self._reporter.reading(self._operations.read(items))
-        for batch, (refused, tensors) in zip(batches, reading, strict=True):
+        batches = self._batches(progress)
+        for batch in batches:
+            refused, arrays = next(reading)
             self._refusals.add(refused)
             self._pass_over(batch.place - progress.step_in_epoch)
-            done = self._step(batch, tensors)
+            done = self._step(batch, arrays)
             if batch is batches[-1]:
                 self._end_epoch(steps)
-            self._reporter.count_step(tensors[0].shape[0])
+            self._reporter.count_step(arrays[0].shape[0])
             self._look_if_due(done)
         if not batches:
             self._end_epoch(steps)
 
-    def _batches(self) -> list[Batch]:
-        """Return the batches of the epoch that are still to come, without those that are left out."""
-        progress, epoch, part = self._progress, self._progress.epoch, len(self._progress.taken)
-        plan = self._order.epoch(epoch, taken=progress.taken)
-        since = progress.alone_since or 0
-        left_out = {(each["epoch"], each["part"], each["place"]) for each in progress.skipped if each["step"] > since}
+    def _items(self, at: Progress) -> Iterator[list[Item]]:
+        """Yield this rank's part of each batch that is still to come, from a copy of the progress to the last epoch."""
+        while at.epoch <= self._job.epochs:
+            for batch in self._batches(at):
+                yield self._order.items(batch.samples, rank=self._job.rank, epoch=batch.epoch)
+            at.end_epoch()
+
+    def _batches(self, at: Progress) -> list[Batch]:
+        """Return the batches of an epoch that are still to come, without those that are left out."""
+        part, since = len(at.taken), at.alone_since or 0
+        plan = self._order.epoch(at.epoch, taken=at.taken)
+        left_out = {(each["epoch"], each["part"], each["place"]) for each in at.skipped if each["step"] > since}
         return [
-            Batch(epoch=epoch, part=part, place=place, samples=plan[place])
-            for place in range(progress.step_in_epoch, len(plan))
-            if (epoch, part, place) not in left_out
+            Batch(epoch=at.epoch, part=part, place=place, samples=plan[place])
+            for place in range(at.step_in_epoch, len(plan))
+            if (at.epoch, part, place) not in left_out
         ]
 
-    def _step(self, batch: Batch, tensors: Tensors) -> _Done:
-        losses = self._operations.step(tensors)
+    def _step(self, batch: Batch, arrays: Arrays) -> _Done:
+        losses = self._operations.step(arrays)
         self._progress.count_steps(1)
         step = self._progress.step
         self._guard.watch(step, batch, losses["loss"])

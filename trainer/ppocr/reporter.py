@@ -1,16 +1,19 @@
 """Reports training: events for the supervisor, the history of losses, times, and `training.json`. Paddle-free.
 
 Time is measured from look to look, after the losses have been read. A GPU works behind the host: a step returns before
-it is computed, and the time that it takes shows where its loss is read.
+it is computed, and the time that it takes shows where its loss is read. In the same way the host may wait for a batch
+while the GPU still has work, so what counts as waiting for samples is measured by the GPU's own clock: from the end of
+all that it was given before the batch was asked for, to the moment when the batch was ready. On CPU the two are one.
 """
 
 import contextlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from trainer.ppocr.feeding import Feeding
 from trainer.ppocr.job import Job
 from trainer.ppocr.order import Order
 from trainer.ppocr.progress import Progress
@@ -30,7 +33,9 @@ class _Lap:
     """Of this rank."""
 
     seconds: float = 0.0
-    reader_seconds: float = 0.0
+
+    waits: list[tuple[Any, Any]] = field(default_factory=list)
+    """When each batch was asked for, and when it was ready. Not read yet: on a GPU that would wait for the device."""
 
 
 class Reporter:
@@ -44,6 +49,7 @@ class Reporter:
         *,
         memory: Callable[[], int | None],
         clock: Callable[[], float] = time.perf_counter,
+        moment: Callable[[], Any] | None = None,
     ) -> None:
         """Prepare to report.
 
@@ -53,10 +59,13 @@ class Reporter:
             order: says how many steps are to come.
             memory: returns the peak memory of the device in bytes; None on one that does not report it.
             clock: seconds.
+            moment: marks a moment on the device; the difference of two is in seconds. None: the device has no clock of
+                its own.
         """
         self._job, self._progress, self._order = job, progress, order
-        self._memory, self._clock = memory, clock
+        self._memory, self._clock, self._moment = memory, clock, moment or clock
         self._lap = _Lap()
+        self._seconds = self._waited = self._busy = 0.0
         self._began = clock()
 
     def started(self, what: str, *, samples: int, precision: str) -> None:
@@ -76,13 +85,23 @@ class Reporter:
                 )
             )
 
-    def reading(self, batches: Iterator[Item]) -> Iterator[Item]:
-        """Yield batches, and count the seconds that each is waited for."""
-        asked = self._clock()
+    def reading(self, batches: Iterable[Item]) -> Iterator[Item]:
+        """Yield batches, and count the seconds that the device waits for each."""
+        asked = self._moment()
         for batch in batches:
-            self._lap.reader_seconds += self._clock() - asked
+            self._lap.waits.append((asked, self._moment()))
             yield batch
-            asked = self._clock()
+            asked = self._moment()
+
+    def busy(self, seconds: float) -> None:
+        """Count the processor time that it took to make samples."""
+        self._busy += seconds
+
+    def feeding(self, *, readers: int) -> Feeding:
+        """Return how the device was fed by so many readers, up to the last look."""
+        return Feeding(
+            rank=self._job.rank, readers=readers, seconds=self._seconds, waited=self._waited, busy=self._busy
+        )
 
     def count_step(self, samples: int) -> None:
         """Count a step that was done with so many samples of this rank."""
@@ -95,6 +114,7 @@ class Reporter:
         now = self._clock()
         self._lap.seconds = now - self._began
         self._progress.seconds += self._lap.seconds
+        self._seconds += self._lap.seconds
         self._began = now
 
     @contextlib.contextmanager
@@ -114,6 +134,8 @@ class Reporter:
             lr: the learning rate.
         """
         lap = self._lap
+        waited = sum(ready - asked for asked, ready in lap.waits)
+        self._waited += waited
         values = {name: float(value.mean()) for name, value in losses.items() if hasattr(value, "mean")}
         if self._job.rank == 0:
             loss = round(values["loss"], 6)
@@ -128,7 +150,7 @@ class Reporter:
                 lr=lr,
                 samples=lap.samples,
                 seconds=lap.seconds,
-                reader_seconds=lap.reader_seconds,
+                reader_seconds=waited,
                 count=lap.count,
                 device_memory_bytes=self._memory(),
             )
@@ -156,11 +178,12 @@ class Reporter:
         if self._job.rank == 0:
             self._job.events.send(events.Checkpointed(step=self._progress.step, seconds=seconds))
 
-    def finished(self, *, digest: str, more: Mapping[str, Any]) -> dict[str, Any]:
-        """Write `training.json`.
+    def finished(self, *, digest: str, feeding: Feeding, more: Mapping[str, Any]) -> dict[str, Any]:
+        """Write `training.json`, and report what limited the speed.
 
         Args:
             digest: of the trained parameters.
+            feeding: of the rank that waited longest for samples.
             more: facts that only some trainings have.
 
         Returns:
@@ -175,6 +198,7 @@ class Reporter:
             "epochs": self._job.epochs,
             "samples": progress.samples,
             "seconds": round(progress.seconds, 3),
+            "reading": feeding.facts(),
             "world_size": self._job.world,
             "device": self._job.device,
             "parameters_sha256": digest,
@@ -185,4 +209,6 @@ class Reporter:
         }
         if self._job.rank == 0:
             atomic.write(self._job.work.training_facts, json.dumps(facts, indent=1))
+            if feeding.seconds:
+                self._job.events.send(events.Notice(message=feeding.sentence(world=self._job.world)))
         return {"best": progress.best, "steps": progress.step}

@@ -10,7 +10,7 @@ from trainer.ppocr import build
 from trainer.ppocr.job import Job
 from trainer.run import precision
 
-Tensors = Sequence[paddle.Tensor]
+Arrays = Sequence[Any]
 
 
 class TrainStep:
@@ -37,8 +37,9 @@ class TrainStep:
             unused = config["Global"].get("find_unused_parameters", False)
             self.network = paddle.DataParallel(model, find_unused_parameters=unused)
 
-    def __call__(self, batch: Tensors) -> dict[str, Any]:
-        """Do a step; return its losses by parts, which are not read from the device yet."""
+    def __call__(self, arrays: Arrays) -> dict[str, Any]:
+        """Do a step on a batch; return its losses by parts, which are not read from the device yet."""
+        batch = [paddle.to_tensor(array) for array in arrays]
         self.network.train()
         with self._autocast():
             predictions = self.network(batch[0], data=batch[1:]) if self._wants_labels else self.network(batch[0])
@@ -76,6 +77,19 @@ class TrainStep:
         kind = {"fp16": "float16", "bf16": "bfloat16"}[self.precision]
         context: contextlib.AbstractContextManager[Any] = paddle.amp.auto_cast(level="O1", dtype=kind)
         return context
+
+
+class Moment:
+    """A moment by the GPU's clock: when it has done all that it was given before."""
+
+    def __init__(self) -> None:
+        """Mark it in the GPU's queue, which costs microseconds and waits for nothing."""
+        self._event = paddle.device.Event(enable_timing=True)
+        self._event.record()
+
+    def __sub__(self, earlier: "Moment") -> float:
+        """Return the seconds between two moments that the GPU has passed."""
+        return float(earlier._event.elapsed_time(self._event)) / 1000
 
 
 def read_losses(losses: Sequence[paddle.Tensor]) -> Sequence[float]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import paddle
 
-from trainer.ppocr import build, collective, data, start, state, train_step
+from trainer.ppocr import build, collective, data, feeding, readers, start, state, train_step
 from trainer.ppocr.divergence import GoBackError, Guard
 from trainer.ppocr.evaluator import Evaluator
 from trainer.ppocr.job import Job
@@ -80,7 +80,9 @@ class Training:
     def run(self) -> dict[str, Any]:
         """Train to the last epoch, check the model, and write `training.json`."""
         job, progress, order = self._job, self._progress, self._order
-        reporter = Reporter(job, progress, order, memory=self._memory)
+        moment = train_step.Moment if job.device == "gpu" else None
+        reporter = Reporter(job, progress, order, memory=self._memory, moment=moment)
+        count = self._readers()
         selection = Selection(job.run, job.config, progress, steps=order.steps, alone=self._alone)
         evaluator = Evaluator(job, self._model, progress, selection=selection, reporter=reporter)
         refusals = Refusals(job, progress)
@@ -93,7 +95,7 @@ class Training:
             refusals=refusals,
             reporter=reporter,
             operations=Operations(
-                read=lambda batches: data.read_batches(self._dataset, batches, readers=job.readers),
+                read=lambda batches: data.BatchReader(self._dataset, batches, readers=count, busy=reporter.busy),
                 step=self._step,
                 skip=self._step.skip,
                 lr=self._step.lr,
@@ -107,7 +109,19 @@ class Training:
         digest = evaluator.check_trained()
         progress.distilled = progress.distilled or distill.is_distillation(job.config)
         loop.save()
-        return reporter.finished(digest=digest, more=selection.facts())
+        slowest = feeding.slowest(collective.gather(reporter.feeding(readers=count)))
+        return reporter.finished(digest=digest, feeding=slowest, more=selection.facts())
+
+    def _readers(self) -> int:
+        """Return how many processes read for this worker."""
+        job, widths = self._job, self._order.widths
+        if not readers.asked(job):
+            return 0
+        batch = data.batch_bytes(self._dataset, samples=self._order.batch, width=max(widths) if widths else 0)
+        count, note = readers.fitting(job, batch=batch)
+        if note and job.rank == 0:
+            job.events.send(events.Notice(message=note))
+        return count
 
     def _guard(self) -> Guard:
         return Guard(

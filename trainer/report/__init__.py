@@ -190,6 +190,10 @@ def _facts(training: Mapping[str, Any], more: Mapping[str, object]) -> Table:
     if "world_size" in training:
         device = training.get("device", "")
         rows.append(("devices", f"{training['world_size']} {device}".strip()))
+    reading = training.get("reading", {})
+    if reading.get("seconds"):
+        share = reading["reader_wait_seconds"] / reading["seconds"]
+        rows.append(("waiting for samples", f"{100 * share:.0f} % of the time"))
     if "parameters_sha256" in training:
         rows.append(("parameters (sha256)", str(training["parameters_sha256"])))
     return rows

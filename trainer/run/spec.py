@@ -218,7 +218,10 @@ class Train:
     """How often to evaluate on the evaluation split, in epochs or steps; the best model is kept."""
 
     readers: Annotated[int, Field(ge=0, le=64), WHOLE] | None = None
-    """Reader processes per device. Unset: 0 on CPU, where training itself uses the cores; up to 8 on GPU."""
+    """Reader processes per device, started once for a whole training. Unset: 0 on CPU, where training itself uses the
+    cores; on GPU one for each core that the node has for the device, at most 64, and no more than /dev/shm holds the
+    batches of. A number whose batches cannot fit into /dev/shm ends the run with 40, with the size that they need.
+    """
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

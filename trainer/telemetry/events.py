@@ -156,7 +156,9 @@ class Step(Event, frozen=True, kw_only=True, tag="step"):
     """That these steps took."""
 
     reader_seconds: float
-    """That this worker waited for samples in them."""
+    """That its device had nothing to do in them, since no batch of samples was ready. On a GPU by the GPU's clock: what
+    the worker waits while the GPU still has work does not count.
+    """
 
     count: int = 1
     """Number of steps."""

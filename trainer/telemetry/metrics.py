@@ -87,7 +87,7 @@ class Metrics:
     def _make_counters(self) -> None:
         self._samples = self._counter("samples", "Training samples seen, summed over the node's ranks")
         self._reader_wait = self._counter(
-            "reader_wait_seconds", "Time spent waiting for samples, summed over the node's ranks"
+            "reader_wait_seconds", "Time that devices were idle for want of samples, summed over the node's ranks"
         )
         self._transfer = self._counter(
             "transfer_bytes", "Bytes downloaded from (pull) and uploaded to (push) the bucket", "direction"

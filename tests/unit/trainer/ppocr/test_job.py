@@ -29,18 +29,6 @@ def test_where_a_split_is_empty_the_other_is_judged_on(tmp_path: Path, empty: st
     assert a_job(tmp_path, counts={empty: 0}).split(wanted) == taken
 
 
-def test_readers_are_the_job_files_or_as_many_as_there_is_room_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """None on a CPU, where they would take the cores from the training itself."""
-    assert a_job(tmp_path, train={"readers": 3}).readers == 3
-    assert a_job(tmp_path).readers == 0
-    for cores, workers, readers in ((16, 4, 4), (64, 1, 8), (2, 4, 1)):
-        monkeypatch.setattr("trainer.ppocr.job.cores", lambda cores=cores: cores)
-        monkeypatch.setenv("PADDLE_LOCAL_SIZE", str(workers))
-        assert a_job(tmp_path, device="gpu").readers == readers
-
-
 def test_a_worker_that_is_told_to_stop_knows_it_and_reads_on(tmp_path: Path) -> None:
     """Paddle's store takes an interrupted read for an error, and then no state is saved."""
     before = signal.getsignal(signal.SIGTERM)

@@ -11,10 +11,10 @@ import pytest
 
 from tests.unit.trainer.ppocr.workers import a_job, heard
 from trainer.datasets.prepared import Sample
-from trainer.errors import DatasetError, StoppedError
+from trainer.errors import DatasetError, DivergedError, StoppedError
 from trainer.ppocr.divergence import GoBackError, Guard
 from trainer.ppocr.job import Job
-from trainer.ppocr.loop import Loop, Operations
+from trainer.ppocr.loop import Loop, Operations, Reading
 from trainer.ppocr.order import Item, Order
 from trainer.ppocr.progress import Progress
 from trainer.ppocr.refusals import Refusals
@@ -26,6 +26,23 @@ Largest = Callable[[Sequence[int]], Sequence[int]]
 
 READING, STEP, WAITING, EVALUATING, SAVING = 0.25, 0.5, 8.0, 128.0, 1024.0
 """Seconds by the model's clock: of a batch, of a step as the host sees it, of a look, an evaluation and a save."""
+
+
+class Reader:
+    """Reads batches, all of which it knows from the start."""
+
+    def __init__(self, model: "Model", batches: list[list[Item]]) -> None:
+        self.batches, self.open, self._model = batches, True, model
+        self.before = list(model.deeds)
+        """What the loop had done when it began to read."""
+
+    def __iter__(self) -> Iterator[tuple[Mapping[str, str], list[Any]]]:
+        for batch in self.batches:
+            self._model.now += READING
+            yield self._model.refuses, [np.array([index for _, index, _ in batch])]
+
+    def close(self) -> None:
+        self.open = False
 
 
 @dataclass
@@ -43,16 +60,16 @@ class Model:
     decisions: list[list[int]] = field(default_factory=list)
     seen: list[int] = field(default_factory=list)
     now: float = 0.0
+    reading: Reader | None = None
     slower: float = 0.0
     """Seconds that a step takes longer by the clock of this rank."""
 
     def clock(self) -> float:
         return self.now
 
-    def read(self, batches: list[list[Item]]) -> Iterator[tuple[Mapping[str, str], list[Any]]]:
-        for batch in batches:
-            self.now += READING
-            yield self.refuses, [np.array([index for _, index, _ in batch])]
+    def read(self, batches: Iterator[list[Item]]) -> Reading:
+        self.reading = Reader(self, list(batches))
+        return self.reading
 
     def step(self, tensors: Sequence[Any]) -> dict[str, Any]:
         number = self.progress.step + 1
@@ -252,6 +269,46 @@ def test_what_another_gang_did_of_an_epoch_is_not_done_again(tmp_path: Path) -> 
     a_loop(job, model, order=order).run()
     assert sorted(done + model.seen) == [0, 1, 2, 3]
     assert model.progress.step == 3
+
+
+@pytest.mark.parametrize(
+    "progress",
+    [
+        Progress(),
+        Progress(step=2, step_in_epoch=2),
+        Progress(step=5, epoch=2, taken=[(2, 1)]),
+        Progress(skipped=[{"epoch": 2, "part": 0, "place": 1, "step": 6}]),
+        Progress(step=12, epoch=4),
+    ],
+    ids=["from the start", "in the middle of an epoch", "after another gang", "without a batch", "at the end"],
+)
+def test_the_batches_of_all_epochs_to_come_are_read_from_the_start(tmp_path: Path, progress: Progress) -> None:
+    """Before the first save and the first evaluation, and in the order of the steps."""
+    job = a_job(tmp_path, epochs=3, **every())
+    model = Model(progress, job)
+    a_loop(job, model).run()
+    assert model.reading is not None
+    assert model.reading.before == []
+    assert [index for batch in model.reading.batches for _, index, _ in batch] == model.seen
+    epochs = [epoch for batch in model.reading.batches for epoch, _, _ in batch]
+    assert epochs == sorted(epochs)
+    assert not model.reading.open
+
+
+@pytest.mark.parametrize(
+    ("fails", "error"),
+    [({"stop_at": 2}, StoppedError), ({"losses": {2: float("nan")}}, GoBackError), ({"spoilt_at": 0}, DivergedError)],
+    ids=["stopped", "goes back", "before the first step"],
+)
+def test_reading_ends_with_the_loop_however_that_ends(
+    tmp_path: Path, fails: dict[str, Any], error: type[Exception]
+) -> None:
+    job = a_job(tmp_path, epochs=2, **every())
+    model = Model(Progress(), job, **fails)
+    with pytest.raises(error):
+        a_loop(job, model).run()
+    assert model.reading is not None
+    assert not model.reading.open
 
 
 def test_samples_that_cannot_be_used_end_the_run_at_the_limit(tmp_path: Path) -> None:

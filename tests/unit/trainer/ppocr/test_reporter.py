@@ -1,7 +1,8 @@
 """What is reported of a training: events, the history of losses, and training.json."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.unit.trainer.ppocr.workers import a_job, heard
+from trainer.ppocr.feeding import Feeding
 from trainer.ppocr.job import Job
 from trainer.ppocr.order import Order
 from trainer.ppocr.progress import Progress
@@ -26,6 +28,9 @@ EVALUATION = Evaluation(
 )
 
 
+FEEDING = Feeding(rank=1, readers=2, seconds=100.0, waited=1.0, busy=50.0)
+
+
 def an_order(*, world: int = 1) -> Order:
     """Make an order of four samples a rank, one a step."""
     return Order(count=4 * world, batch=1, world=world, seed=1)
@@ -37,8 +42,10 @@ def a_reporter(
     *,
     memory: int | None = None,
     clock: Callable[[], float] = float,
+    moment: Callable[[], Any] | None = None,
 ) -> Reporter:
-    return Reporter(job, progress or Progress(), an_order(world=job.world), memory=lambda: memory, clock=clock)
+    order = an_order(world=job.world)
+    return Reporter(job, progress or Progress(), order, memory=lambda: memory, clock=clock, moment=moment)
 
 
 def test_the_start_says_what_is_trained_and_where_it_resumes(tmp_path: Path) -> None:
@@ -122,6 +129,52 @@ def test_the_reader_is_waited_for_only_while_a_batch_is_asked_for(tmp_path: Path
     assert step_of(job).reader_seconds == 2.0 + 1.0
 
 
+class Device:
+    """A device that works behind the host, and knows when it has done all that it was given."""
+
+    def __init__(self) -> None:
+        self.host = self.done = 0.0
+
+    def give(self, seconds: float) -> None:
+        self.done = max(self.done, self.host) + seconds
+
+    def moment(self) -> float:
+        """Return when a mark in its queue is passed."""
+        return max(self.done, self.host)
+
+
+def test_a_device_that_still_has_work_does_not_wait(tmp_path: Path) -> None:
+    """The host waits 5 s for each of two batches; the device has 3 s of work in the first, and 9 s in the second."""
+    job, device = a_job(tmp_path, device="gpu"), Device()
+    reporter = a_reporter(job, clock=lambda: device.host, moment=device.moment)
+
+    def batches() -> Iterator[str]:
+        for name in "ab":
+            device.host += 5.0
+            yield name
+
+    device.give(3.0)
+    for _ in reporter.reading(batches()):
+        device.give(9.0)
+        reporter.count_step(5)
+    reporter.end_lap()
+    reporter.looked({"loss": np.array(1.0)}, step=2, epoch=1, lr=0.25)
+    assert step_of(job).reader_seconds == 2.0
+
+
+def test_how_the_device_was_fed_is_counted_from_look_to_look(tmp_path: Path) -> None:
+    # When it is made; asked and ready, twice, each with a look; asked for more than there is.
+    now = iter([0.0, 1.0, 3.0, 5.0, 6.0, 8.0, 9.0, 10.0, 20.0])
+    job, progress = a_job(tmp_path, rank=1, world=2), Progress(seconds=100.0)
+    reporter = a_reporter(job, progress, clock=lambda: next(now))
+    for _ in reporter.reading(iter("ab")):
+        reporter.busy(1.5)
+        reporter.count_step(5)
+        reporter.end_lap()
+        reporter.looked({"loss": np.array(1.0)}, step=1, epoch=1, lr=0.25)
+    assert reporter.feeding(readers=4) == Feeding(rank=1, readers=4, seconds=9.0, waited=4.0, busy=3.0)
+
+
 def test_each_rank_reports_its_steps_and_rank_0_the_rest(tmp_path: Path) -> None:
     job, progress = a_job(tmp_path, rank=1, world=2), Progress(best={"step": 1})
     reporter = a_reporter(job, progress)
@@ -130,7 +183,7 @@ def test_each_rank_reports_its_steps_and_rank_0_the_rest(tmp_path: Path) -> None
     reporter.looked({"loss": np.array(1.0)}, step=1, epoch=1, lr=0.25)
     reporter.evaluated(EVALUATION, seconds=1.0)
     reporter.saved(seconds=1.0)
-    reporter.finished(digest="d", more={})
+    reporter.finished(digest="d", feeding=FEEDING, more={})
     assert [type(event) for event in heard(job)] == [events.Step]
     assert progress.losses == []
     assert not job.work.training_facts.exists()
@@ -190,7 +243,8 @@ def test_training_json_is_the_whole_history(tmp_path: Path) -> None:
         refused={"a": "unreadable"},
         skipped=[{"step": 2}],
     )
-    result = a_reporter(job, progress).finished(digest="d" * 64, more={"distillation": {"picked": "Student"}})
+    more = {"distillation": {"picked": "Student"}}
+    result = a_reporter(job, progress).finished(digest="d" * 64, feeding=FEEDING, more=more)
     assert result == {"best": EVALUATION.summary(), "steps": 12}
     facts: dict[str, Any] = json.loads(job.work.training_facts.read_text("utf-8"))
     assert facts == {
@@ -200,6 +254,13 @@ def test_training_json_is_the_whole_history(tmp_path: Path) -> None:
         "epochs": 3,
         "samples": 24,
         "seconds": 1.235,
+        "reading": {
+            "rank": 1,
+            "readers": 2,
+            "seconds": 100.0,
+            "reader_wait_seconds": 1.0,
+            "reader_cpu_seconds": 50.0,
+        },
         "world_size": 2,
         "device": "cpu",
         "parameters_sha256": "d" * 64,
@@ -207,3 +268,13 @@ def test_training_json_is_the_whole_history(tmp_path: Path) -> None:
         "skipped_batches": [{"step": 2}],
         "distillation": {"picked": "Student"},
     }
+
+
+def test_the_last_word_is_what_limited_the_speed(tmp_path: Path) -> None:
+    """Unless no step was done, as where a run resumes at its end."""
+    job = a_job(tmp_path, world=2)
+    reporter = a_reporter(job, Progress(best=EVALUATION.summary()))
+    reporter.finished(digest="d", feeding=replace(FEEDING, seconds=0.0, waited=0.0), more={})
+    assert heard(job) == []
+    reporter.finished(digest="d", feeding=FEEDING, more={})
+    assert heard(job) == [events.Notice(rank=0, message=FEEDING.sentence(world=2))]

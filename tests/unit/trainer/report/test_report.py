@@ -40,6 +40,15 @@ def test_samples_left_out_while_training_are_accounted_for(tmp_path: Path) -> No
     assert "Refused during training" in html
 
 
+def test_what_a_device_waited_for_samples_is_among_the_facts(tmp_path: Path) -> None:
+    work = work_of(tmp_path, "rec", [rec_row("a", "a")])
+    facts = json.loads(work.training_facts.read_text("utf-8"))
+    dump(work.training_facts, {**facts, "reading": {"seconds": 200.0, "reader_wait_seconds": 68.5}})
+    assert "| waiting for samples | 34 % of the time |" in write(work, "rec")[1]
+    dump(work.training_facts, {**facts, "reading": {"seconds": 0.0, "reader_wait_seconds": 0.0}})
+    assert "waiting for samples" not in write(work, "rec")[1]
+
+
 def test_a_model_that_was_not_verified_is_not_said_to_be(tmp_path: Path) -> None:
     work = work_of(tmp_path, "rec", [rec_row("a", "a")])
     work.verification_facts.unlink()
