@@ -29,6 +29,7 @@ import paddle
 
 from trainer.contract import MAX_PIXELS
 from trainer.datasets import decoding, images
+from trainer.datasets.packed import Packed
 from trainer.datasets.prepared import Sample
 from trainer.errors import DatasetError, SpecError, TransientError
 from trainer.ppocr import tree
@@ -62,7 +63,7 @@ class TrainingSet(paddle.io.Dataset):  # type: ignore[misc]
 
         super().__init__()
         dataset = copy.deepcopy(config["Train"]["dataset"])
-        self.samples = samples
+        self.samples = Packed(samples)
         self._seed = seed
         self._max_pixels = max_pixels or MAX_PIXELS
         # create_operators writes every Global key into each operator's arguments: hence the copies.

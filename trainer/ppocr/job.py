@@ -46,10 +46,10 @@ class Job:
     device: str
     """`cpu` or `gpu`."""
 
-    local_size: int
+    local_size: int = 1
     """Number of workers on this node."""
 
-    shared_memory: SharedMemory
+    shared_memory: SharedMemory = field(default_factory=SharedMemory.now)
     """Of the node, before any worker of the gang has begun to fill it."""
 
     _signals: list[int] = field(default_factory=list)

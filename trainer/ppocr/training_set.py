@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import paddle
@@ -28,7 +29,10 @@ def training_set(job: Job, model: paddle.nn.Layer, samples: list[Sample]) -> tup
     loader, sampler = config["Train"]["loader"], config["Train"].get("sampler")
     refused: Refused = {}
     widths: list[int] | None = None
-    dataset = TrainingSet(samples, config, seed=job.run.train.seed, max_pixels=job.run.data.max_pixels)
+
+    def of(samples: Sequence[Sample]) -> TrainingSet:
+        return TrainingSet(samples, config, seed=job.run.train.seed, max_pixels=job.run.data.max_pixels)
+
     if job.run.task == "rec":
         height, least = _line_size(config)
 
@@ -43,9 +47,8 @@ def training_set(job: Job, model: paddle.nn.Layer, samples: list[Sample]) -> tup
             model = model.of(distill.learners(config)[0])
         columns = infer.columns(model, height=height, width=least)
         samples, refused = screen(
-            samples, takes=dataset.takes_label, places=lambda sample: columns * width(sample) // least
+            samples, takes=of([]).takes_label, places=lambda sample: columns * width(sample) // least
         )
-        dataset = TrainingSet(samples, config, seed=job.run.train.seed, max_pixels=job.run.data.max_pixels)
         widths = [width(sample) for sample in samples] if sampler else None
     order = Order(
         count=len(samples),
@@ -57,6 +60,7 @@ def training_set(job: Job, model: paddle.nn.Layer, samples: list[Sample]) -> tup
     )
     if order.steps == 0:
         raise no_batch(samples=len(samples), batch=loader["batch_size_per_card"], devices=job.world)
+    dataset = of(samples)
     log.info("Samples are read by %s.", dataset.reading)
     return dataset, order, refused
 
