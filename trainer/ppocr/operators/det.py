@@ -9,10 +9,13 @@ from typing import Any, Final
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import pyclipper
 
-from trainer.ppocr.operators.native import Floats, Library
-from trainer.ppocr.operators.rec import Data, Points, is_colour
+from trainer.ppocr.operators.native import Floats, Library, Table
+from trainer.ppocr.operators.rec import Data, is_colour
+
+Points = npt.NDArray[np.float64]
 
 Path = list[list[float]]
 """Corners of a polygon, in its order."""
@@ -168,7 +171,7 @@ class NormalizeImage:
         self._theirs = theirs
         self._library = library
         levels = np.repeat(np.arange(256, dtype=np.uint8), 3).reshape(256, 1, 3)
-        self._table: Floats = theirs({"image": levels})["image"].reshape(256, 3).T
+        self._table = Table(theirs({"image": levels})["image"].reshape(256, 3).T)
 
     @staticmethod
     def suits(theirs: Any) -> bool:
