@@ -71,6 +71,7 @@ class TrainingSet(paddle.io.Dataset):  # type: ignore[misc]
         ]
         library, self._why_not_compiled = native.load()
         self.operators = replacements.replace(self.operators, library)
+        self._seeds = library.seeds if library is not None else _numpys_seeds
         self._loading = self.operators[: dataset.get("ext_op_transform_idx", 2)]
         self._extra = next((op.ext_data_num for op in self.operators if hasattr(op, "ext_data_num")), 0)
         self._encode = next((op for op in self.operators if type(op).__name__.endswith("LabelEncode")), None)
@@ -103,9 +104,9 @@ class TrainingSet(paddle.io.Dataset):  # type: ignore[misc]
             sample = self.samples[(index + place) % len(self.samples)]
             for turn in range(TURNS):
                 # PaddleOCR's operators draw from both global generators.
-                state = np.random.SeedSequence([self._seed, epoch, index, place, turn]).generate_state(2)
-                random.seed(int(state[0]))
-                np.random.seed(int(state[1]))
+                pythons, numpys = self._seeds(self._seed, epoch, index, place, turn)
+                random.seed(pythons)
+                np.random.seed(numpys)
                 try:
                     made = self._make(sample)
                     reason = f"the augmentation dropped it {TURNS} times in a row"
@@ -129,7 +130,10 @@ class TrainingSet(paddle.io.Dataset):  # type: ignore[misc]
     def _read(self, sample: Sample) -> dict[str, Any]:
         # Operators get pixels and never the file, which OpenCV would decode whatever format it has.
         with decoding.of(sample.image):
-            pixels = images.decode(sample.image.read_bytes(), max_pixels=self._max_pixels)
+            # Without a buffer, which costs as much as reading a small file.
+            with sample.image.open("rb", buffering=0) as file:
+                raw = file.readall()
+            pixels = images.decode(raw, max_pixels=self._max_pixels)
         return {"img_path": str(sample.image), "image": pixels, "label": sample.label}
 
     def _make(self, sample: Sample) -> list[Array] | None:
@@ -159,6 +163,11 @@ class TrainingSet(paddle.io.Dataset):  # type: ignore[misc]
             if data is not None and ("polys" not in data or data["polys"].shape[1] == 4):
                 found.append(data)
         return found
+
+
+def _numpys_seeds(*entropy: int) -> tuple[int, int]:
+    pythons, numpys = np.random.SeedSequence(entropy).generate_state(2).tolist()
+    return pythons, numpys
 
 
 @dataclass(frozen=True)

@@ -115,13 +115,13 @@ class Library:
     def seeds(self, *entropy: int) -> tuple[int, int]:
         """Return `numpy.random.SeedSequence(entropy).generate_state(2)`.
 
-        Raises:
-            OverflowError: a number is negative or has more than 32 bits.
+        Args:
+            entropy: none is negative.
         """
-        if not 0 <= min(entropy) <= max(entropy) < 2**32:
-            raise OverflowError(f"not all of {entropy} are numbers of 32 bits")
+        # Larger ones count as several.
+        words = [number >> shift & 0xFFFFFFFF for number in entropy for shift in range(0, number.bit_length() or 1, 32)]
         found = _Seeds()
-        self._seeds((ctypes.c_uint32 * len(entropy))(*entropy), len(entropy), found, 2)
+        self._seeds((ctypes.c_uint32 * len(words))(*words), len(words), found, 2)
         return found[0], found[1]
 
     def bend(self, image: Image, twister: Twister, *, distort: int, stretch: int) -> Image:
