@@ -27,6 +27,7 @@ IN_REAL_PROCESSES: Final = {
     "trainer/ppocr/start.py": "test_pretrained.py",
     "trainer/ppocr/state.py": "test_training.py",
     "trainer/ppocr/train_step.py": "test_training.py",
+    "trainer/ppocr/operators/copy_paste.py": "operators/test_det.py",
     "trainer/ppocr/operators/det.py": "operators/test_det.py",
     "trainer/ppocr/operators/native.py": "operators/test_library.py",
     "trainer/ppocr/operators/rec.py": "operators/test_rec.py",

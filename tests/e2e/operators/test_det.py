@@ -1,6 +1,5 @@
 """The operators of detectors give what PaddleOCR's own give, from the same draws."""
 
-import copy
 from typing import Any
 
 import numpy as np
@@ -39,12 +38,6 @@ def test_borders_are_drawn_as_paddleocr_does(library: Library, seed: int, height
     theirs = MakeBorderMap()
     shapes = polygons(seed, width=width, height=height, whole=whole)
     data = {"image": np.zeros((height, width, 3), np.uint8), "polys": shapes, "ignore_tags": [False] * len(shapes)}
-    try:
-        theirs(copy.deepcopy(data))
-    except Exception as error:  # noqa: BLE001
-        with pytest.raises(type(error)):
-            det.MakeBorderMap(theirs, library)(copy.deepcopy(data))
-        return
     same(theirs, det.MakeBorderMap(theirs, library), data, seed=0)
 
 
@@ -82,6 +75,53 @@ def test_polygons_are_shrunk_as_paddleocr_does(
     ignored = (np.random.default_rng(seed).random(len(shapes)) < 0.2).tolist()
     data = {"image": np.zeros((height, width, 3), np.uint8), "polys": shapes, "ignore_tags": ignored}
     same(theirs, det.MakeShrinkMap(theirs, library), data, seed=0)
+
+
+@many
+@given(SEEDS, st.integers(8, 400), st.integers(8, 400), st.booleans(), st.integers(4, 6))
+def test_texts_are_pasted_as_paddleocr_does(
+    library: Library, seed: int, height: int, width: int, limit: bool, corners: int
+) -> None:
+    """Where there is room and where there is none, some of them all ignored, upright or without pixels."""
+    from ppocr.data.imaug.copy_paste import CopyPaste
+
+    from trainer.ppocr.operators import copy_paste
+
+    theirs = CopyPaste(objects_paste_ratio=0.8, limit_paste=limit)
+    ours = copy_paste.CopyPaste(theirs, library)
+    random = np.random.default_rng(seed)
+
+    def page(seed: int, corners: int) -> dict[str, Any]:
+        shapes = polygons(seed, width=width, height=height, whole=bool(seed % 2)).astype(np.float32)
+        shapes = np.concatenate([shapes, shapes[:, [3] * (corners - 4)]], axis=1)
+        return {
+            "image": picture(seed, width=width, height=height, blocks=bool(seed % 3)),
+            "polys": shapes,
+            "texts": [str(number) for number in range(len(shapes))],
+            "ignore_tags": random.random(len(shapes)) < 0.3,
+        }
+
+    data = {**page(seed, corners), "ext_data": [page(seed // 2, 4)]}
+    same(*(lambda data, side=side: {**side(data), "ext_data": None} for side in (theirs, ours)), data, seed=seed)
+
+
+@many
+@given(
+    st.lists(st.lists(st.tuples(*[st.integers(0, 9)] * 2), min_size=4, max_size=4), min_size=1, max_size=3), st.data()
+)
+def test_a_place_is_free_where_paddleocr_finds_no_polygon(shapes: Any, data: st.DataObject) -> None:
+    """Polygons that only touch it are in it."""
+    from ppocr.data.imaug.random_crop_data import is_poly_outside_rect
+
+    from trainer.ppocr.operators.copy_paste import _Taken
+
+    left, top, right, bottom, x, y = (data.draw(st.integers(0, 6)) for _ in range(6))
+    least, most = np.array([left, top], np.float32), np.array([left + right, top + bottom], np.float32)
+    free = all(is_poly_outside_rect(shape, left + x, top + y, right, bottom) for shape in shapes)
+    taken = _Taken(shapes[:1])
+    for shape in shapes[1:]:
+        taken.add(shape)
+    assert taken.is_free(least, most, x, y) == free
 
 
 @some

@@ -60,7 +60,10 @@ def configuration(recipe: str, folder: Path) -> Any:
     ("recipe", "names"),
     [
         ("det-pp-ocrv3-student", "IaaAugment, EastRandomCropData, MakeBorderMap, MakeShrinkMap, NormalizeImage"),
-        ("det-pp-ocrv5-mobile", "IaaAugment, EastRandomCropData, MakeBorderMap, MakeShrinkMap, NormalizeImage"),
+        (
+            "det-pp-ocrv5-mobile",
+            "CopyPaste, IaaAugment, EastRandomCropData, MakeBorderMap, MakeShrinkMap, NormalizeImage",
+        ),
         ("rec-pp-ocrv3", "RecAug, MultiLabelEncode, RecResizeImg"),
         ("rec-pp-ocrv5-mobile", "RecAug, MultiLabelEncode, RecResizeImg"),
     ],
