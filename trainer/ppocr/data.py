@@ -147,11 +147,25 @@ class TrainingSet(paddle.io.Dataset):  # type: ignore[misc]
 
     def _extra_samples(self) -> list[dict[str, Any]]:
         """Load the other samples that RecConAug and CopyPaste mix in."""
+        if [type(operator) for operator in self._loading] == [_Decoded]:
+            return [_Line(self._draw_other(), self._load_others) for _ in range(self._extra)]
+        return self._load_others(self._extra)
+
+    def _draw_other(self) -> Sample:
+        return self.samples[np.random.randint(len(self.samples))]
+
+    def _load_others(self, count: int, first: Sample | None = None) -> list[dict[str, Any]]:
+        """Load other samples.
+
+        Args:
+            count: how many.
+            first: one that is drawn already.
+        """
         found: list[dict[str, Any]] = []
         for _ in range(MOST_IN_A_ROW):
-            if len(found) == self._extra:
+            if len(found) == count:
                 break
-            other = self.samples[np.random.randint(len(self.samples))]
+            other, first = first or self._draw_other(), None
             try:
                 data: Any = self._read(other)
                 for operator in self._loading:
@@ -163,6 +177,30 @@ class TrainingSet(paddle.io.Dataset):  # type: ignore[misc]
             if data is not None and ("polys" not in data or data["polys"].shape[1] == 4):
                 found.append(data)
         return found
+
+
+class _Line(dict[str, Any]):
+    """Another line for RecConAug, which is read when its pixels are asked for.
+
+    Most are not joined: the draw is against it, or the text would be too long.
+    """
+
+    def __init__(self, sample: Sample, load: Callable[[int, Sample], list[dict[str, Any]]]) -> None:
+        super().__init__(img_path=str(sample.image), label=sample.label)
+        self._sample = sample
+        self._load = load
+
+    def __missing__(self, key: str) -> Any:
+        if key == "image":
+            # Another one, with its own text, if this one cannot be read.
+            for data in self._load(1, self._sample):
+                self.update(data)
+                return data[key]
+        raise KeyError(key)
+
+    def __deepcopy__(self, _: dict[int, Any]) -> "_Line":
+        # PaddleOCR's MultiLabelEncode copies all of a sample, and uses none of this.
+        return self
 
 
 def _numpys_seeds(*entropy: int) -> tuple[int, int]:

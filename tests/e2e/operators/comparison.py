@@ -3,12 +3,18 @@
 import copy
 import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
+
+from trainer import recipes
+from trainer.datasets.prepared import Prepared
+from trainer.run import spec as runspec
+from trainer.run.spec import RunSpec
 
 SEEDS = st.integers(0, 2**32 - 1)
 Data = dict[str, Any]
@@ -72,3 +78,10 @@ def polygons(seed: int, *, width: int, height: int, whole: bool) -> Any:
     if seed % 5 == 0:
         found[:, 3] = found[:, 2]
     return found
+
+
+def configuration(recipe: str, folder: Path) -> Any:
+    (folder / "dictionary.txt").write_text("".join(f"{digit}\n" for digit in range(10)), "utf-8")
+    prepared = Prepared(root=folder, task="rec", digest="", counts={}, max_text_length=25, refused=())
+    raw = {"task": recipe[:3], "recipe": recipe, "data": {"train": "s3://a/b"}, "output": "s3://a/c/"}
+    return recipes.resolve(runspec.from_dict(RunSpec, raw, where="run"), prepared).config

@@ -11,13 +11,10 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.e2e.operators.comparison import picture
-from trainer import recipes
-from trainer.datasets.prepared import Prepared, Sample
+from tests.e2e.operators.comparison import configuration, picture
+from trainer.datasets.prepared import Sample
 from trainer.ppocr.operators import native
 from trainer.ppocr.operators.native import Library, NativeError, Table
-from trainer.run import spec as runspec
-from trainer.run.spec import RunSpec
 
 ROOT = Path(__file__).parents[3]
 
@@ -47,13 +44,6 @@ def test_only_operators_with_the_known_source_are_replaced(
     changed.write_text(source.replace("square_sin = 1 -", "square_sin = 1.0 -"), "utf-8")
     assert replacements.replace([theirs], library) == [theirs]
     replacements._sources.cache_clear()
-
-
-def configuration(recipe: str, folder: Path) -> Any:
-    (folder / "dictionary.txt").write_text("".join(f"{digit}\n" for digit in range(10)), "utf-8")
-    prepared = Prepared(root=folder, task="rec", digest="", counts={}, max_text_length=25, refused=())
-    raw = {"task": recipe[:3], "recipe": recipe, "data": {"train": "s3://a/b"}, "output": "s3://a/c/"}
-    return recipes.resolve(runspec.from_dict(RunSpec, raw, where="run"), prepared).config
 
 
 @pytest.mark.parametrize(
