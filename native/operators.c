@@ -425,8 +425,10 @@ void ocrfleet_planes(const uint8_t *restrict image, int64_t height, int64_t widt
 /* ---- MakeBorderMap ---------------------------------------------------------------------------------------------- */
 
 /* MakeBorderMap._distance in a part of a row, from an edge with the corners a and b: divided by the distance of the
- * padding, at most 1. `row` begins at x = `offset`, and keeps the least; once not a number, always not a number, as in numpy's minimum. */
-FAST static void edge(float *restrict row, int32_t offset, int32_t first, int32_t last, double y, point a, point b, double distance) {
+ * padding, at most 1. `row` begins at x = `offset`, and keeps the least; once not a number, always not a number, as in
+ * numpy's minimum. */
+FAST static void edge(float *restrict row, int32_t offset, int32_t first, int32_t last, double y, point a, point b,
+                      double distance) {
     double length = (a.x - b.x) * (a.x - b.x) + (a.y - b.y) * (a.y - b.y);
     double y1 = (y - a.y) * (y - a.y), y2 = (y - b.y) * (y - b.y);
     for (int32_t x = first; x <= last; x++) {
@@ -451,9 +453,11 @@ static int64_t within(double value, int64_t least, int64_t most) {
 /* MakeBorderMap.draw_border_map after its padding: the polygon's corners are relative to (left, top) of the padded
  * polygon's box of `width` × `height` pixels, of which some are on the canvas. -1: no memory or wrong sizes.
  *
- * Only pixels nearer to an edge than `distance` change, so only those are computed. */
-int32_t ocrfleet_border(const double *corners, int64_t count, double distance, int64_t left, int64_t top,
-                        int64_t width, int64_t height, float *canvas, int64_t canvas_height, int64_t canvas_width) {
+ * Only pixels nearer to an edge than `distance` change, so only those are computed. The map goes from `least` on by
+ * `range`, which is not negative, so that the greatest is the same after it as before. */
+int32_t ocrfleet_border(const double *corners, int64_t count, double distance, float least, float range, int64_t left,
+                        int64_t top, int64_t width, int64_t height, float *canvas, int64_t canvas_height,
+                        int64_t canvas_width) {
     int64_t first_x = left < 0 ? -left : 0, first_y = top < 0 ? -top : 0;
     int64_t last_x = left + width > canvas_width ? canvas_width - 1 - left : width - 1;
     int64_t last_y = top + height > canvas_height ? canvas_height - 1 - top : height - 1;
@@ -487,7 +491,7 @@ int32_t ocrfleet_border(const double *corners, int64_t count, double distance, i
         }
         float *out = canvas + (top + y) * canvas_width + left;
         for (int64_t x = from; x <= to; x++) {
-            float value = 1 - row[x - first_x];
+            float value = (1 - row[x - first_x]) * range + least;
             if (value > out[x]) out[x] = value;
         }
     }

@@ -99,7 +99,7 @@ def test_wrong_sizes_and_numbers_are_refused(library: Library) -> None:
     image, table = np.zeros((4, 4, 3), np.uint8), Table(np.zeros((3, 256)))
     points, twister = (ctypes.c_double * 8)(0, 0, 1, 1, 0, 0, 1, 1), library.twister()
     assert twister is not None
-    corners, box = np.zeros((4, 2)), {"left": 0, "top": 0, "width": 2, "height": 2}
+    corners, box = np.zeros((4, 2)), {"limits": (0.3, 0.7), "left": 0, "top": 0, "width": 2, "height": 2}
     for call in (
         lambda: library.warp(image, points, [1]),
         lambda: library.warp(image, points, [3]),
@@ -116,6 +116,7 @@ def test_wrong_sizes_and_numbers_are_refused(library: Library) -> None:
         lambda: library.border(np.zeros((4, 4)), corners, distance=1.0, **box),
         lambda: library.border(np.zeros((4, 4), np.float32), corners, distance=float("nan"), **box),
         lambda: library.border(np.zeros((4, 4), np.float32), corners, distance=1.0, **{**box, "left": 9}),
+        lambda: library.border(np.zeros((4, 4), np.float32), corners, distance=1.0, **{**box, "limits": (1, 0)}),
     ):
         with pytest.raises(NativeError):
             call()

@@ -99,7 +99,8 @@ class Library:
         self._planes.argtypes = [_POINTER, _SIZE, _SIZE, _POINTER, _POINTER, _SIZE]
         self._planes.restype = None
         self._border = library.ocrfleet_border
-        self._border.argtypes = [_POINTER, _SIZE, ctypes.c_double, *[_SIZE] * 4, _POINTER, _SIZE, _SIZE]
+        self._border.argtypes = [_POINTER, _SIZE, ctypes.c_double, ctypes.c_float, ctypes.c_float, *[_SIZE] * 4]
+        self._border.argtypes += [_POINTER, _SIZE, _SIZE]
         self._twister: Twister | None = None
         library.ocrfleet_words.argtypes = [_POINTER, _POINTER, _SIZE]
         if not _draws_as_numpy(library.ocrfleet_words):
@@ -222,32 +223,37 @@ class Library:
         corners: npt.NDArray[np.float64],
         *,
         distance: float,
+        limits: tuple[float, float],
         left: int,
         top: int,
         width: int,
         height: int,
     ) -> None:
-        """Draw the border of a polygon into a map, as `MakeBorderMap.draw_border_map` does.
+        """Draw the border of a polygon into a map, as `MakeBorderMap` does.
 
         Args:
             canvas: the map.
             corners: of the polygon, from the left top corner of its box.
             distance: by which the polygon was padded.
+            limits: what the map is far from an edge, and on one.
             left: of the padded polygon's box on the canvas.
             top: likewise.
             width: of that box; a part of it is on the canvas.
             height: likewise.
 
         Raises:
-            NativeError: the box is not on the canvas, or a wrong shape.
+            NativeError: the box is not on the canvas, a wrong shape, or limits in the wrong order.
         """
+        least, most = limits
         corners = np.ascontiguousarray(corners, dtype=np.float64)
         if canvas.dtype != np.float32 or canvas.ndim != 2 or not canvas.flags.c_contiguous:
             raise NativeError("a map is contiguous float32")
         if corners.ndim != 2 or corners.shape[1] != 2:
             raise NativeError(f"corners have the shape {corners.shape}")
+        if not least <= most:
+            raise NativeError(f"a map from {least} to {most}")
         box = (left, top, width, height)
-        if self._border(_at(corners), len(corners), distance, *box, _at(canvas), *canvas.shape):
+        if self._border(_at(corners), len(corners), distance, least, most - least, *box, _at(canvas), *canvas.shape):
             raise NativeError(f"the border of a polygon in {box} on a map of {canvas.shape} is impossible")
 
 

@@ -122,6 +122,7 @@ _REPLACEMENTS: Final[Mapping[str, _Replacement]] = {
         definitions={"make_border_map.py": ("MakeBorderMap",)},
         digests=frozenset({"85131a4a3a5da646accc1907dfb4edea314ca9d7954afbb803477b5795b81fdc"}),
         build=det.MakeBorderMap,
+        suits=det.MakeBorderMap.suits,
     ),
     "MakeShrinkMap": _Replacement(
         module="ppocr.data.imaug.make_shrink_map",
