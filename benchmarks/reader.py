@@ -13,6 +13,7 @@ import os
 import random
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -74,6 +75,28 @@ CASES: Final[Mapping[str, Pipeline]] = {
     "det-pp-ocrv5": Pipeline(
         claim="pages of PP-OCRv5's mobile detector, 640x640, with CopyPaste", recipe="det-pp-ocrv5-mobile", task="det"
     ),
+    "rec-resize": Pipeline(
+        claim="lines that are decoded and resized, and no more",
+        recipe="rec-pp-ocrv3",
+        task="rec",
+        without=frozenset({"RecConAug", "RecAug"}),
+    ),
+    "det-decode": Pipeline(
+        claim="pages that are decoded, with their labels, and no more",
+        recipe="det-pp-ocrv3-student",
+        task="det",
+        without=frozenset(
+            {
+                "IaaAugment",
+                "EastRandomCropData",
+                "MakeBorderMap",
+                "MakeShrinkMap",
+                "NormalizeImage",
+                "ToCHWImage",
+                "KeepKeys",
+            }
+        ),
+    ),
 }
 
 
@@ -95,6 +118,10 @@ def main() -> int:
                 return int(error.exit_code)
             if arguments.profile:
                 print(profile(name, ours, theirs))
+            elif arguments.start:
+                print(start(name, Path(scratch) / name / "run"))
+            elif arguments.readers:
+                print(scaling(name, ours, arguments.readers))
             else:
                 cases.append(Case(name, "PaddleOCR", in_turn(ours.read, theirs.read, pairs=arguments.pairs)))
                 counts.append(len(ours.dataset))
@@ -124,6 +151,14 @@ def build_parser() -> argparse.ArgumentParser:
         "--samples", type=positive, metavar="N", help="samples a side and pair (default: 800 lines or 24 pages)"
     )
     parser.add_argument("--profile", action="store_true", help="print the time of each operator instead")
+    parser.add_argument("--start", action="store_true", help="print the time to the first sample instead")
+    parser.add_argument(
+        "--readers",
+        type=positive,
+        action="append",
+        metavar="N",
+        help="print the samples a second, by the clock, of N reader processes instead; may be repeated",
+    )
     parser.add_argument("-o", "--output", choices=("table", "json"), default="table", help="(default: table)")
     return parser
 
@@ -204,6 +239,37 @@ def profile(name: str, ours: Side, theirs: Side) -> str:
     for operator in dict.fromkeys([*columns[1], *columns[0]]):
         values = (f"{column[operator]:.3f}" if operator in column else "" for column in columns)
         rows.append(f"| {operator} | {' | '.join(values)} |")
+    return "\n".join(rows)
+
+
+def start(name: str, run: Path) -> str:
+    """Return a table in Markdown of what a fresh process does until its first sample: medians of five processes."""
+    found = []
+    for _ in range(5):
+        command = [sys.executable, "-m", "benchmarks.first_sample", str(run), str(time.time())]
+        done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+        found.append(json.loads(done.stdout.splitlines()[-1]))
+    rows = [f"| {name}: to the first sample | seconds | of the processor |", "| --- | --- | --- |"]
+    for steps in zip(*found, strict=True):
+        medians = (statistics.median(step[what] for step in steps) for what in ("seconds", "processor"))
+        rows.append(f"| {steps[0]['step']} | {' | '.join(f'{median:.4f}' for median in medians)} |")
+    return "\n".join(rows)
+
+
+def scaling(name: str, ours: Side, counts: Sequence[int]) -> str:
+    """Return a table in Markdown of the samples a second that reader processes make, in batches of 16 or 4."""
+    from trainer.ppocr.data import read_batches
+
+    size = 16 if len(ours.dataset) >= 400 else 4
+    items = [(1, index, 0) for index in range(len(ours.dataset) // size * size)]
+    batches = [items[at : at + size] for at in range(0, len(items), size)]
+    rows = [f"| {name}: reader processes | samples/s |", "| --- | --- |"]
+    for readers in counts:
+        made = read_batches(ours.dataset, batches, readers=readers)
+        next(made)  # the processes have begun
+        begin = time.perf_counter()
+        rest = sum(size for _ in made)
+        rows.append(f"| {readers} | {rest / (time.perf_counter() - begin):,.1f} |")
     return "\n".join(rows)
 
 

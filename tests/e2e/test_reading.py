@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from tests.e2e.operators.comparison import configuration, picture
 from trainer.datasets import decoding
 from trainer.datasets.prepared import Sample
 from trainer.errors import SpecError
@@ -319,6 +320,54 @@ def test_a_decoder_that_shows_training_other_pixels_is_refused(decode: dict[str,
     config = {"Global": {}, "Train": {"dataset": {"transforms": [{"DecodeImage": decode}]}}}
     with pytest.raises(SpecError, match=says):
         TrainingSet([], config, seed=1)
+
+
+def lines(folder: Path, labels: list[str]) -> Any:
+    """A training set of PP-OCRv5's recogniser, which joins up to two lines to one."""
+    from trainer.ppocr.data import TrainingSet
+
+    samples = []
+    for number, label in enumerate(labels):
+        image = folder / f"{number}.png"
+        cv2.imwrite(str(image), picture(number, width=60, height=40, blocks=True))
+        samples.append(Sample(image=image, label=label, source=image.name, width=60, height=40))
+    return TrainingSet(samples, configuration("rec-pp-ocrv5-mobile", folder), seed=1)
+
+
+def test_other_lines_are_drawn_and_joined_as_if_they_were_read_at_once(tmp_path: Path) -> None:
+    dataset, at_once = (lines(tmp_path, [str(number) for number in range(9)]) for _ in range(2))
+    at_once._extra_samples = lambda: at_once._load_others(at_once._extra)
+    joined = 0
+    for index in range(40):
+        (_, expected), (_, found) = at_once[(index, index % 9, 0)], dataset[(index, index % 9, 0)]
+        assert all(np.array_equal(a, b) for a, b in zip(expected, found, strict=True))
+        joined += int(np.count_nonzero(found[1])) > 1
+    assert joined
+
+
+def test_a_line_that_is_not_joined_is_not_read(tmp_path: Path) -> None:
+    dataset = lines(tmp_path, ["1234567890123"] * 3)
+    for number in (1, 2):
+        (tmp_path / f"{number}.png").unlink()
+    dataset._load_others = None
+    for epoch in range(8):
+        refused, made = dataset[(epoch, 0, 0)]
+        assert made is not None
+        assert refused == {}
+
+
+def test_another_line_is_joined_in_the_place_of_one_that_cannot_be_read(tmp_path: Path) -> None:
+    dataset = lines(tmp_path, ["1", "2", "3", "4"])
+    for number in (1, 2):
+        (tmp_path / f"{number}.png").write_text("no image")
+    texts = set()
+    for epoch in range(40):
+        refused, made = dataset[(epoch, 0, 0)]
+        assert refused == {}
+        # The dictionary's first character has the number 1.
+        texts.add("".join(str(number - 1) for number in made[1] if number))
+    assert {len(text) for text in texts} == {1, 3}
+    assert {*"".join(texts)} == {"1", "4"}
 
 
 def test_a_sample_that_is_not_an_image_any_more_is_refused_by_name(tmp_path: Path) -> None:

@@ -197,10 +197,8 @@ def message(raw: bytes) -> None:
 
 
 def header(raw: bytes) -> None:
-    """Read the header of an image, and look for the pixels of a JPEG as its decoder's caller does."""
+    """Read the header of an image."""
     _ = headers.read(raw).pixels
-    if raw.startswith(b"\xff\xd8"):
-        headers.jpeg_scan(raw)
 
 
 def targets(folder: Path) -> Mapping[str, Target]:

@@ -53,6 +53,9 @@ class Header:
     buffer: int = 0
     """TIFF: pixels of one tile, which may be larger than the image."""
 
+    scan: int = 0
+    """JPEG: where the pixels of the first scan begin; 0 if it has no scan."""
+
     @property
     def pixels(self) -> int:
         """Pixels that a decoder makes room for."""
@@ -151,11 +154,6 @@ def _other(raw: bytes) -> str:
     return f"the file is not an image; an image must be {FORMATS}"
 
 
-def jpeg_scan(raw: bytes) -> int | None:
-    """Return where the pixels of the first scan of a JPEG begin; None if it has no scan."""
-    return next((end for marker, _, end in _segments(raw) if marker == _SCAN), None)
-
-
 _SCAN: Final = 0xDA
 _END: Final = 0xD9
 _NO_FRAMES: Final = frozenset({0xC4, 0xC8, 0xCC})
@@ -177,13 +175,13 @@ def _segments(raw: bytes) -> Iterator[tuple[int, int, int]]:
     libjpeg skips bytes between segments, and markers without a length. What it would read there must be read here, so
     there may be nothing but fill bytes.
     """
-    at = 2
-    while at + 4 <= len(raw):
+    at, last = 2, len(raw) - 4
+    while at <= last:
         marker = raw[at + 1]
         if raw[at] == marker == 0xFF:  # fill bytes stand alone
             at += 1
             continue
-        length = int.from_bytes(raw[at + 2 : at + 4], "big")
+        length = raw[at + 2] << 8 | raw[at + 3]
         if raw[at] != 0xFF or marker not in _SEGMENTS or length < 2:
             raise ImageError("the header of the JPEG is broken")
         end = at + 2 + length
@@ -193,12 +191,12 @@ def _segments(raw: bytes) -> Iterator[tuple[int, int, int]]:
         at = end
 
 
-def _has_too_many_scans(raw: bytes) -> bool:
+def _has_too_many_scans(raw: bytes, scan: int) -> bool:
     if raw.count(b"\xff\xda") <= MOST_SCANS:
         return False
     # Some of these may stand in a preview, or behind the image.
-    at, scans = jpeg_scan(raw), 1
-    while at is not None and scans <= MOST_SCANS and (found := _MARKER.search(raw, at)):
+    at, scans = scan, 1
+    while at and scans <= MOST_SCANS and (found := _MARKER.search(raw, at)):
         marker, at = found[1][0], found.end()
         if marker == _END:
             break
@@ -210,17 +208,19 @@ def _has_too_many_scans(raw: bytes) -> bool:
 
 def _jpeg(raw: bytes) -> Header:
     size: tuple[int, int] | None = None
-    orientation = 1
+    orientation, scan = 1, 0
     for marker, at, end in _segments(raw):
         if 0xC0 <= marker <= 0xCF and marker not in _NO_FRAMES and size is None:
             size = struct.unpack_from(">xHH", raw, at)
         elif marker == 0xE1 and raw.startswith(b"Exif\0\0", at) and orientation == 1:
             orientation = _orientation(raw[at + 6 : end])
+        elif marker == _SCAN:
+            scan = end
     if size is None:
         raise ImageError("the image is truncated")
-    if _has_too_many_scans(raw):
+    if _has_too_many_scans(raw, scan):
         raise ImageError(f"the image is a progressive JPEG with more than {MOST_SCANS} scans; save it again")
-    return Header(format="JPEG", width=size[1], height=size[0], orientation=orientation)
+    return Header(format="JPEG", width=size[1], height=size[0], orientation=orientation, scan=scan)
 
 
 def _png(raw: bytes) -> Header:

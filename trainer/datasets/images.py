@@ -75,7 +75,7 @@ def load(raw: bytes, *, max_pixels: int | None = MAX_PIXELS) -> Loaded:
             detail=f" ({header.width} × {header.height})",
         )
     # OpenCV silently fills the missing part of a truncated JPEG with grey.
-    if header.format == "JPEG" and not _is_whole_jpeg(raw):
+    if header.format == "JPEG" and not _is_whole_jpeg(raw, header.scan):
         raise ImageError("the image is truncated")
     how = cv2.IMREAD_UNCHANGED if header.transparent else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:
@@ -97,10 +97,9 @@ def load(raw: bytes, *, max_pixels: int | None = MAX_PIXELS) -> Loaded:
     return Loaded(image, turned=header.orientation != 1, laid_on_white=laid_on_white)
 
 
-def _is_whole_jpeg(raw: bytes) -> bool:
+def _is_whole_jpeg(raw: bytes, scan: int) -> bool:
     """Whether an end-of-image marker comes after the first scan (an embedded preview has one before)."""
-    scan = headers.jpeg_scan(raw)
-    return scan is not None and raw.find(b"\xff\xd9", scan) != -1
+    return scan > 0 and raw.find(b"\xff\xd9", scan) != -1
 
 
 def _opacity(image: Any, header: Header, raw: bytes) -> Any:

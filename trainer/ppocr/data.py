@@ -79,6 +79,7 @@ class TrainingSet(paddle.io.Dataset):  # type: ignore[misc]
         ]
         library, self._why_not_compiled = native.load()
         self.operators = replacements.replace(self.operators, library)
+        self._seeds = library.seeds if library is not None else _numpys_seeds
         self._loading = self.operators[: dataset.get("ext_op_transform_idx", 2)]
         self._extra = next((op.ext_data_num for op in self.operators if hasattr(op, "ext_data_num")), 0)
         self._encode = next((op for op in self.operators if type(op).__name__.endswith("LabelEncode")), None)
@@ -111,9 +112,9 @@ class TrainingSet(paddle.io.Dataset):  # type: ignore[misc]
             sample = self.samples[(index + place) % len(self.samples)]
             for turn in range(TURNS):
                 # PaddleOCR's operators draw from both global generators.
-                state = np.random.SeedSequence([self._seed, epoch, index, place, turn]).generate_state(2)
-                random.seed(int(state[0]))
-                np.random.seed(int(state[1]))
+                pythons, numpys = self._seeds(self._seed, epoch, index, place, turn)
+                random.seed(pythons)
+                np.random.seed(numpys)
                 try:
                     made = self._make(sample)
                     reason = f"the augmentation dropped it {TURNS} times in a row"
@@ -137,7 +138,10 @@ class TrainingSet(paddle.io.Dataset):  # type: ignore[misc]
     def _read(self, sample: Sample) -> dict[str, Any]:
         # Operators get pixels and never the file, which OpenCV would decode whatever format it has.
         with decoding.of(sample.image):
-            pixels = images.decode(sample.image.read_bytes(), max_pixels=self._max_pixels)
+            # Without a buffer, which costs as much as reading a small file.
+            with sample.image.open("rb", buffering=0) as file:
+                raw = file.readall()
+            pixels = images.decode(raw, max_pixels=self._max_pixels)
         return {"img_path": str(sample.image), "image": pixels, "label": sample.label}
 
     def _make(self, sample: Sample) -> list[Array] | None:
@@ -151,11 +155,25 @@ class TrainingSet(paddle.io.Dataset):  # type: ignore[misc]
 
     def _extra_samples(self) -> list[dict[str, Any]]:
         """Load the other samples that RecConAug and CopyPaste mix in."""
+        if [type(operator) for operator in self._loading] == [_Decoded]:
+            return [_Line(self._draw_other(), self._load_others) for _ in range(self._extra)]
+        return self._load_others(self._extra)
+
+    def _draw_other(self) -> Sample:
+        return self.samples[np.random.randint(len(self.samples))]
+
+    def _load_others(self, count: int, first: Sample | None = None) -> list[dict[str, Any]]:
+        """Load other samples.
+
+        Args:
+            count: how many.
+            first: one that is drawn already.
+        """
         found: list[dict[str, Any]] = []
         for _ in range(MOST_IN_A_ROW):
-            if len(found) == self._extra:
+            if len(found) == count:
                 break
-            other = self.samples[np.random.randint(len(self.samples))]
+            other, first = first or self._draw_other(), None
             try:
                 data: Any = self._read(other)
                 for operator in self._loading:
@@ -167,6 +185,35 @@ class TrainingSet(paddle.io.Dataset):  # type: ignore[misc]
             if data is not None and ("polys" not in data or data["polys"].shape[1] == 4):
                 found.append(data)
         return found
+
+
+class _Line(dict[str, Any]):
+    """Another line for RecConAug, which is read when its pixels are asked for.
+
+    Most are not joined: the draw is against it, or the text would be too long.
+    """
+
+    def __init__(self, sample: Sample, load: Callable[[int, Sample], list[dict[str, Any]]]) -> None:
+        super().__init__(img_path=str(sample.image), label=sample.label)
+        self._sample = sample
+        self._load = load
+
+    def __missing__(self, key: str) -> Any:
+        if key == "image":
+            # Another one, with its own text, if this one cannot be read.
+            for data in self._load(1, self._sample):
+                self.update(data)
+                return data[key]
+        raise KeyError(key)
+
+    def __deepcopy__(self, _: dict[int, Any]) -> "_Line":
+        # PaddleOCR's MultiLabelEncode copies all of a sample, and uses none of this.
+        return self
+
+
+def _numpys_seeds(*entropy: int) -> tuple[int, int]:
+    pythons, numpys = np.random.SeedSequence(entropy).generate_state(2).tolist()
+    return pythons, numpys
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,13 @@ from typing import Any, Final
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import pyclipper
 
-from trainer.ppocr.operators.native import Floats, Library
-from trainer.ppocr.operators.rec import Data, Points, is_colour
+from trainer.ppocr.operators.native import Floats, Library, Table
+from trainer.ppocr.operators.rec import Data, is_colour
+
+Points = npt.NDArray[np.float64]
 
 Path = list[list[float]]
 """Corners of a polygon, in its order."""
@@ -154,10 +157,12 @@ def _regions(free: Any) -> list[Any]:
 
 
 def _draw_ends(free: Any, regions: list[Any], size: int) -> tuple[int, int]:
+    # numpy.random.choice asks randint for the index, and takes three times as long.
     if len(regions) > 1:
-        chosen = [int(np.random.choice(regions[index])) for index in np.random.choice(len(regions), 2)]
+        parts = [regions[index] for index in np.random.randint(0, len(regions), size=2).tolist()]
+        chosen = [int(part[np.random.randint(0, len(part))]) for part in parts]
         return min(chosen), max(chosen)
-    chosen = np.random.choice(free, size=2).tolist()
+    chosen = free[np.random.randint(0, len(free), size=2)].tolist()
     return max(0, min(chosen)), min(max(chosen), size - 1)
 
 
@@ -168,7 +173,7 @@ class NormalizeImage:
         self._theirs = theirs
         self._library = library
         levels = np.repeat(np.arange(256, dtype=np.uint8), 3).reshape(256, 1, 3)
-        self._table: Floats = theirs({"image": levels})["image"].reshape(256, 3).T
+        self._table = Table(theirs({"image": levels})["image"].reshape(256, 3).T)
 
     @staticmethod
     def suits(theirs: Any) -> bool:
@@ -193,51 +198,60 @@ class MakeBorderMap:
         self._theirs = theirs
         self._library = library
 
+    @staticmethod
+    def suits(theirs: Any) -> bool:
+        """Whether an operator is configured for what this one does."""
+        return bool(theirs.thresh_min <= theirs.thresh_max)
+
     def __call__(self, data: Data) -> Data:
         """Draw the threshold map of a page and its mask."""
-        theirs = self._theirs
-        canvas = np.zeros(data["image"].shape[:2], dtype=np.float32)
-        mask = np.zeros_like(canvas)
+        shape = data["image"].shape[:2]
+        canvas = np.full(shape, self._theirs.thresh_min, dtype=np.float32)
+        mask = np.zeros(shape, dtype=np.float32)
         for polygon, ignored in zip(data["polys"], data["ignore_tags"], strict=True):
             if not ignored:
                 self._draw(polygon, canvas, mask)
-        canvas *= theirs.thresh_max - theirs.thresh_min
-        canvas += theirs.thresh_min
         data["threshold_map"] = canvas
         data["threshold_mask"] = mask
         return data
 
     def _draw(self, corners: Any, canvas: Floats, mask: Floats) -> None:
-        theirs = self._theirs
         corners = np.array(corners)
         if corners.ndim != 2 or corners.dtype != np.float64 or len(corners) < 3 or not np.isfinite(corners).all():
-            theirs.draw_border_map(corners, canvas, mask=mask)
+            self._draw_theirs(corners, canvas, mask)
             return
         path = corners.tolist()
         area, length = _measure(path)
         if area <= 0:
             return
-        distance = area * (1 - np.power(theirs.shrink_ratio, 2)) / length
+        distance = area * (1 - np.power(self._theirs.shrink_ratio, 2)) / length
         padding = pyclipper.PyclipperOffset()
         padding.AddPath(path, pyclipper.JT_ROUND, pyclipper.ET_CLOSEDPOLYGON)
-        padded = np.array(padding.Execute(distance)[0])
+        padded = np.array(padding.Execute(distance)[0], dtype=np.int32)
         left, top = padded.min(axis=0).tolist()
         right, bottom = padded.max(axis=0).tolist()
         height, width = canvas.shape
         if right < 0 or bottom < 0 or left >= width or top >= height:
             # PaddleOCR's slices wrap around then.
-            theirs.draw_border_map(corners, canvas, mask=mask)
+            self._draw_theirs(corners, canvas, mask)
             return
-        cv2.fillPoly(mask, [padded.astype(np.int32)], 1.0)
+        cv2.fillPoly(mask, [padded], 1.0)
         self._library.border(
             canvas,
             corners - (left, top),
             distance=float(distance),
+            limits=(self._theirs.thresh_min, self._theirs.thresh_max),
             left=left,
             top=top,
             width=right - left + 1,
             height=bottom - top + 1,
         )
+
+    def _draw_theirs(self, corners: Any, canvas: Floats, mask: Floats) -> None:
+        theirs = self._theirs
+        alone = np.zeros_like(canvas)
+        theirs.draw_border_map(corners, alone, mask=mask)
+        np.maximum(canvas, alone * (theirs.thresh_max - theirs.thresh_min) + theirs.thresh_min, out=canvas)
 
 
 class MakeShrinkMap:

@@ -6,15 +6,16 @@ from typing import Any, Final
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from trainer.ppocr.operators.native import Floats, Image, Library
+from trainer.ppocr.operators.native import Image, Library, Table, Twister
 
 Data = dict[str, Any]
-Points = npt.NDArray[np.float64]
 
 NOISE: Final = 0.1**0.5
 """Deviation of PaddleOCR's noise."""
+
+MOST_PIXELS: Final = 2**22
+"""Larger images are no lines; each pixel takes 64 bytes while the library bends it."""
 
 _LEVELS: Final = np.arange(256, dtype=np.uint8)
 _ONE_LEVEL_DOWN: Final = np.stack([_LEVELS, _LEVELS, np.maximum(_LEVELS, 1) - 1], axis=-1)[np.newaxis]
@@ -30,17 +31,16 @@ class RecAug:
 
     def __call__(self, data: Data) -> Data:
         """Augment a line."""
-        image = data["image"]
-        if not is_colour(image):
+        image, twister = data["image"], self._library.twister()
+        if twister is None or not is_colour(image) or image.size > 3 * MOST_PIXELS:
             result: Data = self._theirs(data)
             return result
         if random.random() <= self._theirs.tia_prob and min(image.shape[:2]) >= 20:
-            for draw in (_distort, _stretch, _perspective):
-                image = self._library.warp(image, *draw(*image.shape[1::-1]))
-        data["image"] = self._degrade(image)
+            image = self._library.bend(image, twister, distort=random.randint(3, 6), stretch=random.randint(3, 6))
+        data["image"] = self._degrade(image, twister)
         return data
 
-    def _degrade(self, image: Image) -> Image:
+    def _degrade(self, image: Image, twister: Twister) -> Image:
         odds = self._theirs.bda
         if random.random() <= odds.crop_prob and min(image.shape[:2]) >= 20:
             rows = min(random.randint(1, 8), len(image) - 1)
@@ -53,7 +53,7 @@ class RecAug:
             image = _jitter(image)
         if random.random() <= odds.noise_prob:
             image = image.copy()
-            self._library.add_noise(image, deviation=NOISE)
+            self._library.add_noise(image, twister, deviation=NOISE)
         if random.random() <= odds.reverse_prob:
             image = ~image  # from 255
         return image
@@ -98,7 +98,7 @@ class RecResizeImg:
         numbers = np.arange(256, dtype=np.float32) / 255
         numbers -= 0.5
         numbers /= 0.5
-        self._table: Floats = np.tile(numbers, (3, 1))
+        self._table = Table(np.tile(numbers, (3, 1)))
 
     @property
     def image_shape(self) -> Any:
@@ -133,46 +133,6 @@ class RecResizeImg:
 def is_colour(image: Any) -> bool:
     """Whether an image is what the library takes: three channels of bytes."""
     return bool(image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 and image.size)
-
-
-def _distort(width: int, height: int) -> tuple[Points, Points]:
-    segment = random.randint(3, 6)
-    cut = width // segment
-    reach = cut // 3
-    source = _points(width, height, segment)
-    # One call draws what PaddleOCR's calls draw one after the other.
-    moves = np.random.randint(reach, size=source.shape)
-    target = source.copy()
-    target[:4] += _INWARD * moves[:4]
-    target[4:] += moves[4:] - reach * 0.5
-    return source, target
-
-
-def _stretch(width: int, height: int) -> tuple[Points, Points]:
-    segment = random.randint(3, 6)
-    reach = width // segment * 4 // 5
-    source = _points(width, height, segment)
-    target = source.copy()
-    target[4:, 0] += np.repeat(np.random.randint(reach, size=segment - 1) - reach * 0.5, 2)
-    return source, target
-
-
-def _perspective(width: int, height: int) -> tuple[Points, Points]:
-    source = _points(width, height, 1)
-    target = source.copy()
-    target[:, 1] += _INWARD[:, 1] * np.random.randint(height // 2, size=4)
-    return source, target
-
-
-_INWARD: Final = np.array([(1, 1), (-1, 1), (-1, -1), (1, -1)])
-"""Which way leads into the image from its corners, clockwise from the left top."""
-
-
-def _points(width: int, height: int, segment: int) -> Points:
-    """Return the corners of an image, and points on its upper and lower edge between them, one above the other."""
-    cut = width // segment
-    between = [(cut * number, y) for number in range(1, segment) for y in (0, height)]
-    return np.array([(0, 0), (width, 0), (width, height), (0, height), *between], dtype=np.float64)
 
 
 def _change_brightness(image: Image) -> Image:

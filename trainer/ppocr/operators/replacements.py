@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from trainer.ppocr.operators import det, native, rec
+from trainer.ppocr.operators import copy_paste, det, native, rec
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +92,15 @@ _REPLACEMENTS: Final[Mapping[str, _Replacement]] = {
         build=det.NormalizeImage,
         suits=det.NormalizeImage.suits,
     ),
+    "CopyPaste": _Replacement(
+        module="ppocr.data.imaug.copy_paste",
+        definitions={
+            "copy_paste.py": ("CopyPaste",),
+            "random_crop_data.py": ("is_poly_outside_rect",),
+        },
+        digests=frozenset({"de3048812bc77d791ec604549aff29dd308b9037a995c68117104c7b0e4f2751"}),
+        build=copy_paste.CopyPaste,
+    ),
     "EastRandomCropData": _Replacement(
         module="ppocr.data.imaug.random_crop_data",
         definitions={
@@ -113,6 +122,7 @@ _REPLACEMENTS: Final[Mapping[str, _Replacement]] = {
         definitions={"make_border_map.py": ("MakeBorderMap",)},
         digests=frozenset({"85131a4a3a5da646accc1907dfb4edea314ca9d7954afbb803477b5795b81fdc"}),
         build=det.MakeBorderMap,
+        suits=det.MakeBorderMap.suits,
     ),
     "MakeShrinkMap": _Replacement(
         module="ppocr.data.imaug.make_shrink_map",
@@ -121,6 +131,8 @@ _REPLACEMENTS: Final[Mapping[str, _Replacement]] = {
         build=det.MakeShrinkMap,
     ),
 }
+
+_OURS: Final = frozenset(module.__name__ for module in (copy_paste, det, rec))
 
 
 def replace(operators: Sequence[Operator], library: native.Library | None) -> list[Operator]:
@@ -137,9 +149,7 @@ def replace(operators: Sequence[Operator], library: native.Library | None) -> li
 
 def names(operators: Sequence[Operator]) -> list[str]:
     """Return the names of the operators that are ours."""
-    return [
-        type(operator).__name__ for operator in operators if type(operator).__module__ in (det.__name__, rec.__name__)
-    ]
+    return [type(operator).__name__ for operator in operators if type(operator).__module__ in _OURS]
 
 
 def _replaced(operator: Operator, library: native.Library) -> Operator:
