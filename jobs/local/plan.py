@@ -5,7 +5,6 @@ pure but for the choice of ports; `run_local` does it.
 """
 
 import fcntl
-import importlib.metadata
 import random
 import secrets
 import signal
@@ -25,7 +24,7 @@ from trainer.errors import ConflictError, TransientError
 from trainer.formats.yaml import to_yaml
 from trainer.run.identity import run_id
 from trainer.run.workdir import LocalRunDir
-from trainer.system import atomic, disk
+from trainer.system import atomic, device, disk
 from trainer.system.cpu import cores
 from trainer.telemetry.lines import read
 
@@ -149,7 +148,10 @@ def run_local(
 
     Raises:
         ConflictError: the same run is at work on this machine already.
+        SpecError: this machine cannot train on the run's device.
     """
+    environment = run.nodes[0].environment
+    device.require(environment[contract.ENV_DEVICE], count=int(environment[contract.ENV_DEVICES]))
     say = say or _to_stderr
     with _locked(run) as lock:
         with disk.watched(run.folder.root):
@@ -170,14 +172,14 @@ def announce(run: LocalRun, *, device_given: bool) -> list[str]:
     """
     environment = run.nodes[0].environment
     nodes, devices = len(run.nodes), int(environment[contract.ENV_DEVICES])
-    device = environment[contract.ENV_DEVICE]
-    found = "" if device_given else f" ({device} is what this machine has; --device changes it)"
+    kind = environment[contract.ENV_DEVICE]
+    found = "" if device_given else f" ({kind} is what this machine has; --device changes it)"
     sentences = [
         *(f"warning: {sentence}" for sentence in run.warnings),
-        f"Run {run.run_id}: {_counted(nodes, 'node')} of {_counted(devices, 'worker')} on {device}{found}.",
+        f"Run {run.run_id}: {_counted(nodes, 'node')} of {_counted(devices, 'worker')} on {kind}{found}.",
         f"Work folder: {run.folder.root}",
     ]
-    if device == "cpu" and nodes * devices > cores():
+    if kind == "cpu" and nodes * devices > cores():
         sentences.append(
             f"{nodes * devices} workers share {_counted(cores(), 'core')}. --nodes and --devices-per-node change the "
             "number of workers, and with it the global batch size and the run's id."
@@ -191,8 +193,8 @@ def _counted(number: int, word: str) -> str:
 
 def this_machine() -> str:
     """Return `gpu` if this machine has one and a Paddle that can use it, without importing Paddle."""
-    packages = {d.metadata["Name"] for d in importlib.metadata.distributions(name="paddlepaddle-gpu")}
-    return "gpu" if packages and any(_DEVICES.glob("nvidia[0-9]*")) else "cpu"
+    found = device.paddle()
+    return "gpu" if found and found.cuda and any(_DEVICES.glob("nvidia[0-9]*")) else "cpu"
 
 
 _DEVICES: Final = Path("/dev")

@@ -26,7 +26,7 @@ from trainer.state.fencing import Claims, Fence
 from trainer.state.mirror import Mirror
 from trainer.state.receipts import Receipt, files_of, measure
 from trainer.storage import open_store
-from trainer.system import atomic, disk
+from trainer.system import atomic, device, disk
 from trainer.telemetry.callbacks import OnProgress
 from trainer.telemetry.console import Console
 from trainer.telemetry.events import (
@@ -109,6 +109,8 @@ class Pipeline:
         tree.require(recipe.config["Architecture"], source=recipe.name, requires=recipe.requires)
         if only is None and self._published():
             return
+        # Nor must an image for CPUs on a node with GPUs.
+        device.require(self.given.topology.device, count=self.given.topology.devices_per_node)
         self._claim()
         attempts = Attempts(self.given, supervisor=self.supervisor, mirror=self.mirror, tell=self.tell)
         self.attempts = closing.enter_context(attempts)

@@ -14,6 +14,7 @@ import pytest
 from jobs.jobfile import model as jobfile
 from jobs.local import plan as local_plan
 from tests.unit.jobs.local.nodes import JOB, wait_for
+from tests.unit.trainer.system import drivers
 from trainer.errors import ConflictError
 from trainer.run.spec import read_run
 from trainer.run.topology import Topology
@@ -139,35 +140,33 @@ def test_the_folder_is_absolute_so_that_nodes_agree(tmp_path: Path, monkeypatch:
 
 
 @pytest.fixture
-def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
-    """Let this machine have a device file, and a package of Paddle beside its own."""
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, tuple[str, ...]], None]:
+    """Let this machine have a device file, and a Paddle with these versions."""
 
-    def have(device: str, package: str) -> None:
-        devices, packages = tmp_path / "dev", tmp_path / "packages"
+    def have(device: str, versions: tuple[str, ...]) -> None:
+        devices = tmp_path / "dev"
         devices.mkdir()
         (devices / device).touch()
-        found = packages / f"{package.replace('-', '_')}-3.2.2.dist-info"
-        found.mkdir(parents=True)
-        (found / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 3.2.2\n")
         monkeypatch.setattr(local_plan, "_DEVICES", devices)
-        monkeypatch.setattr(sys, "path", [str(packages)])
+        monkeypatch.setattr(sys, "path", [str(drivers.paddle(tmp_path / "packages", versions))])
 
     return have
 
 
 @pytest.mark.parametrize(
-    ("device", "package", "found"),
+    ("device", "versions", "found"),
     [
-        ("nvidia0", "paddlepaddle-gpu", "gpu"),
-        ("nvidia0", "paddlepaddle", "cpu"),
-        ("null", "paddlepaddle-gpu", "cpu"),
-        ("nvidiactl", "paddlepaddle-gpu", "cpu"),  # the driver is there, and no device
+        ("nvidia0", drivers.FOR_CUDA, "gpu"),
+        ("nvidia0", drivers.FOR_CPU, "cpu"),
+        ("null", drivers.FOR_CUDA, "cpu"),
+        ("nvidiactl", drivers.FOR_CUDA, "cpu"),  # the driver is there, and no device
     ],
+    ids=["both", "a Paddle for CPUs", "no device", "a driver without a device"],
 )
 def test_this_machine_is_a_gpu_with_a_device_and_a_paddle_for_it(
-    machine: Callable[[str, str], None], device: str, package: str, found: str
+    machine: Callable[[str, tuple[str, ...]], None], device: str, versions: tuple[str, ...], found: str
 ) -> None:
-    machine(device, package)
+    machine(device, versions)
     assert local_plan.this_machine() == found
 
 
@@ -175,9 +174,9 @@ def test_this_machine_is_a_gpu_with_a_device_and_a_paddle_for_it(
     ("asked", "filed", "device"), [(None, "null", "gpu"), (None, "cpu", "cpu"), ("cpu", "gpu", "cpu")]
 )
 def test_the_device_is_the_users_else_the_files_else_what_this_machine_has(
-    machine: Callable[[str, str], None], asked: str | None, filed: str, device: str
+    machine: Callable[[str, tuple[str, ...]], None], asked: str | None, filed: str, device: str
 ) -> None:
-    machine("nvidia0", "paddlepaddle-gpu")
+    machine("nvidia0", drivers.FOR_CUDA)
     run = local_plan.plan(jobfile.load(JOB, sets=[f"placement.device={filed}"]), local_plan.Options(device=asked))
     assert {node.environment["OCRFLEET_DEVICE"] for node in run.nodes} == {device}
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.unit.trainer.registry.published import published
+from tests.unit.trainer.system import drivers
 from trainer import contract
 from trainer.errors import SpecError
 from trainer.node import pipeline
@@ -32,14 +33,14 @@ Make = Callable[..., Pipeline]
 def make(tmp_path: Path) -> Iterator[Make]:
     made: list[Metrics] = []
 
-    def deed(*, rank: int = 0, **run: Any) -> Pipeline:
+    def deed(*, rank: int = 0, device: str = "cpu", **run: Any) -> Pipeline:
         raw = {"task": "rec", "recipe": "rec-crnn-mobile", "data": {"train": (tmp_path / "data").as_uri()}, **run}
         given = Assignment(
             name="lines",
             run=runspec.from_dict(RunSpec, {**raw, "output": (tmp_path / "out").as_uri()}, where="run"),
             run_id="lines-00000001",
             work=WorkDir(tmp_path / f"node-{rank}"),
-            topology=Topology(node_rank=rank, nodes=rank + 1, hosts=("127.0.0.1",) * (rank + 1)),
+            topology=Topology(node_rank=rank, nodes=rank + 1, hosts=("127.0.0.1",) * (rank + 1), device=device),
         )
         given.work.root.mkdir()
         made.append(Metrics(run=given.run_id, node=rank, task="rec"))
@@ -57,6 +58,24 @@ def test_a_wrong_job_is_refused_before_anything_is_claimed_or_pulled(make: Make,
         node.run()
     assert node.output.list() == []
     assert not node.work.data.exists()
+
+
+def test_a_gpu_without_a_paddle_for_it_is_refused_before_anything_is_claimed_or_pulled(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its device would be held through fetch and prepare, for a worker that cannot use it."""
+    monkeypatch.syspath_prepend(drivers.paddle(tmp_path / "packages", drivers.FOR_CPU))
+    node = make(device="gpu")
+    with pytest.raises(SpecError, match="installed without CUDA: it trains on CPUs only"):
+        node.run()
+    assert node.output.list() == []
+    assert not node.work.data.exists()
+
+
+def test_a_published_run_needs_no_gpu(make: Make) -> None:
+    node = make(device="gpu")
+    published(node.output, "lines-00000001")
+    node.run()
 
 
 def test_a_stage_alone_needs_those_before_it(make: Make) -> None:
