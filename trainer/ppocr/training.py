@@ -107,7 +107,7 @@ class Training:
         digest = evaluator.check_trained()
         progress.distilled = progress.distilled or distill.is_distillation(job.config)
         loop.save()
-        return reporter.finished(digest=digest, more=selection.facts())
+        return reporter.finished(digest=digest, more={"precision": self._step.precision, **selection.facts()})
 
     def _guard(self) -> Guard:
         return Guard(

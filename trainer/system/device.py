@@ -60,10 +60,10 @@ class Driver:
     """Those that this process may use."""
 
     error: str = ""
-    """The name of the driver's error, when it cannot be initialized."""
+    """Why it cannot be used; empty: it can, or is not here."""
 
     code: int = 0
-    """That error's number."""
+    """The driver's own number of that error; 0: it has none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,18 +88,16 @@ def driver(*, kernel_module: Path = _KERNEL_MODULE) -> Driver:
 
     Args:
         kernel_module: what the kernel module says of itself.
-
-    Raises:
-        TransientError: it crashed, or did not answer.
     """
+    version = _version(kernel_module)
     try:
         ran = subprocess.run(_ASK, stdin=subprocess.DEVNULL, capture_output=True, timeout=_DEADLINE, check=False)
-    except subprocess.TimeoutExpired as error:
-        raise TransientError(f"The CUDA driver did not answer within {_DEADLINE:.0f} s. {_AGAIN}") from error
+    except subprocess.TimeoutExpired:
+        return Driver(version=version, error=f"no answer within {_DEADLINE:.0f} s")
     if ran.returncode:
         last = ran.stderr.decode("utf-8", "replace").strip().splitlines()[-1:] or ["no message"]
-        raise TransientError(f"The CUDA driver crashed ({ran.returncode}: {last[0]}). {_AGAIN}")
-    return msgspec.convert({**msgspec.json.decode(ran.stdout), "version": _version(kernel_module)}, Driver)
+        return Driver(version=version, error=f"it crashed ({ran.returncode}: {last[0]})")
+    return msgspec.convert({**msgspec.json.decode(ran.stdout), "version": version}, Driver)
 
 
 def _version(kernel_module: Path) -> str | None:
@@ -148,12 +146,13 @@ def _package(prefix: str) -> str | None:
     return next((version for name, version in found.items() if name and pattern.fullmatch(name)), None)
 
 
-def require(device: str, *, count: int) -> None:
+def require(device: str, *, count: int, has: Driver | None = None) -> None:
     """Check that the installed PaddlePaddle can compute on the devices of this machine.
 
     Args:
         device: `cpu` or `gpu`.
         count: how many of them.
+        has: the driver of this machine; None: it is asked.
 
     Raises:
         SpecError: it cannot; says what to change.
@@ -169,9 +168,9 @@ def require(device: str, *, count: int) -> None:
             f"The device is `gpu`, but PaddlePaddle {built.version} is installed without CUDA: it trains on CPUs only. "
             + _INSTEAD
         )
-    found = driver()
+    found = has or driver()
     if found.error and found.code != _NO_DEVICE:
-        raise TransientError(f"The CUDA driver cannot be initialized: {found.error}. {_AGAIN}")
+        raise TransientError(f"The CUDA driver does not work: {found.error}. {_AGAIN}")
     if not found.devices:
         what = "NVIDIA's driver finds no device" if found.error or found.cuda else "NVIDIA's driver is not here"
         raise SpecError(

@@ -190,6 +190,8 @@ def test_what_a_node_has_done_is_not_done_again(
     node = make(train={"batchSizePerDevice": 2})
     node.run()
     assert done == list(contract.STAGES)
+    assert "This node has PaddlePaddle" in capsys.readouterr().err
+    assert node.machine["cores"] > 0
     assert node.work.configuration.exists()
     assert [key.rpartition("/")[2] for key in receipts(node)] == [
         "evaluate.json",

@@ -71,9 +71,9 @@ def test_a_retry_does_not_help_where_a_gpu_cannot_be_used(
 @pytest.mark.parametrize(
     ("machine", "says"),
     [
-        ({"code": 802}, "The CUDA driver cannot be initialized: CUDA_ERROR_SYSTEM_NOT_READY (802)."),
-        ({"before": "abort()"}, "The CUDA driver crashed (-6: "),
-        ({"before": "pause()"}, "The CUDA driver did not answer within 1 s."),
+        ({"code": 802}, "The CUDA driver does not work: CUDA_ERROR_SYSTEM_NOT_READY (802)."),
+        ({"before": "abort()"}, "The CUDA driver does not work: it crashed (-6: "),
+        ({"before": "pause()"}, "The CUDA driver does not work: no answer within 1 s."),
     ],
     ids=["an error", "a crash", "no answer"],
 )
