@@ -81,7 +81,9 @@ class Pipeline:
         self.scalars = Scalars(
             lambda: given.work.attempt_logs(self.mirror.attempt), world=given.topology.world_size, say=console.notice
         )
-        self.supervisor = Supervisor(given.topology, deadlines=given.deadlines, hear=self.tell)
+        self.supervisor = Supervisor(
+            given.topology, deadlines=given.deadlines, hear=self.tell, variables=given.variables
+        )
         self.attempts: Attempts | None = None
         self.machine: Mapping[str, Any] = {}
         """What this node has to train with."""
@@ -118,6 +120,7 @@ class Pipeline:
         self.tell(Machine(machine=self.machine))
         # Nor must an image for CPUs on a node with GPUs.
         device.require(topology.device, count=topology.devices_per_node, has=has.driver)
+        precision.chosen(self.given.run.train.precision, device=topology.device, bfloat16=has.bfloat16)
         self._claim()
         attempts = Attempts(self.given, supervisor=self.supervisor, mirror=self.mirror, tell=self.tell)
         self.attempts = closing.enter_context(attempts)

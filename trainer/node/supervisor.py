@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -62,9 +62,20 @@ class Supervisor:
         *,
         deadlines: DeadlineSeconds,
         hear: events.Hear,
+        variables: Callable[[str], Mapping[str, str]] = lambda stage: {},
         program: tuple[str, ...] = (*CONFINED, "trainer.ppocr.worker"),
     ) -> None:
+        """Prepare to run stages.
+
+        Args:
+            topology: the gang, as this node sees it.
+            deadlines: how long workers may be silent.
+            hear: hears of events.
+            variables: the environment variables by which a stage computes.
+            program: of a worker.
+        """
         self.topology = topology
+        self._variables = variables
         self.deadlines = deadlines
         self._tell = hear
         self._program = program
@@ -149,6 +160,7 @@ class Supervisor:
         path.parent.mkdir(parents=True, exist_ok=True)
         reading, writing = os.pipe()
         environment = worker_env.worker_environment(topology, local_rank)
+        environment |= self._variables(stage)
         environment[contract.ENV_EVENTS_FD] = str(writing)
         work.home.mkdir(exist_ok=True)
         # The packages that a user has installed for himself are still found.

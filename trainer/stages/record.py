@@ -64,7 +64,7 @@ def make_record(
     work, topology = given.work, given.topology
     _require_no_links(work)
     seconds = _seconds(work)
-    workers = worker_environment(topology, 0, environ=environ)
+    workers = worker_environment(topology, 0, environ=environ) | given.variables("train")
     return {
         "apiVersion": contract.API_VERSION,
         "kind": "Record",

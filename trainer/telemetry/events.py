@@ -129,7 +129,7 @@ class Started(Event, frozen=True, kw_only=True, tag="started"):
     """Of all nodes."""
 
     precision: str
-    """`fp32`, `fp16` or `bf16`."""
+    """`fp32`, `tf32`, `fp16` or `bf16`."""
 
     step: int = 0
     """The last step of the checkpoint; not there: training begins."""

@@ -1,5 +1,7 @@
 """The road of one node: what is refused before it begins, and what its stages leave. Whole roads are in tests/e2e."""
 
+import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -67,6 +69,36 @@ def test_a_gpu_without_a_paddle_for_it_is_refused_before_anything_is_claimed_or_
     monkeypatch.syspath_prepend(drivers.paddle(tmp_path / "packages", drivers.FOR_CPU))
     node = make(device="gpu")
     with pytest.raises(SpecError, match="installed without CUDA: it trains on CPUs only"):
+        node.run()
+    assert node.output.list() == []
+    assert not node.work.data.exists()
+
+
+@pytest.mark.parametrize("stage", ["evaluate", "verify"])
+def test_the_workers_of_a_node_read_a_trained_model_without_tf32(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    """What they are started with, in a process that prints it."""
+    tells = "import os; from trainer.telemetry.events import Events, Finished; e = Events.from_environment(0); "
+    tells += "e.send(Finished(facts=dict(os.environ)))"
+    node = make(device="gpu", train={"precision": "bf16", "deterministic": True})
+    monkeypatch.setattr(node.supervisor, "_program", (sys.executable, "-c", tells))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    environment = node.alone(stage)
+    assert environment["NVIDIA_TF32_OVERRIDE"] == "0"
+    assert environment["FLAGS_cudnn_deterministic"] == environment["FLAGS_embedding_deterministic"] == "1"
+
+
+@pytest.mark.parametrize("precision", ["tf32", "bf16"])
+def test_a_format_that_its_gpu_lacks_is_refused_before_anything_is_claimed_or_pulled(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    drivers.library(tmp_path / "driver", devices=2)  # the second one is of before Ampere
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path / "driver"))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    monkeypatch.syspath_prepend(drivers.paddle(tmp_path / "packages", drivers.FOR_CUDA))
+    node = make(device="gpu", train={"precision": precision})
+    with pytest.raises(SpecError, match="which this GPU does not support"):
         node.run()
     assert node.output.list() == []
     assert not node.work.data.exists()

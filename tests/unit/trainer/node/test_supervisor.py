@@ -54,6 +54,22 @@ def test_a_worker_gets_paddles_contract_and_no_secret(tmp_path, monkeypatch):
     assert "canary" not in environment.values()
 
 
+def test_the_variables_of_a_stage_are_in_its_workers_environment_and_win(tmp_path, monkeypatch):
+    """For example those that turn TF32 off, whatever a pod's own environment says."""
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "1")
+    asked = []
+    made = Supervisor(
+        Topology(),
+        deadlines=DeadlineSeconds(),
+        hear=lambda event: None,
+        variables=lambda stage: asked.append(stage) or {"NVIDIA_TF32_OVERRIDE": "0"},
+        program=STUB,
+    )
+    facts = made.run("succeed", workdir=tmp_path, log=lambda rank: tmp_path / f"{rank}.log")
+    assert facts["environment"]["NVIDIA_TF32_OVERRIDE"] == "0"
+    assert asked == ["succeed"]
+
+
 def test_a_worker_cannot_read_the_credentials_of_its_node(tmp_path, monkeypatch):
     (tmp_path / "keys").write_text("canary")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "keys"))
