@@ -247,7 +247,12 @@ class Supervisor:
 
     def _deadline(self, workers: list[Worker]) -> float:
         alive = [worker for worker in workers if worker.code is None]
-        return min(w.heard + (self.deadlines.stall if w.ready else self.deadlines.rendezvous) for w in alive)
+        return min(w.heard + (self.deadlines.stall if w.ready else self._start_within) for w in alive)
+
+    @property
+    def _start_within(self) -> float:
+        # The nodes have met already; who waits for less than this meant the workers, too.
+        return min(self.deadlines.start, self.deadlines.rendezvous)
 
     def _give_up(self, workers: list[Worker]) -> None:
         """Raise for workers that have been silent for too long, after they have written their stack traces."""
@@ -255,8 +260,8 @@ class Supervisor:
         _end_with_stacks(workers)
         if not silent.ready:
             raise TransientError(
-                f"The workers did not connect to each other within {self.deadlines.rendezvous:.0f} s "
-                "(placement.deadlines.rendezvous). Check that every node is up and that its ports are open. "
+                f"The workers did not start and connect to each other within {self._start_within:.0f} s. Check that "
+                "the ports of every node are open; between GPUs, NCCL_DEBUG=INFO in the environment has NCCL say more. "
                 f"Log: {silent.log}."
             )
         raise TransientError(

@@ -18,7 +18,10 @@ class DeadlineSeconds:
     """How long a stage may be silent: `placement.deadlines`, in seconds."""
 
     rendezvous: float = float(runspec.seconds(contract.RENDEZVOUS_DEADLINE))
-    """Until all workers have met."""
+    """Until the nodes have met."""
+
+    start: float = 300.0
+    """Until the workers of nodes that have met are connected: they load Paddle and set up NCCL or gloo."""
 
     stall: float = float(runspec.seconds(contract.STALL_DEADLINE))
     """Between two events of a worker, once they have met."""

@@ -157,11 +157,19 @@ def test_workers_deaf_to_the_wish_are_killed_after_a_deadline(tmp_path):
         made.run("hang", workdir=tmp_path, log=lambda rank: tmp_path / f"{rank}.log")
 
 
-def test_workers_that_never_meet_end_at_the_rendezvous_deadline(tmp_path):
-    with pytest.raises(
-        TransientError, match=r"did not connect to each other within .* \(placement\.deadlines\.rendezvous\)"
-    ):
-        run("never-meet", tmp_path, deadlines=DeadlineSeconds(rendezvous=0.5))
+@pytest.mark.parametrize(
+    "deadlines",
+    [DeadlineSeconds(start=0.5), DeadlineSeconds(rendezvous=0.5)],
+    ids=["of the start", "a shorter one of the rendezvous"],
+)
+def test_workers_that_do_not_connect_are_ended_long_before_nodes_that_do_not_meet(tmp_path, deadlines):
+    """The supervisors have met when they start workers, so that nobody has to wait for a pod any more."""
+    with pytest.raises(TransientError, match=r"did not start and connect to each other within .* NCCL_DEBUG"):
+        run("never-meet", tmp_path, deadlines=deadlines)
+
+
+def test_the_start_has_five_minutes():
+    assert DeadlineSeconds().start == 300 < DeadlineSeconds().rendezvous
 
 
 def test_a_silent_worker_ends_the_attempt_and_says_where_it_stood(tmp_path, monkeypatch):
