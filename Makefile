@@ -122,6 +122,26 @@ test-training: FILES ?= tests/e2e
 test-training: setup ## Run the tests that train for longer than `make test` may take (FILES=…)
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile -m slow $(FILES)
 
+GPU = $(VENV)/gpu
+
+# As setup, with the other PaddlePaddle.
+$(GPU)/.complete: requirements/lock.txt requirements/overlay.txt $(wildcard requirements/gpu/*.txt) pyproject.toml
+	@[[ -f $(GPU_LIST) ]] || { echo "$(GPU_LIST) is missing: write it with make lock-gpu CUDA=$(CUDA)." >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(GPU)
+	sed '/^paddlepaddle==/,/[^\\]$$/d' requirements/lock.txt > $(GPU)/lock.txt
+	$(GPU)/bin/python -m pip install --quiet --no-deps --require-hashes -r $(GPU)/lock.txt
+	$(GPU)/bin/python -m pip install --quiet --no-deps --require-hashes --extra-index-url $(INDEX) -r $(GPU_LIST)
+	$(GPU)/bin/python -m pip install --quiet --no-deps --require-hashes -r requirements/overlay.txt
+	$(GPU)/bin/python -m pip install --quiet --no-deps --no-build-isolation --config-settings editable_mode=compat --editable .
+	@touch $@
+
+# The driver is asked before anything is installed.
+.PHONY: test-gpu
+test-gpu: ## Test training on this machine's CUDA device, in some ten minutes; says "not run" where there is none (CUDA=)
+	@if $(PYTHON) -c 'import sys; from trainer.system import cuda; sys.exit(not cuda.report()["devices"])'; then \
+		$(MAKE) --no-print-directory $(GPU)/.complete && $(GPU)/bin/python -m pytest -rP tests/gpu; \
+	else echo "not run: no CUDA device"; fi
+
 RECEIPTS ?=
 
 .PHONY: receipts

@@ -15,6 +15,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from tests.unit.test_hashes import DOCKERFILE, MAKEFILE, ROOT, hashes_of_pins, pins_of
+from tests.unit.trainer.system import drivers
 
 LINUX = "cp311-cp311-linux_x86_64"
 ANYWHERE = "py3-none-any"
@@ -146,10 +147,10 @@ def make(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run a target in a folder of its own, with a builder that prints its arguments."""
     shutil.copy(MAKEFILE, tmp_path)
     (tmp_path / "pyproject.toml").write_text('version = "1.2.3"\n')
-    environ = {"PATH": os.environ["PATH"]}
 
-    def run(*words: str) -> subprocess.CompletedProcess[str]:
+    def run(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
         command = ["make", "--silent", "BUILDER=echo", *words]
+        environ = {"PATH": os.environ["PATH"], **more}
         return subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False)
 
     return run
@@ -190,6 +191,30 @@ def test_the_image_for_gpus_is_built_from_its_list_and_labelled(
     assert (given["DEVICE"], given["CUDA"]) == ("gpu", cuda)
     assert given["PADDLE_INDEX"] == f"https://www.paddlepaddle.org.cn/packages/stable/{short}/"
     assert f"--tag {tag} ." in ran.stdout
+
+
+def test_the_test_on_a_gpu_says_that_it_was_not_run_where_there_is_none(
+    make: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    """It installs nothing for that."""
+    shutil.copytree(ROOT / "trainer" / "system", tmp_path / "trainer" / "system")
+    (tmp_path / "trainer" / "__init__.py").touch()
+    drivers.library(tmp_path / "driver", devices=0)
+    ran = make("test-gpu", f"PYTHON={sys.executable}", LD_LIBRARY_PATH=str(tmp_path / "driver"))
+    assert (ran.returncode, ran.stdout) == (0, "not run: no CUDA device\n"), ran.stderr
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_with_a_device_the_test_on_a_gpu_needs_the_list(
+    make: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    shutil.copytree(ROOT / "trainer" / "system", tmp_path / "trainer" / "system")
+    shutil.copytree(ROOT / "requirements", tmp_path / "requirements")
+    (tmp_path / "trainer" / "__init__.py").touch()
+    drivers.library(tmp_path / "driver")
+    ran = make("test-gpu", f"PYTHON={sys.executable}", LD_LIBRARY_PATH=str(tmp_path / "driver"))
+    assert ran.returncode != 0
+    assert "requirements/gpu/cu126.txt is missing: write it with make lock-gpu CUDA=12.6." in ran.stderr
 
 
 @pytest.mark.parametrize(
