@@ -5,6 +5,7 @@ pure but for the choice of ports; `run_local` does it.
 """
 
 import fcntl
+import os
 import random
 import secrets
 import signal
@@ -117,7 +118,13 @@ def plan(job: TrainingJob, options: Options | None = None) -> LocalRun:
         folder=folder,
         run_file=to_yaml({**as_dict(job), "placement": placement}),
         nodes=tuple(
-            _node(rank, folder=folder, shared=shared, metrics_port=wanted.metrics_port, command=words)
+            _node(
+                rank,
+                folder=folder,
+                shared=shared | _own_devices(rank, placement),
+                metrics_port=wanted.metrics_port,
+                command=words,
+            )
             for rank in range(placement["nodes"])
         ),
         output=job.run.output,
@@ -151,7 +158,7 @@ def run_local(
         SpecError: this machine cannot train on the run's device.
     """
     environment = run.nodes[0].environment
-    device.require(environment[contract.ENV_DEVICE], count=int(environment[contract.ENV_DEVICES]))
+    device.require(environment[contract.ENV_DEVICE], count=len(run.nodes) * int(environment[contract.ENV_DEVICES]))
     say = say or _to_stderr
     with _locked(run) as lock:
         with disk.watched(run.folder.root):
@@ -238,6 +245,16 @@ def _environment(identity: str, placement: dict[str, Any], *, port: int) -> dict
         contract.ENV_PORT: str(port),
         contract.ENV_RETRIES: str(placement["retries"]),
     }
+
+
+def _own_devices(rank: int, placement: dict[str, Any]) -> dict[str, str]:
+    """Return the variable that divides this machine's GPUs among several nodes: the workers of each count from 0."""
+    if placement["device"] == "cpu" or placement["nodes"] == 1:
+        return {}
+    own = placement["devicesPerNode"]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = visible.split(",") if visible else [str(number) for number in range(placement["nodes"] * own)]
+    return {"CUDA_VISIBLE_DEVICES": ",".join(names[rank * own : (rank + 1) * own])}
 
 
 def _node(

@@ -178,9 +178,10 @@ def require(device: str, *, count: int, has: Driver | None = None) -> None:
             "runtime is NVIDIA's. Or set placement.device to `cpu`."
         )
     if len(found.devices) < count:
+        number = f"{len(found.devices)} CUDA device{'' if len(found.devices) == 1 else 's'}"
         raise SpecError(
-            f"placement.devicesPerNode is {count}, but this machine has {len(found.devices)} CUDA "
-            f"{'device' if len(found.devices) == 1 else 'devices'}. Lower it."
+            f"The run needs {count} GPUs on this machine, which has {number}. Lower placement.devicesPerNode, or under "
+            "`ocrfleet run` placement.nodes."
         )
     if found.cuda and _major(found.cuda) < _major(built.cuda):
         raise SpecError(

@@ -15,7 +15,7 @@ from jobs.jobfile import model as jobfile
 from jobs.local import plan as local_plan
 from tests.unit.jobs.local.nodes import JOB, wait_for
 from tests.unit.trainer.system import drivers
-from trainer.errors import ConflictError
+from trainer.errors import ConflictError, SpecError
 from trainer.run.spec import read_run
 from trainer.run.topology import Topology
 
@@ -179,6 +179,39 @@ def test_the_device_is_the_users_else_the_files_else_what_this_machine_has(
     machine("nvidia0", drivers.FOR_CUDA)
     run = local_plan.plan(jobfile.load(JOB, sets=[f"placement.device={filed}"]), local_plan.Options(device=asked))
     assert {node.environment["OCRFLEET_DEVICE"] for node in run.nodes} == {device}
+
+
+@pytest.mark.parametrize(
+    ("visible", "devices"),
+    [(None, ["0,1", "2,3"]), ("4,5,6,7", ["4,5", "6,7"]), ("GPU-a,GPU-b,GPU-c,GPU-d", ["GPU-a,GPU-b", "GPU-c,GPU-d"])],
+    ids=["all", "some", "by their names"],
+)
+def test_nodes_share_the_gpus_of_a_machine_and_no_two_have_the_same(
+    monkeypatch: pytest.MonkeyPatch, visible: str | None, devices: list[str]
+) -> None:
+    """NCCL refuses two ranks on one device."""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    two_by_two = local_plan.Options(nodes=2, devices_per_node=2, device="gpu")
+    run = local_plan.plan(jobfile.load(JOB), two_by_two)
+    assert [node.environment["CUDA_VISIBLE_DEVICES"] for node in run.nodes] == devices
+    for other in (local_plan.Options(nodes=1, device="gpu"), local_plan.Options(nodes=2, device="cpu")):
+        run = local_plan.plan(jobfile.load(JOB), other)
+        assert not any("CUDA_VISIBLE_DEVICES" in node.environment for node in run.nodes)
+
+
+def test_all_nodes_of_a_machine_need_their_gpus_before_any_is_started(
+    machine: Callable[[str, tuple[str, ...]], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine("nvidia0", drivers.FOR_CUDA)
+    drivers.library(tmp_path / "driver", devices=3)
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path / "driver"))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[4]))
+    two_by_two = local_plan.Options(nodes=2, devices_per_node=2, device="gpu", workdir=tmp_path / "work")
+    with pytest.raises(SpecError, match="needs 4 GPUs on this machine, which has 3 CUDA devices"):
+        local_plan.run_local(local_plan.plan(jobfile.load(JOB), two_by_two))
+    assert not (tmp_path / "work").exists()
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,11 @@ def test_a_gpu_with_a_paddle_for_it_is_enough(have: Have) -> None:
         ),
         (drivers.FOR_CUDA, {"code": 100}, "this machine has no CUDA device: NVIDIA's driver finds no device."),
         (drivers.FOR_CUDA, {"devices": 0}, "this machine has no CUDA device: NVIDIA's driver finds no device."),
-        (drivers.FOR_CUDA, {"devices": 1}, "placement.devicesPerNode is 2, but this machine has 1 CUDA device."),
+        (
+            drivers.FOR_CUDA,
+            {"devices": 1},
+            "The run needs 2 GPUs on this machine, which has 1 CUDA device. Lower placement.devicesPerNode",
+        ),
         (
             ("full_version = '3.9.0'", "cuda_version = '13.0'"),
             {"devices": 2},
