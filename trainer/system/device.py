@@ -5,6 +5,7 @@ Without importing Paddle, which takes seconds, and without loading CUDA's driver
 
 import importlib.machinery
 import importlib.metadata
+import os
 import re
 import subprocess
 import sys
@@ -20,6 +21,9 @@ _ASK: Final = (sys.executable, "-P", "-m", "trainer.system.cuda")
 _AGAIN: Final = "Look at the node's devices (`nvidia-smi`, `dmesg`), or run it again on another node."
 _DEADLINE: Final = 120.0
 """Seconds for the driver's answer. Without NVIDIA's persistence daemon it initializes each device first."""
+
+_HANDED_ON: Final = ("CUDA_", "LANG", "LC_", "LD_", "NVIDIA_", "PATH", "PYTHON")
+"""Beginnings of the names of variables that the process which asks has; the keys of the bucket are not its business."""
 
 _NO_DEVICE: Final = 100
 """CUDA_ERROR_NO_DEVICE: the driver works and has nothing to compute on."""
@@ -90,8 +94,11 @@ def driver(*, kernel_module: Path = _KERNEL_MODULE) -> Driver:
         kernel_module: what the kernel module says of itself.
     """
     version = _version(kernel_module)
+    environment = {name: value for name, value in os.environ.items() if name.startswith(_HANDED_ON)}
     try:
-        ran = subprocess.run(_ASK, stdin=subprocess.DEVNULL, capture_output=True, timeout=_DEADLINE, check=False)
+        ran = subprocess.run(
+            _ASK, stdin=subprocess.DEVNULL, capture_output=True, env=environment, timeout=_DEADLINE, check=False
+        )
     except subprocess.TimeoutExpired:
         return Driver(version=version, error=f"no answer within {_DEADLINE:.0f} s")
     if ran.returncode:

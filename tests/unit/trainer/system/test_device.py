@@ -92,6 +92,13 @@ def test_a_driver_that_does_not_work_now_is_tried_again(
     assert says in str(failed.value)
 
 
+def test_the_drivers_library_does_not_see_the_keys_of_the_bucket(have: Have, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    have(drivers.FOR_CUDA, before='if (getenv("AWS_SECRET_ACCESS_KEY") || !getenv("CUDA_VISIBLE_DEVICES")) return 802')
+    assert device.driver().error == ""
+
+
 def test_without_nvidias_driver_there_is_no_device(have: Have, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     have(drivers.FOR_CUDA)
     monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path / "none"))
