@@ -11,20 +11,26 @@ COPY pyproject.toml /
 RUN "$PYTHON" -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)) and \
 "BASE must have Python 3.11 or 3.12; its %s is %s" % (sys.executable, sys.version.split()[0]))' && \
     "$PYTHON" -c 'import tomllib; project = tomllib.load(open("/pyproject.toml", "rb"))["project"]; \
-print(*project["dependencies"], *project["optional-dependencies"]["trainer"], sep="\n")' > /wanted.txt
+print(*project["dependencies"], *project["optional-dependencies"]["training"], "paddlepaddle", "paddlepaddle-gpu", \
+sep="\n")' > /wanted.txt
 
 FROM ${BASE} AS packages
 ARG PYTHON=python3
-# What trains: empty takes the base's own PaddlePaddle, or else the lock's, which is for CPU. For NVIDIA's GPUs
-# paddlepaddle-gpu, whose wheel brings CUDA, cuDNN and NCCL with it. It is installed without hashes, as are those of its
-# dependencies that are missing then: the lock has hashes only for what it pins.
-ARG PADDLE=
-# The package index that has it, beside pip's own.
+# For NVIDIA's GPUs: the CUDA of a list that `make lock-gpu` has written, such as 12.6. Its packages bring CUDA, cuDNN and
+# NCCL with them. Empty: the base's own PaddlePaddle trains, or else the lock's, which is for CPUs.
+ARG CUDA=
+# The package index that has them, beside pip's own.
 ARG PADDLE_INDEX=
 ENV PATH=/opt/ocrfleet/bin:$PATH
-# The one library of the system that Paddle's wheel wants and a slim base has not.
-RUN ldconfig -p | grep -q libgomp.so.1 || \
-    { apt-get update && apt-get install -y --no-install-recommends libgomp1 && rm -rf /var/lib/apt/lists/*; }
+# Libraries that a slim base lacks: Paddle's wheel needs the first, and NCCL the others on InfiniBand and RoCE, with
+# their drivers. Without those it uses TCP, and says so in its own log only.
+RUN missing=; \
+    for needed in libgomp.so.1:libgomp1 \
+        ${CUDA:+libibverbs.so.1:libibverbs1 libmlx5.so.1:ibverbs-providers librdmacm.so.1:librdmacm1}; do \
+        ldconfig -p | grep -q "${needed%:*}" || missing="$missing ${needed#*:}"; \
+    done; \
+    [ -z "$missing" ] || \
+    { apt-get update && apt-get install -y --no-install-recommends $missing && rm -rf /var/lib/apt/lists/*; }
 COPY --from=wanted /wanted.txt /tmp/requirements/
 COPY requirements/ /tmp/requirements/
 # A build behind a proxy or a certificate authority of its own gives these two as secrets, which are never kept.
@@ -38,17 +44,17 @@ RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf --mount=type=secret,id=
     if "$PYTHON" -c 'import importlib.util as i, sys; sys.exit(not i.find_spec("paddle"))'; then \
         own=--system-site-packages; \
     fi; \
-    if [ -n "$own$PADDLE" ]; then sed -i '/^paddlepaddle==/,/[^\\]$/d' lock.txt; fi; \
+    if [ -n "$own$CUDA" ]; then sed -i '/^paddlepaddle==/,/[^\\]$/d' lock.txt; fi; \
     sed -i '/^visualdl==/,/[^\\]$/d' overlay.txt; \
     "$PYTHON" -m venv $own /opt/ocrfleet; \
     pip install --no-deps --require-hashes -r lock.txt; \
+    if [ -n "$CUDA" ]; then \
+        pip install --no-deps --require-hashes ${PADDLE_INDEX:+--extra-index-url "$PADDLE_INDEX"} \
+            -r "gpu/cu$(echo "$CUDA" | tr -d .).txt"; \
+    fi; \
     python prune.py wanted.txt; \
     pip install --no-deps --require-hashes -r overlay.txt; \
     rm -r /opt/ocrfleet/lib/python3.*/site-packages/opencv_contrib_python.libs; \
-    if [ -n "$PADDLE" ]; then \
-        sed -n 's/^\([^ ]*==[^ ]*\) \\$/\1/p' lock.txt > versions.txt; \
-        pip install ${PADDLE_INDEX:+--extra-index-url "$PADDLE_INDEX"} --constraint versions.txt "$PADDLE"; \
-    fi; \
     python -c 'import importlib.util as i, sys; sys.exit(not i.find_spec("paddle") and "PaddlePaddle is not there")'; \
     rm -r /tmp/requirements
 
@@ -69,10 +75,15 @@ RUN cp /tmp/liboperators.so /out/lib/python3.*/site-packages/trainer/ppocr/opera
 # What the labels below say must be what is inside.
 ARG VERSION=
 ARG CONTRACT=
+ARG DEVICE=cpu
 RUN cd /out/lib/python3.*/site-packages && PYTHONPATH=$PWD python -c 'from trainer import contract; import sys; \
 given, inside = sys.argv[1:], [contract.VERSION, str(contract.CONTRACT)]; \
 sys.exit(given != inside and "VERSION and CONTRACT are %s, and the code has %s: build with `make image`, or give both" \
-% (given, inside))' "$VERSION" "$CONTRACT"
+% (given, inside))' "$VERSION" "$CONTRACT" && \
+    PYTHONPATH=$PWD python -c 'from trainer.system import device; import sys; \
+paddle = device.paddle(); inside = "gpu" if paddle and paddle.cuda else "cpu"; \
+sys.exit(sys.argv[1] != inside and "DEVICE is %s, and the PaddlePaddle inside is for %s: build with `make image` or \
+`make image-gpu`" % (sys.argv[1], inside))' "$DEVICE"
 
 FROM packages
 # 65532 by number, since Kubernetes cannot tell whether a name is root. /work and /tmp are all that is ever written:
@@ -90,8 +101,10 @@ ENTRYPOINT ["ocrfleet"]
 CMD ["--help"]
 ARG VERSION
 ARG CONTRACT
+ARG DEVICE=cpu
 LABEL org.opencontainers.image.title="ocrfleet" \
       org.opencontainers.image.version="$VERSION" \
       io.ocrfleet.contract="$CONTRACT" \
+      io.ocrfleet.device="$DEVICE" \
       org.opencontainers.image.description="Train PaddleOCR text detectors and recognisers" \
       org.opencontainers.image.licenses="Apache-2.0"

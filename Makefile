@@ -56,15 +56,41 @@ test: setup ## Run every test that needs no cluster (some 10 minutes on 2 cores)
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 CONTRACT := $(shell sed -n 's/^CONTRACT: Final = //p' trainer/contract.py)
+AUDIT = $(VENV)/audit
 BUILDER ?= $(shell for p in docker podman buildah; do command -v $$p && break; done)
 ARGS ?=
-IMAGE ?= ocrfleet/trainer:$(VERSION)
+IMAGE ?= ocrfleet/trainer:$(VERSION)$(VARIANT)
+BUILD = $(BUILDER) build --build-arg VERSION=$(VERSION) --build-arg CONTRACT=$(CONTRACT)
 
 .PHONY: image
-image: ## Build the trainer's image with docker, podman or buildah (IMAGE=NAME:TAG, ARGS=more options)
+image: builder ## Build the trainer's image for CPUs with docker, podman or buildah (IMAGE=NAME:TAG, ARGS=more options)
+	@echo "This image trains on CPUs (placement.device: cpu). For NVIDIA's GPUs, use make image-gpu."
+	$(BUILD) $(ARGS) --tag $(IMAGE) .
+
+.PHONY: builder
+builder:
 	@[[ -n "$(BUILDER)" ]] || { echo "docker, podman or buildah is needed to build an image: install one," \
 		"or name another of their kind: make image BUILDER=/path/to/it" >&2; exit 1; }
-	$(BUILDER) build --build-arg VERSION=$(VERSION) --build-arg CONTRACT=$(CONTRACT) $(ARGS) --tag $(IMAGE) .
+
+CUDA ?= 12.6
+INDEX ?= https://www.paddlepaddle.org.cn/packages/stable/cu$(subst .,,$(CUDA))/
+WHEELS ?= $(VENV)/wheels/cu$(subst .,,$(CUDA))
+GPU_LIST = requirements/gpu/cu$(subst .,,$(CUDA)).txt
+
+.PHONY: image-gpu
+image-gpu: VARIANT = -cu$(subst .,,$(CUDA))
+image-gpu: builder cuda ## Build the trainer's image for NVIDIA's GPUs, after lock-gpu (CUDA=11.8, 12.6 or 12.9; IMAGE=, ARGS=)
+	@[[ -f $(GPU_LIST) ]] || { echo "$(GPU_LIST) is missing. It has the versions and hashes of PaddlePaddle for CUDA" \
+		"$(CUDA): write it with make lock-gpu CUDA=$(CUDA), where $(INDEX) can be reached." >&2; exit 1; }
+	$(BUILD) --build-arg DEVICE=gpu --build-arg CUDA=$(CUDA) --build-arg PADDLE_INDEX=$(INDEX) $(ARGS) --tag $(IMAGE) .
+
+.PHONY: lock-gpu
+lock-gpu: cuda $(AUDIT)/.complete ## Write the versions and hashes of PaddlePaddle for GPUs (CUDA=, INDEX=, WHEELS=FOLDER; downloads some 5 GB)
+	$(AUDIT)/bin/python requirements/gpu.py $(CUDA) --list $(GPU_LIST) --index $(INDEX) --wheels $(WHEELS)
+
+.PHONY: cuda
+cuda:
+	@[[ " 11.8 12.6 12.9 " == *" $(CUDA) "* ]] || { echo "CUDA is '$(CUDA)', but PaddlePaddle is built for 11.8, 12.6 and 12.9." >&2; exit 2; }
 
 CLUSTER = $(VENV)/.cluster
 MACHINE = $(BIN)/python -m tests.cluster.machine
@@ -95,6 +121,26 @@ test-cluster: $(CLUSTER) ## Run the tests on a real cluster (FILES=…): cluster
 test-training: FILES ?= tests/e2e
 test-training: setup ## Run the tests that train for longer than `make test` may take (FILES=…)
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile -m slow $(FILES)
+
+GPU = $(VENV)/gpu
+
+# As setup, with the other PaddlePaddle.
+$(GPU)/.complete: requirements/lock.txt requirements/overlay.txt $(wildcard requirements/gpu/*.txt) pyproject.toml
+	@[[ -f $(GPU_LIST) ]] || { echo "$(GPU_LIST) is missing: write it with make lock-gpu CUDA=$(CUDA)." >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(GPU)
+	sed '/^paddlepaddle==/,/[^\\]$$/d' requirements/lock.txt > $(GPU)/lock.txt
+	$(GPU)/bin/python -m pip install --quiet --no-deps --require-hashes -r $(GPU)/lock.txt
+	$(GPU)/bin/python -m pip install --quiet --no-deps --require-hashes --extra-index-url $(INDEX) -r $(GPU_LIST)
+	$(GPU)/bin/python -m pip install --quiet --no-deps --require-hashes -r requirements/overlay.txt
+	$(GPU)/bin/python -m pip install --quiet --no-deps --no-build-isolation --config-settings editable_mode=compat --editable .
+	@touch $@
+
+# The driver is asked before anything is installed.
+.PHONY: test-gpu
+test-gpu: ## Test training on this machine's CUDA device, in some ten minutes; says "not run" where there is none (CUDA=)
+	@if $(PYTHON) -c 'import sys; from trainer.system import cuda; sys.exit(not cuda.report()["devices"])'; then \
+		$(MAKE) --no-print-directory $(GPU)/.complete && $(GPU)/bin/python -m pytest -rP tests/gpu; \
+	else echo "not run: no CUDA device"; fi
 
 RECEIPTS ?=
 
@@ -145,7 +191,6 @@ lint: setup ## Check style, types and the layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-AUDIT = $(VENV)/audit
 PINNED = lock overlay cluster fuzz audit
 EXCEPTIONS = requirements/audit-exceptions.txt
 

@@ -62,6 +62,7 @@ EXAMPLES: Final[dict[str, Any]] = {
     "run.distill.baseline": "channel:production",
     "run.train.epochs": 20,
     "run.train.batchSizePerDevice": 64,
+    "run.train.deterministic": True,
     "run.train.readers": 4,
     "run.gate.metric": "acc",
     "run.gate.minimum": 0.9,

@@ -50,6 +50,7 @@ _COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "init": ("init.add", "write a commented job file"),
     "recipes": ("recipes.add", "list the recipes, or show one of them"),
     "check": ("check.add", "check job file, data and access before training"),
+    "doctor": ("doctor.add", "show what this machine or pod has to train with"),
     "run": ("run.add", "train, verify and publish on this machine"),
     "render": ("render.add", "write the Kubernetes objects of a job"),
     "diff": ("diff.add", "show what a job file would change on a cluster"),

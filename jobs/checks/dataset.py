@@ -20,6 +20,7 @@ from trainer.datasets.tools import Findings
 from trainer.errors import OcrfleetError, SpecError
 from trainer.registry import baseline
 from trainer.storage import open_store
+from trainer.system import device
 from trainer.telemetry.callbacks import OnProgress
 from trainer.weights import origins
 
@@ -65,6 +66,7 @@ def preflight(job: TrainingJob, tools: Tools) -> Iterator[Finding]:
     """Check a job whose file is valid; yield findings one by one."""
     checks: tuple[Callable[[TrainingJob, Tools], Iterator[Finding]], ...] = (
         _recipe,
+        _device,
         _output,
         _weights,
         _baseline,
@@ -102,6 +104,14 @@ def _recipe(job: TrainingJob, _: Tools) -> Iterator[Finding]:
     except SpecError as error:
         # The image of a cluster may have a tree that this machine has not.
         yield Finding("warn", f"run: on this machine, {error}")
+
+
+def _device(job: TrainingJob, _: Tools) -> Iterator[Finding]:
+    placement = job.placement
+    # A job with an image is for a cluster, whose machines are others than this one.
+    if placement.device == "gpu" and not placement.image:
+        device.require("gpu", count=placement.devices_per_node)
+        yield Finding("ok", f"placement.device: gpu; this machine has {placement.devices_per_node} or more")
 
 
 def _output(job: TrainingJob, _: Tools) -> Iterator[Finding]:

@@ -133,7 +133,9 @@ class Placement:
     """Devices of each node. Each has one worker process."""
 
     device: Device | None = None
-    """`gpu` (untested) or `cpu`. Unset: `gpu` on a cluster; under `ocrfleet run`, what this machine has."""
+    """`gpu` (untested; needs an image of `make image-gpu`) or `cpu`. Unset: `gpu` on a cluster; under `ocrfleet run`,
+    what this machine has.
+    """
 
     image: Image | None = None
     """The trainer image in your registry. Required on a cluster. There is no default: a cluster pulls a name without a

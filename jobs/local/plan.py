@@ -5,7 +5,7 @@ pure but for the choice of ports; `run_local` does it.
 """
 
 import fcntl
-import importlib.metadata
+import os
 import random
 import secrets
 import signal
@@ -25,7 +25,7 @@ from trainer.errors import ConflictError, TransientError
 from trainer.formats.yaml import to_yaml
 from trainer.run.identity import run_id
 from trainer.run.workdir import LocalRunDir
-from trainer.system import atomic, disk
+from trainer.system import atomic, device, disk
 from trainer.system.cpu import cores
 from trainer.telemetry.lines import read
 
@@ -118,7 +118,13 @@ def plan(job: TrainingJob, options: Options | None = None) -> LocalRun:
         folder=folder,
         run_file=to_yaml({**as_dict(job), "placement": placement}),
         nodes=tuple(
-            _node(rank, folder=folder, shared=shared, metrics_port=wanted.metrics_port, command=words)
+            _node(
+                rank,
+                folder=folder,
+                shared=shared | _own_devices(rank, placement),
+                metrics_port=wanted.metrics_port,
+                command=words,
+            )
             for rank in range(placement["nodes"])
         ),
         output=job.run.output,
@@ -149,7 +155,10 @@ def run_local(
 
     Raises:
         ConflictError: the same run is at work on this machine already.
+        SpecError: this machine cannot train on the run's device.
     """
+    environment = run.nodes[0].environment
+    device.require(environment[contract.ENV_DEVICE], count=len(run.nodes) * int(environment[contract.ENV_DEVICES]))
     say = say or _to_stderr
     with _locked(run) as lock:
         with disk.watched(run.folder.root):
@@ -170,14 +179,14 @@ def announce(run: LocalRun, *, device_given: bool) -> list[str]:
     """
     environment = run.nodes[0].environment
     nodes, devices = len(run.nodes), int(environment[contract.ENV_DEVICES])
-    device = environment[contract.ENV_DEVICE]
-    found = "" if device_given else f" ({device} is what this machine has; --device changes it)"
+    kind = environment[contract.ENV_DEVICE]
+    found = "" if device_given else f" ({kind} is what this machine has; --device changes it)"
     sentences = [
         *(f"warning: {sentence}" for sentence in run.warnings),
-        f"Run {run.run_id}: {_counted(nodes, 'node')} of {_counted(devices, 'worker')} on {device}{found}.",
+        f"Run {run.run_id}: {_counted(nodes, 'node')} of {_counted(devices, 'worker')} on {kind}{found}.",
         f"Work folder: {run.folder.root}",
     ]
-    if device == "cpu" and nodes * devices > cores():
+    if kind == "cpu" and nodes * devices > cores():
         sentences.append(
             f"{nodes * devices} workers share {_counted(cores(), 'core')}. --nodes and --devices-per-node change the "
             "number of workers, and with it the global batch size and the run's id."
@@ -191,8 +200,8 @@ def _counted(number: int, word: str) -> str:
 
 def this_machine() -> str:
     """Return `gpu` if this machine has one and a Paddle that can use it, without importing Paddle."""
-    packages = {d.metadata["Name"] for d in importlib.metadata.distributions(name="paddlepaddle-gpu")}
-    return "gpu" if packages and any(_DEVICES.glob("nvidia[0-9]*")) else "cpu"
+    found = device.paddle()
+    return "gpu" if found and found.cuda and any(_DEVICES.glob("nvidia[0-9]*")) else "cpu"
 
 
 _DEVICES: Final = Path("/dev")
@@ -236,6 +245,16 @@ def _environment(identity: str, placement: dict[str, Any], *, port: int) -> dict
         contract.ENV_PORT: str(port),
         contract.ENV_RETRIES: str(placement["retries"]),
     }
+
+
+def _own_devices(rank: int, placement: dict[str, Any]) -> dict[str, str]:
+    """Return the variable that divides this machine's GPUs among several nodes: the workers of each count from 0."""
+    if placement["device"] == "cpu" or placement["nodes"] == 1:
+        return {}
+    own = placement["devicesPerNode"]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = visible.split(",") if visible else [str(number) for number in range(placement["nodes"] * own)]
+    return {"CUDA_VISIBLE_DEVICES": ",".join(names[rank * own : (rank + 1) * own])}
 
 
 def _node(

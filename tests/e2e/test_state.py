@@ -171,6 +171,47 @@ def test_random_states_are_the_same_numbers_again() -> None:
     assert [paddle.randn([5]).tolist(), paddle.rand([5]).tolist(), paddle.randperm(9).tolist()] == drawn
 
 
+class Place:
+    """Stands for a GPU of a node."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def get_device_id(self) -> int:
+        return self.number
+
+
+def test_a_rank_keeps_the_state_of_its_own_device_however_many_its_node_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sixth rank is device 1 of the second of two nodes of four, or device 5 of a node of eight."""
+    import paddle
+
+    from trainer.ppocr import state
+
+    core = paddle.base.core
+    monkeypatch.setattr(paddle, "CUDAPlace", Place)
+
+    def node(devices: int, *, own: int) -> list[Any]:
+        generators = [core.Generator() for _ in range(devices)]
+        for number, generator in enumerate(generators):
+            generator.manual_seed(100 * devices + number)
+        monkeypatch.setattr(core, "get_cuda_device_count", lambda: devices, raising=False)
+        monkeypatch.setattr(core, "default_cuda_generator", lambda number: generators[number], raising=False)
+        monkeypatch.setattr(paddle.framework, "_current_expected_place_", lambda: Place(own))
+        return generators
+
+    four = node(4, own=1)
+    four[1].random()
+    saved = state.generators()
+    assert [each.seed for each in saved] == [401]
+    drawn = four[1].random()
+    eight = node(8, own=5)
+    others = [each.random() for number, each in enumerate(eight) if number != 5]
+    eight = node(8, own=5)
+    state.set_generators(saved)
+    assert eight[5].random() == drawn
+    assert [each.random() for number, each in enumerate(eight) if number != 5] == others
+
+
 def test_master_weights_keep_their_names_and_bfloat16_its_bits(job: Any) -> None:
     import paddle
 

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -21,6 +22,7 @@ from tests.chart.helm import helm as real_helm
 from tests.chart.test_codes import environment
 from tests.chart.test_leaves import ENGINES
 from tests.chart.test_render import CASES, ROOT, workload
+from tests.unit.trainer.system import drivers
 from trainer import __main__ as node
 from trainer import contract
 from trainer.contract import ExitCode
@@ -99,8 +101,13 @@ def test_make_image_labels_the_image_with_version_and_contract() -> None:
     assert f"--tag ocrfleet/trainer:{contract.VERSION} " in build
     *_, last = re.split("^FROM ", (ROOT / "Dockerfile").read_text("utf-8"), flags=re.MULTILINE)
     labels = dict(re.findall(r'([\w.]+)="\$(\w+)"', last[last.index("LABEL") :]))
-    assert labels == {"org.opencontainers.image.version": "VERSION", "io.ocrfleet.contract": "CONTRACT"}
-    assert {f"ARG {name}" for name in given} <= set(last.splitlines())
+    assert labels == {
+        "org.opencontainers.image.version": "VERSION",
+        "io.ocrfleet.contract": "CONTRACT",
+        "io.ocrfleet.device": "DEVICE",
+    }
+    assert {*(f"ARG {name}" for name in given), "ARG DEVICE=cpu"} <= set(last.splitlines())
+    assert any("This image trains on CPUs" in line for line in printed)
 
 
 def test_the_build_ends_where_version_or_contract_is_not_that_of_the_code() -> None:
@@ -118,6 +125,26 @@ def test_the_build_ends_where_version_or_contract_is_not_that_of_the_code() -> N
         assert ended.returncode == 1
         assert f"VERSION and CONTRACT are {list(words)}, and the code has" in ended.stderr
         assert "build with `make image`" in ended.stderr
+
+
+@pytest.mark.parametrize(("versions", "inside"), [(drivers.FOR_CPU, "cpu"), (drivers.FOR_CUDA, "gpu")])
+def test_the_build_ends_where_the_paddle_inside_is_for_another_device(
+    tmp_path: Path, versions: tuple[str, ...], inside: str
+) -> None:
+    """The line of the Dockerfile itself, without a container."""
+    text = (ROOT / "Dockerfile").read_text("utf-8").replace("\\\n", "")
+    (program,) = re.findall(r"python -c '(from trainer.system import device;.*?)'", text)
+    environ = {**os.environ, "PYTHONPATH": f"{drivers.paddle(tmp_path, versions)}:{ROOT}"}
+
+    def ends(device: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", program, device]
+        return subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
+
+    assert ends(inside).returncode == 0
+    for device in {"cpu", "gpu", ""} - {inside}:
+        ended = ends(device)
+        assert ended.returncode == 1
+        assert f"DEVICE is {device}, and the PaddlePaddle inside is for {inside}" in ended.stderr
 
 
 def test_the_version_is_the_packages() -> None:

@@ -26,7 +26,7 @@ from trainer.state.fencing import Claims, Fence
 from trainer.state.mirror import Mirror
 from trainer.state.receipts import Receipt, files_of, measure
 from trainer.storage import open_store
-from trainer.system import atomic, disk
+from trainer.system import atomic, device, disk, machine
 from trainer.telemetry.callbacks import OnProgress
 from trainer.telemetry.console import Console
 from trainer.telemetry.events import (
@@ -34,6 +34,7 @@ from trainer.telemetry.events import (
     AttemptBegun,
     Checkpointed,
     Event,
+    Machine,
     Notice,
     Progressed,
     Published,
@@ -80,8 +81,12 @@ class Pipeline:
         self.scalars = Scalars(
             lambda: given.work.attempt_logs(self.mirror.attempt), world=given.topology.world_size, say=console.notice
         )
-        self.supervisor = Supervisor(given.topology, deadlines=given.deadlines, hear=self.tell)
+        self.supervisor = Supervisor(
+            given.topology, deadlines=given.deadlines, hear=self.tell, variables=given.variables
+        )
         self.attempts: Attempts | None = None
+        self.machine: Mapping[str, Any] = {}
+        """What this node has to train with."""
         self.dataset = ""
         """Identifies this node's prepared data by its content."""
 
@@ -109,6 +114,13 @@ class Pipeline:
         tree.require(recipe.config["Architecture"], source=recipe.name, requires=recipe.requires)
         if only is None and self._published():
             return
+        topology = self.given.topology
+        has = machine.look(devices=topology.device == "gpu")
+        self.machine = machine.facts(has)
+        self.tell(Machine(machine=self.machine))
+        # Nor must an image for CPUs on a node with GPUs.
+        device.require(topology.device, count=topology.devices_per_node, has=has.driver)
+        precision.chosen(self.given.run.train.precision, device=topology.device, bfloat16=has.bfloat16)
         self._claim()
         attempts = Attempts(self.given, supervisor=self.supervisor, mirror=self.mirror, tell=self.tell)
         self.attempts = closing.enter_context(attempts)
@@ -320,6 +332,7 @@ def _publish(pipeline: Pipeline) -> dict[str, Any]:
         attempt=pipeline.mirror.attempt,
         distilled=told,
         restarts=[fields(each) for each in pipeline.restarts],
+        machine=pipeline.machine,
         progress=lambda done, total: pipeline.tell(Progressed(what="publish", done=done, total=total, unit="bytes")),
     )
     model = f"{given.run.output.rstrip('/')}#{given.run_id}"

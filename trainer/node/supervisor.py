@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -62,9 +62,20 @@ class Supervisor:
         *,
         deadlines: DeadlineSeconds,
         hear: events.Hear,
+        variables: Callable[[str], Mapping[str, str]] = lambda stage: {},
         program: tuple[str, ...] = (*CONFINED, "trainer.ppocr.worker"),
     ) -> None:
+        """Prepare to run stages.
+
+        Args:
+            topology: the gang, as this node sees it.
+            deadlines: how long workers may be silent.
+            hear: hears of events.
+            variables: the environment variables by which a stage computes.
+            program: of a worker.
+        """
         self.topology = topology
+        self._variables = variables
         self.deadlines = deadlines
         self._tell = hear
         self._program = program
@@ -149,6 +160,7 @@ class Supervisor:
         path.parent.mkdir(parents=True, exist_ok=True)
         reading, writing = os.pipe()
         environment = worker_env.worker_environment(topology, local_rank)
+        environment |= self._variables(stage)
         environment[contract.ENV_EVENTS_FD] = str(writing)
         work.home.mkdir(exist_ok=True)
         # The packages that a user has installed for himself are still found.
@@ -235,7 +247,12 @@ class Supervisor:
 
     def _deadline(self, workers: list[Worker]) -> float:
         alive = [worker for worker in workers if worker.code is None]
-        return min(w.heard + (self.deadlines.stall if w.ready else self.deadlines.rendezvous) for w in alive)
+        return min(w.heard + (self.deadlines.stall if w.ready else self._start_within) for w in alive)
+
+    @property
+    def _start_within(self) -> float:
+        # The nodes have met already; who waits for less than this meant the workers, too.
+        return min(self.deadlines.start, self.deadlines.rendezvous)
 
     def _give_up(self, workers: list[Worker]) -> None:
         """Raise for workers that have been silent for too long, after they have written their stack traces."""
@@ -243,8 +260,8 @@ class Supervisor:
         _end_with_stacks(workers)
         if not silent.ready:
             raise TransientError(
-                f"The workers did not connect to each other within {self.deadlines.rendezvous:.0f} s "
-                "(placement.deadlines.rendezvous). Check that every node is up and that its ports are open. "
+                f"The workers did not start and connect to each other within {self._start_within:.0f} s. Check that "
+                "the ports of every node are open; between GPUs, NCCL_DEBUG=INFO in the environment has NCCL say more. "
                 f"Log: {silent.log}."
             )
         raise TransientError(

@@ -160,7 +160,8 @@ class TrainingSet(paddle.io.Dataset):  # type: ignore[misc]
         return self._load_others(self._extra)
 
     def _draw_other(self) -> Sample:
-        return self.samples[np.random.randint(len(self.samples))]
+        drawn: Sample = self.samples[np.random.randint(len(self.samples))]
+        return drawn
 
     def _load_others(self, count: int, first: Sample | None = None) -> list[dict[str, Any]]:
         """Load other samples.

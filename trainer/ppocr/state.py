@@ -97,22 +97,34 @@ class Rest(msgspec.Struct, frozen=True):
     """Of each rank, in order."""
 
 
+def _own() -> Any:
+    """Return the random generator of this rank's device.
+
+    `paddle.get_rng_state` returns those of all devices of the node, and its counterpart takes no fewer and no more. But
+    the other devices are those of other ranks, and a run may resume on nodes with another number of them.
+    """
+    core, place = paddle.base.core, paddle.framework._current_expected_place_()
+    if isinstance(place, paddle.CUDAPlace):
+        return core.default_cuda_generator(place.get_device_id())
+    return core.default_cpu_generator()
+
+
 def generators() -> list[Generator]:
-    """Return the states of this rank's random generators."""
+    """Return the states of this rank's random generators: one, of its device."""
     # As pickle would, but in numbers: device, seed, offset, and the text of C++'s engine as a list of its bytes.
-    states = (state.__getstate__() for state in paddle.get_rng_state())
-    return [Generator(int(s[0]), int(s[1]), int(s[2]), bytes(s[3]).decode("latin1")) for s in states]
+    s = _own().get_state().__getstate__()
+    return [Generator(int(s[0]), int(s[1]), int(s[2]), bytes(s[3]).decode("latin1"))]
 
 
 def set_generators(states: Sequence[Generator]) -> None:
     """Put this rank's random generators into the states of `generators`."""
-    made = []
-    for now, state in zip(paddle.get_rng_state(), states, strict=True):
-        kind: Any = type(now)
-        new = kind.__new__(kind)
-        new.__setstate__((state.device, state.seed, state.offset, list(state.engine.encode("latin1"))))
-        made.append(new)
-    paddle.set_rng_state(made)
+    (state,), own = states, _own()
+    now = own.get_state()
+    kind: Any = type(now)
+    new = kind.__new__(kind)
+    # The rank may have another device of its node now.
+    new.__setstate__((now.__getstate__()[0], state.seed, state.offset, list(state.engine.encode("latin1"))))
+    own.set_state(new)
 
 
 def write_weights(state: Tensors, path: Path) -> None:

@@ -72,7 +72,7 @@ class TrainStep:
         return float(self.optimizer.get_lr())
 
     def _autocast(self) -> contextlib.AbstractContextManager[Any]:
-        if self.precision == "fp32":
+        if self.precision in ("fp32", "tf32"):
             return contextlib.nullcontext()
         kind = {"fp16": "float16", "bf16": "bfloat16"}[self.precision]
         context: contextlib.AbstractContextManager[Any] = paddle.amp.auto_cast(level="O1", dtype=kind)

@@ -110,7 +110,8 @@ class Training:
         progress.distilled = progress.distilled or distill.is_distillation(job.config)
         loop.save()
         slowest = feeding.slowest(collective.gather(reporter.feeding(readers=count)))
-        return reporter.finished(digest=digest, feeding=slowest, more=selection.facts())
+        more = {"precision": self._step.precision, **selection.facts()}
+        return reporter.finished(digest=digest, feeding=slowest, more=more)
 
     def _readers(self) -> int:
         """Return how many processes read for this worker."""

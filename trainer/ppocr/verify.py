@@ -16,7 +16,7 @@ import numpy as np
 
 from trainer.datasets.prepared import Sample
 from trainer.errors import GateError
-from trainer.ppocr import build, infer, scores, standin_model, start
+from trainer.ppocr import build, faults, infer, scores, standin_model, start
 from trainer.ppocr.paddleocr_reader import Users
 from trainer.ppocr.scores import Row
 from trainer.system import atomic
@@ -211,11 +211,13 @@ def _load_pair(check: Comparison, scratch: Path) -> str:
 
 @contextlib.contextmanager
 def _as_gate(what: str) -> Iterator[None]:
-    """Turn any exception of paddleocr into a GateError: users could not read the model."""
+    """Turn exceptions of paddleocr into a GateError: users could not read the model. A device's failure is none."""
     try:
         yield
     # paddlex raises bare Exception, AssertionError and KeyError alike.
     except Exception as error:
+        if failed := faults.known(error):
+            raise failed from error
         raise GateError(f"{what} failed with {type(error).__name__}: {error}. Nothing is published.") from error
 
 

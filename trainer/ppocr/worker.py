@@ -19,6 +19,7 @@ from typing import Any
 from trainer import contract
 from trainer.datasets import decoding
 from trainer.errors import DatasetError, OcrfleetError, StoppedError, TransientError
+from trainer.ppocr import faults
 from trainer.ppocr.job import Job
 from trainer.system import disk, process, stacks
 from trainer.telemetry import events
@@ -159,6 +160,7 @@ def main() -> int:
     process.die_with_parent()
     device = os.environ[contract.ENV_DEVICE]
     supervisor = events.Events.from_environment(int(os.environ["PADDLE_TRAINER_ID"]))
+    job: Job | None = None
     try:
         import paddle
 
@@ -182,6 +184,8 @@ def main() -> int:
     # The process ends here whatever it was, and the supervisor must hear why.
     except Exception as error:  # noqa: BLE001
         traceback.print_exc()
+        if failed := faults.known(error, batch=job.config["Train"]["loader"]["batch_size_per_card"] if job else None):
+            return _failed(failed, supervisor)
         if isinstance(error, SystemError):
             from trainer.ppocr.data import reader_died
 

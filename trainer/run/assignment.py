@@ -6,6 +6,7 @@ from pathlib import Path
 
 from trainer import contract
 from trainer.formats.yaml import parse_yaml
+from trainer.run import precision
 from trainer.run import spec as runspec
 from trainer.run.spec import RunSpec
 from trainer.run.topology import Topology
@@ -17,7 +18,10 @@ class DeadlineSeconds:
     """How long a stage may be silent: `placement.deadlines`, in seconds."""
 
     rendezvous: float = float(runspec.seconds(contract.RENDEZVOUS_DEADLINE))
-    """Until all workers have met."""
+    """Until the nodes have met."""
+
+    start: float = 300.0
+    """Until the workers of nodes that have met are connected: they load Paddle and set up NCCL or gloo."""
 
     stall: float = float(runspec.seconds(contract.STALL_DEADLINE))
     """Between two events of a worker, once they have met."""
@@ -56,6 +60,13 @@ class Assignment:
 
     image: str = ""
     """The trainer image with its digest; "" where none is used."""
+
+    def variables(self, stage: str) -> dict[str, str]:
+        """Return the environment variables by which the workers of a stage compute."""
+        train = self.run.train
+        return precision.environment(
+            stage, precision=train.precision, deterministic=bool(train.deterministic), device=self.topology.device
+        )
 
     @classmethod
     def read(cls, folder: Path, *, run_id: str, topology: Topology) -> "Assignment":

@@ -79,6 +79,7 @@ LATER: Final[Mapping[str, Any]] = {
     "checkpoint.onDamage": None,
     "data.maxPixels": None,
     "data.onChange": None,
+    "train.deterministic": None,
 }
 """The fields of `run` added since, in the same form, each with the default of its first release. Frozen when released.
 

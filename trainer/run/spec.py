@@ -208,11 +208,19 @@ class Train:
     `none`: the rate is used exactly as written.
     """
 
-    precision: Literal["fp32", "fp16", "bf16", "auto"] = "fp32"
-    """Number format of the forward pass. fp32 is exact and works on any device."""
+    precision: Literal["fp32", "tf32", "fp16", "bf16", "auto"] = "fp32"
+    """Number format of the forward pass. `fp32` works on any device, without TF32. `tf32`: fp32, but the factors of
+    products are rounded to TF32, which is faster on GPUs since Ampere. `auto`: bf16 if the GPU supports it, else fp16;
+    fp32 on a CPU. The trained model is evaluated and verified in fp32 without TF32.
+    """
 
     seed: Annotated[int, Field(ge=0, lt=2**31), WHOLE] = 42
     """Seeds weights, shuffles, augmentation and the split."""
+
+    deterministic: Flag | None = None
+    """Whether a GPU uses only algorithms that give the same bits each time; they are slower. Unset: false. A CPU always
+    does.
+    """
 
     evaluate_every: Interval = "1ep"
     """How often to evaluate on the evaluation split, in epochs or steps; the best model is kept."""

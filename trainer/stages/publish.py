@@ -37,6 +37,7 @@ def publish(
     progress: OnProgress | None = None,
     distilled: Distillation | None = None,
     restarts: Sequence[Mapping[str, Any]] = (),
+    machine: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Publish the run's model if it passes its gate; a run that is published already stays as it is.
 
@@ -46,6 +47,7 @@ def publish(
         progress: told of bytes pushed.
         distilled: what is told of the run's distillation, where it is one.
         restarts: what ended attempts of this node, for the record.
+        machine: what this node has, for the record.
 
     Returns:
         Facts: `run`, `attempt` and `manifest` of the model that holds, whether it is `ours`, its `files` and
@@ -64,7 +66,7 @@ def publish(
             raise locations.no_conditional_writes(run)
         evaluation = _checked(work)
         gate = check_gate(run, evaluation, store=store)
-        written = record.make_record(given, attempt=attempt, restarts=restarts)
+        written = record.make_record(given, attempt=attempt, restarts=restarts, machine=machine)
         record.write_record(work, written)
         ours = Manifest(
             run=run_id,

@@ -28,9 +28,11 @@ from trainer.system import atomic, regular
 ENVIRONMENT: Final = (
     "CUDA_VISIBLE_DEVICES",
     "FLAGS_cudnn_deterministic",
+    "FLAGS_embedding_deterministic",
     "FLAGS_use_mkldnn",
     "MKL_DEBUG_CPU_TYPE",
     "MKL_NUM_THREADS",
+    "NVIDIA_TF32_OVERRIDE",
     "NVIDIA_VISIBLE_DEVICES",
     "OMP_NUM_THREADS",
     "PADDLE_DISTRI_BACKEND",
@@ -44,6 +46,7 @@ def make_record(
     *,
     attempt: int,
     restarts: Sequence[Mapping[str, Any]] = (),
+    machine: Mapping[str, Any] | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> dict[str, Any]:
     """Put the record together from what the stages have left.
@@ -52,6 +55,7 @@ def make_record(
         given: the run, and its folder.
         attempt: the attempt that publishes.
         restarts: what ended earlier attempts since the leader's process started, as events.
+        machine: devices, drivers, libraries and limits of this node; see `trainer.system.machine`.
         environ: this process's environment; `ENVIRONMENT` names what is kept of the one that its workers get.
 
     Raises:
@@ -60,7 +64,7 @@ def make_record(
     work, topology = given.work, given.topology
     _require_no_links(work)
     seconds = _seconds(work)
-    workers = worker_environment(topology, 0, environ=environ)
+    workers = worker_environment(topology, 0, environ=environ) | given.variables("train")
     return {
         "apiVersion": contract.API_VERSION,
         "kind": "Record",
@@ -81,6 +85,9 @@ def make_record(
         "seconds": seconds,
         "devices": topology.world_size,
         "device": topology.device,
+        # `auto` chooses by the device.
+        "precision": _facts(work.training_facts).get("precision"),
+        "machine": dict(machine or {}),
         "nodes": topology.nodes,
         # A device is held from the first stage to the last, whether it computes or waits.
         "device_hours": round(sum(seconds.values()) * topology.world_size / 3600, 4),

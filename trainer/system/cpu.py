@@ -19,8 +19,14 @@ def cores(cgroup: Path = _CGROUP) -> int:
         cgroup: the container's own control group, as it sees it (version 2, or 1 with its `cpu` controller).
     """
     allowed = len(os.sched_getaffinity(0))
+    most = limit(cgroup)
+    return max(1, min(allowed, math.ceil(most))) if most else allowed
+
+
+def limit(cgroup: Path = _CGROUP) -> float | None:
+    """Return the cores that the control group may use at a time, such as 1.5; None: no limit."""
     quota, period = _quota(cgroup)
-    return max(1, min(allowed, math.ceil(quota / period))) if quota > 0 else allowed
+    return quota / period if quota > 0 else None
 
 
 def _quota(cgroup: Path) -> tuple[int, int]:

@@ -10,6 +10,7 @@ _GROUPS: Final = Path("/sys/fs/cgroup")
 _MEMINFO: Final = Path("/proc/meminfo")
 _COUNT: Final = re.compile(r"^oom_kill (\d+)$", re.MULTILINE)
 _FREE: Final = re.compile(r"^MemAvailable: +(\d+) kB$", re.MULTILINE)
+_TOTAL: Final = re.compile(r"^MemTotal: +(\d+) kB$", re.MULTILINE)
 _WHOLE: Final = re.compile(r"^(\d+)$", re.MULTILINE)
 """A number alone; `max` is no limit."""
 
@@ -55,6 +56,26 @@ def available(*, own: Path = _OWN, groups: Path = _GROUPS, meminfo: Path = _MEMI
     """
     found = [*_left(own, groups), *_numbers(meminfo, _FREE, unit=1024)]
     return min(found, default=None)
+
+
+def limit(*, own: Path = _OWN, groups: Path = _GROUPS, meminfo: Path = _MEMINFO) -> int | None:
+    """Return the bytes that this process's control groups may use; None: no limit, or not below the machine's memory.
+
+    Args:
+        own: the control groups of this process; see cgroups(7).
+        groups: where they are mounted.
+        meminfo: the kernel's word on the machine.
+    """
+    found = [next(_numbers(folder / _NAMES[version][1], _WHOLE), None) for folder, version in _folders(own, groups)]
+    least = min((number for number in found if number is not None), default=None)
+    whole = total(meminfo=meminfo)
+    # Without a limit, version 1 has a number larger than any memory.
+    return least if least is not None and (whole is None or least < whole) else None
+
+
+def total(*, meminfo: Path = _MEMINFO) -> int | None:
+    """Return the bytes of this machine's memory; None: the kernel does not say."""
+    return next(_numbers(meminfo, _TOTAL, unit=1024), None)
 
 
 def _left(own: Path, groups: Path) -> Iterator[int]:

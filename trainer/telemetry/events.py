@@ -58,6 +58,13 @@ class Failed(Event, frozen=True, kw_only=True, tag="failed"):
     """Why, and what to do."""
 
 
+class Machine(Event, frozen=True, kw_only=True, tag="machine"):
+    """What the node has to train with, before it begins."""
+
+    machine: dict[str, Any]
+    """Devices, drivers, libraries and limits, as `ocrfleet doctor -o json` prints them."""
+
+
 class StageBegun(Event, frozen=True, kw_only=True, tag="stage_begun"):
     """A stage of the run begins."""
 
@@ -122,7 +129,7 @@ class Started(Event, frozen=True, kw_only=True, tag="started"):
     """Of all nodes."""
 
     precision: str
-    """`fp32`, `fp16` or `bf16`."""
+    """`fp32`, `tf32`, `fp16` or `bf16`."""
 
     step: int = 0
     """The last step of the checkpoint; not there: training begins."""
@@ -287,8 +294,8 @@ class Ended(Event, frozen=True, kw_only=True, tag="ended"):
 
 
 KINDS: Final = (
-    Ready, Finished, Failed, StageBegun, StageDone, StageSkipped, AttemptBegun, Restarted, Started, Step, Evaluated,
-    Checkpointed, Uploaded, Transferred, Progressed, Refused, Published, Notice, Ended,
+    Ready, Finished, Failed, Machine, StageBegun, StageDone, StageSkipped, AttemptBegun, Restarted, Started, Step,
+    Evaluated, Checkpointed, Uploaded, Transferred, Progressed, Refused, Published, Notice, Ended,
 )  # fmt: skip
 
 Hear = Callable[[Event], None]

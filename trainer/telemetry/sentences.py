@@ -1,6 +1,8 @@
 """What happened, in words: the message of a line of the log."""
 
+from collections import Counter
 from collections.abc import Mapping
+from typing import Any
 
 from trainer.formats.printable import in_one_line
 from trainer.telemetry.events import (
@@ -10,6 +12,7 @@ from trainer.telemetry.events import (
     Evaluated,
     Event,
     Failed,
+    Machine,
     Notice,
     Progressed,
     Published,
@@ -39,6 +42,8 @@ def _sentence(event: Event) -> str:
             return reason
         case AttemptBegun(number=number):
             return f"Attempt {number} begins." if number > 1 else ""
+        case Machine(machine=facts):
+            return machine(facts)
         case Started():
             return _started(event)
         case Evaluated():
@@ -61,6 +66,41 @@ def _sentence(event: Event) -> str:
         case Restarted(message=message) | Notice(message=message):
             return message
     return ""
+
+
+def machine(facts: Mapping[str, Any]) -> str:
+    """Describe a machine, whose facts are those of `trainer.system.machine`."""
+    return (
+        f"This node has {'; '.join(filter(None, [_devices(facts['driver']), _paddle(facts['paddle']), _room(facts)]))}."
+    )
+
+
+def _devices(driver: Mapping[str, Any]) -> str:
+    kinds = Counter((each["name"], each["memory"]) for each in driver["devices"])
+    found = [f"{count} × {name} ({size(memory)})" for (name, memory), count in kinds.items()]
+    if driver["error"]:
+        found = [f"a CUDA driver that does not work ({driver['error']})"]
+    return ", ".join([*found, f"driver {driver['version']}"] if driver["version"] else found)
+
+
+def _paddle(paddle: Mapping[str, Any] | None) -> str:
+    if paddle is None:
+        return "no PaddlePaddle"
+    if paddle["cuda"] is None:
+        return f"PaddlePaddle {paddle['version']} for CPUs"
+    names = {"CUDA": "cuda", "cuDNN": "cudnn", "NCCL": "nccl"}
+    inside = ", ".join(f"{name} {paddle[key]}" for name, key in names.items() if paddle[key])
+    return f"PaddlePaddle {paddle['version']} with {inside}"
+
+
+def _room(facts: Mapping[str, Any]) -> str:
+    cores = f"{facts['cores']} core{'' if facts['cores'] == 1 else 's'}"
+    if facts["cpu_limit"]:
+        cores += f" (limit {facts['cpu_limit']:g})"
+    found = [cores, f"{size(facts['memory_limit'] or facts['memory'] or 0)} of memory"]
+    if facts["shared_memory"] is not None:
+        found.append(f"{size(facts['shared_memory'])} in /dev/shm")
+    return ", ".join([*found, f"memlock {'unlimited' if facts['memlock'] is None else size(facts['memlock'])}"])
 
 
 def metrics(values: Mapping[str, float | None]) -> str:

@@ -202,8 +202,8 @@ def test_a_reader_that_has_enough_is_no_error() -> None:
     [
         (
             ["ocrfleet", ""],
-            "init recipes check run render diff submit list top status watch events logs stop resume delete prune "
-            "shell predict data models version completion --help --version",
+            "init recipes check doctor run render diff submit list top status watch events logs stop resume delete "
+            "prune shell predict data models version completion --help --version",
         ),
         (["ocrfleet", "models", "p"], "pull promote"),
         (["ocrfleet", "run", "job.yaml", "--no"], "--nodes"),

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from tests.unit.trainer.system import drivers
+
 
 def test_a_job_that_can_run(job: Path, ocrfleet: Callable[..., Any]) -> None:
     ran = ocrfleet("check", job)
@@ -42,6 +44,18 @@ def test_every_check_says_what_it_found(job: Path, pages: Path, ocrfleet: Callab
         "samples",
         "The job can run. 1 warning.",
     ]
+
+
+def test_a_gpu_is_looked_for_on_this_machine_only_where_the_job_has_no_image(
+    job: Path, ocrfleet: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """With an image, it runs on machines of a cluster, which this one knows nothing of."""
+    monkeypatch.syspath_prepend(drivers.paddle(tmp_path / "packages", drivers.FOR_CPU))
+    on_a_gpu = ["check", job, "--set", "placement.device=gpu"]
+    assert ocrfleet(*on_a_gpu).code == 0
+    ran = ocrfleet(*on_a_gpu, "--set", "placement.image=null")
+    assert ran.code == 40
+    assert "error  The device is `gpu`, but PaddlePaddle 3.2.2 is installed without CUDA" in ran.out
 
 
 def test_images_that_are_read_other_than_they_are_stored_are_counted(

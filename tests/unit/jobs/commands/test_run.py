@@ -11,6 +11,7 @@ from jobs import cli
 from jobs.commands import run as run_command
 from jobs.jobfile import model as jobfile
 from jobs.local import plan
+from tests.unit.trainer.system import drivers
 
 RUN_DEFAULTS = {
     "nodes": None,
@@ -78,3 +79,15 @@ def test_where_run_works(
     ran = ocrfleet("run", job, *(["--workdir", tmp_path / "option"] if how == "option" else []))
     folder = {"default": ".ocrfleet"}.get(how, how)
     assert (tmp_path / folder / ran.out.strip() / "node-0" / "run.yaml").is_file()
+
+
+def test_a_gpu_that_this_machine_cannot_use_is_refused_before_a_node_is_started(
+    job: Path, ocrfleet: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(plan, "NODE_PROGRAM", (sys.executable, "-c", STUB, "0"))
+    monkeypatch.syspath_prepend(drivers.paddle(tmp_path / "packages", drivers.FOR_CPU))
+    ran = ocrfleet("run", job, "--device", "gpu")
+    assert ran.code == 40
+    assert "error: The device is `gpu`, but PaddlePaddle 3.2.2 is installed without CUDA" in ran.err
+    assert "said by the node" not in ran.err
+    assert not list(tmp_path.glob(".ocrfleet/*/node-0"))

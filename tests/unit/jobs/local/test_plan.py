@@ -14,7 +14,8 @@ import pytest
 from jobs.jobfile import model as jobfile
 from jobs.local import plan as local_plan
 from tests.unit.jobs.local.nodes import JOB, wait_for
-from trainer.errors import ConflictError
+from tests.unit.trainer.system import drivers
+from trainer.errors import ConflictError, SpecError
 from trainer.run.spec import read_run
 from trainer.run.topology import Topology
 
@@ -139,35 +140,33 @@ def test_the_folder_is_absolute_so_that_nodes_agree(tmp_path: Path, monkeypatch:
 
 
 @pytest.fixture
-def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
-    """Let this machine have a device file, and a package of Paddle beside its own."""
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, tuple[str, ...]], None]:
+    """Let this machine have a device file, and a Paddle with these versions."""
 
-    def have(device: str, package: str) -> None:
-        devices, packages = tmp_path / "dev", tmp_path / "packages"
+    def have(device: str, versions: tuple[str, ...]) -> None:
+        devices = tmp_path / "dev"
         devices.mkdir()
         (devices / device).touch()
-        found = packages / f"{package.replace('-', '_')}-3.2.2.dist-info"
-        found.mkdir(parents=True)
-        (found / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 3.2.2\n")
         monkeypatch.setattr(local_plan, "_DEVICES", devices)
-        monkeypatch.setattr(sys, "path", [str(packages)])
+        monkeypatch.setattr(sys, "path", [str(drivers.paddle(tmp_path / "packages", versions))])
 
     return have
 
 
 @pytest.mark.parametrize(
-    ("device", "package", "found"),
+    ("device", "versions", "found"),
     [
-        ("nvidia0", "paddlepaddle-gpu", "gpu"),
-        ("nvidia0", "paddlepaddle", "cpu"),
-        ("null", "paddlepaddle-gpu", "cpu"),
-        ("nvidiactl", "paddlepaddle-gpu", "cpu"),  # the driver is there, and no device
+        ("nvidia0", drivers.FOR_CUDA, "gpu"),
+        ("nvidia0", drivers.FOR_CPU, "cpu"),
+        ("null", drivers.FOR_CUDA, "cpu"),
+        ("nvidiactl", drivers.FOR_CUDA, "cpu"),  # the driver is there, and no device
     ],
+    ids=["both", "a Paddle for CPUs", "no device", "a driver without a device"],
 )
 def test_this_machine_is_a_gpu_with_a_device_and_a_paddle_for_it(
-    machine: Callable[[str, str], None], device: str, package: str, found: str
+    machine: Callable[[str, tuple[str, ...]], None], device: str, versions: tuple[str, ...], found: str
 ) -> None:
-    machine(device, package)
+    machine(device, versions)
     assert local_plan.this_machine() == found
 
 
@@ -175,11 +174,44 @@ def test_this_machine_is_a_gpu_with_a_device_and_a_paddle_for_it(
     ("asked", "filed", "device"), [(None, "null", "gpu"), (None, "cpu", "cpu"), ("cpu", "gpu", "cpu")]
 )
 def test_the_device_is_the_users_else_the_files_else_what_this_machine_has(
-    machine: Callable[[str, str], None], asked: str | None, filed: str, device: str
+    machine: Callable[[str, tuple[str, ...]], None], asked: str | None, filed: str, device: str
 ) -> None:
-    machine("nvidia0", "paddlepaddle-gpu")
+    machine("nvidia0", drivers.FOR_CUDA)
     run = local_plan.plan(jobfile.load(JOB, sets=[f"placement.device={filed}"]), local_plan.Options(device=asked))
     assert {node.environment["OCRFLEET_DEVICE"] for node in run.nodes} == {device}
+
+
+@pytest.mark.parametrize(
+    ("visible", "devices"),
+    [(None, ["0,1", "2,3"]), ("4,5,6,7", ["4,5", "6,7"]), ("GPU-a,GPU-b,GPU-c,GPU-d", ["GPU-a,GPU-b", "GPU-c,GPU-d"])],
+    ids=["all", "some", "by their names"],
+)
+def test_nodes_share_the_gpus_of_a_machine_and_no_two_have_the_same(
+    monkeypatch: pytest.MonkeyPatch, visible: str | None, devices: list[str]
+) -> None:
+    """NCCL refuses two ranks on one device."""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    two_by_two = local_plan.Options(nodes=2, devices_per_node=2, device="gpu")
+    run = local_plan.plan(jobfile.load(JOB), two_by_two)
+    assert [node.environment["CUDA_VISIBLE_DEVICES"] for node in run.nodes] == devices
+    for other in (local_plan.Options(nodes=1, device="gpu"), local_plan.Options(nodes=2, device="cpu")):
+        run = local_plan.plan(jobfile.load(JOB), other)
+        assert not any("CUDA_VISIBLE_DEVICES" in node.environment for node in run.nodes)
+
+
+def test_all_nodes_of_a_machine_need_their_gpus_before_any_is_started(
+    machine: Callable[[str, tuple[str, ...]], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine("nvidia0", drivers.FOR_CUDA)
+    drivers.library(tmp_path / "driver", devices=3)
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path / "driver"))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[4]))
+    two_by_two = local_plan.Options(nodes=2, devices_per_node=2, device="gpu", workdir=tmp_path / "work")
+    with pytest.raises(SpecError, match="needs 4 GPUs on this machine, which has 3 CUDA devices"):
+        local_plan.run_local(local_plan.plan(jobfile.load(JOB), two_by_two))
+    assert not (tmp_path / "work").exists()
 
 
 @pytest.mark.parametrize(

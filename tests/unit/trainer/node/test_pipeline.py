@@ -1,5 +1,7 @@
 """The road of one node: what is refused before it begins, and what its stages leave. Whole roads are in tests/e2e."""
 
+import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests.unit.trainer.registry.published import published
+from tests.unit.trainer.system import drivers
 from trainer import contract
 from trainer.errors import SpecError
 from trainer.node import pipeline
@@ -32,14 +35,14 @@ Make = Callable[..., Pipeline]
 def make(tmp_path: Path) -> Iterator[Make]:
     made: list[Metrics] = []
 
-    def deed(*, rank: int = 0, **run: Any) -> Pipeline:
+    def deed(*, rank: int = 0, device: str = "cpu", **run: Any) -> Pipeline:
         raw = {"task": "rec", "recipe": "rec-crnn-mobile", "data": {"train": (tmp_path / "data").as_uri()}, **run}
         given = Assignment(
             name="lines",
             run=runspec.from_dict(RunSpec, {**raw, "output": (tmp_path / "out").as_uri()}, where="run"),
             run_id="lines-00000001",
             work=WorkDir(tmp_path / f"node-{rank}"),
-            topology=Topology(node_rank=rank, nodes=rank + 1, hosts=("127.0.0.1",) * (rank + 1)),
+            topology=Topology(node_rank=rank, nodes=rank + 1, hosts=("127.0.0.1",) * (rank + 1), device=device),
         )
         given.work.root.mkdir()
         made.append(Metrics(run=given.run_id, node=rank, task="rec"))
@@ -57,6 +60,54 @@ def test_a_wrong_job_is_refused_before_anything_is_claimed_or_pulled(make: Make,
         node.run()
     assert node.output.list() == []
     assert not node.work.data.exists()
+
+
+def test_a_gpu_without_a_paddle_for_it_is_refused_before_anything_is_claimed_or_pulled(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its device would be held through fetch and prepare, for a worker that cannot use it."""
+    monkeypatch.syspath_prepend(drivers.paddle(tmp_path / "packages", drivers.FOR_CPU))
+    node = make(device="gpu")
+    with pytest.raises(SpecError, match="installed without CUDA: it trains on CPUs only"):
+        node.run()
+    assert node.output.list() == []
+    assert not node.work.data.exists()
+
+
+@pytest.mark.parametrize("stage", ["evaluate", "verify"])
+def test_the_workers_of_a_node_read_a_trained_model_without_tf32(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    """What they are started with, in a process that prints it."""
+    tells = "import os; from trainer.telemetry.events import Events, Finished; e = Events.from_environment(0); "
+    tells += "e.send(Finished(facts=dict(os.environ)))"
+    node = make(device="gpu", train={"precision": "bf16", "deterministic": True})
+    monkeypatch.setattr(node.supervisor, "_program", (sys.executable, "-c", tells))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    environment = node.alone(stage)
+    assert environment["NVIDIA_TF32_OVERRIDE"] == "0"
+    assert environment["FLAGS_cudnn_deterministic"] == environment["FLAGS_embedding_deterministic"] == "1"
+
+
+@pytest.mark.parametrize("precision", ["tf32", "bf16"])
+def test_a_format_that_its_gpu_lacks_is_refused_before_anything_is_claimed_or_pulled(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    drivers.library(tmp_path / "driver", devices=2)  # the second one is of before Ampere
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(tmp_path / "driver"))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    monkeypatch.syspath_prepend(drivers.paddle(tmp_path / "packages", drivers.FOR_CUDA))
+    node = make(device="gpu", train={"precision": precision})
+    with pytest.raises(SpecError, match="which this GPU does not support"):
+        node.run()
+    assert node.output.list() == []
+    assert not node.work.data.exists()
+
+
+def test_a_published_run_needs_no_gpu(make: Make) -> None:
+    node = make(device="gpu")
+    published(node.output, "lines-00000001")
+    node.run()
 
 
 def test_a_stage_alone_needs_those_before_it(make: Make) -> None:
@@ -171,6 +222,8 @@ def test_what_a_node_has_done_is_not_done_again(
     node = make(train={"batchSizePerDevice": 2})
     node.run()
     assert done == list(contract.STAGES)
+    assert "This node has PaddlePaddle" in capsys.readouterr().err
+    assert node.machine["cores"] > 0
     assert node.work.configuration.exists()
     assert [key.rpartition("/")[2] for key in receipts(node)] == [
         "evaluate.json",

@@ -54,6 +54,22 @@ def test_a_worker_gets_paddles_contract_and_no_secret(tmp_path, monkeypatch):
     assert "canary" not in environment.values()
 
 
+def test_the_variables_of_a_stage_are_in_its_workers_environment_and_win(tmp_path, monkeypatch):
+    """For example those that turn TF32 off, whatever a pod's own environment says."""
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "1")
+    asked = []
+    made = Supervisor(
+        Topology(),
+        deadlines=DeadlineSeconds(),
+        hear=lambda event: None,
+        variables=lambda stage: asked.append(stage) or {"NVIDIA_TF32_OVERRIDE": "0"},
+        program=STUB,
+    )
+    facts = made.run("succeed", workdir=tmp_path, log=lambda rank: tmp_path / f"{rank}.log")
+    assert facts["environment"]["NVIDIA_TF32_OVERRIDE"] == "0"
+    assert asked == ["succeed"]
+
+
 def test_a_worker_cannot_read_the_credentials_of_its_node(tmp_path, monkeypatch):
     (tmp_path / "keys").write_text("canary")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "keys"))
@@ -141,11 +157,19 @@ def test_workers_deaf_to_the_wish_are_killed_after_a_deadline(tmp_path):
         made.run("hang", workdir=tmp_path, log=lambda rank: tmp_path / f"{rank}.log")
 
 
-def test_workers_that_never_meet_end_at_the_rendezvous_deadline(tmp_path):
-    with pytest.raises(
-        TransientError, match=r"did not connect to each other within .* \(placement\.deadlines\.rendezvous\)"
-    ):
-        run("never-meet", tmp_path, deadlines=DeadlineSeconds(rendezvous=0.5))
+@pytest.mark.parametrize(
+    "deadlines",
+    [DeadlineSeconds(start=0.5), DeadlineSeconds(rendezvous=0.5)],
+    ids=["of the start", "a shorter one of the rendezvous"],
+)
+def test_workers_that_do_not_connect_are_ended_long_before_nodes_that_do_not_meet(tmp_path, deadlines):
+    """The supervisors have met when they start workers, so that nobody has to wait for a pod any more."""
+    with pytest.raises(TransientError, match=r"did not start and connect to each other within .* NCCL_DEBUG"):
+        run("never-meet", tmp_path, deadlines=deadlines)
+
+
+def test_the_start_has_five_minutes():
+    assert DeadlineSeconds().start == 300 < DeadlineSeconds().rendezvous
 
 
 def test_a_silent_worker_ends_the_attempt_and_says_where_it_stood(tmp_path, monkeypatch):

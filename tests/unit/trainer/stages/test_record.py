@@ -20,7 +20,9 @@ from trainer.stages import record
 RUN = {"task": "rec", "recipe": "rec-crnn-mobile", "data": {"train": "s3://data/"}, "output": "s3://models/"}
 
 
-def metrics_of(root: Path, *, training: dict[str, Any], evaluation: dict[str, Any]) -> dict[str, Any]:
+def record_of(
+    root: Path, *, training: dict[str, Any], evaluation: dict[str, Any], machine: dict[str, Any] | None = None
+) -> dict[str, Any]:
     work = WorkDir(root)
     dataset = {"task": "rec", "digest": "d", "counts": {}, "max_text_length": 5, "refused": []}
     for path, facts in (
@@ -35,9 +37,20 @@ def metrics_of(root: Path, *, training: dict[str, Any], evaluation: dict[str, An
     work.run_file.write_text(to_yaml({"apiVersion": contract.API_VERSION, "name": "lines", "run": RUN}), "utf-8")
     work.configuration.write_text("Global: {}\n", "utf-8")
     given = Assignment(name="lines", run=run, run_id="lines-00000001", work=work, topology=Topology())
-    made = record.make_record(given, attempt=1)
-    metrics: dict[str, Any] = json.loads(json.dumps(made["metrics"]))
+    made: dict[str, Any] = json.loads(json.dumps(record.make_record(given, attempt=1, machine=machine)))
+    return made
+
+
+def metrics_of(root: Path, *, training: dict[str, Any], evaluation: dict[str, Any]) -> dict[str, Any]:
+    metrics: dict[str, Any] = record_of(root, training=training, evaluation=evaluation)["metrics"]
     return metrics
+
+
+def test_what_the_node_had_and_the_number_format_as_used_are_kept(tmp_path: Path) -> None:
+    """`auto` in the job file says neither which format was used, nor why."""
+    has = {"driver": {"version": "550.54.14", "devices": [{"name": "A100"}]}, "paddle": {"cudnn": "9.5.1"}}
+    made = record_of(tmp_path, training={"precision": "bf16"}, evaluation={}, machine=has)
+    assert (made["machine"], made["precision"]) == (has, "bf16")
 
 
 def test_samples_left_out_are_counted_with_their_first_places(tmp_path: Path) -> None:

@@ -1,10 +1,11 @@
 """How many cores a process counts on."""
 
 import os
+from pathlib import Path
 
 import pytest
 
-from trainer.system.cpu import cores, mathematics
+from trainer.system.cpu import cores, limit, mathematics
 
 HERE = len(os.sched_getaffinity(0))
 
@@ -53,3 +54,9 @@ def test_mkl_is_told_to_use_avx2_where_it_would_not_by_itself(cpuinfo, expected,
     if cpuinfo is not None:
         (tmp_path / "cpuinfo").write_text(cpuinfo, "utf-8")
     assert mathematics(tmp_path / "cpuinfo") == {"OMP_NUM_THREADS": "1", **expected}
+
+
+@pytest.mark.parametrize(("text", "cores"), [("150000 100000\n", 1.5), ("max 100000\n", None)])
+def test_the_limit_is_a_fraction_of_cores(tmp_path: Path, text: str, cores: float | None) -> None:
+    (tmp_path / "cpu.max").write_text(text)
+    assert limit(tmp_path) == cores

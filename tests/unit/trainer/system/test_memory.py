@@ -72,6 +72,27 @@ def test_what_is_left_is_what_the_group_and_the_machine_both_have(
     assert found == left
 
 
+@pytest.mark.parametrize(
+    ("own", "place", "version"),
+    [("0::/pods/a\n", "pods/a", 2), ("0::/pods/a\n", ".", 2), ("4:cpu,memory:/a\n0::/\n", "memory/a", 1)],
+    ids=["v2", "v2 in a container", "v1"],
+)
+@pytest.mark.parametrize(
+    ("limit", "found"),
+    [("1000", 1000), ("max", None), ("9223372036854771712", None)],
+    ids=["limited", "no limit", "more than there is"],
+)
+def test_the_limit_is_the_groups_if_the_machine_has_more(
+    tmp_path: Path, own: str, place: str, version: int, limit: str, found: int | None
+) -> None:
+    (tmp_path / "own").write_text(own)
+    (tmp_path / "meminfo").write_text("MemTotal:  77 kB\nMemAvailable:   9 kB\n")
+    group(tmp_path / "groups" / place, version, limit=limit, used=1, cache=0)
+    files = {"own": tmp_path / "own", "groups": tmp_path / "groups", "meminfo": tmp_path / "meminfo"}
+    assert memory.limit(**files) == found
+    assert memory.total(meminfo=tmp_path / "meminfo") == 77 * 1024
+
+
 def test_a_kernel_that_does_not_say_what_is_left_says_nothing(tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     assert memory.available(own=gone, groups=gone, meminfo=gone) is None

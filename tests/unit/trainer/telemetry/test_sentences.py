@@ -1,5 +1,7 @@
 """What a person reads of each event."""
 
+from typing import Any
+
 import pytest
 
 from trainer.telemetry.events import (
@@ -9,6 +11,7 @@ from trainer.telemetry.events import (
     Evaluated,
     Event,
     Failed,
+    Machine,
     Notice,
     Progressed,
     Published,
@@ -73,6 +76,54 @@ STARTED = Started(
 )
 def test_every_event_is_a_sentence(event: Event, words: str) -> None:
     assert sentence(event) == words
+
+
+_CPU = {
+    "paddle": {"version": "3.2.2", "cuda": None, "cudnn": None, "nccl": None},
+    "driver": {"version": None, "cuda": None, "devices": [], "error": "", "code": 0},
+    "cores": 1,
+    "cpu_limit": None,
+    "memory": 25_000_000_000,
+    "memory_limit": None,
+    "shared_memory": 64_000_000,
+    "memlock": 8_000_000,
+}
+_A100 = {"name": "A100", "memory": 85_000_000_000, "capability": [8, 0]}
+_GPU = {
+    **_CPU,
+    "paddle": {"version": "3.2.2", "cuda": "12.6", "cudnn": "9.5.1", "nccl": "2.25.1"},
+    "driver": {"version": "550.54.14", "cuda": "12.4", "devices": [_A100, _A100], "error": "", "code": 0},
+    "cores": 96,
+    "cpu_limit": 8.5,
+    "memory_limit": 9_000_000_000,
+    "shared_memory": None,
+    "memlock": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        (
+            _CPU,
+            "This node has PaddlePaddle 3.2.2 for CPUs; 1 core, 25.0 GB of memory, 64.0 MB in /dev/shm, memlock 8.0 "
+            "MB.",
+        ),
+        (
+            _GPU,
+            "This node has 2 × A100 (85.0 GB), driver 550.54.14; PaddlePaddle 3.2.2 with CUDA 12.6, cuDNN 9.5.1, NCCL "
+            "2.25.1; 96 cores (limit 8.5), 9.0 GB of memory, memlock unlimited.",
+        ),
+        (
+            {**_CPU, "paddle": None, "driver": {"version": None, "devices": [], "error": "no answer within 120 s"}},
+            "This node has a CUDA driver that does not work (no answer within 120 s); no PaddlePaddle; 1 core, 25.0 GB "
+            "of memory, 64.0 MB in /dev/shm, memlock 8.0 MB.",
+        ),
+    ],
+    ids=["CPUs", "GPUs", "a broken driver"],
+)
+def test_a_node_says_what_it_has(facts: dict[str, Any], words: str) -> None:
+    assert sentence(Machine(machine=facts)) == words
 
 
 def test_training_that_goes_on_says_from_where() -> None:
