@@ -250,7 +250,8 @@ class Observed(train_step.TrainStep):
         before = weights()
         self.network.train()
         with self.network.no_sync():
-            self.loss(self.network(batch[0]), batch)["loss"].backward()
+            tensors = [paddle.to_tensor(array) for array in batch]
+            self.loss(self.network(tensors[0]), tensors)["loss"].backward()
         # A layer that this network leaves out has none.
         own = {name: w.grad.numpy() for name, w in self.model.named_parameters() if w.grad is not None}
         self.optimizer.clear_grad()
