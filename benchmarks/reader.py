@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ from typing import Any, Final
 import yaml
 
 from benchmarks.contest import Setting, for_paddleocr, prepare_run
-from benchmarks.pairs import Case, as_facts, in_turn
+from benchmarks.pairs import Case, as_facts, in_turn, timed
 from jobs.commands.options import positive
 from trainer.datasets.prepared import Prepared
 from trainer.errors import OcrfleetError
@@ -257,19 +257,17 @@ def start(name: str, run: Path) -> str:
 
 
 def scaling(name: str, ours: Side, counts: Sequence[int]) -> str:
-    """Return a table in Markdown of the samples a second that reader processes make, in batches of 16 or 4."""
+    """Return a table in Markdown of what reader processes make, in batches of 16 lines or 4 pages, with their start."""
     from trainer.ppocr.data import read_batches
 
     size = 16 if len(ours.dataset) >= 400 else 4
     items = [(1, index, 0) for index in range(len(ours.dataset) // size * size)]
     batches = [items[at : at + size] for at in range(0, len(items), size)]
-    rows = [f"| {name}: reader processes | samples/s |", "| --- | --- |"]
+    rows = [f"| {name}: reader processes | samples/s | ms of processors a sample, in all |", "| --- | --- | --- |"]
     for readers in counts:
-        made = read_batches(ours.dataset, batches, readers=readers)
-        next(made)  # the processes have begun
-        begin = time.perf_counter()
-        rest = sum(size for _ in made)
-        rows.append(f"| {readers} | {rest / (time.perf_counter() - begin):,.1f} |")
+        took = timed(lambda readers=readers: deque(read_batches(ours.dataset, batches, readers=readers), maxlen=0))
+        rate, processor = len(items) / took.seconds, took.processor / len(items) * 1e3
+        rows.append(f"| {readers} | {rate:,.1f} | {processor:.3f} |")
     return "\n".join(rows)
 
 
