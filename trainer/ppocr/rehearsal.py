@@ -65,7 +65,7 @@ def rehearse(job: Job) -> dict[str, Any]:
     rehearsal.export()
     if distill.is_distillation(job.config) and job.config["Plain"]["epoch_num"]:
         # Afterwards the picked network is trained alone, with another loss and perhaps other operators.
-        picked = next(iter(_published(job)))
+        picked = next(iter(published(job.config, job.run.distill.publish)))
         _Rehearsal(replace(job, config=distill.plain(job.config, picked))).train()
     measured = replace(
         measured,
@@ -230,7 +230,7 @@ class _Rehearsal:
     def export(self) -> None:
         """Export each kind of network that may be published, and note what the second process needs."""
         job, networks = self.job, {}
-        for name, config in _published(job).items():
+        for name, config in published(job.config, job.run.distill.publish).items():
             model = self.model.of(name) if isinstance(self.model, Networks) else self.model
             with _part(job, f"the export ({_architecture(config)})"):
                 state.write_weights(state.weights(model), job.work.rehearsed_weights(name))
@@ -254,14 +254,22 @@ class _Noting:
         return self.operator(made)
 
 
-def _published(job: Job) -> dict[str, dict[str, Any]]:
-    """Return the networks that may be published, of equal ones the first, with their configurations."""
-    if not distill.is_distillation(job.config):
-        return {"": job.config}
-    names = [job.run.distill.publish] if job.run.distill.publish else distill.learners(job.config)
-    found = {name: distill.plain(job.config, name) for name in names}
-    first = {canonical(config["Architecture"]): name for name, config in reversed(found.items())}
-    return {name: config for name, config in found.items() if name in first.values()}
+def published(config: Mapping[str, Any], wanted: str | None) -> dict[str, Mapping[str, Any]]:
+    """Return the networks that may be published, of equal ones the first, with their configurations.
+
+    Args:
+        config: of the run.
+        wanted: `run.distill.publish`.
+
+    Returns:
+        By name; "" is the only network of a run without distillation.
+    """
+    if not distill.is_distillation(config):
+        return {"": config}
+    names = [wanted] if wanted else distill.learners(config)
+    found = {name: distill.plain(config, name) for name in names}
+    first = {canonical(alone["Architecture"]): name for name, alone in reversed(found.items())}
+    return {name: alone for name, alone in found.items() if name in first.values()}
 
 
 def _size(config: Mapping[str, Any], sample: Sample) -> int:
@@ -316,7 +324,7 @@ def _part(job: Job, what: str) -> Iterator[None]:
         if isinstance(error, OSError) and disk.no_space(error, job.work.root):
             raise
         traceback.print_exc()
-        said = _in_short(error)
+        said = in_short(error)
         if isinstance(error, MemoryError) or "Out of memory" in said or "out of memory" in said:
             raise SpecError(
                 f"Memory ran out in {what}: {said} Lower run.train.batchSizePerDevice "
@@ -338,7 +346,7 @@ _SUMMARY: Final = re.compile(r"Error Message Summary:\s*-+\s*(.+)", re.DOTALL)
 _LONGEST: Final = 300
 
 
-def _in_short(error: BaseException) -> str:
+def in_short(error: BaseException) -> str:
     """Return an error's kind and its sentence."""
     kind = type(error).__name__
     found = _SUMMARY.search(str(error))
