@@ -31,11 +31,18 @@ def rehearse(
         say: takes sentences for the user.
         options: how to run it on this machine.
     """
+    wanted = options or plan.Options()
+    instead = job.placement.device != "cpu" and plan.this_machine() == "cpu"
+    if instead:
+        wanted = replace(wanted, device="cpu")
+        yield Finding(
+            "warn", "rehearsal: on CPU and in fp32, since this machine has no GPU: time and memory are not the run's"
+        )
     with tempfile.TemporaryDirectory(prefix="ocrfleet-rehearse-") as folder:
-        alone = _alone(job, output=Path(folder, "output"), data=data)
+        alone = _alone(job, output=Path(folder, "output"), data=data, instead=instead)
         for stage in STAGES:
             say(f"Rehearsing on this machine: {stage}")
-            planned = plan.plan(alone, replace(options or plan.Options(), workdir=Path(folder), stage=stage))
+            planned = plan.plan(alone, replace(wanted, workdir=Path(folder), stage=stage))
             # The rehearsal is the leader's: other nodes would wait for it.
             (leader, *_) = planned.nodes
             output = Path(folder, f"{stage}.jsonl")
@@ -46,8 +53,15 @@ def rehearse(
                 return
 
 
-def _alone(job: TrainingJob, *, output: Path, data: Callable[[str], Path]) -> TrainingJob:
-    """Return the job with random weights, its data on this machine, and another output."""
+def _alone(job: TrainingJob, *, output: Path, data: Callable[[str], Path], instead: bool) -> TrainingJob:
+    """Return the job with random weights, its data on this machine, and another output.
+
+    Args:
+        job: the job file.
+        output: the other output.
+        data: returns the folder of a dataset.
+        instead: whether it is for a GPU, and this machine has none.
+    """
     raw = as_dict(job)
     run = raw["run"]
     run["output"] = output.as_uri()
@@ -55,6 +69,8 @@ def _alone(job: TrainingJob, *, output: Path, data: Callable[[str], Path]) -> Tr
         if run["data"].get(part):
             run["data"][part] = data(run["data"][part]).absolute().as_uri()
     run["init"] = {}
+    if instead:
+        run["train"]["precision"] = "fp32"
     distill = run["distill"]
     distill["randomTeacher"] = distill["randomTeacher"] or bool(distill.get("teacher"))
     for name in ("teacher", "teacherSha256", "teacherNetwork", "baseline"):

@@ -81,8 +81,9 @@ def test_every_head_of_the_packaged_tree_is_tried() -> None:
     assert heads - OTHER_TASKS - tried == set()
 
 
-@pytest.mark.parametrize("name", REFUSED_AT_ONCE)
+@pytest.mark.slow
 @pytest.mark.timeout(60)
+@pytest.mark.parametrize("name", REFUSED_AT_ONCE)
 def test_an_algorithm_that_nobody_could_read_is_refused_at_once(name: str, labelled: Path, tmp_path: Path) -> None:
     agrees(name, labelled, tmp_path)
 

@@ -95,6 +95,18 @@ def test_a_frozen_teacher_has_random_weights(tmp_path: Path) -> None:
     assert (distill.teacher, distill.random_teacher) == (None, True)
 
 
+@pytest.mark.parametrize(("device", "fits"), [("gpu", False), ("cpu", True)])
+def test_a_job_for_gpus_is_rehearsed_on_the_cpu_of_a_machine_without_any(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str, fits: bool
+) -> None:
+    monkeypatch.setattr(plan, "this_machine", lambda: "cpu")
+    sets = (f"placement.device={device}", "run.train.precision=bf16")
+    found, seen = rehearsed(tmp_path, WELL, sets=sets)
+    job = jobfile.load(seen[-1]["run"])
+    assert (job.placement.device, job.run.train.precision) == ("cpu", "bf16" if fits else "fp32")
+    assert ("since this machine has no GPU" in found[0].text) != fits
+
+
 @pytest.mark.parametrize(
     ("code", "says", "finding"),
     [
