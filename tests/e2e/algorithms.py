@@ -130,7 +130,7 @@ _TPS: Final = {"name": "TPS", "num_fiducial": 20, "loc_lr": 0.1, "model_name": "
 _STN: Final = {
     "name": "STN_ON",
     "tps_inputsize": [32, 64],
-    "tps_outputsize": [32, 96],
+    "tps_outputsize": [32, 160],
     "num_control_points": 20,
     "tps_margins": [0.05, 0.05],
     "stn_activation": "none",
@@ -144,8 +144,9 @@ def _rnn(size: int = 32) -> Part:
 def _svtr(mixer: list[str], **more: Any) -> Part:
     return {
         "name": "SVTRNet",
-        "img_size": [32, 96],
-        "out_char_num": 24,
+        # Wider than any line of the test: it reads lines of one width only.
+        "img_size": [32, 160],
+        "out_char_num": 40,
         "out_channels": 32,
         "patch_merging": "Conv",
         "embed_dim": [32, 32, 64],
@@ -253,8 +254,8 @@ CONFIGS: Final[Mapping[str, Part]] = {
     "CRNN": _rec("CRNN", _MOBILE, _rnn(), _CTC),
     "Rosetta": _rec("Rosetta", _MOBILE, _RESHAPE, _CTC),
     "STARNet (TPS)": _rec("STARNet", _MOBILE, _rnn(), _CTC, transform=_TPS),
-    "SVTR": _rec("SVTR", _svtr(["Global"] * 4), _RESHAPE, _CTC),
-    "SVTR with local mixers": _rec("SVTR", _svtr(["Local"] * 3 + ["Global"]), _RESHAPE, _CTC),
+    "SVTR": _rec("SVTR", _svtr(["Global"] * 4), _RESHAPE, _CTC, shape=(3, 32, 160)),
+    "SVTR with local mixers": _rec("SVTR", _svtr(["Local"] * 3 + ["Global"]), _RESHAPE, _CTC, shape=(3, 32, 160)),
     "SVTR behind STN": _rec("SVTR", _svtr(["Global"] * 4), _RESHAPE, _CTC, transform=_STN),
     "SVTR_LCNet with SAR as guide": _guided(
         "SVTR_LCNet",

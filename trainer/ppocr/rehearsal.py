@@ -219,8 +219,9 @@ class _Rehearsal:
         with _part(job, f"the settings for reading (Eval.dataset.transforms, {_named(job.config, 'PostProcess')})"):
             sizes = [_size(job.config, sample) for sample in samples]
         largest = samples[max(range(len(samples)), key=sizes.__getitem__)]
+        said = f"reading the largest of the evaluation samples ({largest.width} × {largest.height} pixels; "
         began = time.perf_counter()
-        with _part(job, f"an evaluation ({_named(job.config, 'PostProcess')}; {_named(job.config, 'Metric')})"):
+        with _part(job, f"{said}{_named(job.config, 'PostProcess')}; {_named(job.config, 'Metric')})"):
             readings = evaluate.evaluate(job, self.model, samples=[largest])
         seconds = (time.perf_counter() - began) * sum(sizes) / max(sizes)
         self._read = {name: reading.rows for name, reading in readings.items()}
