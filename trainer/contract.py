@@ -72,7 +72,7 @@ TERMINATION_LOG: Final = "/dev/termination-log"
 LAST_WORDS: Final = 4096
 """Bytes of them that the kubelet takes at most."""
 
-STAGES: Final = ("fetch", "prepare", "train", "evaluate", "export", "verify", "publish")
+STAGES: Final = ("fetch", "prepare", "rehearse", "train", "evaluate", "export", "verify", "publish")
 """The stages of a run, in their order."""
 
 GANG_STAGES: Final = ("train", "evaluate")

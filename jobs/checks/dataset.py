@@ -93,11 +93,13 @@ def verdict(findings: list[Finding]) -> tuple[str, ExitCode]:
 def _recipe(job: TrainingJob, _: Tools) -> Iterator[Finding]:
     placement = job.placement
     recipe = recipes.resolve(job.run, world_size=placement.nodes * placement.devices_per_node)
+    # Free of paddle, although they are in the ppocr room.
+    from trainer.ppocr import settings, tree
+
+    settings.require(recipe.config)
     yield Finding("ok", f"run: {recipe.name}, {len(job.run.overrides)} overrides; {recipe.summary}")
     for note in recipe.notes:
         yield Finding("warn", f"run: {note}")
-    # Free of paddle, although it is in the ppocr room.
-    from trainer.ppocr import tree
 
     try:
         tree.require(recipe.config["Architecture"], source=recipe.name, requires=recipe.requires)

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from jobs.checks import dataset, objects
-from jobs.commands import options
+from jobs.commands import options, show
 from jobs.commands.document import document
 from jobs.commands.progress import count, transfer
 from jobs.jobfile import model as jobfile
 from jobs.jobfile import text as jobtext
+from jobs.models import locations
 from jobs.models.cache import Cache
 from trainer.errors import OcrfleetError
 
@@ -24,12 +25,20 @@ def add(parser: argparse.ArgumentParser) -> None:
         "number of samples; access to the output, and whether it supports conditional writes. With -n, --context or "
         "another option that chooses a cluster or a user, also check the cluster: namespace, engine, permissions, the "
         "objects that the file names, quota, and by dry runs Pod Security and admission. Nothing is created there. "
+        "With --rehearse, also do on this machine what a run does before it trains: on a few samples, two steps, "
+        "an evaluation, the export, and reading it with paddleocr. "
         "Each finding is one line: ok, warn or error. The exit code is the one that the run would end with.",
         examples="ocrfleet check job.yaml\n"
+        "ocrfleet check job.yaml --rehearse                   # also try each part\n"
         "ocrfleet check job.yaml -n team-ocr                  # also check the cluster\n"
         "ocrfleet check job.yaml --set run.data.train=file:///data/slips -o json",
     )
     options.job_file(parser)
+    parser.add_argument(
+        "--rehearse",
+        action="store_true",
+        help="also try each part of the run on a few samples, on this machine; nothing is written to run.output",
+    )
     options.cluster(parser)
     options.cache(parser)
     options.output(parser, "yaml", "json")
@@ -62,7 +71,17 @@ def _findings(arguments: argparse.Namespace) -> Iterator[dataset.Finding]:
         tools = dataset.Tools(
             cache=Cache.choose(arguments.cache), transfer=transfer("fetch"), count=count("read", "images")
         )
-        yield from dataset.preflight(job, tools)
+        found = list[dataset.Finding]()
+        for finding in dataset.preflight(job, tools):
+            found.append(finding)
+            yield finding
+        # What has failed already would fail again.
+        if arguments.rehearse and not any(finding.level == "error" for finding in found):
+            from jobs.checks.rehearsal import rehearse
+
+            yield from rehearse(
+                job, data=lambda uri: locations.folder(uri, tools.cache, progress=tools.transfer), say=show.say
+            )
         if with_cluster:
             from jobs.checks import cluster  # without a cluster, nothing of its client is loaded
 

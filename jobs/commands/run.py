@@ -15,9 +15,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     options.command(
         parser,
         run=run,
-        text="Run the whole pipeline on this machine: fetch, prepare, train, evaluate, export, verify, publish. Each "
-        "node is a process, and each device one of its workers. Stages that are done are skipped, and a stopped "
-        "run resumes. Ctrl-C saves a checkpoint and ends with 143; a second Ctrl-C within 5 s kills the run.\n"
+        text="Run the whole pipeline on this machine: fetch, prepare, rehearse, train, evaluate, export, verify, "
+        "publish. Each node is a process, and each device one of its workers. Stages that are done are skipped, and a "
+        "stopped run resumes. Ctrl-C saves a checkpoint and ends with 143; a second Ctrl-C within 5 s kills the run.\n"
         "Standard output has the run's id at the end, and nothing else.",
         examples="ocrfleet run job.yaml\n"
         "ocrfleet run job.yaml --nodes 2 --devices-per-node 1 --device cpu\n"

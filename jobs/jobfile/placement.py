@@ -1,7 +1,7 @@
 """The `placement`, `notify` and `schedule` parts of the job file: where a run goes, how big, and when.
 
-The chart reads all of it. `ocrfleet run` reads `nodes`, `devicesPerNode`, `device`, `retries` and `deadlines`. As in
-`trainer/run/spec.py`, each field has its meaning, its unit and the reason for its default.
+The chart reads all of it. `ocrfleet run` reads `nodes`, `devicesPerNode`, `device`, `retries`, `deadlines` and
+`rehearse`. As in `trainer/run/spec.py`, each field has its meaning, its unit and the reason for its default.
 """
 
 from collections.abc import Mapping
@@ -177,6 +177,11 @@ class Placement:
 
     deadlines: Deadlines = Field(default_factory=Deadlines)
     """How long a run waits before it fails with a reason."""
+
+    rehearse: Flag = True
+    """Try each part of the run on a few samples before it trains, so that a configuration that cannot be evaluated or
+    exported fails in the first minute. Once a run.
+    """
 
     debug: Debug = Field(default_factory=Debug)
     """For debugging a run that fails."""

@@ -47,8 +47,14 @@ def job_file(
             "gate": {"minimum": 0},
             "output": output or (folder / "bucket" / "models").as_uri(),
         },
-        # For `check`; nothing pulls it.
-        "placement": {"device": "cpu", "devicesPerNode": devices, "image": "registry.example.com/ocr/ocrfleet:0.1.0"},
+        "placement": {
+            "device": "cpu",
+            "devicesPerNode": devices,
+            # For `check`; nothing pulls it.
+            "image": "registry.example.com/ocr/ocrfleet:0.1.0",
+            # It takes longer than these runs; tests/e2e/test_rehearsal.py is about it.
+            "rehearse": False,
+        },
     }
     for text in sets:
         overrides.apply(raw, text)

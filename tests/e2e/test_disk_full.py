@@ -61,7 +61,7 @@ class Road:
     def reach(self, stage: str) -> None:
         """Do what comes before a stage, where it is not done yet."""
         for before in contract.STAGES[: contract.STAGES.index(stage)]:
-            if not self.done(before):
+            if before != "rehearse" and not self.done(before):
                 ended = self.go(before)
                 assert ended.returncode == ExitCode.DONE, ended.stderr
 

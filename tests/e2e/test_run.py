@@ -113,7 +113,8 @@ UNDER_WAY = {stage: rf"\[{stage} begun\]" for stage in contract.STAGES} | {"trai
 @pytest.mark.slow
 def test_a_run_killed_at_every_stage_goes_on_and_publishes_once(tmp_path, data, bucket, run):
     """Each time everything that belongs to the run is killed at once, as when a machine loses power."""
-    job = job_file(tmp_path, data=data, output=f"{bucket}models/", task="det", sets=["run.checkpoint.every=1steps"])
+    sets = ["run.checkpoint.every=1steps", "placement.rehearse=true"]
+    job = job_file(tmp_path, data=data, output=f"{bucket}models/", task="det", sets=sets)
     for place, stage in enumerate(contract.STAGES):
         process = start(*run(job=job))
         said = read_until(process, UNDER_WAY[stage])

@@ -22,6 +22,7 @@ IN_REAL_PROCESSES: Final = {
     "trainer/ppocr/paddleocr_reader.py": "test_export_verify.py",
     "trainer/ppocr/phases.py": "test_distillation.py",
     "trainer/ppocr/predict.py": "test_predict.py",
+    "trainer/ppocr/rehearsal.py": "test_rehearsal.py",
     "trainer/ppocr/scores.py": "test_evaluation.py",
     "trainer/ppocr/standin_model.py": "test_pretrained.py",
     "trainer/ppocr/start.py": "test_pretrained.py",

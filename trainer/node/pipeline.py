@@ -12,11 +12,11 @@ import yaml
 
 from trainer import contract, recipes
 from trainer.datasets.prepared import Prepared, require_batch
-from trainer.errors import SpecError
+from trainer.errors import SpecError, StoppedError
 from trainer.formats.canonical_json import digest
 from trainer.node.attempts import Attempts
-from trainer.node.supervisor import Supervisor
-from trainer.ppocr import tree
+from trainer.node.supervisor import Supervisor, WorkerKilledError
+from trainer.ppocr import settings, tree
 from trainer.registry import models as registry
 from trainer.rendezvous import PastError
 from trainer.run import precision
@@ -52,8 +52,8 @@ from trainer.telemetry.visualdl import Scalars
 
 log = logging.getLogger(__name__)
 
-MIRRORED: Final = ("train", "evaluate", "export", "verify")
-"""Stages whose outputs are expensive to make again: outputs and receipts go to the bucket."""
+MIRRORED: Final = ("rehearse", "train", "evaluate", "export", "verify")
+"""Stages that are expensive to do again: outputs and receipts go to the bucket."""
 
 _AFTER_THE_GANG: Final = tuple(
     s for s in contract.STAGES[contract.STAGES.index("train") :] if s not in contract.GANG_STAGES
@@ -112,6 +112,7 @@ class Pipeline:
         recipe = recipes.resolve(self.given.run, world_size=self.given.topology.world_size)
         precision.chosen(self.given.run.train.precision, device=self.given.topology.device)
         tree.require(recipe.config["Architecture"], source=recipe.name, requires=recipe.requires)
+        settings.require(recipe.config)
         if only is None and self._published():
             return
         topology = self.given.topology
@@ -130,7 +131,11 @@ class Pipeline:
         for stage in contract.STAGES:
             if stage in _AFTER_THE_GANG and not self.leader:
                 return
-            fingerprint = digest({"stage": stage, "after": identity})
+            if stage == "rehearse" and not self._is_rehearsed(only, after=identity):
+                if stage == only:
+                    return
+                continue
+            fingerprint = _fingerprint(stage, after=identity)
             receipt = None if stage == only else self._done_before(stage, fingerprint)
             if receipt is not None:
                 self.tell(StageSkipped(stage=stage, reason="already done"))
@@ -148,8 +153,18 @@ class Pipeline:
                 self.attempts.keep(stage)
             if stage == only:
                 return
-            identity = receipt.identity
+            # No stage depends on the rehearsal, so a run without one is the same run.
+            if stage != "rehearse":
+                identity = receipt.identity
         self.mirror.tidy(keep_checkpoints=1)
+
+    def _is_rehearsed(self, only: str | None, *, after: str) -> bool:
+        """Whether this node rehearses the run, or has done it."""
+        if not self.leader or only is not None:
+            return self.leader and only == "rehearse"
+        done = {stage: self._done_before(stage, _fingerprint(stage, after=after)) for stage in ("rehearse", "train")}
+        # A run that an older version has trained needs none.
+        return self.given.rehearse and (done["rehearse"] is not None or done["train"] is None)
 
     def _configure(self) -> None:
         """Write the configuration that the workers read: the recipe, filled in from the dataset."""
@@ -295,6 +310,23 @@ def _prepare(pipeline: Pipeline) -> dict[str, Any]:
     return facts
 
 
+def _rehearse(pipeline: Pipeline) -> dict[str, Any]:
+    from trainer.stages.rehearse import killed, rehearse
+
+    given = pipeline.given
+
+    def worker(stage: str) -> dict[str, Any]:
+        try:
+            facts = pipeline.alone(stage)
+        except WorkerKilledError as error:
+            raise killed(error.by, without_memory=error.memory, given=given) or error from error
+        if pipeline.supervisor.told_to_stop:
+            raise StoppedError("Stopped in the rehearsal, which the next start repeats.")
+        return facts
+
+    return rehearse(given, worker=worker, tell=pipeline.tell)
+
+
 def _train(pipeline: Pipeline) -> dict[str, Any]:
     from trainer.stages.train import train
 
@@ -343,12 +375,17 @@ def _publish(pipeline: Pipeline) -> dict[str, Any]:
 _STAGES: Final[Mapping[str, Callable[[Pipeline], dict[str, Any]]]] = {
     "fetch": _fetch,
     "prepare": _prepare,
+    "rehearse": _rehearse,
     "train": _train,
     "evaluate": _evaluate,
     "export": _export,
     "verify": _verify,
     "publish": _publish,
 }
+
+
+def _fingerprint(stage: str, *, after: str) -> str:
+    return digest({"stage": stage, "after": after})
 
 
 def _outputs(work: WorkDir, stage: str) -> list[str]:

@@ -39,6 +39,17 @@ CONFINED: Final = (sys.executable, "-P", "-m", "trainer.system.confined")
 """Runs a module where credentials cannot be read. With -P, since workers can write to the working folder."""
 
 
+class WorkerKilledError(TransientError):
+    """A worker was killed by a signal: by another program, for lack of memory, or by its own crash."""
+
+    def __init__(self, message: str, *, by: str, memory: bool) -> None:
+        super().__init__(message)
+        self.by = by
+        """Name of the signal."""
+        self.memory = memory
+        """Whether the kernel killed it, since the control group's memory ran out."""
+
+
 @dataclass
 class Worker:
     """One worker process and what it said last."""
@@ -279,14 +290,14 @@ class Supervisor:
         if first.code is not None and first.code < 0 and not stopping:
             name = signal.Signals(-first.code).name
             how = f"was killed by {name}."
-            if name == "SIGKILL" and (memory.kills() or 0) > self._kills:
+            ran_out = name == "SIGKILL" and (memory.kills() or 0) > self._kills
+            if ran_out:
                 how = (
                     "was killed by the kernel, because memory ran out. Lower run.train.batchSizePerDevice, or increase "
                     "placement.resources.limits.memory."
                 )
-            return TransientError(
-                f"Worker {first.rank} {how} Run it again to resume from the last checkpoint. Log: {first.log}."
-            )
+            message = f"Worker {first.rank} {how} Run it again to resume from the last checkpoint. Log: {first.log}."
+            return WorkerKilledError(message, by=name, memory=ran_out)
         if stopping and not any(isinstance(e, StoppedError) for e in errors):
             return StoppedError(
                 "Stopped before the state could be saved. Run it again to resume from the last checkpoint."

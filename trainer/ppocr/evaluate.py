@@ -2,12 +2,13 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import paddle
 
+from trainer.datasets.prepared import Sample
 from trainer.ppocr import collective, infer, scores
 from trainer.ppocr.distill import Networks
 from trainer.ppocr.job import Job
@@ -25,24 +26,23 @@ class Reading:
     """By PaddleOCR's names."""
 
     rows: list[Row]
-    """One a sample, in the split's order (`predictions.jsonl`)."""
+    """One a sample, in their order (`predictions.jsonl`)."""
 
     seconds: float
     """An image, in the network alone."""
 
 
-def evaluate(job: Job, model: paddle.nn.Layer, *, split: str) -> dict[str, Reading]:
-    """Read a split with the model as it is, on all ranks.
+def evaluate(job: Job, model: paddle.nn.Layer, *, samples: Sequence[Sample]) -> dict[str, Reading]:
+    """Read samples with the model as it is, on all ranks.
 
     Args:
         job: whose dataset and configuration.
         model: its weights and statistics must be the same on every rank.
-        split: `eval` or `test`.
+        samples: the same on every rank.
 
     Returns:
         What each network reads, by its name ("" where there is one only).
     """
-    samples = job.prepared.samples(split)
     own = list(range(job.rank, len(samples), job.world))
 
     def tell(done: int, total: int) -> None:

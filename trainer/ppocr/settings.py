@@ -93,22 +93,35 @@ class _Exported(Struct):
     general: _Global | None = msgspec.field(name="Global", default=None)
 
 
+def require(config: Config) -> None:
+    """Check that users of the export could read with a configuration, before anything is fetched.
+
+    Raises:
+        SpecError: they could not.
+    """
+    if config["Architecture"]["model_type"] == "det":
+        det_settings(config)
+    else:
+        rec_settings(config)
+
+
 def det_settings(config: Config) -> DetSettings:
     """Take a detector's settings out of a configuration.
 
     Raises:
         SpecError: users of the export could not read with this configuration.
     """
+    post = config["PostProcess"]
+    # First: without it, other advice is of no use.
+    _decodes(post, "DBPostProcess", head="DBHead or PFHeadLocal")
     resize = dict(_transform(config, "DetResizeForTest"))
     normalize = _transform(config, "NormalizeImage")
-    post = config["PostProcess"]
     if "resize_long" in resize:
         raise SpecError(
             f"{_RESIZE}.resize_long is {resize['resize_long']!r}, which paddleocr 3.x does not support. "
             "Use `limit_side_len` with `limit_type: resize_long` instead."
         )
     _one_of(f"{_RESIZE}.limit_type", resize.get("limit_type", "min"), ("min", "max", "resize_long"))
-    _one_of("PostProcess.name", post.get("name"), ("DBPostProcess",))
     _one_of("PostProcess.box_type", post.get("box_type", "quad"), ("quad",))
     given = {
         "img_mode": _img_mode(config),
@@ -134,13 +147,13 @@ def rec_settings(config: Config) -> RecSettings:
     Raises:
         SpecError: users of the export could not read with this configuration.
     """
+    _decodes(config["PostProcess"], "CTCLabelDecode", head="CTCHead")
     shape = _transform(config, "RecResizeImg").get("image_shape")
     if not isinstance(shape, list | tuple) or len(shape) != 3 or shape[0] != 3:
         raise SpecError(
             f"Eval.dataset.transforms.RecResizeImg.image_shape is {shape!r}: write three numbers, which are "
             "3 (channels), the height and the minimum width, such as [3, 48, 320]."
         )
-    _one_of("PostProcess.name", config["PostProcess"].get("name"), ("CTCLabelDecode",))
     given = {
         "img_mode": _img_mode(config),
         "image_shape": shape,
@@ -188,6 +201,14 @@ def _img_mode(config: Config) -> str:
     mode = str(_transform(config, "DecodeImage").get("img_mode", "RGB"))
     _one_of("Eval.dataset.transforms.DecodeImage.img_mode", mode, ("BGR", "RGB"))
     return mode
+
+
+def _decodes(post: Mapping[str, Any], wanted: str, *, head: str) -> None:
+    if post.get("name") != wanted:
+        raise SpecError(
+            f"PostProcess.name is {post.get('name')!r}, which paddleocr 3.x does not have for published models, so "
+            f"nobody could read this one. Use {wanted}, with the head {head}."
+        )
 
 
 def _one_of(place: str, value: object, allowed: tuple[str, ...]) -> None:

@@ -98,6 +98,26 @@ def verify(comparison: Comparison, *, out: Path) -> dict[str, Any]:
     return facts
 
 
+def read(check: Comparison) -> dict[str, Any]:
+    """Read samples with an export as `verify` does, but compare shapes only: for weights that have learned nothing.
+
+    Returns:
+        Facts: the version of paddleocr.
+
+    Raises:
+        GateError: the export cannot be read, or gives other shapes than the network, or values that are no numbers.
+    """
+    _compare_outputs(replace(check, tolerance=float("inf")))
+    with _as_gate("Loading the exported model with paddleocr"):
+        users = Users(check.inference_dir, check.config, device=check.device)
+    for sample in check.samples:
+        with _as_gate("Reading with paddleocr"):
+            users.read(sample.image)
+    with _scratch() as scratch:
+        _load_pair(check, scratch)
+    return {"paddleocr": users.version}
+
+
 def evenly(count: int, most: int) -> list[int]:
     """Choose at most `most` of `count` places, evenly: the same ones each time."""
     if count <= most:

@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from trainer import contract
 from trainer.datasets import decoding
@@ -44,7 +44,7 @@ def evaluate(job: Job) -> dict[str, Any]:
     # Only the leader's node has the weights for certain.
     model.set_state_dict(collective.share(state.weights(model)))
     split = job.split("test")
-    read = evaluate.evaluate(job, model, split=split)[""]
+    read = evaluate.evaluate(job, model, samples=job.prepared.samples(split))[""]
     metrics, rows = read.metrics, read.rows
     facts = {"split": split, "samples": len(rows), "metrics": metrics, "seconds": time.perf_counter() - began}
     if job.rank == 0:
@@ -116,12 +116,32 @@ def _all_of(stage: str, job: Job) -> dict[str, Any]:
     return facts
 
 
+def rehearse(job: Job) -> dict[str, Any]:
+    """Try each part that the run will need on a few samples."""
+    from trainer.ppocr import rehearsal
+
+    return rehearsal.rehearse(job)
+
+
+def reread(job: Job) -> dict[str, Any]:
+    """Read what `rehearse` has exported."""
+    from trainer.ppocr import rehearsal
+
+    return rehearsal.reread(job)
+
+
 STAGES: dict[str, Callable[[Job], dict[str, Any]]] = {
+    "rehearse": rehearse,
+    "reread": reread,
     "train": train,
     "evaluate": evaluate,
     "export": export,
     "verify": verify,
 }
+
+
+_OF_ONE_NETWORK: Final = ("evaluate", "export", "verify")
+"""Stages after training."""
 
 
 def _same_work(stage: str, job: Job) -> None:
@@ -173,7 +193,7 @@ def main() -> int:
         job.listen()
         decoding.keep_in(job.work.decoding)
         _same_work(arguments.stage, job)
-        if arguments.stage != "train":
+        if arguments.stage in _OF_ONE_NETWORK:
             job = _of_the_picked(job)
         supervisor.send(events.Ready(pid=os.getpid()))
         with disk.watched(arguments.workdir):

@@ -58,6 +58,12 @@ class Assignment:
     owner: str = ""
     """The cluster's object that this node's pod is of; "" for none."""
 
+    rehearse: bool = True
+    """Whether the run is rehearsed before it trains: `placement.rehearse`."""
+
+    longest: float | None = None
+    """Seconds that the run may take: `placement.deadlines.run`. None: not said."""
+
     image: str = ""
     """The trainer image with its digest; "" where none is used."""
 
@@ -89,4 +95,6 @@ class Assignment:
             deadlines=DeadlineSeconds(**known),
             retries=int(os.environ.get(contract.ENV_RETRIES, "0")),
             owner=os.environ.get(contract.ENV_OBJECT, ""),
+            rehearse=placement.get("rehearse", True),
+            longest=float(runspec.seconds(given["run"])) if given.get("run") else None,
         )

@@ -85,6 +85,29 @@ class WorkDir:
         return self.root / "prepared"
 
     @property
+    def rehearsal(self) -> Path:
+        """What rehearse works in; it is removed at the end, since no other stage reads it."""
+        return self.root / "rehearsal"
+
+    @property
+    def rehearsed_part(self) -> Path:
+        """Which part of PaddleOCR is being tried, in words: a process that is killed cannot say it any more."""
+        return self.rehearsal / "part.txt"
+
+    @property
+    def rehearsed(self) -> Path:
+        """What the second process needs to know of the first: the samples that were read, and the networks."""
+        return self.rehearsal / "rehearsed.json"
+
+    def rehearsed_weights(self, network: str) -> Path:
+        """Weights after two steps; `network` is "" where there is one only."""
+        return self.rehearsal / f"weights-{network}.safetensors"
+
+    def rehearsed_export(self, network: str) -> Path:
+        """The export of those weights."""
+        return self.rehearsal / f"inference-{network}"
+
+    @property
     def checkpoints(self) -> Path:
         """Training states, one folder a step."""
         return self.root / "checkpoints"

@@ -1,6 +1,7 @@
-"""Memory of this pod, by its control group: how much is left, and whether the kernel has killed for lack of it."""
+"""Memory: how much this pod has left, whether the kernel has killed for lack of it, and what this process takes."""
 
 import re
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -8,6 +9,7 @@ from typing import Final
 _OWN: Final = Path("/proc/self/cgroup")
 _GROUPS: Final = Path("/sys/fs/cgroup")
 _MEMINFO: Final = Path("/proc/meminfo")
+_STATM: Final = Path("/proc/self/statm")
 _COUNT: Final = re.compile(r"^oom_kill (\d+)$", re.MULTILINE)
 _FREE: Final = re.compile(r"^MemAvailable: +(\d+) kB$", re.MULTILINE)
 _TOTAL: Final = re.compile(r"^MemTotal: +(\d+) kB$", re.MULTILINE)
@@ -76,6 +78,16 @@ def limit(*, own: Path = _OWN, groups: Path = _GROUPS, meminfo: Path = _MEMINFO)
 def total(*, meminfo: Path = _MEMINFO) -> int | None:
     """Return the bytes of this machine's memory; None: the kernel does not say."""
     return next(_numbers(meminfo, _TOTAL, unit=1024), None)
+
+
+def peak() -> int:
+    """Return the most bytes that this process has had in memory so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def resident(*, statm: Path = _STATM) -> int:
+    """Return the bytes that this process has in memory now."""
+    return int(statm.read_text("ascii").split()[1]) * resource.getpagesize()
 
 
 def _left(own: Path, groups: Path) -> Iterator[int]:

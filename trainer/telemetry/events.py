@@ -107,6 +107,37 @@ class Restarted(Event, frozen=True, kw_only=True, tag="restarted"):
     """What happened, and from where training goes on."""
 
 
+class Rehearsed(Event, frozen=True, kw_only=True, tag="rehearsed"):
+    """The run was rehearsed. What it will need, estimated from a few samples."""
+
+    batch: int
+    """Samples of a device in a step."""
+
+    measured: int
+    """Samples in the step that was timed; the rest is extrapolated."""
+
+    step_seconds: float
+    """Of a step on the widest samples."""
+
+    run_seconds: float
+    """Of training and its evaluations."""
+
+    margin: float
+    """Share by which `run_seconds` may be wrong."""
+
+    host_memory_bytes: int
+    """Peak memory of a worker."""
+
+    checkpoint_bytes: int
+    """Size of a checkpoint."""
+
+    device_memory_bytes: int | None = None
+    """Peak memory of a device; not there: on CPU."""
+
+    readers: int | None = None
+    """Reader processes per device that keep up with it; not there: on CPU."""
+
+
 class Started(Event, frozen=True, kw_only=True, tag="started"):
     """Training begins, or goes on from a checkpoint."""
 
@@ -294,7 +325,8 @@ class Ended(Event, frozen=True, kw_only=True, tag="ended"):
 
 
 KINDS: Final = (
-    Ready, Finished, Failed, Machine, StageBegun, StageDone, StageSkipped, AttemptBegun, Restarted, Started, Step,
+    Ready, Finished, Failed, Machine, StageBegun, StageDone, StageSkipped, AttemptBegun, Restarted, Rehearsed, Started,
+    Step,
     Evaluated, Checkpointed, Uploaded, Transferred, Progressed, Refused, Published, Notice, Ended,
 )  # fmt: skip
 

@@ -17,6 +17,7 @@ from trainer.telemetry.events import (
     Progressed,
     Published,
     Refused,
+    Rehearsed,
     Restarted,
     StageDone,
     StageSkipped,
@@ -44,6 +45,8 @@ def _sentence(event: Event) -> str:
             return f"Attempt {number} begins." if number > 1 else ""
         case Machine(machine=facts):
             return machine(facts)
+        case Rehearsed():
+            return _rehearsed(event)
         case Started():
             return _started(event)
         case Evaluated():
@@ -110,6 +113,18 @@ def metrics(values: Mapping[str, float | None]) -> str:
 
 def _number(value: float | None) -> str:
     return "nan" if value is None else f"{value:.4f}"
+
+
+def _rehearsed(event: Rehearsed) -> str:
+    least, most = (event.run_seconds * (1 + sign * event.margin) for sign in (-1, 1))
+    of = "" if event.measured == event.batch else f", estimated from {event.measured}"
+    device = f", {size(event.device_memory_bytes)} of the device" if event.device_memory_bytes is not None else ""
+    readers = f"; {event.readers} reader processes keep up" if event.readers is not None else ""
+    return (
+        f"Training takes {duration(least)} to {duration(most)} (a step of {event.batch} samples "
+        f"{duration(event.step_seconds)}{of}); a worker {size(event.host_memory_bytes)} of memory{device}; "
+        f"a checkpoint {size(event.checkpoint_bytes)}{readers}."
+    )
 
 
 def _started(event: Started) -> str:

@@ -20,6 +20,8 @@ def summary(stage: str, facts: Mapping[str, Any]) -> str:
             samples = ", ".join(f"{name} {count}" for name, count in facts["samples"].items())
             characters = f", {facts['characters']} characters" if facts.get("characters") else ""
             return f"{samples}{characters}, {facts['refused']} refused"
+        case "rehearse":
+            return f"trains, evaluates, exports, and paddleocr {facts['paddleocr']} reads the export"
         case "train":
             return f"{facts['steps']} steps, best at step {facts['best']['step']}: {metrics(facts['best']['metrics'])}"
         case "evaluate":

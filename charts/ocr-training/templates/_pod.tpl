@@ -4,6 +4,10 @@
 {{- define "ocr.runFile" -}}
 {{- if not (hasKey . "RunFile") -}}
 {{- $placement := dict "nodes" .Values.placement.nodes "devicesPerNode" .Values.placement.devicesPerNode "device" (include "ocr.device" .) "image" .Values.placement.image "deadlines" .Values.placement.deadlines "retry" .Values.placement.retry -}}
+{{- /* Only where it is off, so that the objects of other job files keep their names. */ -}}
+{{- if not .Values.placement.rehearse -}}
+{{- $_ := set $placement "rehearse" false -}}
+{{- end -}}
 {{- $_ := dict "apiVersion" .Values.apiVersion "name" .Values.name "run" (include "ocr.bare" .Values.run | fromJson) "placement" $placement | toRawJson | set . "RunFile" -}}
 {{- end -}}
 {{- .RunFile -}}

@@ -41,7 +41,7 @@ _ocrfleet() {
         "") words="init recipes check doctor run render diff submit list top status events watch logs stop resume delete prune shell predict data models version completion --help --version" ;;
         "/init") words="--help --debug --recipe --data --output --filename" ;;
         "/recipes") words="--help --debug --output" ;;
-        "/check") words="--help --debug --set --namespace --timeout --context --kubeconfig --cluster --user --server --as --as-group --request-timeout --cache --output" ;;
+        "/check") words="--help --debug --set --rehearse --namespace --timeout --context --kubeconfig --cluster --user --server --as --as-group --request-timeout --cache --output" ;;
         "/doctor") words="--help --debug --output" ;;
         "/run") words="--help --debug --set --nodes --devices-per-node --device --workdir --stage --metrics-port" ;;
         "/render") words="--help --debug --set --namespace --out --output" ;;

@@ -58,6 +58,15 @@ def test_a_gpu_is_looked_for_on_this_machine_only_where_the_job_has_no_image(
     assert "error  The device is `gpu`, but PaddlePaddle 3.2.2 is installed without CUDA" in ran.out
 
 
+def test_a_configuration_that_nobody_could_read_with_is_an_error_and_hides_nothing(
+    job: Path, ocrfleet: Callable[..., Any]
+) -> None:
+    ran = ocrfleet("check", job, "--rehearse", "--set", r"run.overrides.PostProcess\.name=PSEPostProcess")
+    assert ran.code == 40
+    assert "error  PostProcess.name is 'PSEPostProcess', which paddleocr 3.x does not have" in ran.out
+    assert "6 usable pages" in ran.out
+
+
 def test_images_that_are_read_other_than_they_are_stored_are_counted(
     job: Path, pages: Path, ocrfleet: Callable[..., Any]
 ) -> None:

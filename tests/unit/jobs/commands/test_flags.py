@@ -105,6 +105,11 @@ FLAGS: dict[str, dict[str, Flag | list[Flag]]] = {
             effect="FILE mine",
             environment={"OCRFLEET_CACHE": "mine"},
         ),
+        # On CPU that precision is refused, before paddle is loaded.
+        "--rehearse": Flag(
+            words="job.yaml --set run.train.precision=bf16 --set placement.device=cpu",
+            effect="Rehearsing on this machine: fetch",
+        ),
         "--output": TABLE,
         # Whatever else is wrong is a finding.
         "--debug": Flag(words="job.yaml --cache /dev/null --set run.data.train=s3://pages/", effect="^Traceback"),

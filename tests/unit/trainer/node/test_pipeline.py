@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ import pytest
 from tests.unit.trainer.registry.published import published
 from tests.unit.trainer.system import drivers
 from trainer import contract
-from trainer.errors import SpecError
+from trainer.errors import SpecError, StoppedError, TransientError
 from trainer.node import pipeline
 from trainer.node.pipeline import Pipeline
+from trainer.node.supervisor import WorkerKilledError
 from trainer.registry import channels
 from trainer.run import spec as runspec
 from trainer.run.assignment import Assignment
@@ -53,7 +55,15 @@ def make(tmp_path: Path) -> Iterator[Make]:
         metrics.close()
 
 
-@pytest.mark.parametrize("wrong", [{"recipe": "rec-crnn-mobil"}, {"train": {"precision": "bf16"}}], ids=str)
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"recipe": "rec-crnn-mobil"},
+        {"train": {"precision": "bf16"}},
+        {"overrides": {"PostProcess.name": "SARLabelDecode"}},
+    ],
+    ids=str,
+)
 def test_a_wrong_job_is_refused_before_anything_is_claimed_or_pulled(make: Make, wrong: dict[str, Any]) -> None:
     node = make(**wrong)
     with pytest.raises(SpecError):
@@ -202,6 +212,8 @@ def done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def stand_in(stage: str) -> Callable[[Pipeline], dict[str, Any]]:
         def work(node: Pipeline) -> dict[str, Any]:
+            if stage == "rehearse":
+                return {}
             folders = {"train": node.work.trained, "evaluate": node.work.evaluation, "export": node.work.inference}
             made = folders.get(stage, node.work.verification) / f"{stage}.bin"
             made.parent.mkdir(parents=True, exist_ok=True)
@@ -228,6 +240,7 @@ def test_what_a_node_has_done_is_not_done_again(
     assert [key.rpartition("/")[2] for key in receipts(node)] == [
         "evaluate.json",
         "export.json",
+        "rehearse.json",
         "train.json",
         "verify.json",
     ]
@@ -237,6 +250,80 @@ def test_what_a_node_has_done_is_not_done_again(
     assert done == []
     assert capsys.readouterr().err.count("already done") == len(contract.STAGES)
     assert again.mirror.attempt == 2
+
+
+def test_a_run_without_a_rehearsal_is_the_same_run(make: Make, done: list[str]) -> None:
+    """What was trained after a rehearsal holds without one, and the other way round."""
+    node = make(train={"batchSizePerDevice": 2})
+    off = replace(node.given, rehearse=False)
+    Pipeline(off, console=node.console, metrics=node.metrics).run()
+    assert done == [stage for stage in contract.STAGES if stage != "rehearse"]
+    done.clear()
+    node.run()
+    assert done == [], "what is trained already is not rehearsed"
+    node.work.receipt("publish").unlink()
+    Pipeline(off, console=node.console, metrics=node.metrics).run()
+    assert done == ["publish"]
+
+
+def test_a_rehearsal_is_repeated_only_for_other_data(
+    make: Make, done: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node that lost its disk while it trained knows from the bucket that it was rehearsed."""
+
+    def lost(node: Pipeline) -> dict[str, Any]:
+        raise TransientError("A node was lost.")
+
+    monkeypatch.setitem(pipeline._STAGES, "train", lost)
+    node = make(train={"batchSizePerDevice": 2})
+    attempts = []
+    for disk in ("kept", "lost", "other data"):
+        done.clear()
+        if disk != "kept":
+            node.work.root.rename(tmp_path / disk)
+            node.work.root.mkdir()
+        if disk == "other data":
+            (tmp_path / "data" / "rec_gt.txt").write_text("".join(f"{n}.png\tabc {n}\n" for n in range(12)), "utf-8")
+        with pytest.raises(TransientError):
+            Pipeline(node.given, console=node.console, metrics=node.metrics).run()
+        attempts.append("rehearse" in done)
+    assert attempts == [True, False, True]
+
+
+def test_a_rehearsal_alone_is_the_leaders_and_no_other_stage_needs_it(make: Make, done: list[str]) -> None:
+    for node in (make(train={"batchSizePerDevice": 2}), make(rank=1, train={"batchSizePerDevice": 2})):
+        for stage in ("fetch", "prepare", "train", "rehearse"):
+            Pipeline(node.given, console=node.console, metrics=node.metrics).run(only=stage)
+    assert done == ["fetch", "prepare", "train", "rehearse", "fetch", "prepare", "train"]
+
+
+@pytest.mark.parametrize(
+    ("by", "memory", "kind"),
+    [("SIGSEGV", False, SpecError), ("SIGKILL", True, SpecError), ("SIGKILL", False, WorkerKilledError)],
+)
+def test_a_rehearsal_whose_process_crashes_is_not_retried(
+    make: Make, monkeypatch: pytest.MonkeyPatch, by: str, memory: bool, kind: type[Exception]
+) -> None:
+    def alone(stage: str) -> dict[str, Any]:
+        raise WorkerKilledError("Worker 0 was killed.", by=by, memory=memory)
+
+    node = make()
+    node.work.root.mkdir(exist_ok=True)
+    monkeypatch.setattr(node, "alone", alone)
+    with pytest.raises(kind):
+        pipeline._rehearse(node)
+
+
+def test_a_stop_in_the_rehearsal_does_not_begin_the_training(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = make()
+
+    def alone(stage: str) -> dict[str, Any]:
+        node.supervisor.stop()
+        return {}
+
+    monkeypatch.setattr(node, "alone", alone)
+    with pytest.raises(StoppedError, match="which the next start repeats"):
+        pipeline._rehearse(node)
 
 
 def receipts(node: Pipeline) -> list[str]:

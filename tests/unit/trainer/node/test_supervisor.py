@@ -13,7 +13,7 @@ import pytest
 from trainer.datasets import image_workers
 from trainer.errors import DatasetError, OcrfleetError, StoppedError, TransientError
 from trainer.node import supervisor
-from trainer.node.supervisor import Supervisor
+from trainer.node.supervisor import Supervisor, WorkerKilledError
 from trainer.rendezvous import PeerLostError
 from trainer.run.assignment import DeadlineSeconds
 from trainer.run.topology import Topology
@@ -97,8 +97,11 @@ def test_readers_that_a_worker_leaves_behind_do_not_hide_its_end(tmp_path):
 
 
 def test_a_killed_worker_is_worth_a_retry_and_named(tmp_path):
-    with pytest.raises(TransientError, match=r"Worker 1 was killed by SIGKILL\. Run it again .*be-killed-1\.log"):
+    with pytest.raises(
+        WorkerKilledError, match=r"Worker 1 was killed by SIGKILL\. Run it again .*-killed-1\.log"
+    ) as it:
         run("be-killed", tmp_path)
+    assert (it.value.by, it.value.memory) == ("SIGKILL", False)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """How a configuration says that a model reads: the one reading for training, export and users."""
 
 import copy
+import re
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -15,7 +16,7 @@ from trainer import recipes
 from trainer.errors import SpecError
 from trainer.formats.yaml import to_yaml
 from trainer.ppocr import infer
-from trainer.ppocr.settings import DetSettings, RecSettings, det_settings, parse, rec_settings
+from trainer.ppocr.settings import DetSettings, RecSettings, det_settings, parse, rec_settings, require
 from trainer.run.spec import RunSpec, from_dict
 
 
@@ -35,6 +36,24 @@ def test_keys_that_are_left_out_have_paddleocrs_own_defaults() -> None:
         transform(config, name)[name] = None
     transform(config, "DecodeImage")["DecodeImage"] = {"img_mode": "BGR"}
     assert det_settings(config) == DetSettings()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "change", "says"),
+    [
+        ("det-db-mobile", {"name": "EASTPostProcess"}, "'EASTPostProcess', which paddleocr 3.x does not have"),
+        ("det-db-mobile", {"box_type": "poly"}, "PostProcess.box_type is 'poly'"),
+        ("rec-crnn-mobile", {"name": "SARLabelDecode"}, "Use CTCLabelDecode, with the head CTCHead."),
+    ],
+)
+def test_what_users_could_not_read_with_is_refused_by_its_configuration_alone(
+    recipe: str, change: dict[str, Any], says: str
+) -> None:
+    config = config_of(recipe)
+    require(config)
+    config["PostProcess"] |= change
+    with pytest.raises(SpecError, match=re.escape(says)):
+        require(config)
 
 
 def test_what_a_detectors_configuration_says_is_taken() -> None:

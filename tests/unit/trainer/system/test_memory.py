@@ -100,3 +100,11 @@ def test_a_kernel_that_does_not_say_what_is_left_says_nothing(tmp_path: Path) ->
 
 def test_this_machine_has_memory_left() -> None:
     assert memory.available()
+
+
+def test_memory_that_this_process_took_is_in_its_peak() -> None:
+    before = memory.resident()
+    block = bytearray(64 << 20)
+    assert memory.resident() - before > 60 << 20
+    del block
+    assert memory.peak() >= before + (60 << 20)

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from trainer.telemetry.events import (
     AttemptBegun,
@@ -17,6 +18,7 @@ from trainer.telemetry.events import (
     Published,
     Ready,
     Refused,
+    Rehearsed,
     Restarted,
     StageBegun,
     StageDone,
@@ -28,6 +30,10 @@ from trainer.telemetry.sentences import sentence
 
 STARTED = Started(
     what="Training", samples=96, epochs=8, steps_per_epoch=12, batch=8, devices=2, precision="bf16"
+)  # fmt: skip
+REHEARSED = Rehearsed(
+    batch=64, measured=64, step_seconds=2, run_seconds=3600, margin=0.25, host_memory_bytes=2_000_000,
+    checkpoint_bytes=9_000,
 )  # fmt: skip
 
 
@@ -42,6 +48,16 @@ STARTED = Started(
         (AttemptBegun(number=1), ""),
         (AttemptBegun(number=2), "Attempt 2 begins."),
         (Restarted(reason="peer-lost", message="Node 1 was lost."), "Node 1 was lost."),
+        (
+            REHEARSED,
+            "Training takes 45m00s to 1h15m (a step of 64 samples 2.0 s); a worker 2.0 MB of memory; "
+            "a checkpoint 9.0 kB.",
+        ),
+        (
+            structs.replace(REHEARSED, measured=4, device_memory_bytes=5_000_000, readers=3),
+            "Training takes 45m00s to 1h15m (a step of 64 samples 2.0 s, estimated from 4); a worker 2.0 MB of memory, "
+            "5.0 MB of the device; a checkpoint 9.0 kB; 3 reader processes keep up.",
+        ),
         (STARTED, "Training 96 samples, 8 epochs of 12 steps, batch 8 × 2 devices, bf16."),
         (
             Evaluated(step=24, epoch=2, metrics={"acc": 0.5, "norm_edit_dis": None}, best=False, seconds=3.1),

@@ -12,6 +12,7 @@ FACTS: dict[str, dict[str, Any]] = {
         "weights": {"teacher": {"run": "lines-1"}, "pretrained": {"run": None}},
     },
     "prepare": {"samples": {"train": 6, "eval": 2}, "characters": 63, "refused": 1},
+    "rehearse": {"paddleocr": "3.7.0"},
     "train": {"steps": 90, "best": {"step": 60, "metrics": {"acc": 0.5}}},
     "evaluate": {"metrics": {"acc": 0.5}, "samples": 10, "split": "test"},
     "export": {"model_name": "PP-OCRv3_mobile_rec", "bytes": 2048},
@@ -20,6 +21,7 @@ FACTS: dict[str, dict[str, Any]] = {
 NEEDED = {
     "fetch": ("3 files", "s3://data/", "teacher of run lines-1"),
     "prepare": ("train 6, eval 2", "63 characters", "1 refused"),
+    "rehearse": ("paddleocr 3.7.0",),
     "train": ("90 steps", "step 60", "acc 0.5000"),
     "evaluate": ("acc 0.5000", "10 samples", "test"),
     "export": ("PP-OCRv3_mobile_rec",),
