@@ -11,7 +11,7 @@ import random
 import re
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -37,7 +37,6 @@ from trainer.system.cpu import cores
 
 log = logging.getLogger(__name__)
 
-Tensors = Sequence[Any]
 
 SAMPLES: Final = 16
 """The most samples that are read. A larger batch has them several times on a GPU; on CPU it is extrapolated."""
