@@ -9,7 +9,7 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -87,6 +87,10 @@ class Paddle:
     """The NCCL that it uses."""
 
 
+# Made while the module is imported: a class that two threads use for the first time crashes the process.
+_DRIVER: Final = msgspec.json.Decoder(Driver)
+
+
 def driver(*, kernel_module: Path = _KERNEL_MODULE) -> Driver:
     """Ask the driver for its devices, in another process: a driver that crashes or hangs must not take this one along.
 
@@ -104,7 +108,7 @@ def driver(*, kernel_module: Path = _KERNEL_MODULE) -> Driver:
     if ran.returncode:
         last = ran.stderr.decode("utf-8", "replace").strip().splitlines()[-1:] or ["no message"]
         return Driver(version=version, error=f"it crashed ({ran.returncode}: {last[0]})")
-    return msgspec.convert({**msgspec.json.decode(ran.stdout), "version": version}, Driver)
+    return replace(_DRIVER.decode(ran.stdout), version=version)
 
 
 def _version(kernel_module: Path) -> str | None:
