@@ -38,7 +38,9 @@ def send(pod: Object, number: signal.Signals) -> None:
     found = processes_of(pod)
     assert found, f"{pod['metadata']['name']} has no process"
     for pid in found:
-        os.kill(pid, number)
+        # The kernel ends all others of a container with its first process.
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 @contextmanager
