@@ -6,12 +6,10 @@ from trainer.datasets.packed import Packed
 from trainer.datasets.prepared import Sample
 
 SAMPLES = [
-    Sample(image=Path("/work/a.png"), label="straße 1", source="rec_gt.txt:1", width=320, height=48),
-    Sample(
-        image=Path("/work/b c.png"), label='[{"transcription": "\\"", "points": []}]', source="x", width=1, height=2
-    ),
+    Sample(image=Path("/run/a.png"), label="straße 1", source="rec_gt.txt:1", width=320, height=48),
+    Sample(image=Path("/run/b c.png"), label='[{"transcription": "\\"", "points": []}]', source="x", width=1, height=2),
     # Names of files may be no text.
-    Sample(image=Path("/work/\udcff.png"), label="", source="\udcff:3", width=7, height=8),
+    Sample(image=Path("/run/\udcff.png"), label="", source="\udcff:3", width=7, height=8),
 ]
 
 
