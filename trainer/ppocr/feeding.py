@@ -42,7 +42,7 @@ class Feeding:
         return max(1, math.ceil(needed - self.readers))
 
     def sentence(self, *, world: int) -> str:
-        """Say what limits the speed of training, in a sentence."""
+        """Return a sentence on what limits the speed of training."""
         device = "device" if world == 1 else f"device of rank {self.rank}, which waited longest,"
         waited = f"{device} waited {100 * self.share:.0f} % of the time for samples"
         if self.share < _LITTLE:
